@@ -1,0 +1,142 @@
+//! `scw-agent`: from its words to a command.
+
+use std::future::Future;
+
+use lexopt::{Arg, Parser};
+
+use super::exit::Exit;
+use super::help::AGENT;
+use super::{daemon, host_keys, setup, status};
+
+/// What was asked for.
+#[derive(Debug, PartialEq, Eq)]
+enum Command {
+    Help,
+    Version,
+    Daemon,
+    HostKeysEnsure,
+    HostKeysShow { json: bool },
+    SetupRun,
+    SetupList { json: bool },
+    SetupShow { key: String, json: bool },
+    Status { json: bool },
+    ConfigCheck,
+}
+
+/// Runs `scw-agent` with the process's arguments.
+pub fn agent() -> Exit {
+    let command = match parse(Parser::from_env()) {
+        Ok(command) => command,
+        Err(why) => return AGENT.misused(&why),
+    };
+    match command {
+        Command::Help => print(&AGENT.help()),
+        Command::Version => print(&AGENT.version()),
+        Command::Daemon => daemon::run(),
+        Command::HostKeysEnsure => host_keys::ensure(),
+        Command::HostKeysShow { json } => host_keys::show(json),
+        Command::SetupRun => setup::run(),
+        Command::SetupList { json } => setup::list(json),
+        Command::SetupShow { key, json } => setup::show(&key, json),
+        Command::Status { json } => status::show(json),
+        Command::ConfigCheck => daemon::check_config(),
+    }
+}
+
+/// Writes to standard output. A reader that has gone away (`| head`) is no failure.
+pub(super) fn print(text: &str) -> Exit {
+    use std::io::Write;
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(why) if why.kind() != std::io::ErrorKind::BrokenPipe => {
+            AGENT.failed(&format!("standard output cannot be written: {why}"), Exit::Failure)
+        }
+        _ => Exit::Success,
+    }
+}
+
+/// Runs a future on this thread.
+pub(super) fn block_on<F: Future<Output = Exit>>(future: F) -> Exit {
+    match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(future),
+        Err(why) => AGENT.failed(&format!("the event loop cannot be started: {why}"), Exit::Failure),
+    }
+}
+
+fn parse(mut parser: Parser) -> Result<Command, String> {
+    let mut words = Vec::new();
+    let mut json = false;
+    while let Some(argument) = parser.next().map_err(|why| why.to_string())? {
+        match argument {
+            Arg::Short('h') | Arg::Long("help") => return Ok(Command::Help),
+            Arg::Short('V') | Arg::Long("version") => return Ok(Command::Version),
+            Arg::Long("json") => json = true,
+            Arg::Value(word) => {
+                words.push(word.into_string().map_err(|word| format!("{word:?} is not valid UTF-8"))?)
+            }
+            other => return Err(other.unexpected().to_string()),
+        }
+    }
+    let words: Vec<_> = words.iter().map(String::as_str).collect();
+    let command = match *words {
+        [] => return Err("say what to do".to_owned()),
+        ["host-keys", "show"] => Command::HostKeysShow { json },
+        ["setup", "list"] => Command::SetupList { json },
+        ["setup", "show", key] => Command::SetupShow { key: key.to_owned(), json },
+        ["status"] => Command::Status { json },
+        _ if json => return Err(format!("`{}` has no JSON form", words.join(" "))),
+        ["daemon"] => Command::Daemon,
+        ["host-keys", "ensure"] => Command::HostKeysEnsure,
+        ["setup", "run"] => Command::SetupRun,
+        ["config", "check"] => Command::ConfigCheck,
+        _ => return Err(format!("there is no command `{}`", words.join(" "))),
+    };
+    Ok(command)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Result<Command, String> {
+        parse(Parser::from_args(line.split_whitespace()))
+    }
+
+    #[test]
+    fn words_become_a_command() {
+        for (line, command) in [
+            ("daemon", Command::Daemon),
+            ("status --json", Command::Status { json: true }),
+            ("--json status", Command::Status { json: true }),
+            ("host-keys ensure", Command::HostKeysEnsure),
+            ("host-keys show", Command::HostKeysShow { json: false }),
+            ("setup show setup-script", Command::SetupShow { key: "setup-script".to_owned(), json: false }),
+            ("status -h", Command::Help),
+        ] {
+            assert_eq!(parsed(line), Ok(command), "{line}");
+        }
+    }
+
+    #[test]
+    fn words_that_are_no_command_are_refused_and_named() {
+        for (line, named) in [
+            ("", "say what"),
+            ("frobnicate", "frobnicate"),
+            ("setup", "setup"),
+            ("setup show", "setup show"),
+            ("daemon extra", "daemon extra"),
+            ("daemon --json", "daemon"),
+            ("status --jsno", "--jsno"),
+        ] {
+            let why = parsed(line).expect_err(line);
+            assert!(why.contains(named), "{why}");
+        }
+    }
+
+    #[test]
+    fn every_command_of_the_help_is_understood() {
+        for (form, _) in AGENT.uses {
+            assert!(parsed(form).is_ok(), "{form}");
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! The commands and options of both programs, as one table of which `--help` is made.
+
+use super::exit::Exit;
+
+/// One program.
+pub(super) struct Program {
+    pub(super) name: &'static str,
+    pub(super) about: &'static str,
+    /// How it is called, and what that does.
+    pub(super) uses: &'static [(&'static str, &'static str)],
+    /// Its options, and what they do.
+    pub(super) options: &'static [(&'static str, &'static str)],
+}
+
+/// `scw-agent`
+pub(super) const AGENT: Program = Program {
+    name: "scw-agent",
+    about: "The in-guest agent of a Scaleway Instance.",
+    uses: &[
+        ("status", "show what the agent sees: Instance, metadata, host keys, scripts"),
+        ("host-keys show", "list this machine's host keys and their fingerprints"),
+        ("host-keys ensure", "make the host keys that are missing (run by scw-agent-hostkeys.service)"),
+        ("setup list", "list the scripts that ran, and how they ended"),
+        ("setup show KEY", "show a script's runs and the end of its output"),
+        ("setup run", "run the scripts that are due in this boot (run by scw-agent-setup.service)"),
+        ("config check", "read the configuration as the agent does, and say what is wrong in it"),
+        ("daemon", "publish the fingerprints and serve the local socket (run by scw-agent.service)"),
+    ],
+    options: &[
+        ("--json", "with `status`, `host-keys show`, `setup list` and `setup show`: answer in JSON"),
+        ("-h, --help", "show this help"),
+        ("-V, --version", "show the version"),
+    ],
+};
+
+/// `scw-userdata`
+pub(super) const USERDATA: Program = Program {
+    name: "scw-userdata",
+    about: "Reads and writes the user data of this Scaleway Instance.",
+    uses: &[
+        ("", "list the keys that are set, as the API does"),
+        ("KEY", "print the value of KEY, byte for byte"),
+        ("KEY VALUE", "set KEY to VALUE"),
+        ("KEY --file FILE", "set KEY to what FILE holds; `-` is standard input"),
+        ("--delete KEY", "delete KEY"),
+    ],
+    options: &[
+        ("-d, --delete", "delete the key"),
+        ("-f, --file FILE", "take the value from FILE; `-` is standard input"),
+        ("-j, --json", "answer in JSON; a value that is not UTF-8 comes as base64"),
+        ("-h, --help", "show this help"),
+        ("-V, --version", "show the version"),
+    ],
+};
+
+impl Program {
+    /// The text of `--help`.
+    pub(super) fn help(&self) -> String {
+        let mut text = format!("{}\n\nUsage:\n", self.about);
+        let uses: Vec<_> =
+            self.uses.iter().map(|(form, does)| (format!("{} {form}", self.name), *does)).collect();
+        table(&mut text, uses.iter().map(|(form, does)| (form.trim_end(), *does)));
+        text.push_str("\nOptions:\n");
+        table(&mut text, self.options.iter().copied());
+        text.push_str("\nExit codes:\n");
+        let codes = Exit::MEANINGS.map(|(exit, meaning)| ((exit as u8).to_string(), meaning));
+        table(&mut text, codes.iter().map(|(code, meaning)| (&**code, *meaning)));
+        text
+    }
+
+    /// The text of `--version`.
+    pub(super) fn version(&self) -> String {
+        format!("{} {}\n", self.name, env!("CARGO_PKG_VERSION"))
+    }
+
+    /// Says what is wrong with the command line.
+    pub(super) fn misused(&self, why: &str) -> Exit {
+        eprintln!("{}: {why}\nSee `{} --help`.", self.name, self.name);
+        Exit::Usage
+    }
+
+    /// Says what went wrong.
+    pub(super) fn failed(&self, why: &dyn std::fmt::Display, exit: Exit) -> Exit {
+        eprintln!("{}: {why}", self.name);
+        exit
+    }
+}
+
+fn table<'a>(text: &mut String, rows: impl Iterator<Item = (&'a str, &'a str)> + Clone) {
+    let width = rows.clone().map(|(left, _)| left.len()).max().unwrap_or_default();
+    for (left, right) in rows {
+        text.push_str(&format!("  {left:width$}  {right}\n"));
+    }
+}

@@ -1,0 +1,128 @@
+//! `scw-agent setup …`
+
+use std::path::Path;
+
+use super::agent::{block_on, print};
+use super::exit::Exit;
+use super::help::AGENT;
+use crate::local_api::{self, Access};
+use crate::log;
+use crate::metadata::{Client, UserDataKey};
+use crate::settings::{self, Settings};
+use crate::setup::{BootRun, Outcome, Places, Record, Records, Run, Summary, run_boot};
+
+/// The command of `scw-agent-setup.service`.
+pub(super) fn run() -> Exit {
+    log::start("scw-agent-setup");
+    let settings = Settings::load_or_default(Path::new(settings::FILE));
+    block_on(async {
+        let access = Access::open(Path::new(local_api::SOCKET), &settings.limits, Client::new).await;
+        let mut api = match access {
+            Ok(api) => api,
+            Err(why) => {
+                tracing::error!("{why}");
+                return Exit::from(why.kind());
+            }
+        };
+        match run_boot(&mut api, &Places::default(), settings.script_timeout).await {
+            Ok(BootRun::Done(summary)) => told(&summary),
+            Ok(BootRun::AlreadyDone(summary)) => {
+                tracing::info!("this boot's scripts have run already ({}); nothing to do", summary.ended);
+                Exit::Success
+            }
+            Ok(BootRun::NotYet(why)) => {
+                tracing::info!("nothing to run yet: {why}");
+                Exit::Success
+            }
+            Err(why) => {
+                tracing::error!("{why}");
+                Exit::Failure
+            }
+        }
+    })
+}
+
+fn told(summary: &Summary) -> Exit {
+    let ran = summary.scripts.iter().filter(|script| script.ran_now).count();
+    let failed: Vec<_> =
+        summary.scripts.iter().filter(|s| !s.outcome.is_success()).map(|s| s.key.as_str()).collect();
+    if failed.is_empty() {
+        tracing::info!("{ran} of {} scripts run, all well", summary.scripts.len());
+        Exit::Success
+    } else {
+        tracing::error!("{ran} of {} scripts run; not well: {}", summary.scripts.len(), failed.join(", "));
+        Exit::Failure
+    }
+}
+
+pub(super) fn list(json: bool) -> Exit {
+    let records = match open() {
+        Ok(records) => records,
+        Err(exit) => return exit,
+    };
+    let keys = match records.keys() {
+        Ok(keys) => keys,
+        Err(why) => return AGENT.failed(&why, Exit::Failure),
+    };
+    let mut text = String::new();
+    let mut all = serde_json::Map::new();
+    for key in keys {
+        match records.read(&key) {
+            Ok(record) if json => {
+                all.insert(key.to_string(), serde_json::json!(record.runs));
+            }
+            Ok(record) => {
+                let last = record.runs.last().map(line).unwrap_or_default();
+                text.push_str(&format!("{key}  {last}\n"));
+            }
+            Err(why) => eprintln!("scw-agent: {key}: {why}"),
+        }
+    }
+    print(&if json { format!("{}\n", serde_json::Value::Object(all)) } else { text })
+}
+
+pub(super) fn show(key: &str, json: bool) -> Exit {
+    let key = match UserDataKey::new(key) {
+        Ok(key) => key,
+        Err(why) => return AGENT.misused(&why.to_string()),
+    };
+    let record = match open().map(|records| records.read(&key)) {
+        Ok(Ok(record)) => record,
+        Ok(Err(why)) => return AGENT.failed(&why, Exit::Failure),
+        Err(exit) => return exit,
+    };
+    let Record { runs, .. } = &record;
+    match runs.last() {
+        None => AGENT.failed(&format!("there is no record of a script {key}"), Exit::NotFound),
+        Some(_) if json => print(&format!("{}\n", serde_json::json!(runs))),
+        Some(last) => {
+            let mut text: String = runs.iter().map(|run| format!("{}\n", line(run))).collect();
+            if !last.output.is_empty() {
+                text.push_str(&format!(
+                    "--- the end of its output ---\n{}\n",
+                    last.output.trim_end_matches('\n')
+                ));
+            }
+            print(&text)
+        }
+    }
+}
+
+fn line(run: &Run) -> String {
+    let outcome = run.outcome.as_ref().map_or("running, or cut off".to_owned(), Outcome::to_string);
+    let length =
+        run.ended.map(|ended| format!(" after {}", humantime::format_duration(ended.since(run.started))));
+    format!("{}  {outcome}{} (attempt {})", run.started, length.unwrap_or_default(), run.attempt)
+}
+
+/// The records are root's; looking at them must not make the folder.
+fn open() -> Result<Records, Exit> {
+    let state = Places::default().state;
+    match std::fs::read_dir(&state) {
+        Ok(_) => Records::open(&state).map_err(|why| AGENT.failed(&why, Exit::Failure)),
+        Err(why) if why.kind() == std::io::ErrorKind::PermissionDenied => {
+            Err(AGENT.failed(&"only root may see the records of scripts", Exit::NotPermitted))
+        }
+        Err(_) => Err(AGENT.failed(&"no script has run on this machine", Exit::NotFound)),
+    }
+}

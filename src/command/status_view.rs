@@ -1,0 +1,143 @@
+//! The status document as a person reads it. Pure.
+
+use crate::status::{Fingerprints, HostKey, Reach, Status};
+
+/// One row's mark.
+#[derive(Clone, Copy)]
+enum Mark {
+    Good,
+    Waiting,
+    Bad,
+}
+
+/// Writes the whole view.
+pub(super) fn text(status: &Status, colours: bool) -> String {
+    let mut view = View { text: String::new(), colours };
+    view.instance(status);
+    view.metadata(&status.metadata);
+    view.fingerprints(&status.fingerprints);
+    for key in &status.host_keys {
+        view.host_key(key);
+    }
+    view.scripts(status);
+    for problem in &status.problems {
+        view.row(Mark::Bad, "problem", &problem.what);
+        view.row_below(&problem.remedy);
+    }
+    view.text
+}
+
+struct View {
+    text: String,
+    colours: bool,
+}
+
+impl View {
+    fn row(&mut self, mark: Mark, name: &str, what: &str) {
+        let (sign, colour) = match mark {
+            Mark::Good => ("✓", "32"),
+            Mark::Waiting => ("…", "33"),
+            Mark::Bad => ("✗", "31"),
+        };
+        let sign = if self.colours { format!("\x1b[{colour}m{sign}\x1b[0m") } else { sign.to_owned() };
+        self.text.push_str(&format!("{sign} {name:<12}  {}\n", shown(what)));
+    }
+
+    fn row_below(&mut self, what: &str) {
+        self.text.push_str(&format!("{:16}{}\n", "", shown(what)));
+    }
+
+    fn instance(&mut self, status: &Status) {
+        let Some(instance) = &status.instance else {
+            return self.row(Mark::Waiting, "Instance", "not known yet");
+        };
+        let parts = [&instance.name, &instance.zone, &instance.commercial_type];
+        let parts: Vec<_> = parts.into_iter().flatten().map(String::as_str).collect();
+        self.row(Mark::Good, "Instance", &format!("{} {}", instance.id, parts.join(", ")));
+    }
+
+    fn metadata(&mut self, reach: &Reach) {
+        match reach {
+            Reach::Unknown => self.row(Mark::Waiting, "metadata", "not asked yet"),
+            Reach::Reachable { family, since } => {
+                let over = family.map(|family| format!(" over {family}")).unwrap_or_default();
+                self.row(Mark::Good, "metadata", &format!("answers{over}, since {since}"));
+            }
+            Reach::Unreachable { since, .. } => {
+                self.row(Mark::Bad, "metadata", &format!("unreachable since {since}"))
+            }
+        }
+    }
+
+    fn fingerprints(&mut self, fingerprints: &Fingerprints) {
+        let (mark, what) = match fingerprints {
+            Fingerprints::Waiting => (Mark::Waiting, "not yet published".to_owned()),
+            Fingerprints::NoKeys => (Mark::Bad, "no host keys to publish".to_owned()),
+            Fingerprints::Published { checked } => (Mark::Good, format!("published, last seen so {checked}")),
+            Fingerprints::Failed { since, .. } => {
+                (Mark::Bad, format!("not published; failing since {since}"))
+            }
+        };
+        self.row(mark, "fingerprints", &what);
+    }
+
+    fn host_key(&mut self, key: &HostKey) {
+        match (&key.type_name, key.bits, &key.fingerprint) {
+            (Some(type_name), Some(bits), Some(fingerprint)) => {
+                self.row(Mark::Good, "host key", &format!("{bits} {fingerprint} ({type_name})"));
+            }
+            _ => self.row(Mark::Bad, "host key", &key.file),
+        }
+    }
+
+    fn scripts(&mut self, status: &Status) {
+        let Some(setup) = &status.setup else {
+            return self.row(Mark::Waiting, "scripts", "this boot's scripts have not run yet");
+        };
+        if setup.scripts.is_empty() {
+            self.row(Mark::Good, "scripts", "none in user data");
+        }
+        for script in &setup.scripts {
+            let mark = if script.outcome.is_success() { Mark::Good } else { Mark::Bad };
+            let when = match (script.ran_now, script.started) {
+                (true, _) => " in this boot".to_owned(),
+                (false, Some(started)) => format!(" at {started}"),
+                (false, None) => String::new(),
+            };
+            self.row(mark, "script", &format!("{}: {}{when}", script.key, script.outcome));
+        }
+    }
+}
+
+/// Names and messages come from elsewhere: nothing in them may reach the terminal as a control sequence.
+fn shown(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::moment::Moment;
+
+    #[test]
+    fn a_status_is_shown_with_marks_and_colours_only_where_they_are_wanted() {
+        let status = Status { fingerprints: Fingerprints::NoKeys, ..Status::unknown() }.with_problems();
+        let plain = text(&status, false);
+        assert!(
+            plain.contains("… Instance")
+                && plain.contains("✗ fingerprints")
+                && plain.contains("host-keys ensure"),
+            "{plain}"
+        );
+        assert!(!plain.contains('\x1b'));
+        assert!(text(&status, true).contains("\x1b[31m✗\x1b[0m fingerprints"));
+    }
+
+    #[test]
+    fn what_comes_from_elsewhere_cannot_steer_the_terminal() {
+        let why = "evil \x1b]0;title\x07".to_owned();
+        let metadata = Reach::Unreachable { since: Moment::now(), why };
+        let plain = text(&Status { metadata, ..Status::unknown() }.with_problems(), false);
+        assert!(!plain.contains('\x1b') && !plain.contains('\x07'), "{plain:?}");
+    }
+}

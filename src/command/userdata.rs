@@ -1,0 +1,223 @@
+//! `scw-userdata`: a drop-in for Scaleway's command of that name, with exit codes and a few options more.
+
+use std::ffi::OsString;
+use std::io::{self, IsTerminal, Read, Write};
+use std::os::unix::ffi::OsStringExt;
+use std::path::Path;
+
+use base64ct::{Base64, Encoding};
+use hyper::body::Bytes;
+use lexopt::{Arg, Parser};
+
+use super::agent::{block_on, print};
+use super::exit::Exit;
+use super::help::USERDATA;
+use crate::files;
+use crate::local_api::{self, Access};
+use crate::metadata::{Ask, Client, Format, MetadataError, Request, UserDataKey};
+use crate::settings::{self, Settings};
+
+/// What was asked for.
+#[derive(Debug, PartialEq, Eq)]
+enum Command {
+    Help,
+    Version,
+    List,
+    Get(UserDataKey),
+    Set(UserDataKey, Source),
+    Delete(UserDataKey),
+}
+
+/// Where a value comes from.
+#[derive(Debug, PartialEq, Eq)]
+enum Source {
+    Argument(Vec<u8>),
+    File(OsString),
+    StandardInput,
+}
+
+/// Values beyond this cannot be set by any client; Terraform's limit is an eighth of it.
+const LARGEST_VALUE: u64 = 1024 * 1024;
+
+/// Runs `scw-userdata` with the process's arguments.
+pub fn userdata() -> Exit {
+    let (command, json) = match parse(Parser::from_env()) {
+        Ok(parsed) => parsed,
+        Err(why) => return USERDATA.misused(&why),
+    };
+    let request = match command {
+        Command::Help => return print(&USERDATA.help()),
+        Command::Version => return print(&USERDATA.version()),
+        Command::Set(key, source) => match read(source) {
+            Ok(value) => Command::Set(key, Source::Argument(value)),
+            Err(why) => return USERDATA.failed(&why, Exit::Usage),
+        },
+        other => other,
+    };
+    let limits = Settings::load(Path::new(settings::FILE)).unwrap_or_default().limits;
+    block_on(async {
+        let mut api = match Access::open(Path::new(local_api::SOCKET), &limits, Client::for_one_request).await
+        {
+            Ok(api) => api,
+            Err(why) => return USERDATA.failed(&why, why.kind().into()),
+        };
+        let exit = match carry_out(&mut api, request, json).await {
+            Ok(exit) => exit,
+            Err(why) => USERDATA.failed(&why, why.kind().into()),
+        };
+        api.finish().await;
+        exit
+    })
+}
+
+async fn carry_out(api: &mut Access, command: Command, json: bool) -> Result<Exit, MetadataError> {
+    let not_set = |key: &UserDataKey| USERDATA.failed(&format!("the key {key} is not set"), Exit::NotFound);
+    match command {
+        Command::List => list(api, json).await,
+        Command::Get(key) => Ok(match api.get(&key).await? {
+            Some(value) => put_out(&key, &value, json),
+            None => not_set(&key),
+        }),
+        Command::Set(key, Source::Argument(value)) => {
+            api.set(&key, Bytes::from(value)).await.map(|()| Exit::Success)
+        }
+        Command::Delete(key) => Ok(if api.delete(&key).await? { Exit::Success } else { not_set(&key) }),
+        Command::Help | Command::Version | Command::Set(..) => Ok(Exit::Success),
+    }
+}
+
+async fn list(api: &mut Access, json: bool) -> Result<Exit, MetadataError> {
+    if json {
+        let keys: Vec<_> = api.list().await?.into_iter().map(|key| key.to_string()).collect();
+        return Ok(print(&format!("{}\n", serde_json::json!({ "user_data": keys }))));
+    }
+    let text = api.text(Request::ListUserData(Format::Text)).await?;
+    Ok(put_bytes(&text))
+}
+
+fn put_out(key: &UserDataKey, value: &Bytes, json: bool) -> Exit {
+    if !json {
+        return put_bytes(value);
+    }
+    let (encoding, text) = match std::str::from_utf8(value) {
+        Ok(text) => ("utf-8", text.to_owned()),
+        Err(_) => ("base64", Base64::encode_string(value)),
+    };
+    print(&format!("{}\n", serde_json::json!({ "key": key.as_str(), "value": text, "encoding": encoding })))
+}
+
+/// Byte for byte; on a terminal with a line end, so that the prompt stands on a line of its own.
+fn put_bytes(bytes: &[u8]) -> Exit {
+    let mut out = io::stdout().lock();
+    let line_end: &[u8] = if out.is_terminal() && !bytes.ends_with(b"\n") { b"\n" } else { b"" };
+    match out.write_all(bytes).and_then(|()| out.write_all(line_end)).and_then(|()| out.flush()) {
+        Err(why) if why.kind() != io::ErrorKind::BrokenPipe => {
+            USERDATA.failed(&format!("standard output cannot be written: {why}"), Exit::Failure)
+        }
+        _ => Exit::Success,
+    }
+}
+
+fn read(source: Source) -> Result<Vec<u8>, String> {
+    let too_large = || format!("a value may have at most {LARGEST_VALUE} bytes");
+    let value = match source {
+        Source::Argument(value) => value,
+        Source::File(path) => {
+            let named =
+                |why: &dyn std::fmt::Display| format!("{} cannot be read: {why}", Path::new(&path).display());
+            let read = files::read_bounded(Path::new(&path), LARGEST_VALUE).map_err(|why| named(&why))?;
+            read.ok_or_else(|| named(&"there is no such file"))?
+        }
+        Source::StandardInput => {
+            let mut value = Vec::new();
+            let read = io::stdin().lock().take(LARGEST_VALUE + 1).read_to_end(&mut value);
+            read.map_err(|why| format!("standard input cannot be read: {why}"))?;
+            value
+        }
+    };
+    if value.len() as u64 > LARGEST_VALUE { Err(too_large()) } else { Ok(value) }
+}
+
+fn parse(mut parser: Parser) -> Result<(Command, bool), String> {
+    let (mut words, mut json, mut delete, mut file) = (Vec::new(), false, false, None);
+    while let Some(argument) = parser.next().map_err(|why| why.to_string())? {
+        match argument {
+            Arg::Short('h') | Arg::Long("help") => return Ok((Command::Help, false)),
+            Arg::Short('V') | Arg::Long("version") => return Ok((Command::Version, false)),
+            Arg::Short('j') | Arg::Long("json") => json = true,
+            Arg::Short('d') | Arg::Long("delete") => delete = true,
+            Arg::Short('f') | Arg::Long("file") => {
+                file = Some(parser.value().map_err(|why| why.to_string())?)
+            }
+            Arg::Value(word) => words.push(word),
+            other => return Err(other.unexpected().to_string()),
+        }
+    }
+    let mut words = words.into_iter();
+    let key = words.next().map(|word| {
+        let name = word.into_string().map_err(|word| format!("the key {word:?} is not valid UTF-8"))?;
+        UserDataKey::new(&name).map_err(|why| format!("{name:?}: {why}"))
+    });
+    let (key, value) = (key.transpose()?, words.next());
+    if words.next().is_some() {
+        return Err(
+            "there are more words than a key and a value; a value with spaces needs quotes".to_owned()
+        );
+    }
+    let command = match (key, value, file, delete) {
+        (None, None, None, false) => Command::List,
+        (None, ..) => return Err("name the key".to_owned()),
+        (Some(key), None, None, false) => Command::Get(key),
+        (Some(key), None, None, true) => Command::Delete(key),
+        (Some(key), Some(value), None, false) => Command::Set(key, Source::Argument(value.into_vec())),
+        (Some(key), None, Some(file), false) if file == "-" => Command::Set(key, Source::StandardInput),
+        (Some(key), None, Some(file), false) => Command::Set(key, Source::File(file)),
+        _ => return Err("a value, a file and deleting exclude each other".to_owned()),
+    };
+    Ok((command, json))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(words: &[&str]) -> Result<(Command, bool), String> {
+        parse(Parser::from_args(words))
+    }
+
+    #[test]
+    fn the_three_old_forms_and_the_new_ones_are_understood() {
+        let key = || UserDataKey::new("k").expect("a good key");
+        let argument = |text: &str| Source::Argument(text.as_bytes().to_vec());
+        for (words, command) in [
+            (&[][..], Command::List),
+            (&["k"], Command::Get(key())),
+            (&["k", "a value"], Command::Set(key(), argument("a value"))),
+            (&["k", ""], Command::Set(key(), argument(""))),
+            (&["k", "--", "--value"], Command::Set(key(), argument("--value"))),
+            (&["k", "-f", "-"], Command::Set(key(), Source::StandardInput)),
+            (&["--file=v.txt", "k"], Command::Set(key(), Source::File("v.txt".into()))),
+            (&["-d", "k"], Command::Delete(key())),
+        ] {
+            assert_eq!(parsed(words), Ok((command, false)), "{words:?}");
+        }
+        assert_eq!(parsed(&["--json"]), Ok((Command::List, true)));
+    }
+
+    #[test]
+    fn what_cannot_be_meant_is_refused_before_anything_is_sent() {
+        for (words, named) in [
+            (&[""][..], "empty"),
+            (&[".."], ".."),
+            (&["a\nb"], "control"),
+            (&["k", "v", "w"], "quotes"),
+            (&["-d"], "name the key"),
+            (&["-d", "k", "v"], "exclude"),
+            (&["k", "v", "-f", "x"], "exclude"),
+            (&["--frob"], "--frob"),
+        ] {
+            let why = parsed(words).expect_err("a refusal");
+            assert!(why.contains(named), "{words:?}: {why}");
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! The task that owns the connection to the metadata service. Everybody asks through a [`Handle`]; questions are
+//! answered in their order, over one connection (law T4).
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::board::Board;
+use crate::metadata::{Ask, Client, ErrorKind, Request, Response, TransportError};
+
+/// Questions that may wait; the next asker waits for a place.
+const QUEUE: usize = 32;
+
+type Question = (Request, oneshot::Sender<Result<Response, TransportError>>);
+
+/// Asks the task.
+#[derive(Clone)]
+pub(super) struct Handle(mpsc::Sender<Question>);
+
+/// Makes the task and the way to it. The task ends when the last handle is gone.
+pub(super) fn task(mut client: Client, board: Board) -> (Handle, impl Future<Output = ()>) {
+    let (handle, mut questions) = mpsc::channel::<Question>(QUEUE);
+    let task = async move {
+        while let Some((request, asker)) = questions.recv().await {
+            // Whoever asked may have gone away while it waited.
+            if asker.is_closed() {
+                continue;
+            }
+            let answer = client.ask(request).await;
+            match &answer {
+                Ok(_) => board.reached(client.family()),
+                Err(why) => board.not_reached(&why.to_string()),
+            }
+            let _ = asker.send(answer);
+        }
+    };
+    (Handle(handle), task)
+}
+
+impl Handle {
+    /// Carries one request to the service.
+    pub(super) async fn send(&self, request: Request) -> Result<Response, TransportError> {
+        let stopping = || TransportError::Relayed(ErrorKind::Unreachable, "the agent is stopping".to_owned());
+        let (asker, answer) = oneshot::channel();
+        self.0.send((request, asker)).await.map_err(|_| stopping())?;
+        answer.await.map_err(|_| stopping())?
+    }
+}
+
+impl Ask for Handle {
+    async fn ask(&mut self, request: Request) -> Result<Response, TransportError> {
+        self.send(request).await
+    }
+}

@@ -1,0 +1,18 @@
+//! The daemon: four tasks on one thread, each owning its state, talking by channels.
+//!
+//! - [`metadata`] owns the one connection to the service and answers questions in their order;
+//! - [`publisher`] keeps `ssh-host-fingerprints` true;
+//! - [`observer`] learns which Instance this is, and asks PID 1 for the setup runner once user data can be read;
+//! - the local API ([`crate::local_api`]) serves the other programs.
+//!
+//! What they learn goes onto the [`board`], of which systemd's status line and `/status` are made. The daemon needs no
+//! root: it reads public keys, writes into its own folder in /run, and holds the one capability to use a low port.
+
+mod board;
+mod metadata;
+mod observer;
+mod publisher;
+mod run;
+mod systemd;
+
+pub use run::{DaemonError, Places, run};

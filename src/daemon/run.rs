@@ -1,0 +1,107 @@
+//! The daemon from its start to its end.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::board::Board;
+use super::metadata::Handle;
+use super::{metadata, observer, publisher, systemd};
+use crate::local_api::{self, Backend};
+use crate::metadata::{Client, Request, Response, TransportError};
+use crate::settings::Settings;
+use crate::setup::Summary;
+use crate::status::Status;
+
+/// Where the daemon finds and leaves things.
+#[derive(Clone, Debug)]
+pub struct Places {
+    /// sshd's host keys.
+    pub host_keys: PathBuf,
+    /// The socket.
+    pub socket: PathBuf,
+    /// What the setup runner left.
+    pub setup: crate::setup::Places,
+}
+
+impl Default for Places {
+    fn default() -> Self {
+        Self {
+            host_keys: crate::host_keys::FOLDER.into(),
+            socket: local_api::SOCKET.into(),
+            setup: crate::setup::Places::default(),
+        }
+    }
+}
+
+/// Why the daemon cannot serve.
+#[derive(Debug)]
+pub enum DaemonError {
+    /// Its socket cannot be made.
+    Socket(PathBuf, io::Error),
+    /// Signals cannot be received.
+    Signals(io::Error),
+}
+
+/// Runs until SIGTERM or SIGINT. READY as soon as the socket stands: never when the network is up.
+pub async fn run(settings: Settings, places: Places) -> Result<(), DaemonError> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(DaemonError::Signals)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(DaemonError::Signals)?;
+    let socket = places.socket.clone();
+    let listener = local_api::bind(&socket).map_err(|why| DaemonError::Socket(socket.clone(), why))?;
+
+    let board = Board::new();
+    let (api, metadata) = metadata::task(Client::new(settings.limits.clone()), board.clone());
+    let front = Front { api: api.clone(), board: board.clone(), summary: places.setup.summary.clone() };
+    systemd::ready(&board.read().line());
+    tokio::select! {
+        () = metadata => {}
+        () = publisher::task(api.clone(), board.clone(), &places.host_keys, settings.look_again) => {}
+        () = async {
+            observer::task(api.clone(), board.clone(), &places.setup).await;
+            std::future::pending().await
+        } => {}
+        () = local_api::serve(listener, front) => {}
+        () = systemd::task(board.clone()) => {}
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    systemd::stopping();
+    let _ = std::fs::remove_file(&socket);
+    Ok(())
+}
+
+/// What the local API shows.
+#[derive(Clone)]
+struct Front {
+    api: Handle,
+    board: Board,
+    summary: PathBuf,
+}
+
+impl Backend for Front {
+    async fn ask(&self, request: Request) -> Result<Response, TransportError> {
+        self.api.send(request).await
+    }
+
+    fn status(&self) -> Status {
+        let setup = Summary::read(&self.summary).unwrap_or_else(|why| {
+            tracing::warn!("{} cannot be read: {why}", self.summary.display());
+            None
+        });
+        Status { setup, ..self.board.read() }.with_problems()
+    }
+}
+
+impl fmt::Display for DaemonError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Socket(path, why) => write!(f, "the socket {} cannot be made: {why}", path.display()),
+            Self::Signals(why) => write!(f, "signals cannot be received: {why}"),
+        }
+    }
+}
+
+impl std::error::Error for DaemonError {}

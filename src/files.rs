@@ -1,0 +1,95 @@
+//! Files written whole (law D1) and read within a bound. Every file that this program leaves behind is written here,
+//! but for the keys that `ssh-keygen` makes and for pipes and sockets.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+
+use crate::random;
+
+/// Puts `bytes` at `path`, so that at any instant, power cuts included, the old content or the new is there, whole.
+///
+/// The temporary file stands in the same folder, is synced, renamed, and the folder is synced. `mode` is the file's
+/// permission bits, which the process's umask may narrow.
+pub fn write_whole(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let folder = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
+    let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_string_lossy();
+    let beside = folder.join(format!(".{name}.{:08x}.new", random::generator().u32(..)));
+    let written = write_new(&beside, bytes, mode).and_then(|()| fs::rename(&beside, path));
+    if written.is_err() {
+        let _ = fs::remove_file(&beside);
+    }
+    written?;
+    sync_folder(folder)
+}
+
+fn write_new(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+/// Makes a rename in `folder` last.
+pub fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+/// Makes a folder that only its owner may enter, its parents with it; one that is there stays as it is.
+pub fn private_folder(path: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// Reads a file of at most `limit` bytes; `None` where there is none.
+///
+/// # Errors
+/// As the system reports, and `FileTooLarge` beyond the limit.
+pub fn read_bounded(path: &Path, limit: u64) -> io::Result<Option<Vec<u8>>> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(why) => return Err(why),
+    };
+    let mut bytes = Vec::new();
+    file.take(limit + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > limit {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("larger than {limit} bytes")));
+    }
+    Ok(Some(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn folder(name: &str) -> std::path::PathBuf {
+        let folder = std::env::temp_dir().join(format!("scw-agent-{name}-{:x}", random::generator().u64(..)));
+        private_folder(&folder).expect("a folder");
+        folder
+    }
+
+    #[test]
+    fn d1_a_file_is_replaced_whole_and_nothing_is_left_beside_it() {
+        let folder = folder("whole");
+        let path = folder.join("record.json");
+        write_whole(&path, b"old", 0o600).expect("written");
+        write_whole(&path, b"new", 0o600).expect("written");
+        assert_eq!(fs::read(&path).expect("read"), b"new");
+        assert_eq!(fs::metadata(&path).expect("there").permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::read_dir(&folder).expect("listed").count(), 1);
+        fs::remove_dir_all(folder).expect("removed");
+    }
+
+    #[test]
+    fn a_missing_file_is_none_and_one_beyond_the_limit_an_error() {
+        let folder = folder("bounded");
+        let path = folder.join("value");
+        assert_eq!(read_bounded(&path, 3).expect("no error"), None);
+        fs::write(&path, b"1234").expect("written");
+        assert_eq!(read_bounded(&path, 3).expect_err("too large").kind(), io::ErrorKind::FileTooLarge);
+        assert_eq!(read_bounded(&path, 4).expect("read").as_deref(), Some(&b"1234"[..]));
+        fs::remove_dir_all(folder).expect("removed");
+    }
+}

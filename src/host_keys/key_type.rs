@@ -1,0 +1,48 @@
+//! The types of host key that the agent makes, and their files' names.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+/// A type of host key, as `ssh-keygen -t` names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum KeyType {
+    /// Elliptic curve, NIST P-256.
+    Ecdsa,
+    /// Edwards curve 25519.
+    Ed25519,
+    /// RSA, with the number of bits that `ssh-keygen` takes by default (3072).
+    Rsa,
+}
+
+impl KeyType {
+    /// All of them, in the order of their file names.
+    pub const ALL: [Self; 3] = [Self::Ecdsa, Self::Ed25519, Self::Rsa];
+
+    /// The private key's name, `ssh_host_TYPE_key`.
+    pub fn file_name(self) -> String {
+        format!("ssh_host_{self}_key")
+    }
+
+    /// The private key's path.
+    pub fn private_path(self, folder: &Path) -> PathBuf {
+        folder.join(self.file_name())
+    }
+
+    /// The public key's path.
+    pub fn public_path(self, folder: &Path) -> PathBuf {
+        folder.join(format!("{}.pub", self.file_name()))
+    }
+}
+
+impl fmt::Display for KeyType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ecdsa => "ecdsa",
+            Self::Ed25519 => "ed25519",
+            Self::Rsa => "rsa",
+        })
+    }
+}

@@ -1,0 +1,21 @@
+//! sshd's host keys: what is there ([`inspect`]), what to do about it ([`plan`], pure), doing it ([`ensure`]),
+//! and the fingerprints that tell them to the world ([`fingerprints`]).
+//!
+//! No network in this room, and no key is ever removed or overwritten without a proof that it is of no use (law H1).
+
+mod ensure;
+mod fingerprints;
+mod inspect;
+mod key_type;
+mod plan;
+mod public_key;
+
+pub use ensure::{EnsureError, Ensured, ensure};
+pub use fingerprints::{Published, published_value, sha256_fingerprints};
+pub use inspect::{KeyState, PublicKeys, inspect, public_keys};
+pub use key_type::KeyType;
+pub use plan::{Action, action};
+pub use public_key::{PublicKey, PublicKeyError};
+
+/// Where sshd keeps its keys, on every distribution.
+pub const FOLDER: &str = "/etc/ssh";

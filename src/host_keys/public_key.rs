@@ -1,0 +1,144 @@
+//! A public key as a `.pub` file holds it: type, key, comment; its size in bits and its SHA256 fingerprint.
+
+use std::fmt;
+
+use base64ct::{Base64, Base64Unpadded, Encoding};
+use sha2::{Digest, Sha256};
+
+/// A public key whose parts agree with each other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublicKey {
+    /// As in the file: `ssh-ed25519`, `ecdsa-sha2-nistp256`, `ssh-rsa`, …
+    pub algorithm: String,
+    /// The size as `ssh-keygen -l` counts it.
+    pub bits: usize,
+    /// What stands behind the key, perhaps nothing.
+    pub comment: String,
+    blob: Vec<u8>,
+}
+
+/// Why a text is not a public key.
+#[derive(Debug, PartialEq, Eq)]
+pub enum PublicKeyError {
+    /// Not of the form `TYPE BASE64 [COMMENT]`.
+    Form,
+    /// The middle part is not base64.
+    Base64,
+    /// The key's inside is cut short, or says another type than its outside.
+    Inside,
+    /// A type of key that this program does not know.
+    Algorithm(String),
+}
+
+impl PublicKey {
+    /// Reads one line of a `.pub` file.
+    pub fn parse(text: &str) -> Result<Self, PublicKeyError> {
+        let mut parts = text.trim().splitn(3, ' ');
+        let (algorithm, key) = parts.next().zip(parts.next()).ok_or(PublicKeyError::Form)?;
+        let comment = parts.next().unwrap_or_default().trim().to_owned();
+        let blob = Base64::decode_vec(key).map_err(|_| PublicKeyError::Base64)?;
+        let (inside, rest) = string(&blob).ok_or(PublicKeyError::Inside)?;
+        if inside != algorithm.as_bytes() {
+            return Err(PublicKeyError::Inside);
+        }
+        let bits = bits(algorithm, rest)?;
+        Ok(Self { algorithm: algorithm.to_owned(), bits, comment, blob })
+    }
+
+    /// `SHA256:` and 43 characters, as OpenSSH writes it.
+    pub fn fingerprint(&self) -> String {
+        format!("SHA256:{}", Base64Unpadded::encode_string(&Sha256::digest(&self.blob)))
+    }
+
+    /// The name that `ssh-keygen -l` puts in brackets.
+    pub fn type_name(&self) -> &'static str {
+        match &*self.algorithm {
+            "ssh-ed25519" => "ED25519",
+            "ssh-rsa" => "RSA",
+            _ => "ECDSA",
+        }
+    }
+}
+
+/// The key's size: given by the type, but for RSA, where it is the modulus's.
+fn bits(algorithm: &str, inside: &[u8]) -> Result<usize, PublicKeyError> {
+    match algorithm {
+        "ssh-ed25519" => match string(inside) {
+            Some((key, [])) if key.len() == 32 => Ok(256),
+            _ => Err(PublicKeyError::Inside),
+        },
+        "ssh-rsa" => {
+            let (_exponent, rest) = string(inside).ok_or(PublicKeyError::Inside)?;
+            let (modulus, []) = string(rest).ok_or(PublicKeyError::Inside)? else {
+                return Err(PublicKeyError::Inside);
+            };
+            // An mpint: a leading zero byte keeps it positive.
+            let significant = modulus.iter().skip_while(|byte| **byte == 0).count();
+            let top = modulus.iter().find(|byte| **byte != 0).ok_or(PublicKeyError::Inside)?;
+            Ok(significant * 8 - top.leading_zeros() as usize)
+        }
+        _ => {
+            let (bits, point) = match algorithm {
+                "ecdsa-sha2-nistp256" => (256, 65),
+                "ecdsa-sha2-nistp384" => (384, 97),
+                "ecdsa-sha2-nistp521" => (521, 133),
+                _ => return Err(PublicKeyError::Algorithm(algorithm.to_owned())),
+            };
+            let (_curve, rest) = string(inside).ok_or(PublicKeyError::Inside)?;
+            match string(rest) {
+                Some((key, [])) if key.len() == point => Ok(bits),
+                _ => Err(PublicKeyError::Inside),
+            }
+        }
+    }
+}
+
+/// Takes one length-prefixed string (RFC 4251, section 5) off the front.
+fn string(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (length, rest) = bytes.split_first_chunk::<4>()?;
+    rest.split_at_checked(u32::from_be_bytes(*length) as usize)
+}
+
+impl fmt::Display for PublicKeyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Form => f.write_str("not of the form `TYPE BASE64 COMMENT`"),
+            Self::Base64 => f.write_str("its second part is not base64"),
+            Self::Inside => f.write_str("the key inside is cut short or of another type"),
+            Self::Algorithm(name) => write!(f, "the key type {name:?} is not known"),
+        }
+    }
+}
+
+impl std::error::Error for PublicKeyError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ED25519: &str =
+        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPbatW6deZ5lBPqVQrgZ5m5azJVn84DsrzVkjUxxOf0X root@scw-example\n";
+
+    #[test]
+    fn the_parts_of_a_public_key_are_read() {
+        let key = PublicKey::parse(ED25519).expect("a good key");
+        assert_eq!((key.bits, key.type_name(), &*key.comment), (256, "ED25519", "root@scw-example"));
+        assert_eq!(key.fingerprint(), "SHA256:84sXE5jlapZx41/e3V0hwKOyH5NrjUo0e1f633mfVTc");
+    }
+
+    #[test]
+    fn a_text_that_is_no_public_key_is_refused() {
+        let cut = &ED25519[..60];
+        for (text, why) in [
+            ("", PublicKeyError::Form),
+            ("ssh-ed25519", PublicKeyError::Form),
+            ("ssh-ed25519 !!!! c", PublicKeyError::Base64),
+            ("ssh-ed25519 AAAA c", PublicKeyError::Inside),
+            (&ED25519.replace("ssh-ed25519", "ssh-rsa"), PublicKeyError::Inside),
+            (&format!("{cut} c"), PublicKeyError::Inside),
+            ("ssh-new AAAAB3NzaC1uZXc=", PublicKeyError::Algorithm("ssh-new".to_owned())),
+        ] {
+            assert_eq!(PublicKey::parse(text), Err(why), "{text}");
+        }
+    }
+}

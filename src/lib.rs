@@ -1,0 +1,14 @@
+//! The in-guest agent of a Scaleway Instance.
+
+pub mod command;
+pub mod daemon;
+pub mod files;
+pub mod host_keys;
+pub mod local_api;
+pub mod log;
+pub mod metadata;
+pub mod moment;
+pub mod random;
+pub mod settings;
+pub mod setup;
+pub mod status;

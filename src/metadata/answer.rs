@@ -1,0 +1,202 @@
+//! From a [`Response`] to an answer: which statuses mean what, for each kind of request.
+//!
+//! The rule of the room: a body is a value only under a status that says so. A 403's body looks like data
+//! and must never be taken for it (law T1).
+
+use std::fmt;
+use std::future::Future;
+use std::time::{Duration, SystemTime};
+
+use hyper::HeaderMap;
+use hyper::body::Bytes;
+use hyper::header::RETRY_AFTER;
+use serde::Deserialize;
+
+use super::error::{MetadataError, TransportError};
+use super::instance::Instance;
+use super::key::UserDataKey;
+use super::request::{Format, Request};
+
+/// A whole HTTP answer: its length was checked against the limit, its end was seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Response {
+    /// The status code.
+    pub status: u16,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: Bytes,
+}
+
+/// The service answered, and the answer is a no, or is not what the API promises.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// 403 (or 400, in newer reports), for a path that wants a source port below 1024.
+    SourcePort(u16),
+    /// 429, perhaps with the time to wait.
+    TooManyRequests(Option<Duration>),
+    /// 5xx, perhaps with the time to wait.
+    ServerError(u16, Option<Duration>),
+    /// Any other status that the request does not expect, redirects included.
+    Unexpected(u16),
+    /// A good status, and a body that is not what it should be.
+    Malformed(String),
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::SourcePort(status) => {
+                write!(
+                    f,
+                    "the metadata service refused the request ({status}): it must come from a source port below 1024"
+                )
+            }
+            Self::TooManyRequests(_) => {
+                f.write_str("the metadata service says there were too many requests (429)")
+            }
+            Self::ServerError(status, _) => write!(f, "the metadata service failed ({status})"),
+            Self::Unexpected(status) => write!(f, "the metadata service gave the unexpected status {status}"),
+            Self::Malformed(what) => write!(f, "the metadata service's answer cannot be understood: {what}"),
+        }
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+impl Response {
+    fn retry_after(&self) -> Option<Duration> {
+        let text = self.headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+        if let Ok(seconds) = text.parse() {
+            return Some(Duration::from_secs(seconds));
+        }
+        let date = httpdate::parse_http_date(text).ok()?;
+        Some(date.duration_since(SystemTime::now()).unwrap_or_default())
+    }
+
+    fn refusal(&self) -> Refusal {
+        match self.status {
+            400 | 403 => Refusal::SourcePort(self.status),
+            429 => Refusal::TooManyRequests(self.retry_after()),
+            status @ 500..=599 => Refusal::ServerError(status, self.retry_after()),
+            status => Refusal::Unexpected(status),
+        }
+    }
+
+    /// A value that may be unset: 404 is an answer (law T5), and an empty 200 or a 204 is a value of no bytes.
+    fn value(self) -> Result<Option<Bytes>, Refusal> {
+        match self.status {
+            200 => Ok(Some(self.body)),
+            204 => Ok(Some(Bytes::new())),
+            404 => Ok(None),
+            _ => Err(self.refusal()),
+        }
+    }
+
+    fn json<T: for<'a> Deserialize<'a>>(self) -> Result<T, Refusal> {
+        if self.status != 200 {
+            return Err(self.refusal());
+        }
+        serde_json::from_slice(&self.body).map_err(|why| Refusal::Malformed(why.to_string()))
+    }
+
+    /// A write: 204, or 200 from older servers.
+    fn stored(self) -> Result<(), Refusal> {
+        if matches!(self.status, 200 | 204) { Ok(()) } else { Err(self.refusal()) }
+    }
+}
+
+#[derive(Deserialize)]
+struct KeyList {
+    user_data: Vec<String>,
+}
+
+/// Whoever can carry a [`Request`] to the API: the client itself, or the daemon's socket.
+pub trait Ask {
+    /// Carries one request, and brings back the answer as it came.
+    fn ask(&mut self, request: Request) -> impl Future<Output = Result<Response, TransportError>>;
+
+    /// The Instance that this machine is.
+    fn instance(&mut self) -> impl Future<Output = Result<Instance, MetadataError>> {
+        async { Ok(self.ask(Request::Conf(Format::Json)).await?.json()?) }
+    }
+
+    /// The user data keys that are set, in byte order. A key that could not be asked for is left out.
+    fn list(&mut self) -> impl Future<Output = Result<Vec<UserDataKey>, MetadataError>> {
+        async {
+            let list: KeyList = self.ask(Request::ListUserData(Format::Json)).await?.json()?;
+            let mut keys: Vec<_> =
+                list.user_data.iter().filter_map(|name| UserDataKey::new(name).ok()).collect();
+            keys.sort_unstable();
+            keys.dedup();
+            Ok(keys)
+        }
+    }
+
+    /// The text of a path that always has one.
+    fn text(&mut self, request: Request) -> impl Future<Output = Result<Bytes, MetadataError>> {
+        async {
+            let response = self.ask(request).await?;
+            if response.status == 200 { Ok(response.body) } else { Err(response.refusal().into()) }
+        }
+    }
+
+    /// The value of a key, `None` where the key is not set.
+    fn get(&mut self, key: &UserDataKey) -> impl Future<Output = Result<Option<Bytes>, MetadataError>> {
+        async { Ok(self.ask(Request::GetUserData(key.clone())).await?.value()?) }
+    }
+
+    /// Sets the whole value of a key.
+    fn set(&mut self, key: &UserDataKey, value: Bytes) -> impl Future<Output = Result<(), MetadataError>> {
+        async { Ok(self.ask(Request::SetUserData(key.clone(), value)).await?.stored()?) }
+    }
+
+    /// Deletes a key; `false` where it was not set.
+    fn delete(&mut self, key: &UserDataKey) -> impl Future<Output = Result<bool, MetadataError>> {
+        async {
+            let response = self.ask(Request::DeleteUserData(key.clone())).await?;
+            if response.status == 404 { Ok(false) } else { Ok(response.stored().map(|()| true)?) }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hyper::header::HeaderValue;
+
+    use super::*;
+
+    fn response(status: u16, body: &'static [u8]) -> Response {
+        Response { status, headers: HeaderMap::new(), body: Bytes::from_static(body) }
+    }
+
+    #[test]
+    fn only_a_200_or_a_204_is_a_value_and_404_is_an_answer() {
+        assert_eq!(response(200, b"v").value(), Ok(Some(Bytes::from_static(b"v"))));
+        assert_eq!(response(200, b"").value(), Ok(Some(Bytes::new())));
+        assert_eq!(response(204, b"").value(), Ok(Some(Bytes::new())));
+        assert_eq!(response(404, b"gone").value(), Ok(None));
+        for (status, refusal) in [
+            (403, Refusal::SourcePort(403)),
+            (400, Refusal::SourcePort(400)),
+            (429, Refusal::TooManyRequests(None)),
+            (500, Refusal::ServerError(500, None)),
+            (302, Refusal::Unexpected(302)),
+            (206, Refusal::Unexpected(206)),
+        ] {
+            assert_eq!(response(status, b"# For security reason").value(), Err(refusal), "{status}");
+        }
+    }
+
+    #[test]
+    fn retry_after_is_read_in_seconds_and_as_a_date() {
+        let after = |text: &'static str| {
+            let mut response = response(429, b"");
+            response.headers.insert(RETRY_AFTER, HeaderValue::from_static(text));
+            response.retry_after()
+        };
+        assert_eq!(after("7"), Some(Duration::from_secs(7)));
+        assert_eq!(after("Sun, 06 Nov 1994 08:49:37 GMT"), Some(Duration::ZERO));
+        assert_eq!(after("soon"), None);
+    }
+}

@@ -1,0 +1,151 @@
+//! A TCP connection to the service: a source port bound and connected on one socket (law T2), both families raced (T3).
+
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream as StdTcpStream};
+use std::pin::pin;
+use std::time::Duration;
+
+use nix::errno::Errno;
+use serde::{Deserialize, Serialize};
+use socket2::{Domain, Socket, Type};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::error::ConnectError;
+
+const PORT: u16 = 80;
+
+/// How long the family that is tried first has for itself. RFC 8305 says 250 ms for hosts anywhere; this one is the
+/// hypervisor, a fraction of a millisecond away, so a tenth of that is a sign already, and trying both costs one SYN.
+const HEAD_START: Duration = Duration::from_millis(25);
+
+/// The two ways to the Metadata API. Literal addresses, always: name resolution is broken on some IPv6-only images (T1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Family {
+    /// `169.254.42.42`
+    Ipv4,
+    /// `[fd00:42::42]`
+    Ipv6,
+}
+
+impl Family {
+    /// Both, in the order in which a machine that knows nothing yet tries them: IPv4 answers on nearly all images.
+    pub const BOTH: [Self; 2] = [Self::Ipv4, Self::Ipv6];
+
+    /// The other one.
+    pub fn other(self) -> Self {
+        match self {
+            Self::Ipv4 => Self::Ipv6,
+            Self::Ipv6 => Self::Ipv4,
+        }
+    }
+
+    /// The service's address.
+    pub fn address(self) -> IpAddr {
+        match self {
+            Self::Ipv4 => Ipv4Addr::new(169, 254, 42, 42).into(),
+            Self::Ipv6 => Ipv6Addr::new(0xfd00, 0x42, 0, 0, 0, 0, 0, 0x42).into(),
+        }
+    }
+
+    /// The address as it stands in the `Host` header.
+    pub fn host(self) -> &'static str {
+        match self {
+            Self::Ipv4 => "169.254.42.42",
+            Self::Ipv6 => "[fd00:42::42]",
+        }
+    }
+}
+
+impl fmt::Display for Family {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ipv4 => "IPv4",
+            Self::Ipv6 => "IPv6",
+        })
+    }
+}
+
+/// Connects over whichever family answers first, `first` having a short head start.
+///
+/// # Errors
+/// Why each family failed, when both did.
+pub(super) async fn race(
+    first: Family,
+    ports: &[u16],
+    limit: Duration,
+) -> Result<(Family, TcpStream), Vec<(Family, ConnectError)>> {
+    let second = first.other();
+    let mut leader = pin!(connect(first, ports, limit));
+    let mut follower = pin!(connect(second, ports, limit));
+    match timeout(HEAD_START, &mut leader).await {
+        Ok(Ok(stream)) => return Ok((first, stream)),
+        Ok(Err(why)) => {
+            return follower
+                .await
+                .map(|stream| (second, stream))
+                .map_err(|other| vec![(first, why), (second, other)]);
+        }
+        Err(_) => {}
+    }
+    tokio::select! {
+        result = &mut leader => match result {
+            Ok(stream) => Ok((first, stream)),
+            Err(why) => follower.await.map(|stream| (second, stream)).map_err(|other| vec![(first, why), (second, other)]),
+        },
+        result = &mut follower => match result {
+            Ok(stream) => Ok((second, stream)),
+            Err(why) => leader.await.map(|stream| (first, stream)).map_err(|other| vec![(first, other), (second, why)]),
+        },
+    }
+}
+
+/// Connects over one family, from the first of `ports` that can be had.
+async fn connect(family: Family, ports: &[u16], limit: Duration) -> Result<TcpStream, ConnectError> {
+    let deadline = Instant::now() + limit;
+    let service = SocketAddr::new(family.address(), PORT);
+    let mut last = None;
+    for port in ports {
+        let bound = match bind(family, *port) {
+            Ok(bound) => bound,
+            Err(why) if is(&why, Errno::EADDRINUSE) => continue,
+            Err(why) if is(&why, Errno::EACCES) => return Err(ConnectError::NotPermitted),
+            Err(why) => return Err(ConnectError::System(why)),
+        };
+        match timeout_at(deadline, TcpSocket::from_std_stream(bound).connect(service)).await {
+            Ok(Ok(stream)) => return Ok(stream),
+            // The four-tuple is taken, by another process that shares the port or by a connection not yet forgotten.
+            Ok(Err(why)) if is(&why, Errno::EADDRNOTAVAIL) || is(&why, Errno::EADDRINUSE) => last = Some(why),
+            Ok(Err(why)) => return Err(ConnectError::System(why)),
+            Err(_) => return Err(ConnectError::TimedOut(limit)),
+        }
+    }
+    // EADDRNOTAVAIL from every port is no matter of ports: the machine has no address of this family.
+    Err(last.map_or(ConnectError::NoSourcePort, ConnectError::System))
+}
+
+/// A socket bound to `port` on every local address of the family.
+fn bind(family: Family, port: u16) -> io::Result<StdTcpStream> {
+    let (domain, any): (_, IpAddr) = match family {
+        Family::Ipv4 => (Domain::IPV4, Ipv4Addr::UNSPECIFIED.into()),
+        Family::Ipv6 => (Domain::IPV6, Ipv6Addr::UNSPECIFIED.into()),
+    };
+    let socket = Socket::new(domain, Type::STREAM.nonblocking().cloexec(), None)?;
+    if family == Family::Ipv6 {
+        socket.set_only_v6(true)?;
+    }
+    // A port in TIME_WAIT serves again at once.
+    socket.set_reuse_address(true)?;
+    // Until the service has closed its side, our closing is a reset: however this process ends, the kernel is left
+    // with no TIME_WAIT on a privileged port (law T4).
+    socket.set_linger(Some(Duration::ZERO))?;
+    socket.set_tcp_nodelay(true)?;
+    socket.bind(&SocketAddr::new(any, port).into())?;
+    Ok(socket.into())
+}
+
+fn is(why: &io::Error, errno: Errno) -> bool {
+    why.raw_os_error() == Some(errno as i32)
+}

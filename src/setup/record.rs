@@ -1,0 +1,205 @@
+//! What is kept of a script's runs: one JSON file a script, written before the script starts and after it ended (laws S1, S2, D1).
+//!
+//! The format has a version. A record of a higher version, or one that cannot be read, is set aside under another name; a
+//! record is put in its place that says so, and the script is not run "because unknown".
+
+use std::fmt;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use nix::sys::signal::Signal;
+use serde::{Deserialize, Serialize};
+
+use super::script::Digest;
+use crate::files;
+use crate::metadata::{InstanceId, UserDataKey};
+use crate::moment::Moment;
+
+const VERSION: u32 = 1;
+/// Runs kept for each script; the oldest go.
+const MOST_RUNS: usize = 20;
+const LARGEST: u64 = 4 * 1024 * 1024;
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// The script's exit code.
+    Exit(i32),
+    /// The signal that killed it.
+    Signal(i32),
+    /// It ran for longer than it may, and was ended.
+    TimedOut,
+    /// It was not started; why.
+    NotRun(String),
+    /// The record of the run was lost.
+    Unknown,
+}
+
+impl Outcome {
+    /// Whether all is well.
+    pub fn is_success(&self) -> bool {
+        *self == Self::Exit(0)
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exit(code) => write!(f, "exit code {code}"),
+            Self::Signal(number) => match Signal::try_from(*number) {
+                Ok(signal) => write!(f, "killed by {signal}"),
+                Err(_) => write!(f, "killed by signal {number}"),
+            },
+            Self::TimedOut => f.write_str("ended: it ran for longer than it may"),
+            Self::NotRun(why) => write!(f, "not run: {why}"),
+            Self::Unknown => {
+                f.write_str("not known: the record of its runs could not be read, and was set aside")
+            }
+        }
+    }
+}
+
+/// One run of a script.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Run {
+    /// The content that ran.
+    pub digest: Digest,
+    /// The Instance it ran on.
+    pub instance: InstanceId,
+    /// The kernel's id of the boot.
+    pub boot: String,
+    /// Counted from 1; the script knows it as `SCW_SETUP_ATTEMPT`.
+    pub attempt: u32,
+    /// When it was started.
+    pub started: Moment,
+    /// When it ended; absent while it runs, and where it was cut off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended: Option<Moment>,
+    /// How it ended; absent likewise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<Outcome>,
+    /// The end of its output.
+    #[serde(default)]
+    pub output: String,
+}
+
+/// All that is kept of one script.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    pub(super) version: u32,
+    /// Oldest first.
+    pub runs: Vec<Run>,
+}
+
+impl Default for Record {
+    fn default() -> Self {
+        Self { version: VERSION, runs: Vec::new() }
+    }
+}
+
+/// A record that cannot be used.
+#[derive(Debug)]
+pub enum RecordError {
+    /// The file cannot be read or written.
+    File(PathBuf, io::Error),
+    /// The file was not a record, and stands now under this name.
+    SetAside(PathBuf, String),
+}
+
+/// The folder of records.
+#[derive(Clone, Debug)]
+pub struct Records {
+    folder: PathBuf,
+}
+
+impl Records {
+    /// Opens the folder, which is made when missing.
+    pub fn open(folder: &Path) -> Result<Self, RecordError> {
+        files::private_folder(folder).map_err(|why| RecordError::File(folder.to_owned(), why))?;
+        Ok(Self { folder: folder.to_owned() })
+    }
+
+    /// Where the script is put while it runs.
+    pub fn script_path(&self, key: &UserDataKey) -> PathBuf {
+        self.folder.join(format!("{}.script", key.to_path_segment()))
+    }
+
+    fn path(&self, key: &UserDataKey) -> PathBuf {
+        self.folder.join(format!("{}.json", key.to_path_segment()))
+    }
+
+    /// Reads a script's record; an empty one where there is none.
+    ///
+    /// # Errors
+    /// [`RecordError::SetAside`] when the file was not a record; it has been renamed.
+    pub fn read(&self, key: &UserDataKey) -> Result<Record, RecordError> {
+        let path = self.path(key);
+        let bytes = match files::read_bounded(&path, LARGEST) {
+            Ok(None) => return Ok(Record::default()),
+            Ok(Some(bytes)) => bytes,
+            Err(why) if why.kind() == io::ErrorKind::FileTooLarge => {
+                return Err(set_aside(path, &why.to_string()));
+            }
+            Err(why) => return Err(RecordError::File(path, why)),
+        };
+        match serde_json::from_slice::<Record>(&bytes) {
+            Ok(record) if record.version == VERSION => Ok(record),
+            Ok(record) => {
+                Err(set_aside(path, &format!("its version is {}, this program's {VERSION}", record.version)))
+            }
+            Err(why) => Err(set_aside(path, &why.to_string())),
+        }
+    }
+
+    /// Adds a run, or takes the place of the last one where that is the same run, and writes the record.
+    pub fn write(&self, key: &UserDataKey, record: &mut Record, run: Run) -> Result<(), RecordError> {
+        match record.runs.last_mut() {
+            Some(last) if last.started == run.started && last.attempt == run.attempt => *last = run,
+            _ => record.runs.push(run),
+        }
+        let surplus = record.runs.len().saturating_sub(MOST_RUNS);
+        record.runs.drain(..surplus);
+        let path = self.path(key);
+        let written = serde_json::to_vec_pretty(record).map_err(io::Error::from);
+        written
+            .and_then(|bytes| files::write_whole(&path, &bytes, 0o600))
+            .map_err(|why| RecordError::File(path, why))
+    }
+
+    /// The keys that there is a record of, in byte order.
+    pub fn keys(&self) -> io::Result<Vec<UserDataKey>> {
+        let mut keys = Vec::new();
+        for entry in fs::read_dir(&self.folder)? {
+            let name = entry?.file_name();
+            let segment = name.to_str().and_then(|name| name.strip_suffix(".json"));
+            keys.extend(
+                segment.filter(|s| !s.starts_with('.')).and_then(|s| UserDataKey::from_path_segment(s).ok()),
+            );
+        }
+        keys.sort_unstable();
+        Ok(keys)
+    }
+}
+
+fn set_aside(path: PathBuf, why: &str) -> RecordError {
+    let aside = path.with_extension(format!("json.unreadable-{}", Moment::now()));
+    match fs::rename(&path, &aside) {
+        Ok(()) => RecordError::SetAside(aside, why.to_owned()),
+        Err(why) => RecordError::File(path, why),
+    }
+}
+
+impl fmt::Display for RecordError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path, why) => write!(f, "the record {} cannot be used: {why}", path.display()),
+            Self::SetAside(path, why) => {
+                write!(f, "a record of scripts could not be read ({why}); it is kept as {}", path.display())
+            }
+        }
+    }
+}
+
+impl std::error::Error for RecordError {}

@@ -1,0 +1,187 @@
+//! What a user data value must be to be run: the kinds of script by their key, the first line, the digest. Pure.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use crate::metadata::UserDataKey;
+
+/// When a script runs; its key says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ScriptKind {
+    /// `setup-script`, `setup-script.NAME`: once for this Instance, and again when its content changes.
+    Setup,
+    /// `startup-script`, `startup-script.NAME`: at every boot.
+    Startup,
+}
+
+impl ScriptKind {
+    /// The kind that a key stands for; `None` for a key that is no script's.
+    pub fn of(key: &UserDataKey) -> Option<Self> {
+        [("setup-script", Self::Setup), ("startup-script", Self::Startup)].into_iter().find_map(
+            |(name, kind)| {
+                let rest = key.as_str().strip_prefix(name)?;
+                (rest.is_empty() || rest.len() > 1 && rest.starts_with('.')).then_some(kind)
+            },
+        )
+    }
+}
+
+/// The SHA-256 of a script's bytes, in lower-case hexadecimal: it tells one content from another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Digest(String);
+
+impl Digest {
+    /// The digest of these bytes.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The program that runs a script, from the script's first line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Interpreter {
+    /// An absolute path.
+    pub program: String,
+    /// All that follows the path is one argument, as the kernel has it.
+    pub argument: Option<String>,
+}
+
+/// A script that can be run.
+#[derive(Debug)]
+pub struct Script<'a> {
+    /// Its first line's meaning.
+    pub interpreter: Interpreter,
+    /// Its bytes, as they came.
+    pub body: &'a [u8],
+}
+
+/// Why a value cannot be run (law S5): one clear message each.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ScriptError {
+    /// No bytes.
+    Empty,
+    /// No `#!` in front.
+    NoInterpreter,
+    /// `#!` and nothing behind it.
+    NoInterpreterName,
+    /// The interpreter's path is not absolute.
+    Relative(String),
+    /// The first line ends as Windows writes it, so that no interpreter of that name exists.
+    WindowsLineEnds,
+    /// A NUL byte in front of the script's end: this is a program or an archive, or was damaged.
+    Nul,
+    /// The first line is not UTF-8.
+    NotUtf8,
+}
+
+impl<'a> Script<'a> {
+    /// Checks a value.
+    pub fn parse(body: &'a [u8]) -> Result<Self, ScriptError> {
+        if body.is_empty() {
+            return Err(ScriptError::Empty);
+        }
+        let rest = body.strip_prefix(b"#!").ok_or(ScriptError::NoInterpreter)?;
+        if body.contains(&0) {
+            return Err(ScriptError::Nul);
+        }
+        let line = rest.split(|byte| *byte == b'\n').next().unwrap_or_default();
+        if line.ends_with(b"\r") {
+            return Err(ScriptError::WindowsLineEnds);
+        }
+        let line = std::str::from_utf8(line).map_err(|_| ScriptError::NotUtf8)?.trim();
+        let (program, argument) = line.split_once([' ', '\t']).map_or((line, ""), |(p, a)| (p, a.trim()));
+        if program.is_empty() {
+            return Err(ScriptError::NoInterpreterName);
+        }
+        if !program.starts_with('/') {
+            return Err(ScriptError::Relative(program.to_owned()));
+        }
+        let argument = (!argument.is_empty()).then(|| argument.to_owned());
+        Ok(Self { interpreter: Interpreter { program: program.to_owned(), argument }, body })
+    }
+}
+
+impl fmt::Display for ScriptError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => f.write_str("the script is empty"),
+            Self::NoInterpreter => {
+                f.write_str("the script does not start with `#!` and an interpreter, such as `#!/bin/sh`")
+            }
+            Self::NoInterpreterName => {
+                f.write_str("the script's first line names no interpreter behind its `#!`")
+            }
+            Self::Relative(name) => write!(f, "the script's interpreter {name:?} is not an absolute path"),
+            Self::WindowsLineEnds => f.write_str(
+                "the script has Windows line ends (CRLF): save it with plain line feeds and set it again",
+            ),
+            Self::Nul => {
+                f.write_str("the script holds a NUL byte, so it is a program, an archive, or damaged")
+            }
+            Self::NotUtf8 => f.write_str("the script's first line is not valid UTF-8"),
+        }
+    }
+}
+
+impl std::error::Error for ScriptError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_script_is_known_by_its_key() {
+        for (key, kind) in [
+            ("setup-script", Some(ScriptKind::Setup)),
+            ("setup-script.10-web", Some(ScriptKind::Setup)),
+            ("startup-script", Some(ScriptKind::Startup)),
+            ("startup-script.x", Some(ScriptKind::Startup)),
+            ("setup-script.", None),
+            ("setup-scripts", None),
+            ("my-setup-script", None),
+            ("cloud-init", None),
+            ("ssh-host-fingerprints", None),
+        ] {
+            assert_eq!(ScriptKind::of(&UserDataKey::new(key).expect("a good key")), kind, "{key}");
+        }
+    }
+
+    #[test]
+    fn the_first_line_names_the_interpreter() {
+        for (body, program, argument) in [
+            ("#!/bin/sh\necho", "/bin/sh", None),
+            ("#! /bin/sh -e -u \necho", "/bin/sh", Some("-e -u")),
+            ("#!/usr/bin/env python3", "/usr/bin/env", Some("python3")),
+        ] {
+            let interpreter = Script::parse(body.as_bytes()).expect(body).interpreter;
+            assert_eq!((&*interpreter.program, interpreter.argument.as_deref()), (program, argument));
+        }
+    }
+
+    #[test]
+    fn s5_each_fault_of_a_script_has_its_own_name() {
+        for (body, why) in [
+            (&b""[..], ScriptError::Empty),
+            (b"echo hello\n", ScriptError::NoInterpreter),
+            (b"#cloud-config\n", ScriptError::NoInterpreter),
+            (b"\xef\xbb\xbf#!/bin/sh\n", ScriptError::NoInterpreter),
+            (b"#!\necho\n", ScriptError::NoInterpreterName),
+            (b"#!python3\n", ScriptError::Relative("python3".to_owned())),
+            (b"#!/bin/sh\r\necho\r\n", ScriptError::WindowsLineEnds),
+            (b"#!/bin/sh\necho \0\n", ScriptError::Nul),
+            (b"#!/bin/\xff\n", ScriptError::NotUtf8),
+        ] {
+            assert_eq!(Script::parse(body).expect_err("a fault"), why);
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! What everybody may know of this boot's scripts: no output, no body. The runner writes it as one world-readable file in /run, for
+//! the daemon's status; that the file is there means that this boot's work was done.
+
+use std::io;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::record::{Outcome, Run};
+use super::script::{Digest, ScriptKind};
+use crate::files;
+use crate::moment::Moment;
+
+const LARGEST: u64 = 4 * 1024 * 1024;
+
+/// One boot's work.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Summary {
+    /// When the work was done.
+    pub ended: Moment,
+    /// The scripts that user data holds, in the order in which they run.
+    pub scripts: Vec<ScriptSummary>,
+}
+
+/// One script.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScriptSummary {
+    /// The user data key.
+    pub key: String,
+    /// When it runs.
+    pub kind: ScriptKind,
+    /// Whether it was this boot that ran it.
+    pub ran_now: bool,
+    /// How its latest run ended.
+    pub outcome: Outcome,
+    /// The latest run's number, where it ran.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempt: Option<u32>,
+    /// The latest run's beginning, where it ran.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started: Option<Moment>,
+    /// How long it took, where it ran to its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duration_ms: Option<u64>,
+    /// The SHA-256 of what ran.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<Digest>,
+}
+
+impl ScriptSummary {
+    /// Tells of a run.
+    pub fn of(key: String, kind: ScriptKind, run: &Run, ran_now: bool) -> Self {
+        let length = run.ended.map(|ended| ended.since(run.started));
+        Self {
+            key,
+            kind,
+            ran_now,
+            outcome: run.outcome.clone().unwrap_or(Outcome::Unknown),
+            attempt: Some(run.attempt),
+            started: Some(run.started),
+            duration_ms: length.map(|length| u64::try_from(length.as_millis()).unwrap_or(u64::MAX)),
+            digest: Some(run.digest.clone()),
+        }
+    }
+
+    /// Tells of a script that could not be run at all.
+    pub fn not_run(key: String, kind: ScriptKind, why: String) -> Self {
+        let outcome = Outcome::NotRun(why);
+        Self {
+            key,
+            kind,
+            ran_now: false,
+            outcome,
+            attempt: None,
+            started: None,
+            duration_ms: None,
+            digest: None,
+        }
+    }
+}
+
+impl Summary {
+    /// Whether every script is well.
+    pub fn is_success(&self) -> bool {
+        self.scripts.iter().all(|script| script.outcome.is_success())
+    }
+
+    /// Reads the file; `None` where there is none yet.
+    pub fn read(path: &Path) -> io::Result<Option<Self>> {
+        let Some(bytes) = files::read_bounded(path, LARGEST)? else { return Ok(None) };
+        Ok(Some(serde_json::from_slice(&bytes)?))
+    }
+
+    /// Writes the file.
+    pub fn write(&self, path: &Path) -> io::Result<()> {
+        files::write_whole(path, &serde_json::to_vec(self)?, 0o644)
+    }
+}

@@ -1,0 +1,60 @@
+//! `cargo demo`: builds the agent, makes a small Instance of its own, and shows that the whole job holds.
+//! Exit code 0: all of it was seen to hold; 1: something did not; 2: it could not be shown here.
+//! It must leave nothing behind on the machine, and start no client outside of the Instance.
+
+mod fingerprint;
+mod guest;
+mod programs;
+mod screen;
+mod story;
+
+use std::process::ExitCode;
+
+use scw_stage::{Privileges, World, enter_user_namespace_if_needed, sshd_tools};
+use scw_standin::Options;
+
+use crate::guest::Guest;
+use crate::programs::Programs;
+use crate::screen::Screen;
+
+fn main() -> ExitCode {
+    if std::env::args_os().len() > 1 {
+        eprintln!("usage: cargo demo");
+        return ExitCode::from(2);
+    }
+    match show() {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(reason) => {
+            eprintln!("cannot show it here: {reason}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Tells the story; `Ok` says whether all of it held.
+fn show() -> Result<bool, String> {
+    programs::check_tools()?;
+    let programs = Programs::build()?;
+    drop(sshd_tools().map_err(|error| error.to_string())?);
+    // After the build, which belongs to the user as he is; there is still one thread only.
+    enter_user_namespace_if_needed().map_err(|error| error.to_string())?;
+
+    let user_data = [(b"setup-script".to_vec(), story::SCRIPT.as_bytes().to_vec())].into();
+    let world = World::builder().with_sshd().standin(Options { user_data, ..Options::default() });
+    let world = world.build().map_err(|error| error.to_string())?;
+    let mut screen = Screen::default();
+    screen.title("scw-agent at work on a small Instance of its own; nothing of this machine changes");
+    if world.privileges() == Privileges::UserNamespace {
+        screen.note(
+            "not root: all is one user here, so the daemon's own user id, and sshd's port 22 and privilege \
+             separation, are left out",
+        );
+    }
+    let mut guest = Guest::new(&world, programs);
+    let held = story::tell(&mut guest, &mut screen);
+    if !held {
+        screen.words_of("the daemon", &guest.daemon_output());
+    }
+    Ok(held)
+}

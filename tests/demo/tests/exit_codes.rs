@@ -1,0 +1,54 @@
+//! The demo must not say that all is well when it is not: tried with agents that do nothing, or fail.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Output};
+
+const DEMO: &str = env!("CARGO_BIN_EXE_scw-demo");
+
+/// Runs the demo with two programs in place of the agent's, of which one line of shell is all.
+fn demo_with(name: &str, line: &str) -> Output {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    fs::create_dir_all(&folder).expect("made");
+    let write = |name: &str, text: String| {
+        let path = folder.join(name);
+        fs::write(&path, text).expect("written");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("made executable");
+        path
+    };
+    let built = ["scw-agent", "scw-userdata"].map(|name| {
+        let path = write(name, format!("#!/bin/sh\n{line}\n"));
+        format!("echo '{{\"executable\":\"{}\"}}'\n", path.display())
+    });
+    let cargo = write("cargo", format!("#!/bin/sh\n{}", built.concat()));
+    Command::new(DEMO).env("CARGO", cargo).output().expect("run")
+}
+
+#[test]
+fn an_agent_that_fails_or_does_nothing_is_not_praised() {
+    for (name, line) in [("fails", "echo no luck >&2; exit 1"), ("idle", "exit 0")] {
+        let output = demo_with(name, line);
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(output.status.code(), Some(1), "{text}{}", String::from_utf8_lossy(&output.stderr));
+        assert_eq!((text.matches('✗').count(), text.matches('✓').count()), (9, 0), "{text}");
+        assert!(text.contains("0 of 9 steps held"), "{text}");
+        assert_eq!(text.contains("no luck"), name == "fails", "{text}");
+    }
+}
+
+#[test]
+fn what_is_missing_on_the_machine_is_said_in_one_line() {
+    let output = Command::new(DEMO).env("PATH", "/nowhere").output().expect("run");
+    assert_eq!(output.status.code(), Some(2));
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(text.lines().count(), 1);
+    assert!(text.contains("apt-get install iproute2 util-linux coreutils openssh-client"), "{text}");
+}
+
+#[test]
+fn an_agent_that_does_not_build_cannot_be_shown() {
+    let output = Command::new(DEMO).env("CARGO", "false").output().expect("run");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(output.stdout.is_empty());
+}

@@ -1,0 +1,224 @@
+//! H1 to H4: host keys are made where there are none, and what is published is what sshd serves.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
+
+use scw_stage::{Reach, Sshd, World};
+
+use crate::machine::*;
+
+/// The public keys' fingerprints as OpenSSH itself computes them.
+fn by_ssh_keygen(world: &World, file: &str) -> BTreeSet<String> {
+    let listed = run(world.command("ssh-keygen").args(["-lf", file]));
+    assert_eq!(listed.code, 0, "{}", listed.err);
+    listed.out.lines().map(|line| line.split(' ').nth(1).expect("a fingerprint").to_owned()).collect()
+}
+
+/// A consumer's reading of the value, from the API's description: four fields a line, nothing else.
+fn read_strictly(value: &str) -> BTreeSet<String> {
+    let field = |line: &str| {
+        let fields: Vec<_> = line.split(' ').collect();
+        let &[bits, fingerprint, _comment, key_type] = fields.as_slice() else {
+            panic!("not four fields: {line:?}")
+        };
+        assert!(
+            bits.parse::<u32>().is_ok() && key_type.starts_with('(') && key_type.ends_with(')'),
+            "{line:?}"
+        );
+        assert_eq!((fingerprint.len(), &fingerprint[..7]), (50, "SHA256:"), "{line:?}");
+        fingerprint.to_owned()
+    };
+    value.split('\n').map(field).collect()
+}
+
+#[test]
+fn h1_missing_keys_are_made_once_and_good_ones_are_kept() {
+    World::builder().ipv4(Reach::Absent).ipv6(Reach::Absent).run(|world| {
+        let made = agent(world, &["host-keys", "ensure"]);
+        assert_eq!(made.code, 0, "{}", made.err);
+        assert!(made.err.contains("made ecdsa, ed25519, rsa"), "{}", made.err);
+        let files = || -> Vec<_> {
+            let names = ["ecdsa", "ed25519", "rsa"].map(|name| format!("/etc/ssh/ssh_host_{name}_key"));
+            names.iter().flat_map(|name| [name.clone(), format!("{name}.pub")]).collect()
+        };
+        let state = || -> Vec<_> {
+            let look = |path: &String| (fs::read(path).expect(path), fs::metadata(path).expect(path).ino());
+            files().iter().map(look).collect()
+        };
+        for file in files() {
+            let mode = fs::metadata(&file).expect("there").permissions().mode() & 0o777;
+            assert_eq!(mode, if file.ends_with(".pub") { 0o644 } else { 0o600 }, "{file}");
+        }
+        let hidden = fs::read_dir("/etc/ssh").expect("listed").flatten();
+        assert!(
+            hidden.into_iter().all(|entry| !entry.file_name().to_string_lossy().starts_with('.')),
+            "left behind"
+        );
+
+        let before = state();
+        let again = agent(world, &["host-keys", "ensure"]);
+        assert!(
+            again.err.contains("kept ecdsa, ed25519, rsa") && !again.err.contains("made"),
+            "{}",
+            again.err
+        );
+        assert_eq!(state(), before);
+    });
+}
+
+#[test]
+fn h1_only_what_is_missing_or_empty_is_made_and_a_lost_public_key_is_derived() {
+    World::builder().ipv4(Reach::Absent).ipv6(Reach::Absent).run(|world| {
+        make_host_key(world);
+        let private = fs::read("/etc/ssh/ssh_host_ed25519_key").expect("read");
+        let fingerprint = by_ssh_keygen(world, "/etc/ssh/ssh_host_ed25519_key.pub");
+
+        fs::write("/etc/ssh/ssh_host_ed25519_key.pub", "garbage").expect("written");
+        let mended = agent(world, &["host-keys", "ensure"]);
+        assert!(
+            mended.code == 0 && mended.err.contains("derived the public key of ed25519"),
+            "{}",
+            mended.err
+        );
+        assert_eq!(fs::read("/etc/ssh/ssh_host_ed25519_key").expect("read"), private);
+        assert_eq!(by_ssh_keygen(world, "/etc/ssh/ssh_host_ed25519_key.pub"), fingerprint);
+
+        fs::write("/etc/ssh/ssh_host_ed25519_key", "").expect("emptied, as by a power cut");
+        let made = agent(world, &["host-keys", "ensure"]);
+        assert!(made.code == 0 && made.err.contains("made ed25519"), "{}", made.err);
+        assert_ne!(by_ssh_keygen(world, "/etc/ssh/ssh_host_ed25519_key.pub"), fingerprint);
+    });
+}
+
+#[test]
+fn h2_what_a_cut_off_run_left_behind_is_cleared_away() {
+    World::builder().ipv4(Reach::Absent).ipv6(Reach::Absent).run(|world| {
+        fs::create_dir("/etc/ssh/.scw-agent-new.0badcafe").expect("made");
+        fs::write("/etc/ssh/.scw-agent-new.0badcafe/ssh_host_ed25519_key", "half a key").expect("written");
+        make_host_key(world);
+        assert!(!Path::new("/etc/ssh/.scw-agent-new.0badcafe").exists());
+    });
+}
+
+#[test]
+fn a_broken_configuration_is_named_and_the_keys_are_made_all_the_same() {
+    World::builder().ipv4(Reach::Absent).ipv6(Reach::Absent).run(|world| {
+        fs::write("/etc/scw-agent.toml", "[host-keys]\ntipes = []\n").expect("written");
+        let made = agent(world, &["host-keys", "ensure"]);
+        assert_eq!(made.code, 0, "{}", made.err);
+        assert!(made.err.contains("line 2") && made.err.contains("tipes"), "{}", made.err);
+        assert!(Path::new("/etc/ssh/ssh_host_rsa_key").exists());
+    });
+}
+
+#[test]
+fn h3_what_is_published_is_what_sshd_serves_and_a_client_can_check_it_before_the_first_connection() {
+    World::builder().with_sshd().run(|world| {
+        assert_eq!(agent(world, &["host-keys", "ensure"]).code, 0);
+        let sshd = Sshd::start(world).expect("sshd");
+        let daemon = start_daemon(world);
+        let published = read_strictly(&published(world));
+
+        let scanned = run(&mut sshd.keyscan(world));
+        fs::write("/run/scanned", &scanned.out).expect("written");
+        assert_eq!(by_ssh_keygen(world, "/run/scanned"), published);
+        assert_eq!(published.len(), 3);
+
+        // A person's known_hosts: of all that the wire offered, only the keys whose fingerprints were published.
+        let matching: String = scanned
+            .out
+            .lines()
+            .filter(|line| !line.starts_with('#'))
+            .map(|line| {
+                fs::write("/run/one", line).expect("written");
+                if by_ssh_keygen(world, "/run/one").is_subset(&published) {
+                    format!("{line}\n")
+                } else {
+                    String::new()
+                }
+            })
+            .collect();
+        fs::write("/run/known_hosts", matching).expect("written");
+        let hello = run(sshd.ssh(world, Path::new("/run/known_hosts")).args(["echo", "hello"]));
+        assert_eq!((hello.code, &*hello.out), (0, "hello\n"), "{}", hello.err);
+
+        // With a fingerprint that was not published, the client refuses: the test can fail.
+        fs::write("/run/known_hosts", "").expect("written");
+        assert_ne!(run(sshd.ssh(world, Path::new("/run/known_hosts")).args(["echo", "hello"])).code, 0);
+        daemon.terminate();
+    });
+}
+
+#[test]
+fn h4_a_second_start_of_the_daemon_writes_nothing_and_a_changed_value_is_put_right() {
+    World::builder().run(|world| {
+        make_host_key(world);
+        let daemon = start_daemon(world);
+        let value = published(world);
+        wait_until_settled(world);
+        daemon.terminate();
+        let writes = |world: &World| asked(world).iter().filter(|line| !line.starts_with("GET ")).count();
+        assert_eq!(writes(world), 1, "{:#?}", asked(world));
+
+        world.standin().clear_requests();
+        let daemon = start_daemon(world);
+        wait_until_settled(world);
+        daemon.terminate();
+        assert_eq!(writes(world), 0, "{:#?}", asked(world));
+
+        world.standin().set_user_data(FINGERPRINTS, "256 SHA256:somebody-elses x (ED25519)");
+        let daemon = start_daemon(world);
+        wait_until_settled(world);
+        daemon.terminate();
+        assert_eq!(world.standin().user_data(FINGERPRINTS).expect("stored"), value.as_bytes());
+    });
+}
+
+#[test]
+fn h4_a_value_that_was_deleted_is_published_again() {
+    World::builder().run(|world| {
+        make_host_key(world);
+        let settings = "[host-keys]\ntypes = [\"ed25519\"]\n[metadata]\nlook-again = \"100ms\"\n";
+        fs::write("/etc/scw-agent.toml", settings).expect("written");
+        let daemon = start_daemon(world);
+        let value = published(world);
+        world.standin().delete_user_data(FINGERPRINTS);
+        assert_eq!(published(world), value);
+        daemon.terminate();
+    });
+}
+
+#[test]
+fn a_machine_without_host_keys_says_so_and_publishes_nothing() {
+    World::builder().run(|world| {
+        let daemon = start_daemon(world);
+        let listed =
+            |requests: &[scw_standin::Request]| requests.iter().any(|r| r.target.starts_with("/user_data"));
+        assert!(world.standin().wait_for(LONG, listed));
+        let status = agent(world, &["status"]);
+        assert_eq!(status.code, 1);
+        assert!(
+            status.out.contains("✗ fingerprints") && status.out.contains("host-keys ensure"),
+            "{}",
+            status.out
+        );
+        daemon.terminate();
+        assert_eq!(world.standin().user_data(FINGERPRINTS), None);
+    });
+}
+
+#[test]
+fn host_keys_show_lists_them_for_people_and_for_programs() {
+    World::builder().ipv4(Reach::Absent).ipv6(Reach::Absent).run(|world| {
+        assert_eq!(agent(world, &["host-keys", "show"]).code, 3);
+        make_host_key(world);
+        let expected = by_ssh_keygen(world, "/etc/ssh/ssh_host_ed25519_key.pub");
+        assert_eq!(read_strictly(agent(world, &["host-keys", "show"]).out.trim_end()), expected);
+        let json: serde_json::Value =
+            serde_json::from_str(&agent(world, &["host-keys", "show", "--json"]).out).expect("JSON");
+        assert_eq!(json[0]["fingerprint"].as_str(), expected.first().map(String::as_str));
+        assert_eq!(json[0]["bits"], 256);
+    });
+}

@@ -1,0 +1,100 @@
+//! A machine in a world: the three roles, started as PID 1 would start them.
+
+use std::process::{Command, Output};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use scw_stage::{Daemon, Notify, World};
+
+/// The agent.
+pub(crate) const AGENT: &str = env!("CARGO_BIN_EXE_scw-agent");
+/// The user data helper.
+pub(crate) const USERDATA: &str = env!("CARGO_BIN_EXE_scw-userdata");
+/// Far over what anything takes: it only keeps a broken test from hanging.
+pub(crate) const LONG: Duration = Duration::from_secs(30);
+/// The key under which the fingerprints are published.
+pub(crate) const FINGERPRINTS: &str = "ssh-host-fingerprints";
+
+/// What a finished program left.
+pub(crate) struct Ended {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+/// Runs a command to its end.
+pub(crate) fn run(command: &mut Command) -> Ended {
+    let Output { status, stdout, stderr } = command.output().expect("started");
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    Ended { code: status.code().expect("an exit code"), out: text(stdout), err: text(stderr) }
+}
+
+/// `scw-agent` with these words, as root.
+pub(crate) fn agent(world: &World, words: &[&str]) -> Ended {
+    run(world.command(AGENT).args(words))
+}
+
+/// `scw-userdata` with these words, as root.
+pub(crate) fn userdata(world: &World, words: &[&str]) -> Ended {
+    run(world.command(USERDATA).args(words))
+}
+
+/// One type of key only: an RSA key takes a second to make, and most tests are not about that.
+pub(crate) fn one_key_type() {
+    std::fs::write("/etc/scw-agent.toml", "[host-keys]\ntypes = [\"ed25519\"]\n").expect("written");
+}
+
+/// Makes host keys, one only, as the first unit does.
+pub(crate) fn make_host_key(world: &World) {
+    one_key_type();
+    let made = agent(world, &["host-keys", "ensure"]);
+    assert_eq!(made.code, 0, "{}", made.err);
+}
+
+/// Starts the daemon as its unit does, and waits until it is ready.
+pub(crate) fn start_daemon(world: &World) -> Daemon {
+    let notify = Notify::new(world).expect("a socket");
+    let mut command = world.agent_command(AGENT);
+    let daemon = Daemon::spawn(command.arg("daemon").env("NOTIFY_SOCKET", notify.path())).expect("started");
+    assert!(notify.wait_for("READY=1", LONG), "never ready: {}", daemon.output());
+    daemon
+}
+
+/// Waits until the stand-in has the fingerprints, and returns them.
+pub(crate) fn published(world: &World) -> String {
+    let stored = until(world, "published", || world.standin().user_data(FINGERPRINTS));
+    String::from_utf8(stored).expect("UTF-8")
+}
+
+/// Looks again and again until there is something to see; `what` never came if there never is.
+pub(crate) fn until<T>(world: &World, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + LONG;
+    loop {
+        if let Some(seen) = look() {
+            return seen;
+        }
+        assert!(Instant::now() < deadline, "never {what}; asked: {:#?}", asked(world));
+        sleep(Duration::from_millis(5));
+    }
+}
+
+/// What the stand-in was asked, as `METHOD TARGET`.
+pub(crate) fn asked(world: &World) -> Vec<String> {
+    world
+        .standin()
+        .requests()
+        .iter()
+        .map(|request| format!("{} {}", request.method, request.target))
+        .collect()
+}
+
+/// Waits until the daemon has looked at everything there is to look at when nothing goes wrong.
+pub(crate) fn wait_until_settled(world: &World) {
+    until(world, "settled", || {
+        let status: serde_json::Value =
+            serde_json::from_str(&agent(world, &["status", "--json"]).out).ok()?;
+        let known = !status["instance"].is_null() && status["fingerprints"]["state"] == "published";
+        // The list of user data is asked for right behind the Instance.
+        (known && asked(world).iter().any(|line| line == "GET /user_data?format=json")).then_some(())
+    });
+}

@@ -1,0 +1,11 @@
+//! The laws that the agent keeps, tried with the real binaries in small worlds: a network namespace with the stand-in at the
+//! metadata service's real addresses, a throw-away view of the file system, real `ssh-keygen` and sshd. One module a group
+//! of laws; what they share is in `machine`.
+
+mod host_keys;
+mod journal;
+mod machine;
+mod scripts;
+mod transport;
+mod units;
+mod userdata;

@@ -1,0 +1,137 @@
+//! T1 to T4, so far: over each family, from a low port, a page of errors is never a value, and no TIME_WAIT is left.
+
+use scw_stage::{Family, Reach, TcpState, World};
+use scw_standin::{Fault, Order};
+
+use crate::machine::*;
+
+#[test]
+fn t3_the_whole_job_is_done_over_either_family_or_both() {
+    use Reach::{Absent, Refused, Served, Silent};
+    let (ipv4, ipv6) = (Family::Ipv4, Family::Ipv6);
+    for (four, six, expected) in [
+        (Served, Served, vec![ipv4, ipv6]),
+        (Served, Absent, vec![ipv4]),
+        (Absent, Served, vec![ipv6]),
+        (Refused, Served, vec![ipv6]),
+        (Silent, Served, vec![ipv6]),
+        (Served, Silent, vec![ipv4]),
+    ] {
+        World::builder().ipv4(four).ipv6(six).run(|world| {
+            make_host_key(world);
+            world.standin().set_user_data("setup-script", "#!/bin/sh\necho over the wire\n");
+            let daemon = start_daemon(world);
+            published(world);
+            let ran = agent(world, &["setup", "run"]);
+            assert_eq!(ran.code, 0, "{four:?} {six:?}: {}", ran.err);
+            assert!(ran.err.contains("over the wire"), "{}", ran.err);
+            daemon.terminate();
+            for request in world.standin().requests() {
+                let family = if request.local.is_ipv4() { ipv4 } else { ipv6 };
+                assert!(expected.contains(&family), "{four:?} {six:?}: asked over {family:?}");
+                assert!(request.peer.port() < 1024, "from port {}", request.peer.port());
+            }
+        });
+    }
+}
+
+#[test]
+fn t2_user_data_is_refused_for_a_high_port_and_ours_is_never_high() {
+    World::builder().run(|world| {
+        world.standin().set_user_data("key", "value");
+        let curl = run(world.command("curl").args([
+            "-s",
+            "-o",
+            "/dev/null",
+            "-w",
+            "%{http_code}",
+            "http://169.254.42.42/user_data/key",
+        ]));
+        assert_eq!(curl.out, "403", "the stand-in must check source ports, or this test shows nothing");
+        let got = userdata(world, &["key"]);
+        assert_eq!((got.code, &*got.out), (0, "value"), "{}", got.err);
+    });
+}
+
+#[test]
+fn t2_without_the_right_to_low_ports_the_message_says_what_to_do() {
+    World::builder().run(|world| {
+        let mut command = world.command("setpriv");
+        command.args(["--bounding-set=-all", "--inh-caps=-all", "--"]).arg(USERDATA).arg("key");
+        let got = run(&mut command);
+        assert_eq!(got.code, 4, "{}", got.err);
+        assert!(got.err.contains("1024") && got.err.contains("CAP_NET_BIND_SERVICE"), "{}", got.err);
+        assert_eq!(asked(world), [""; 0]);
+    });
+}
+
+#[test]
+fn t1_a_page_that_refuses_is_never_taken_for_a_value() {
+    for (status, code) in [(403, 4), (400, 6), (302, 6), (206, 6), (429, 6), (500, 6), (503, 6)] {
+        World::builder().run(|world| {
+            world.standin().set_user_data("key", "value");
+            let body = "# For security reason, this looks like data".to_owned();
+            let fault = Fault::Status {
+                code: status,
+                body,
+                retry_after: None,
+                location: Some("http://192.0.2.1/".to_owned()),
+            };
+            world.standin().set_orders(vec![Order::new(fault).path("/user_data/*")]);
+            for with_daemon in [false, true] {
+                let daemon = with_daemon.then(|| start_daemon(world));
+                let got = userdata(world, &["key"]);
+                assert_eq!((got.code, &*got.out), (code, ""), "{status}, daemon: {with_daemon}: {}", got.err);
+                assert!(!got.err.is_empty());
+                drop(daemon);
+            }
+        });
+    }
+}
+
+#[test]
+fn t1_no_proxy_is_honoured() {
+    World::builder().run(|world| {
+        world.standin().set_user_data("key", "value");
+        let mut command = world.command(USERDATA);
+        for name in ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"] {
+            command.env(name, "http://127.0.0.1:9");
+        }
+        assert_eq!(run(command.arg("key")).out, "value");
+    });
+}
+
+#[test]
+fn t4_a_boots_requests_share_one_connection_and_leave_no_time_wait_behind() {
+    World::builder().ipv6(Reach::Absent).run(|world| {
+        make_host_key(world);
+        world.standin().set_user_data("setup-script", "#!/bin/sh\n");
+        let daemon = start_daemon(world);
+        wait_until_settled(world);
+        assert_eq!(agent(world, &["setup", "run"]).code, 0);
+        assert_eq!(world.standin().connections().len(), 1, "{:#?}", asked(world));
+        daemon.terminate();
+        userdata(world, &["setup-script"]);
+        let waiting: Vec<_> =
+            world.tcp_table().into_iter().filter(|entry| entry.state == TcpState::TimeWait).collect();
+        assert!(waiting.is_empty(), "{waiting:?}");
+    });
+}
+
+#[test]
+fn t5_the_service_may_come_late_and_the_log_says_each_change_once() {
+    World::builder().ipv4(Reach::Absent).ipv6(Reach::Absent).run(|world| {
+        make_host_key(world);
+        let daemon = start_daemon(world);
+        assert!(daemon.wait_for(LONG, |lines| lines.iter().any(|line| line.contains("cannot be reached"))));
+        let got = userdata(world, &["key"]);
+        assert_eq!(got.code, 5, "{}", got.err);
+        assert!(got.err.contains("169.254.42.42") && got.err.contains("fd00:42::42"), "{}", got.err);
+        world.set_reach(Family::Ipv4, Reach::Served);
+        published(world);
+        let (status, output) = daemon.terminate();
+        assert!(status.success());
+        assert_eq!(output.matches("cannot be reached").count(), 1, "{output}");
+        assert_eq!(output.matches("the metadata service answers").count(), 1, "{output}");
+    });
+}

@@ -1,0 +1,140 @@
+//! `scw-userdata`, through the daemon and without one: the same answers, the same exit codes.
+
+use std::io::Write;
+use std::process::Stdio;
+
+use scw_stage::{Reach, World};
+use scw_standin::{Fault, Order};
+
+use crate::machine::*;
+
+/// Tries the same with and without a daemon.
+fn both_ways(try_it: impl Fn(&World) + Sync) {
+    for with_daemon in [false, true] {
+        World::builder().run(|world| {
+            let daemon = with_daemon.then(|| start_daemon(world));
+            try_it(world);
+            drop(daemon);
+        });
+    }
+}
+
+#[test]
+fn it_lists_as_the_api_does() {
+    both_ways(|world| {
+        world.standin().set_user_data("b", "2");
+        world.standin().set_user_data("a", "1");
+        let listed = userdata(world, &[]);
+        assert_eq!(
+            (listed.code, listed.out.trim_end()),
+            (0, "USER_DATA=2\nUSER_DATA_0=a\nUSER_DATA_1=b"),
+            "{}",
+            listed.err
+        );
+        let listed = userdata(world, &["--json"]);
+        assert_eq!(listed.out, "{\"user_data\":[\"a\",\"b\"]}\n");
+    });
+}
+
+#[test]
+fn a_value_comes_back_byte_for_byte_and_a_missing_key_is_not_found() {
+    both_ways(|world| {
+        for value in [&b"plain"[..], b"", b"two\nlines\n", b"\xff\x00\x01 not text", &vec![b'x'; 1024 * 1024]]
+        {
+            world.standin().set_user_data("key", value);
+            let output = world.command(USERDATA).arg("key").output().expect("started");
+            assert_eq!((output.status.code(), &*output.stdout), (Some(0), value));
+        }
+        let missing = userdata(world, &["no-such-key"]);
+        assert_eq!((missing.code, &*missing.out), (3, ""));
+        assert!(missing.err.contains("no-such-key is not set"), "{}", missing.err);
+    });
+}
+
+#[test]
+fn values_are_set_from_an_argument_a_file_and_standard_input() {
+    both_ways(|world| {
+        assert_eq!(userdata(world, &["key", "a value"]).code, 0);
+        assert_eq!(world.standin().user_data("key").as_deref(), Some(&b"a value"[..]));
+        let patch = world.standin().requests().into_iter().rfind(|r| r.method == "PATCH").expect("a PATCH");
+        let content_type = patch.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("content-type"));
+        assert_eq!(content_type.map(|(_, value)| &**value), Some("text/plain"));
+
+        std::fs::write("/run/value", b"from a file\n\xff").expect("written");
+        assert_eq!(userdata(world, &["key", "--file", "/run/value"]).code, 0);
+        assert_eq!(world.standin().user_data("key").as_deref(), Some(&b"from a file\n\xff"[..]));
+
+        let mut child =
+            world.command(USERDATA).args(["key", "-f", "-"]).stdin(Stdio::piped()).spawn().expect("started");
+        child.stdin.take().expect("piped").write_all(b"from a pipe").expect("written");
+        assert!(child.wait().expect("waited").success());
+        assert_eq!(world.standin().user_data("key").as_deref(), Some(&b"from a pipe"[..]));
+    });
+}
+
+#[test]
+fn a_key_is_deleted_and_deleting_a_missing_one_ends_as_the_service_says() {
+    both_ways(|world| {
+        world.standin().set_user_data("key", "value");
+        assert_eq!(userdata(world, &["--delete", "key"]).code, 0);
+        assert_eq!(world.standin().user_data("key"), None);
+        assert_eq!(userdata(world, &["--delete", "key"]).code, 0, "204, as for a key that was there");
+        world.standin().set_orders(vec![Order::new(Fault::status(404)).method("DELETE")]);
+        assert_eq!(userdata(world, &["--delete", "key"]).code, 3);
+    });
+}
+
+#[test]
+fn a_key_never_changes_the_path() {
+    both_ways(|world| {
+        world.standin().set_user_data("a/../b c?d", "value");
+        assert_eq!(userdata(world, &["a/../b c?d"]).out, "value");
+        world.standin().clear_requests();
+        let refused = userdata(world, &[".."]);
+        assert_eq!(refused.code, 2, "{}", refused.err);
+        assert!(!asked(world).iter().any(|line| line.contains("..")), "{:#?}", asked(world));
+    });
+}
+
+#[test]
+fn only_root_may_ask_the_daemon() {
+    World::builder().run(|world| {
+        world.standin().set_user_data("key", "value");
+        let daemon = start_daemon(world);
+        let mut nobody = world.command("setpriv");
+        nobody.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--"]);
+        // The program may stand where nobody can go.
+        std::fs::copy(USERDATA, "/run/scw-userdata").expect("copied");
+        let got = run(nobody.args(["/run/scw-userdata", "key"]));
+        assert_eq!((got.code, &*got.out), (4, ""), "{}", got.err);
+        daemon.terminate();
+    });
+}
+
+#[test]
+fn the_socket_speaks_the_apis_own_paths_and_status() {
+    World::builder().ipv6(Reach::Absent).run(|world| {
+        make_host_key(world);
+        let daemon = start_daemon(world);
+        wait_until_settled(world);
+        let curl = |path: &str| {
+            let url = format!("http://x{path}");
+            let mut command = world.command("curl");
+            run(command.args(["-s", "-w", " %{http_code}", "--unix-socket", "/run/scw-agent/api.sock", &url]))
+                .out
+        };
+        assert!(curl("/").contains("api-metadata"));
+        assert!(
+            curl("/conf").contains("COMMERCIAL_TYPE=")
+                && curl("/conf?format=json").contains("\"commercial_type\"")
+        );
+        assert!(curl("/user_data/ssh-host-fingerprints").ends_with("(ED25519) 200"));
+        assert_eq!(curl("/user_data/none").rsplit(' ').next(), Some("404"));
+        assert_eq!(curl("/elsewhere"), "no such path\n 404");
+        let status = curl("/status");
+        let status: serde_json::Value = serde_json::from_str(status.trim_end_matches(" 200")).expect("JSON");
+        assert_eq!((&status["version"], &status["metadata"]["family"]), (&1.into(), &"ipv4".into()));
+        daemon.terminate();
+        assert!(!std::path::Path::new("/run/scw-agent/api.sock").exists());
+    });
+}

@@ -1,0 +1,46 @@
+//! A throw-away world like a small Instance, for the calling thread: a network namespace with the metadata
+//! service across a veth pair, and a mount namespace with a throw-away view of the file system.
+//! It is for tests and the demo only. It must never change the machine, nor let a client of the metadata
+//! addresses start on the machine's own network.
+//!
+//! ```no_run
+//! use scw_stage::{Daemon, Family, Reach, World};
+//! use std::time::Duration;
+//!
+//! World::builder().ipv6(Reach::Silent).run(|world| {
+//!     world.standin().set_user_data("setup-script", "#!/bin/sh\necho hello\n");
+//!     std::fs::write("/etc/scw-agent.toml", "").expect("the view can be written to");
+//!     let daemon = Daemon::spawn(&mut world.agent_command("/path/of/scw-agent")).expect("started");
+//!     assert!(world.standin().wait_for(Duration::from_secs(30), |requests| !requests.is_empty()));
+//!     world.set_reach(Family::Ipv4, Reach::Absent);
+//!     daemon.terminate();
+//! });
+//! ```
+
+mod accounts;
+mod daemon;
+mod error;
+mod guard;
+mod journald;
+mod netns;
+mod notify;
+mod privileges;
+mod sshd;
+mod sshd_tools;
+mod tcp;
+mod view;
+mod wire;
+mod world;
+
+pub use daemon::Daemon;
+pub use error::StageError;
+pub use guard::Outside;
+pub use journald::Journald;
+pub use notify::Notify;
+pub use privileges::{Privileges, enter_user_namespace_if_needed};
+pub use scw_standin::Family;
+pub use sshd::Sshd;
+pub use sshd_tools::{SshdTools, sshd_tools};
+pub use tcp::{TcpEntry, TcpState};
+pub use wire::Reach;
+pub use world::{Builder, World};

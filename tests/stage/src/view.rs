@@ -1,0 +1,195 @@
+//! The throw-away view of the file system: what is written to /etc, /root, /run, /var/lib and /var/log lands in
+//! memory. It must never let one of these writes through to the machine; everything else is the machine's own.
+
+use std::fs;
+use std::io;
+use std::io::Write as _;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, chown, symlink};
+use std::path::{Path, PathBuf};
+
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+
+use crate::accounts::{Account, Accounts};
+use crate::error::{StageError, Step};
+use crate::privileges::Privileges;
+use crate::sshd_tools::SshdTools;
+
+/// Where the upper layers are made; they are out of sight afterwards.
+const SCRATCH: &str = "/run";
+
+/// For the stage's own files in the view, such as sockets.
+pub(crate) const OWN: &str = "/run/stage";
+
+/// What the machine may have that a fresh Instance has not.
+const LEFT_OUT: [&str; 5] = [
+    "/etc/ssh/sshd_config",
+    "/etc/ssh/sshd_config.d",
+    "/etc/scw-agent.toml",
+    "/etc/scw-agent.toml.d",
+    AGENT_STATE,
+];
+const AGENT_STATE: &str = "/var/lib/scw-agent";
+
+/// Makes the view for the calling thread, which has a mount namespace of its own already. Returns who the daemon is.
+pub(crate) fn make(privileges: Privileges, sshd: Option<&SshdTools>) -> Result<Account, StageError> {
+    mount_at(None, "/", None, MsFlags::MS_REC | MsFlags::MS_PRIVATE, "")?;
+    tmpfs(SCRATCH, "0755")?;
+    let mut agent = write_etc_upper(Path::new(SCRATCH))?;
+    overlay("/etc", 0o755, privileges)?;
+    for (target, mode) in [("/var/lib", 0o755), ("/var/log", 0o755), ("/root", 0o700)] {
+        if privileges == Privileges::UserNamespace {
+            // Its files are not ours to change, and the kernel covers no folder with a mount below it by an overlay.
+            tmpfs(target, &format!("{mode:o}"))?;
+        } else {
+            overlay(target, mode, privileges)?;
+        }
+    }
+    if let Some(unpacked) = sshd.and_then(SshdTools::unpacked) {
+        overlay_tools(unpacked)?;
+    }
+    umount2(SCRATCH, MntFlags::MNT_DETACH).step("hide the upper layers")?;
+    tmpfs(SCRATCH, "0755")?;
+
+    empty().step("empty the view of the machine's own settings")?;
+    if privileges == Privileges::UserNamespace {
+        agent = Account { uid: 0, gid: 0 };
+    }
+    fill(agent).step("fill the view")?;
+    Ok(agent)
+}
+
+fn mount_at(
+    source: Option<&str>,
+    target: &str,
+    kind: Option<&str>,
+    flags: MsFlags,
+    options: &str,
+) -> Result<(), StageError> {
+    mount(source, target, kind, flags, Some(options))
+        .step(format!("mount {}{target}", kind.unwrap_or_default()))
+}
+
+fn tmpfs(target: &str, mode: &str) -> Result<(), StageError> {
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
+    mount_at(Some("stage"), target, Some("tmpfs"), flags, &format!("mode={mode}"))
+}
+
+/// The upper layer's folder for `target`.
+fn upper(target: &str) -> PathBuf {
+    Path::new(SCRATCH).join(target.trim_start_matches('/').replace('/', "-"))
+}
+
+fn overlay(target: &str, mode: u32, privileges: Privileges) -> Result<(), StageError> {
+    let upper = upper(target);
+    let work = upper.with_extension("work");
+    for folder in [&upper, &work] {
+        make_dir(folder, mode).step("make an upper layer")?;
+    }
+    // Without root, the trusted attributes are out of reach.
+    let user = if privileges == Privileges::UserNamespace { ",userxattr" } else { "" };
+    let options = format!("lowerdir={target},upperdir={},workdir={}{user}", upper.display(), work.display());
+    mount_at(Some("stage"), target, Some("overlay"), MsFlags::empty(), &options)
+}
+
+/// Shows the unpacked packages as if they were installed. Read-only, like /usr on a careful machine.
+fn overlay_tools(unpacked: &Path) -> Result<(), StageError> {
+    // A name without colons and commas, which would mean something in the options.
+    let link = Path::new(SCRATCH).join("tools");
+    symlink(unpacked, &link).step("link the unpacked openssh-server")?;
+    let options = format!("lowerdir={}/usr:/usr", link.display());
+    mount_at(Some("stage"), "/usr", Some("overlay"), MsFlags::empty(), &options)
+}
+
+/// Writes what must be there before /etc is covered: in a user namespace, the machine's own files are nobody's, and
+/// can be replaced but not changed.
+fn write_etc_upper(scratch: &Path) -> Result<Account, StageError> {
+    let read = |path: &str| fs::read_to_string(path).step(format!("read {path}"));
+    // Only root may read it, and without root nobody needs it.
+    let shadow = fs::read_to_string("/etc/shadow").unwrap_or_default();
+    let accounts = Accounts::complete(read("/etc/passwd")?, read("/etc/group")?, &shadow);
+    let etc = scratch.join("etc");
+    let write = || -> io::Result<()> {
+        make_dir(&etc.join("ssh"), 0o755)?;
+        fs::write(etc.join("passwd"), &accounts.passwd)?;
+        fs::write(etc.join("group"), &accounts.group)?;
+        write_secret(&etc.join("shadow"), &accounts.shadow)
+    };
+    write().step("write the account files")?;
+    Ok(accounts.agent)
+}
+
+fn write_secret(path: &Path, text: &str) -> io::Result<()> {
+    fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?.write_all(text.as_bytes())
+}
+
+fn empty() -> io::Result<()> {
+    for entry in fs::read_dir("/etc/ssh")? {
+        let path = entry?.path();
+        if path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"ssh_host_")) {
+            fs::remove_file(path)?;
+        }
+    }
+    for path in LEFT_OUT.map(Path::new) {
+        match path.symlink_metadata() {
+            Ok(meta) if meta.is_dir() => fs::remove_dir_all(path)?,
+            Ok(_) => fs::remove_file(path)?,
+            Err(_) => {}
+        }
+    }
+    Ok(())
+}
+
+/// Makes the folders that systemd makes for the units, and those of the stage.
+fn fill(agent: Account) -> io::Result<()> {
+    make_dir(Path::new(AGENT_STATE), 0o700)?;
+    for (path, mode) in [("/run/sshd", 0o755), ("/run/lock", 0o1777), ("/run/scw-agent", 0o755), (OWN, 0o755)]
+    {
+        make_dir(Path::new(path), mode)?;
+    }
+    chown("/run/scw-agent", Some(agent.uid), Some(agent.gid))
+}
+
+/// What a reboot does to files: /run is made anew, but for the stage's own, and the boot has another id.
+pub(crate) fn reboot(agent: Account) -> Result<(), StageError> {
+    let renew = || -> io::Result<()> {
+        for entry in fs::read_dir("/run")? {
+            let entry = entry?;
+            if entry.path() == Path::new(OWN) {
+                continue;
+            } else if entry.file_type()?.is_dir() {
+                fs::remove_dir_all(entry.path())?;
+            } else {
+                fs::remove_file(entry.path())?;
+            }
+        }
+        fill(agent)?;
+        // The kernel makes another with each reading.
+        fs::write(Path::new(OWN).join("boot_id"), fs::read("/proc/sys/kernel/random/uuid")?)
+    };
+    renew().step("make /run anew")?;
+    let (source, target) = (format!("{OWN}/boot_id"), "/proc/sys/kernel/random/boot_id");
+    mount_at(Some(&source), target, None, MsFlags::MS_BIND, "")
+}
+
+fn make_dir(path: &Path, mode: u32) -> io::Result<()> {
+    fs::create_dir_all(path)?;
+    // Not left to the umask.
+    fs::set_permissions(path, fs::Permissions::from_mode(mode))
+}
+
+/// What a restart does to the view: /run starts empty, but for what others need there, and the kernel has another
+/// boot id.
+pub(crate) fn restart(agent: Account) -> io::Result<()> {
+    for folder in ["/run/scw-agent", "/run/scw-agent-setup"] {
+        match fs::remove_dir_all(folder) {
+            Err(why) if why.kind() != io::ErrorKind::NotFound => return Err(why),
+            _ => {}
+        }
+    }
+    fill(agent)?;
+    let id = Path::new(OWN).join("boot-id");
+    // The kernel makes a new UUID at each reading.
+    fs::write(&id, fs::read_to_string("/proc/sys/kernel/random/uuid")?)?;
+    let none = None::<&Path>;
+    Ok(mount(Some(&id), "/proc/sys/kernel/random/boot_id", none, MsFlags::MS_BIND, none)?)
+}

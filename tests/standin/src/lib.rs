@@ -1,0 +1,16 @@
+//! The stand-in for the platform's Metadata API: a small HTTP server that answers as the platform does,
+//! records what it was asked, and fails on order. It is for tests only: nothing of it may be shipped.
+
+mod api;
+mod control;
+mod faults;
+mod http;
+mod options;
+mod server;
+mod standin;
+mod switchboard;
+
+pub use faults::{Family, Fault, Nth, Order, OrderError, PathPattern, RetryAfter};
+pub use options::{Dialect, EmptyValue, HighPort, Options, PatchStatus, fixture};
+pub use server::{Closed, Connection, How, Request, Side};
+pub use standin::{Standin, StartError};

@@ -1,0 +1,99 @@
+//! What a stand-in is started with. Plain data: nothing here opens a file or a socket.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::faults::Order;
+
+/// What a stand-in is started with.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The addresses to listen on, each of which must be there. Port 0 takes any free port.
+    pub listen: Vec<SocketAddr>,
+    /// What `/conf` tells.
+    pub conf: Value,
+    /// The user data at the start: key to value, both of them bytes.
+    pub user_data: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// What `/vendor_data/cloud-init` tells; `None` is a 404.
+    pub vendor_data: Option<Vec<u8>>,
+    /// The faults to make.
+    pub orders: Vec<Order>,
+    /// How long a connection may be idle before the server closes it.
+    pub keep_alive: Duration,
+    /// Which of two reported behaviours to show where the sources differ.
+    pub dialect: Dialect,
+    /// A file that gets one line of JSON per request.
+    pub record: Option<PathBuf>,
+    /// Where to put the control socket.
+    pub control: Option<PathBuf>,
+}
+
+impl Default for Options {
+    /// Both real addresses, the fixture, no user data and no faults.
+    fn default() -> Self {
+        Options {
+            listen: vec![
+                SocketAddr::from((Ipv4Addr::new(169, 254, 42, 42), 80)),
+                SocketAddr::from((Ipv6Addr::new(0xfd00, 0x42, 0, 0, 0, 0, 0, 0x42), 80)),
+            ],
+            conf: fixture(),
+            user_data: BTreeMap::new(),
+            vendor_data: None,
+            orders: Vec::new(),
+            keep_alive: Duration::from_secs(5),
+            dialect: Dialect::default(),
+            record: None,
+            control: None,
+        }
+    }
+}
+
+/// The `/conf` document of a small Instance in zone nl-ams-1.
+pub fn fixture() -> Value {
+    serde_json::from_str(include_str!("../fixtures/conf.json")).expect("the fixture is valid JSON")
+}
+
+/// Which of two reported behaviours to show where the sources differ. The default is the documented one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Dialect {
+    /// The answer to a source port of 1024 or more where a lower one is needed.
+    pub high_port: HighPort,
+    /// The answer to a PATCH of user data.
+    pub patch: PatchStatus,
+    /// The answer to a GET of user data that is set, but empty.
+    pub empty: EmptyValue,
+}
+
+/// The answer to a source port of 1024 or more where a lower one is needed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum HighPort {
+    /// 403, with the documented sentence in the body.
+    #[default]
+    Forbidden,
+    /// 400 `invalid argument(s)`, as a newer report has it.
+    InvalidArgument,
+}
+
+/// The answer to a PATCH of user data.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum PatchStatus {
+    /// 204.
+    #[default]
+    NoContent,
+    /// 200, as older servers say.
+    Ok,
+}
+
+/// The answer to a GET of user data that is set, but empty.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum EmptyValue {
+    /// 200 with an empty body.
+    #[default]
+    Ok,
+    /// 204.
+    NoContent,
+}

@@ -1,0 +1,92 @@
+//! The listening sockets. Each has one task, which closes it while an order says so and opens it again.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use super::connection;
+use super::shared::Shared;
+
+/// An order to one listener's task: be closed or open, then say whether that worked.
+pub(crate) struct Command {
+    pub(crate) refuse: bool,
+    pub(crate) done: Box<dyn FnOnce(io::Result<()>) + Send>,
+}
+
+/// An address and, unless connections are refused, the socket that listens there.
+#[derive(Debug)]
+pub(crate) struct Listening {
+    pub(crate) address: SocketAddr,
+    pub(crate) socket: Option<TcpListener>,
+}
+
+/// Listens on one address, for its own family only.
+pub(crate) fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    // Connections that the server closed stay in TIME_WAIT: a new start must not have to wait for them.
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&SockAddr::from(address))?;
+    socket.listen(1024)?;
+    Ok(socket.into())
+}
+
+/// Accepts connections until the sender of commands is gone.
+pub(crate) async fn accept_loop(
+    listening: Listening,
+    mut commands: UnboundedReceiver<Command>,
+    shared: Arc<Shared>,
+) {
+    let Listening { address, socket: mut listener } = listening;
+    loop {
+        tokio::select! {
+            biased;
+            command = commands.recv() => {
+                let Some(Command { refuse, done }) = command else { return };
+                done(obey(&mut listener, address, refuse));
+            }
+            accepted = accept(listener.as_ref()) => match accepted {
+                Ok((stream, peer)) => {
+                    tokio::spawn(connection::run(stream, peer, Arc::clone(&shared)));
+                }
+                // The client may be gone before it was accepted; the next one is not to suffer for it.
+                Err(error) => eprintln!("scw-standin: cannot accept on {address}: {error}"),
+            },
+        }
+    }
+}
+
+fn obey(listener: &mut Option<TcpListener>, address: SocketAddr, refuse: bool) -> io::Result<()> {
+    if refuse {
+        *listener = None;
+    } else if listener.is_none() {
+        *listener = Some(TcpListener::from_std(bind(address)?)?);
+    }
+    Ok(())
+}
+
+async fn accept(listener: Option<&TcpListener>) -> io::Result<(TcpStream, SocketAddr)> {
+    match listener {
+        Some(listener) => listener.accept().await,
+        None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listener_for_ipv6_takes_no_ipv4() {
+        // Only the wildcard address could: the others are of one family anyway.
+        let socket = bind(SocketAddr::from((std::net::Ipv6Addr::UNSPECIFIED, 0))).unwrap();
+        assert!(socket2::SockRef::from(&socket).only_v6().unwrap());
+    }
+}

@@ -1,0 +1,10 @@
+//! The server: listeners, connections, and the record of what happened.
+
+mod connection;
+mod listener;
+mod record;
+mod shared;
+
+pub(crate) use listener::{Command, Listening, accept_loop, bind};
+pub use record::{Closed, Connection, How, Request, Side};
+pub(crate) use shared::Shared;

@@ -1,0 +1,214 @@
+//! The handle of a running stand-in: starts it, asks it, changes it, stops it.
+
+use std::fmt;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::api::World;
+use crate::control;
+use crate::faults::{Book, Order, OrderError, check_all};
+use crate::options::Options;
+use crate::server::{Connection, Listening, Request, Shared, accept_loop, bind};
+use crate::switchboard::Switchboard;
+
+/// A running stand-in. Dropping it stops the server and closes all its sockets.
+#[derive(Debug)]
+pub struct Standin {
+    switchboard: Arc<Switchboard>,
+    control: Option<PathBuf>,
+    /// Dropped to stop the server.
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Standin {
+    /// Starts a stand-in and returns when it listens. The sockets are made in the calling thread, so in its
+    /// network namespace; a thread of its own serves them.
+    pub fn start(options: Options) -> Result<Standin, StartError> {
+        check_all(&options.orders).map_err(StartError::Orders)?;
+        let runtime = Builder::new_current_thread().enable_all().build().map_err(StartError::Thread)?;
+        let control = options.control.clone();
+        let switchboard = match set_up(&runtime, options) {
+            Ok(switchboard) => switchboard,
+            Err(error) => {
+                // Plainly dropped, it would panic where the caller is asynchronous itself.
+                runtime.shutdown_background();
+                return Err(error);
+            }
+        };
+        let (stop, stopped) = oneshot::channel();
+        let serve = move || drop(runtime.block_on(stopped));
+        let thread = std::thread::Builder::new().name("standin".to_owned()).spawn(serve);
+        let thread = Some(thread.map_err(StartError::Thread)?);
+        Ok(Standin { switchboard, control, stop: Some(stop), thread })
+    }
+
+    /// The addresses that it listens on, in the order of the options, with the real port in place of port 0.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.switchboard.listeners.iter().map(|(address, _)| *address).collect()
+    }
+
+    /// The requests so far, in order of arrival.
+    pub fn requests(&self) -> Vec<Request> {
+        self.switchboard.shared.requests()
+    }
+
+    /// Forgets the requests so far. Connections and the counters of orders stay.
+    pub fn clear_requests(&self) {
+        self.switchboard.shared.clear_requests();
+    }
+
+    /// The connections so far, in order of arrival.
+    pub fn connections(&self) -> Vec<Connection> {
+        self.switchboard.shared.connections()
+    }
+
+    /// The value of a user data key, if it is set.
+    pub fn user_data(&self, key: &str) -> Option<Vec<u8>> {
+        self.switchboard.shared.world(|world| world.user_data.get(key.as_bytes()).cloned())
+    }
+
+    /// Sets a user data key, as the Instance's owner would.
+    pub fn set_user_data(&self, key: &str, value: impl Into<Vec<u8>>) {
+        let (key, value) = (key.as_bytes().to_vec(), value.into());
+        self.switchboard.shared.world(|world| world.user_data.insert(key, value));
+    }
+
+    /// Deletes a user data key, as the Instance's owner would.
+    pub fn delete_user_data(&self, key: &str) {
+        self.switchboard.shared.world(|world| world.user_data.remove(key.as_bytes()));
+    }
+
+    /// Replaces what `/conf` tells.
+    pub fn set_conf(&self, conf: Value) {
+        self.switchboard.shared.world(|world| world.conf = conf);
+    }
+
+    /// What `/conf` tells.
+    pub fn conf(&self) -> Value {
+        self.switchboard.shared.world(|world| world.conf.clone())
+    }
+
+    /// Replaces the orders; all count anew. Returns when they are in force.
+    ///
+    /// Panics on orders that contradict themselves, and when a listener that was closed by `refuse` cannot be
+    /// opened again: a test must not go on as if the server were there.
+    pub fn set_orders(&self, orders: Vec<Order>) {
+        check_all(&orders).expect("orders that make sense");
+        self.switchboard.put_in_force_and_wait(orders).expect("listening again");
+    }
+
+    /// Waits until `f` holds for the requests so far, at most for `timeout`; returns whether it holds. `f` runs
+    /// at each new request and each answer; it must not use the handle.
+    pub fn wait_for(&self, timeout: Duration, f: impl Fn(&[Request]) -> bool) -> bool {
+        self.switchboard.shared.wait_for(timeout, f)
+    }
+}
+
+impl Drop for Standin {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            // A panic of the server's thread has been printed, and this may be a panic's clean-up already.
+            drop(thread.join());
+        }
+        if let Some(path) = &self.control {
+            // Somebody else may have removed it, which is as good.
+            drop(std::fs::remove_file(path));
+        }
+    }
+}
+
+/// Makes all sockets, and the tasks that serve them once the runtime runs.
+fn set_up(runtime: &Runtime, options: Options) -> Result<Arc<Switchboard>, StartError> {
+    let record = options.record.map(open_record).transpose()?;
+    let Options { conf, user_data, vendor_data, .. } = options;
+    let world = World { conf, user_data, vendor_data };
+    let book = Book::new(options.orders);
+    let shared = Arc::new(Shared::new(world, book, record, options.dialect, options.keep_alive));
+    let mut listeners = Vec::new();
+    for address in options.listen {
+        let listening = listen(runtime, address, &shared);
+        let listening = listening.map_err(|source| StartError::Listen { address, source })?;
+        let (sender, receiver) = mpsc::unbounded_channel();
+        listeners.push((listening.address, sender));
+        runtime.spawn(accept_loop(listening, receiver, Arc::clone(&shared)));
+    }
+    let switchboard = Arc::new(Switchboard { shared, listeners });
+    if let Some(path) = options.control {
+        let socket = control::bind(&path).map_err(|source| StartError::Control { path, source })?;
+        runtime.spawn(control::serve(socket, Arc::clone(&switchboard)));
+    }
+    Ok(switchboard)
+}
+
+fn open_record(path: PathBuf) -> Result<File, StartError> {
+    let file = OpenOptions::new().create(true).append(true).open(&path);
+    file.map_err(|source| StartError::Record { path, source })
+}
+
+/// Listens on an address. Where connections are refused from the start, this only makes sure that one could.
+fn listen(runtime: &Runtime, address: SocketAddr, shared: &Shared) -> io::Result<Listening> {
+    let socket = bind(address)?;
+    let address = socket.local_addr()?;
+    let _context = runtime.enter();
+    let socket = tokio::net::TcpListener::from_std(socket)?;
+    Ok(Listening { address, socket: (!shared.refuses(address)).then_some(socket) })
+}
+
+/// Why a stand-in could not start.
+#[derive(Debug)]
+pub enum StartError {
+    /// An address that cannot be listened on.
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The record file cannot be opened.
+    Record {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The control socket cannot be made.
+    Control {
+        /// The socket's path.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Orders that contradict themselves.
+    Orders(OrderError),
+    /// The server's thread cannot be started.
+    Thread(io::Error),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StartError::Listen { address, source } => write!(f, "cannot listen on {address}: {source}"),
+            StartError::Record { path, source } => {
+                write!(f, "cannot open the record {}: {source}", path.display())
+            }
+            StartError::Control { path, source } => {
+                write!(f, "cannot make the control socket {}: {source}", path.display())
+            }
+            StartError::Orders(error) => write!(f, "{error}"),
+            StartError::Thread(source) => write!(f, "cannot start the server's thread: {source}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
