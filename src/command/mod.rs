@@ -1,6 +1,6 @@
 //! What is typed, by people and by units: words become one call of a role, its result becomes lines and an exit code.
 //!
-//! No logic of a role is here. The two programs are [`agent`] and [`userdata`].
+//! No logic of a role is here. The two programs are [`agent()`] and [`userdata()`].
 
 mod agent;
 mod daemon;

@@ -1,5 +1,5 @@
-//! sshd's host keys: what is there ([`inspect`]), what to do about it ([`plan`], pure), doing it ([`ensure`]),
-//! and the fingerprints that tell them to the world ([`fingerprints`]).
+//! sshd's host keys: what is there ([`inspect`](mod@inspect)), what to do about it ([`plan`](mod@plan), pure), doing it ([`ensure`](mod@ensure)),
+//! and the fingerprints that tell them to the world ([`fingerprints`](mod@fingerprints)).
 //!
 //! No network in this room, and no key is ever removed or overwritten without a proof that it is of no use (law H1).
 

@@ -1,5 +1,5 @@
-//! The scripts that the owner left in user data: which keys are scripts ([`script`]), which of them are due ([`decide`],
-//! pure), running one ([`execute`]), what is kept of it ([`record`]), and the whole of one boot's work ([`run`]).
+//! The scripts that the owner left in user data: which keys are scripts ([`script`](mod@script)), which of them are due ([`decide`](mod@decide),
+//! pure), running one ([`execute`](mod@execute)), what is kept of it ([`record`](mod@record)), and the whole of one boot's work ([`run`](mod@run)).
 //!
 //! This room runs as root, and what it gets is somebody else's: it checks before it trusts. It never writes a script's body
 //! anywhere but into its own 0700 folder, and never into a log (law S3).

@@ -22,7 +22,7 @@ fn s1_a_setup_script_runs_once_and_again_only_when_its_content_changes() {
             assert_eq!((ran.code, runs()), (0, expected), "{what}: {}", ran.err);
             let again = agent(world, &["setup", "run"]);
             assert_eq!((again.code, runs()), (0, expected), "{what}, again: {}", again.err);
-            world.restart();
+            world.reboot();
         }
         world.standin().set_user_data("setup-script", format!("{COUNTING}# changed\n"));
         agent(world, &["setup", "run"]);
@@ -35,7 +35,7 @@ fn s1_it_runs_again_for_another_instance() {
     World::builder().run(|world| {
         world.standin().set_user_data("setup-script", COUNTING);
         agent(world, &["setup", "run"]);
-        world.restart();
+        world.reboot();
         let mut conf = world.standin().conf();
         conf["id"] = "11111111-2222-4333-8444-555555555555".into();
         world.standin().set_conf(conf);
@@ -51,9 +51,9 @@ fn s1_a_run_that_was_cut_off_starts_again_and_knows_it() {
         world.standin().set_user_data("setup-script", script);
         let cut = world.command(AGENT).args(["setup", "run"]).output().expect("started");
         assert_eq!(cut.status.code(), None, "killed by its own script");
-        world.restart();
+        world.reboot();
         assert_eq!(agent(world, &["setup", "run"]).code, 0);
-        world.restart();
+        world.reboot();
         assert_eq!(agent(world, &["setup", "run"]).code, 0);
         assert_eq!(fs::read_to_string("/var/lib/attempts").expect("written"), "1\n2\n");
     });
@@ -67,7 +67,7 @@ fn a_startup_script_runs_once_in_every_boot() {
             agent(world, &["setup", "run"]);
             agent(world, &["setup", "run"]);
             assert_eq!(runs(), boot);
-            world.restart();
+            world.reboot();
         }
     });
 }
@@ -101,9 +101,7 @@ fn s2_s5_each_script_has_its_outcome_and_a_bad_one_stops_no_other() {
         let status = agent(world, &["status"]);
         assert_eq!(status.code, 1);
         for (key, _, outcome) in scripts {
-            let has = |text: &str| {
-                text.lines().any(|line| line.contains(&format!("{key}")) && line.contains(outcome))
-            };
+            let has = |text: &str| text.lines().any(|line| line.contains(key) && line.contains(outcome));
             assert!(
                 has(&ran.err) && has(&listed) && has(&status.out),
                 "{key}: {}\n{listed}\n{}",
@@ -202,7 +200,7 @@ fn d1_a_record_that_cannot_be_read_is_set_aside_and_is_no_first_boot() {
         agent(world, &["setup", "run"]);
         fs::write("/var/lib/scw-agent/setup/setup-script.json", "{\"version\":1,").expect("truncated");
         for _ in 0..2 {
-            world.restart();
+            world.reboot();
             let ran = agent(world, &["setup", "run"]);
             assert_eq!((ran.code, runs()), (1, 1), "{}", ran.err);
         }

@@ -176,20 +176,3 @@ fn make_dir(path: &Path, mode: u32) -> io::Result<()> {
     // Not left to the umask.
     fs::set_permissions(path, fs::Permissions::from_mode(mode))
 }
-
-/// What a restart does to the view: /run starts empty, but for what others need there, and the kernel has another
-/// boot id.
-pub(crate) fn restart(agent: Account) -> io::Result<()> {
-    for folder in ["/run/scw-agent", "/run/scw-agent-setup"] {
-        match fs::remove_dir_all(folder) {
-            Err(why) if why.kind() != io::ErrorKind::NotFound => return Err(why),
-            _ => {}
-        }
-    }
-    fill(agent)?;
-    let id = Path::new(OWN).join("boot-id");
-    // The kernel makes a new UUID at each reading.
-    fs::write(&id, fs::read_to_string("/proc/sys/kernel/random/uuid")?)?;
-    let none = None::<&Path>;
-    Ok(mount(Some(&id), "/proc/sys/kernel/random/boot_id", none, MsFlags::MS_BIND, none)?)
-}

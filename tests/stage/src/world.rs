@@ -217,15 +217,6 @@ impl World {
         view::reboot(self.agent).expect("the view can be changed");
     }
 
-    /// What is left of a machine after a restart: its disk. The agent's folders in /run are emptied, and the kernel's boot id
-    /// is another. To be called when everything of the agent has ended.
-    ///
-    /// Panics when the view cannot be changed.
-    pub fn restart(&self) {
-        self.check_inside().expect("a thread inside the world");
-        view::restart(self.agent).expect("the view can be changed");
-    }
-
     /// The guest's TCP sockets, those in TIME_WAIT included.
     pub fn tcp_table(&self) -> Vec<TcpEntry> {
         self.check_inside().expect("a thread inside the world");
