@@ -97,7 +97,7 @@ fn a_key_never_changes_the_path() {
 }
 
 #[test]
-fn only_root_may_ask_the_daemon() {
+fn d3_only_root_may_ask_the_daemon() {
     World::builder().run(|world| {
         world.standin().set_user_data("key", "value");
         let daemon = start_daemon(world);

@@ -1,0 +1,55 @@
+//! What the documents say is true: the help they show, the configuration, the tests they name.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use scw_agent::settings::Settings;
+
+use crate::machine::{AGENT, USERDATA};
+
+fn read(name: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).expect(name)
+}
+
+/// The fenced blocks of a language.
+fn blocks<'a>(text: &'a str, language: &str) -> Vec<&'a str> {
+    text.split(&format!("```{language}\n")).skip(1).filter_map(|rest| rest.split("```").next()).collect()
+}
+
+#[test]
+fn the_readme_shows_the_help_that_the_programs_give() {
+    let readme = read("README.md");
+    for program in [AGENT, USERDATA] {
+        let help = Command::new(program).arg("--help").output().expect("started").stdout;
+        let help = String::from_utf8(help).expect("UTF-8");
+        assert!(blocks(&readme, "text").contains(&&*help), "the README should show:\n{help}");
+    }
+}
+
+#[test]
+fn the_readmes_configuration_is_understood_and_holds_the_defaults() {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("readme.toml");
+    fs::write(&path, blocks(&read("README.md"), "toml").concat()).expect("written");
+    assert_eq!(Settings::load(&path).expect("good"), Settings::default());
+}
+
+#[test]
+fn every_test_that_the_architecture_names_is_there() {
+    let text = read("ARCHITECTURE.md");
+    let named = text
+        .lines()
+        .filter(|line| line.starts_with("| "))
+        .flat_map(|line| line.split('`').skip(1).step_by(2));
+    let named: Vec<_> = named.filter(|name| name.contains('_') && name.matches('_').count() > 2).collect();
+    assert!(named.len() > 20, "{named:?}");
+    let sources = Command::new("grep")
+        .args(["-rhE", "^ *(async )?fn [a-z0-9_]+\\(\\)", "src", "tests"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .expect("started");
+    let sources = String::from_utf8(sources.stdout).expect("UTF-8");
+    for name in named {
+        assert!(sources.contains(&format!("fn {name}()")), "there is no test {name}");
+    }
+}
