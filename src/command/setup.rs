@@ -7,7 +7,8 @@ use super::exit::Exit;
 use super::help::AGENT;
 use crate::local_api::{self, Access};
 use crate::log;
-use crate::metadata::{Client, UserDataKey};
+use crate::metadata::retry::Budget;
+use crate::metadata::{Client, Persistent, UserDataKey};
 use crate::settings::{self, Settings};
 use crate::setup::{BootRun, Outcome, Places, Record, Records, Run, Summary, run_boot};
 
@@ -18,7 +19,7 @@ pub(super) fn run() -> Exit {
     block_on(async {
         let access = Access::open(Path::new(local_api::SOCKET), &settings.limits, Client::new).await;
         let mut api = match access {
-            Ok(api) => api,
+            Ok(access) => Persistent::new(access, Budget::COMMAND),
             Err(why) => {
                 tracing::error!("{why}");
                 return Exit::from(why.kind());

@@ -14,7 +14,8 @@ use super::exit::Exit;
 use super::help::USERDATA;
 use crate::files;
 use crate::local_api::{self, Access};
-use crate::metadata::{Ask, Client, Format, MetadataError, Request, UserDataKey};
+use crate::metadata::retry::Budget;
+use crate::metadata::{Ask, Client, Format, MetadataError, Persistent, Request, UserDataKey};
 use crate::settings::{self, Settings};
 
 /// What was asked for.
@@ -56,21 +57,21 @@ pub fn userdata() -> Exit {
     };
     let limits = Settings::load(Path::new(settings::FILE)).unwrap_or_default().limits;
     block_on(async {
-        let mut api = match Access::open(Path::new(local_api::SOCKET), &limits, Client::for_one_request).await
-        {
-            Ok(api) => api,
+        let access = Access::open(Path::new(local_api::SOCKET), &limits, Client::for_one_request).await;
+        let mut api = match access {
+            Ok(access) => Persistent::new(access, Budget::COMMAND),
             Err(why) => return USERDATA.failed(&why, why.kind().into()),
         };
         let exit = match carry_out(&mut api, request, json).await {
             Ok(exit) => exit,
             Err(why) => USERDATA.failed(&why, why.kind().into()),
         };
-        api.finish().await;
+        api.into_inner().finish().await;
         exit
     })
 }
 
-async fn carry_out(api: &mut Access, command: Command, json: bool) -> Result<Exit, MetadataError> {
+async fn carry_out(api: &mut impl Ask, command: Command, json: bool) -> Result<Exit, MetadataError> {
     let not_set = |key: &UserDataKey| USERDATA.failed(&format!("the key {key} is not set"), Exit::NotFound);
     match command {
         Command::List => list(api, json).await,
@@ -86,7 +87,7 @@ async fn carry_out(api: &mut Access, command: Command, json: bool) -> Result<Exi
     }
 }
 
-async fn list(api: &mut Access, json: bool) -> Result<Exit, MetadataError> {
+async fn list(api: &mut impl Ask, json: bool) -> Result<Exit, MetadataError> {
     if json {
         let keys: Vec<_> = api.list().await?.into_iter().map(|key| key.to_string()).collect();
         return Ok(print(&format!("{}\n", serde_json::json!({ "user_data": keys }))));

@@ -1,15 +1,18 @@
 //! The daemon: four tasks on one thread, each owning its state, talking by channels.
 //!
 //! - [`metadata`] owns the one connection to the service and answers questions in their order;
-//! - [`publisher`] keeps `ssh-host-fingerprints` true;
-//! - [`observer`] learns which Instance this is, and asks PID 1 for the setup runner once user data can be read;
+//! - [`keeper`] does the rounds: [`publisher`] keeps `ssh-host-fingerprints` true, [`observer`] learns which Instance this is, and asks
+//!   PID 1 for the setup runner; [`network`] tells it that the network came up;
+//! - [`systemd`] is told the status, and its watchdog fed;
 //! - the local API ([`crate::local_api`]) serves the other programs.
 //!
 //! What they learn goes onto the [`board`], of which systemd's status line and `/status` are made. The daemon needs no
 //! root: it reads public keys, writes into its own folder in /run, and holds the one capability to use a low port.
 
 mod board;
+mod keeper;
 mod metadata;
+mod network;
 mod observer;
 mod publisher;
 mod run;

@@ -1,46 +1,42 @@
-//! The task that learns what the machine is once the metadata service answers: the Instance, and whether there are
-//! scripts, for which it asks PID 1 to start the setup runner: a path unit watches for a file. The daemon itself runs nothing.
+//! Learning what the machine is: the Instance, and whether it has scripts, for which PID 1 is asked to start the setup runner: a path unit
+//! watches for a file. The daemon itself runs nothing.
 
 use std::time::Duration;
 
-use tokio::time::sleep;
-
 use super::board::Board;
-use super::metadata::Handle;
 use crate::files;
-use crate::metadata::retry::Backoff;
 use crate::metadata::{Ask, MetadataError};
-use crate::random;
 use crate::setup::{Places, ScriptKind};
 
-/// A runner that is at work needs no second request.
-const ASK_AGAIN: Duration = Duration::from_secs(30);
+/// A runner that is at work needs no second request soon; one that failed to reach the service does.
+const ASK_AGAIN: Duration = Duration::from_secs(60);
 
-/// Ends when all is known and the runner has done this boot's work.
-pub(super) async fn task(mut api: Handle, board: Board, places: &Places) {
-    let mut random = random::generator();
-    let mut backoff = Backoff::default();
-    let scripts = loop {
-        match observe(&mut api, &board).await {
-            Ok(scripts) => break scripts,
-            Err(why) => sleep(backoff.after_failure(why.retry_after(), &mut random)).await,
+/// What was learned in this life of the daemon. It is asked for once.
+#[derive(Debug, Default)]
+pub(super) struct Observer {
+    has_scripts: Option<bool>,
+}
+
+impl Observer {
+    /// Learns what is not known yet.
+    pub(super) async fn observe(&mut self, api: &mut impl Ask, board: &Board) -> Result<(), MetadataError> {
+        if self.has_scripts.is_none() {
+            board.instance(api.instance().await?);
+            let keys = api.list().await?;
+            self.has_scripts = Some(keys.iter().any(|key| ScriptKind::of(key).is_some()));
         }
-    };
-    backoff.reset();
-    // The runner takes the request away when it starts. It may have come too early, or failed to reach us: until its summary
-    // is there, ask again.
-    while scripts && !places.summary.exists() {
+        Ok(())
+    }
+
+    /// Asks for the runner, unless it has done this boot's work. Where it was asked for, when to look at that again.
+    pub(super) fn ask_for_runner(&self, places: &Places) -> Option<Duration> {
+        if self.has_scripts != Some(true) || places.summary.exists() {
+            return None;
+        }
+        // The runner takes the file away when it starts.
         if let Err(why) = files::write_whole(&places.request, b"", 0o644) {
             tracing::error!("the setup runner cannot be asked for by {}: {why}", places.request.display());
         }
-        sleep(ASK_AGAIN + backoff.after_failure(None, &mut random)).await;
+        Some(ASK_AGAIN)
     }
-}
-
-/// Learns the Instance, and whether it has scripts.
-async fn observe(api: &mut Handle, board: &Board) -> Result<bool, MetadataError> {
-    let instance = api.instance().await?;
-    board.instance(instance);
-    let keys = api.list().await?;
-    Ok(keys.iter().any(|key| ScriptKind::of(key).is_some()))
 }

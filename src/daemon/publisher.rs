@@ -1,42 +1,17 @@
-//! The task that keeps the user data key `ssh-host-fingerprints` true (laws H3, H4): it looks at the keys and at what is
+//! Keeping the user data key `ssh-host-fingerprints` true (laws H3, H4): it looks at the keys and at what is
 //! published, writes only when the two differ, reads back what it wrote, and looks again from time to time, since others
 //! delete the key (Terraform, Ansible) or remake the host keys.
 
 use std::path::Path;
-use std::time::Duration;
 
 use hyper::body::Bytes;
-use tokio::time::sleep;
 
 use super::board::Board;
-use super::metadata::Handle;
 use crate::host_keys;
-use crate::metadata::retry::Backoff;
 use crate::metadata::{Ask, MetadataError, Refusal, UserDataKey};
-use crate::random;
-
-/// Runs for ever.
-pub(super) async fn task(mut api: Handle, board: Board, folder: &Path, look_again: Duration) {
-    let mut random = random::generator();
-    let mut backoff = Backoff::default();
-    loop {
-        let wait = match look(&mut api, &board, folder).await {
-            Ok(()) => {
-                backoff.reset();
-                // Give or take a fifth, so that Instances started together drift apart.
-                look_again.mul_f64(0.8 + 0.4 * random.f64())
-            }
-            Err(why) => {
-                board.not_published(&why);
-                backoff.after_failure(why.retry_after(), &mut random)
-            }
-        };
-        sleep(wait).await;
-    }
-}
 
 /// One look: afterwards what is published is what the keys say, or there is an error.
-async fn look(api: &mut Handle, board: &Board, folder: &Path) -> Result<(), MetadataError> {
+pub(super) async fn look(api: &mut impl Ask, board: &Board, folder: &Path) -> Result<(), MetadataError> {
     let keys = host_keys::public_keys(folder).unwrap_or_else(|why| {
         tracing::error!("the host keys in {} cannot be listed: {why}", folder.display());
         host_keys::PublicKeys::default()

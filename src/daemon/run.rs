@@ -7,8 +7,9 @@ use std::path::PathBuf;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::board::Board;
+use super::keeper::{self, Duties};
 use super::metadata::Handle;
-use super::{metadata, observer, publisher, systemd};
+use super::{metadata, systemd};
 use crate::local_api::{self, Backend};
 use crate::metadata::{Client, Request, Response, TransportError};
 use crate::settings::Settings;
@@ -55,14 +56,12 @@ pub async fn run(settings: Settings, places: Places) -> Result<(), DaemonError> 
     let board = Board::new();
     let (api, metadata) = metadata::task(Client::new(settings.limits.clone()), board.clone());
     let front = Front { api: api.clone(), board: board.clone(), summary: places.setup.summary.clone() };
+    let duties =
+        Duties { host_keys: &places.host_keys, setup: &places.setup, look_again: settings.look_again };
     systemd::ready(&board.read().line());
     tokio::select! {
         () = metadata => {}
-        () = publisher::task(api.clone(), board.clone(), &places.host_keys, settings.look_again) => {}
-        () = async {
-            observer::task(api.clone(), board.clone(), &places.setup).await;
-            std::future::pending().await
-        } => {}
+        () = keeper::task(api, board.clone(), &duties) => {}
         () = local_api::serve(listener, front) => {}
         () = systemd::task(board.clone()) => {}
         _ = terminate.recv() => {}

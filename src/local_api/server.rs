@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, StatusCode};
@@ -154,12 +154,14 @@ async fn answer<B: Backend>(backend: &B, http: hyper::Request<Incoming>) -> Answ
     }
 }
 
-/// The service's answer as it is: status, type and bytes.
+/// The service's answer as it is: status, bytes, and the headers that mean something.
 fn passed_on(response: Response) -> Answer {
     let mut answer = hyper::Response::new(Full::new(response.body));
     *answer.status_mut() = StatusCode::from_u16(response.status).unwrap_or(StatusCode::BAD_GATEWAY);
-    if let Some(content_type) = response.headers.get(CONTENT_TYPE) {
-        answer.headers_mut().insert(CONTENT_TYPE, content_type.clone());
+    for name in [CONTENT_TYPE, RETRY_AFTER] {
+        if let Some(value) = response.headers.get(&name) {
+            answer.headers_mut().insert(name, value.clone());
+        }
     }
     answer
 }

@@ -16,6 +16,7 @@ use super::error::{MetadataError, TransportError};
 use super::instance::Instance;
 use super::key::UserDataKey;
 use super::request::{Format, Request};
+use super::retry::{Cause, Failure};
 
 /// A whole HTTP answer: its length was checked against the limit, its end was seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +42,13 @@ pub enum Refusal {
     Unexpected(u16),
     /// A good status, and a body that is not what it should be.
     Malformed(String),
+}
+
+impl Refusal {
+    /// Whether the same question may get another answer soon.
+    pub fn may_pass(&self) -> bool {
+        matches!(self, Self::TooManyRequests(_) | Self::ServerError(..))
+    }
 }
 
 impl fmt::Display for Refusal {
@@ -81,6 +89,14 @@ impl Response {
             status @ 500..=599 => Refusal::ServerError(status, self.retry_after()),
             status => Refusal::Unexpected(status),
         }
+    }
+
+    /// The failure that this answer stands for, where it is one that may pass.
+    pub(super) fn passing_failure(&self) -> Option<Failure> {
+        let failing = self.status == 429 || self.status >= 500;
+        failing
+            .then(|| Failure::of(&MetadataError::Refused(self.refusal())))
+            .filter(|failure| failure.cause == Cause::Busy)
     }
 
     /// A value that may be unset: 404 is an answer (law T5), and an empty 200 or a 204 is a value of no bytes.

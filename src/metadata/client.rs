@@ -17,6 +17,8 @@ pub struct Client {
     closing: bool,
     reserved: Reserved,
     random: fastrand::Rng,
+    /// Which family has the head start in the next race.
+    first: Family,
     winner: Option<Family>,
     connection: Option<Connection>,
 }
@@ -25,7 +27,16 @@ impl Client {
     /// A client for many requests, which share a connection for as long as the service leaves it open.
     pub fn new(limits: Limits) -> Self {
         let reserved = Reserved::of_this_machine();
-        Self { limits, closing: false, reserved, random: random::generator(), winner: None, connection: None }
+        let random = random::generator();
+        Self {
+            limits,
+            closing: false,
+            reserved,
+            random,
+            first: Family::BOTH[0],
+            winner: None,
+            connection: None,
+        }
     }
 
     /// A client for one request, which tells the service to close the connection after it (law T4).
@@ -60,14 +71,18 @@ impl Client {
         answer
     }
 
-    /// A connection that goes away under a request is met with one new connection. Every request may be repeated:
-    /// reading changes nothing, and a write is of a whole value.
+    /// A connection that goes away under a request is met with one new connection, and a family that falls silent with the
+    /// other one, if that can be had. Every request may be repeated: reading changes nothing, and a write is of a whole value.
     async fn twice(&mut self, request: &Request) -> Result<Response, TransportError> {
         match self.once(request).await {
-            Err(TransportError::Cut(_)) => {
-                self.connection = None;
-                self.once(request).await
-            }
+            Err(TransportError::Cut(_)) => self.once(request).await,
+            Err(why @ TransportError::TimedOut { .. }) => match self.connect_over(self.first).await {
+                Ok(connection) => {
+                    self.connection = Some(connection);
+                    self.once(request).await
+                }
+                Err(_) => Err(why),
+            },
             answer => answer,
         }
     }
@@ -77,17 +92,25 @@ impl Client {
             Some(connection) if !connection.is_closed() => connection,
             _ => self.connect().await?,
         };
+        let family = connection.family;
+        // What fails here fails on this family: the other one has the head start next time (law T3).
+        self.first = family.other();
         let answer = connection.ask(request, &self.limits, self.closing).await?;
-        self.connection = Some(connection);
+        (self.first, self.winner, self.connection) = (family, Some(family), Some(connection));
         Ok(answer)
     }
 
     async fn connect(&mut self) -> Result<Connection, TransportError> {
         let ports = source_port::order(&self.reserved, &mut self.random);
-        let first = self.winner.unwrap_or(Family::BOTH[0]);
-        let (family, stream) =
-            connect::race(first, &ports, self.limits.connect).await.map_err(TransportError::NotConnected)?;
-        self.winner = Some(family);
+        let raced = connect::race(self.first, &ports, self.limits.connect).await;
+        let (family, stream) = raced.map_err(TransportError::NotConnected)?;
+        Connection::open(family, stream).await
+    }
+
+    async fn connect_over(&mut self, family: Family) -> Result<Connection, TransportError> {
+        let ports = source_port::order(&self.reserved, &mut self.random);
+        let connected = connect::connect(family, &ports, self.limits.connect).await;
+        let stream = connected.map_err(|why| TransportError::NotConnected(vec![(family, why)]))?;
         Connection::open(family, stream).await
     }
 }

@@ -16,6 +16,9 @@ use super::error::ConnectError;
 
 const PORT: u16 = 80;
 
+/// The mark of sockets that may pass when systemd 261 has locked the metadata service with a `prohibit` route.
+const MARK: u32 = 0x7FFF_0815;
+
 /// How long the family that is tried first has for itself. RFC 8305 says 250 ms for hosts anywhere; this one is the
 /// hypervisor, a fraction of a millisecond away, so a tenth of that is a sign already, and trying both costs one SYN.
 const HEAD_START: Duration = Duration::from_millis(25);
@@ -103,13 +106,22 @@ pub(super) async fn race(
 }
 
 /// Connects over one family, from the first of `ports` that can be had.
-async fn connect(family: Family, ports: &[u16], limit: Duration) -> Result<TcpStream, ConnectError> {
+///
+/// # Errors
+/// Why it failed.
+pub(super) async fn connect(
+    family: Family,
+    ports: &[u16],
+    limit: Duration,
+) -> Result<TcpStream, ConnectError> {
     let deadline = Instant::now() + limit;
     let service = SocketAddr::new(family.address(), PORT);
-    let mut last = None;
+    let (mut last, mut marked) = (None, false);
     for port in ports {
-        let bound = match bind(family, *port) {
+        let bound = match bind(family, *port, marked) {
             Ok(bound) => bound,
+            // Marks are for those with CAP_NET_ADMIN or CAP_NET_RAW; the lock stays closed for us.
+            Err(why) if marked && is(&why, Errno::EPERM) => break,
             Err(why) if is(&why, Errno::EADDRINUSE) => continue,
             Err(why) if is(&why, Errno::EACCES) => return Err(ConnectError::NotPermitted),
             Err(why) => return Err(ConnectError::System(why)),
@@ -118,6 +130,10 @@ async fn connect(family: Family, ports: &[u16], limit: Duration) -> Result<TcpSt
             Ok(Ok(stream)) => return Ok(stream),
             // The four-tuple is taken, by another process that shares the port or by a connection not yet forgotten.
             Ok(Err(why)) if is(&why, Errno::EADDRNOTAVAIL) || is(&why, Errno::EADDRINUSE) => last = Some(why),
+            // A `prohibit` route. systemd's lock lets sockets through that bear its mark.
+            Ok(Err(why)) if !marked && (is(&why, Errno::EACCES) || is(&why, Errno::EPERM)) => {
+                (last, marked) = (Some(why), true);
+            }
             Ok(Err(why)) => return Err(ConnectError::System(why)),
             Err(_) => return Err(ConnectError::TimedOut(limit)),
         }
@@ -126,8 +142,8 @@ async fn connect(family: Family, ports: &[u16], limit: Duration) -> Result<TcpSt
     Err(last.map_or(ConnectError::NoSourcePort, ConnectError::System))
 }
 
-/// A socket bound to `port` on every local address of the family.
-fn bind(family: Family, port: u16) -> io::Result<StdTcpStream> {
+/// A socket bound to `port` on every local address of the family, with systemd's mark if asked for.
+fn bind(family: Family, port: u16, marked: bool) -> io::Result<StdTcpStream> {
     let (domain, any): (_, IpAddr) = match family {
         Family::Ipv4 => (Domain::IPV4, Ipv4Addr::UNSPECIFIED.into()),
         Family::Ipv6 => (Domain::IPV6, Ipv6Addr::UNSPECIFIED.into()),
@@ -135,6 +151,9 @@ fn bind(family: Family, port: u16) -> io::Result<StdTcpStream> {
     let socket = Socket::new(domain, Type::STREAM.nonblocking().cloexec(), None)?;
     if family == Family::Ipv6 {
         socket.set_only_v6(true)?;
+    }
+    if marked {
+        socket.set_mark(MARK)?;
     }
     // A port in TIME_WAIT serves again at once.
     socket.set_reuse_address(true)?;

@@ -3,9 +3,11 @@
 //! of laws; what they share is in `machine`.
 
 mod documents;
+mod fleet;
 mod host_keys;
 mod journal;
 mod machine;
+mod network;
 mod scripts;
 mod transport;
 mod units;

@@ -1,0 +1,209 @@
+//! The task that keeps things as they should be: it does its rounds, waits, and does them again.
+//!
+//! A round is: publish the fingerprints if they are not ([`publisher`]), learn which Instance this is and whether it has scripts
+//! ([`observer`]), ask for the setup runner. After a good round the next one is a quarter of an hour away; after a failed one the
+//! retry policy says when, and a new address or route says "now" (law T6).
+
+use std::path::Path;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until};
+
+use super::board::Board;
+use super::network::NetworkNews;
+use super::observer::Observer;
+use super::publisher;
+use crate::metadata::retry::{Budget, Failure, Next, Retry};
+use crate::metadata::{Ask, ErrorKind, MetadataError};
+use crate::random;
+use crate::setup::Places;
+
+/// How often news of the network may start the tries anew, at once…
+const MOST_EAGER: u32 = 20;
+/// …and how long it takes until one more of them is granted: containers may change routes all day long.
+const EAGER_AGAIN: Duration = Duration::from_secs(600);
+
+/// What the keeper looks at, and how often.
+pub(super) struct Duties<'a> {
+    pub(super) host_keys: &'a Path,
+    pub(super) setup: &'a Places,
+    pub(super) look_again: Duration,
+}
+
+/// Runs for ever.
+pub(super) async fn task(mut api: impl Ask, board: Board, duties: &Duties<'_>) {
+    let mut random = random::generator();
+    let mut retry = Retry::new(Budget::Unlimited);
+    let mut observer = Observer::default();
+    let mut waiting = Waiting::new();
+    loop {
+        let failure = round(&mut api, &board, duties, &mut observer).await.err();
+        let wait = match &failure {
+            None => {
+                retry.reset();
+                let soon = observer.ask_for_runner(duties.setup);
+                // Give or take a fifth, so that Instances started together drift apart.
+                soon.unwrap_or(duties.look_again).min(duties.look_again).mul_f64(0.8 + 0.4 * random.f64())
+            }
+            Some(why) => match retry.after(Failure::of(why), &mut random) {
+                Next::After(wait) => wait,
+                Next::GiveUp => duties.look_again,
+            },
+        };
+        let unreachable = failure.is_some_and(|why| why.kind() == ErrorKind::Unreachable);
+        if waiting.wait(wait, unreachable).await == Woken::ByNews {
+            // What comes up with a new route may need a moment more: short waits first, once again.
+            retry.reset();
+        }
+    }
+}
+
+async fn round(
+    api: &mut impl Ask,
+    board: &Board,
+    duties: &Duties<'_>,
+    observer: &mut Observer,
+) -> Result<(), MetadataError> {
+    let published = publisher::look(api, board, duties.host_keys).await;
+    if let Err(why) = &published {
+        board.not_published(why);
+        if why.kind() == ErrorKind::Unreachable {
+            return published;
+        }
+    }
+    // A service that refuses to store may still tell.
+    observer.observe(api, board).await.and(published)
+}
+
+/// What ended a wait.
+#[derive(PartialEq, Eq)]
+enum Woken {
+    ByTime,
+    ByNews,
+}
+
+/// The wait between two rounds, which news of the network can cut short.
+struct Waiting {
+    /// Held only while the service is out of reach: a machine that is well is not to be woken by each route.
+    news: Option<NetworkNews>,
+    eager: u32,
+    granted: Instant,
+}
+
+impl Waiting {
+    /// Subscribes before the first round, so that nothing is missed while that one fails.
+    fn new() -> Self {
+        Self { news: subscribe(), eager: MOST_EAGER, granted: Instant::now() }
+    }
+
+    async fn wait(&mut self, length: Duration, unreachable: bool) -> Woken {
+        let until = Instant::now() + length;
+        self.grant();
+        if !unreachable || self.eager == 0 {
+            self.news = None;
+        } else if self.news.is_none() {
+            self.news = subscribe();
+        }
+        let Some(news) = &mut self.news else {
+            sleep_until(until).await;
+            return Woken::ByTime;
+        };
+        let told = tokio::select! {
+            () = sleep_until(until) => return Woken::ByTime,
+            told = news.next() => told,
+        };
+        if let Err(why) = told {
+            tracing::warn!("news of the network are lost, so tries are timed: {why}");
+            self.news = None;
+            sleep_until(until).await;
+            return Woken::ByTime;
+        }
+        self.eager -= 1;
+        Woken::ByNews
+    }
+
+    fn grant(&mut self) {
+        let grants = self.granted.elapsed().as_secs() / EAGER_AGAIN.as_secs();
+        if grants > 0 {
+            self.granted = Instant::now();
+            self.eager = self.eager.saturating_add(u32::try_from(grants).unwrap_or(u32::MAX)).min(MOST_EAGER);
+        }
+    }
+}
+
+fn subscribe() -> Option<NetworkNews> {
+    NetworkNews::subscribe()
+        .inspect_err(|why| tracing::info!("the network's news cannot be had, so tries are timed: {why}"))
+        .ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::metadata::{Request, Response, TransportError};
+
+    const DAY: Duration = Duration::from_secs(24 * 3600);
+
+    /// A service that nobody reaches.
+    struct Nowhere {
+        board: Board,
+        asked: u32,
+    }
+
+    impl Ask for &mut Nowhere {
+        async fn ask(&mut self, _: Request) -> Result<Response, TransportError> {
+            self.asked += 1;
+            let why = TransportError::NotConnected(vec![]);
+            self.board.not_reached(&why.to_string());
+            Err(why)
+        }
+    }
+
+    /// Counts what would be logged.
+    #[derive(Clone, Default)]
+    struct Lines(std::sync::Arc<std::sync::atomic::AtomicU32>);
+
+    impl<S: tracing::Subscriber> tracing_subscriber::Layer<S> for Lines {
+        fn on_event(&self, _: &tracing::Event<'_>, _: tracing_subscriber::layer::Context<'_, S>) {
+            self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        }
+    }
+
+    fn on_cpu() -> Duration {
+        let text = fs::read_to_string("/proc/thread-self/schedstat").expect("read");
+        Duration::from_nanos(
+            text.split(' ').next().and_then(|first| first.parse().ok()).expect("nanoseconds"),
+        )
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn t5_a_month_out_of_reach_costs_almost_nothing() {
+        use tracing_subscriber::layer::SubscriberExt;
+        let lines = Lines::default();
+        let _counting = tracing::subscriber::set_default(tracing_subscriber::registry().with(lines.clone()));
+        // One key, so that there is something to publish.
+        let folder = std::env::temp_dir().join(format!("scw-agent-month-{:x}", random::generator().u64(..)));
+        fs::create_dir(&folder).expect("made");
+        let key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFB x";
+        fs::write(folder.join("ssh_host_ed25519_key.pub"), key).expect("written");
+
+        let board = Board::new();
+        let mut nowhere = Nowhere { board: board.clone(), asked: 0 };
+        let setup = Places::default();
+        let duties = Duties { host_keys: &folder, setup: &setup, look_again: Duration::from_secs(900) };
+        let before = on_cpu();
+        let month = tokio::time::timeout(30 * DAY, task(&mut nowhere, board, &duties)).await;
+        assert!(month.is_err(), "it goes on for ever");
+        let (asked, logged) = (nowhere.asked, lines.0.load(std::sync::atomic::Ordering::Relaxed));
+        println!(
+            "30 days out of reach: {asked} tries, {logged} lines in the log, {:?} of CPU time",
+            on_cpu() - before
+        );
+        // About an hour apart, once the waits have grown.
+        assert!((700..1600).contains(&asked), "{asked} tries");
+        assert_eq!(logged, 1);
+        fs::remove_dir_all(folder).expect("removed");
+    }
+}

@@ -1,0 +1,42 @@
+//! Asking again for a few seconds, for commands: a service that says "too many" or fails in passing is often well a moment later (law T5).
+
+use tokio::time::sleep;
+
+use super::answer::{Ask, Response};
+use super::error::TransportError;
+use super::request::Request;
+use super::retry::{Budget, Next, Retry};
+use crate::random;
+
+/// Asks through `A`, and again where the answer may pass. Only answers are met so: a service that cannot be reached was tried over
+/// both families already, and whoever waits for it wants to know.
+pub struct Persistent<A> {
+    inner: A,
+    budget: Budget,
+}
+
+impl<A> Persistent<A> {
+    /// Asks through `inner`, within the budget for each request.
+    pub fn new(inner: A, budget: Budget) -> Self {
+        Self { inner, budget }
+    }
+
+    /// Gives back what it asks through.
+    pub fn into_inner(self) -> A {
+        self.inner
+    }
+}
+
+impl<A: Ask> Ask for Persistent<A> {
+    async fn ask(&mut self, request: Request) -> Result<Response, TransportError> {
+        let mut retry = Retry::new(self.budget);
+        loop {
+            let answer = self.inner.ask(request.clone()).await?;
+            let Some(failure) = answer.passing_failure() else { return Ok(answer) };
+            match retry.after(failure, &mut random::generator()) {
+                Next::After(wait) => sleep(wait).await,
+                Next::GiveUp => return Ok(answer),
+            }
+        }
+    }
+}
