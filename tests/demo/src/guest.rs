@@ -3,9 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use scw_stage::{Daemon, Notify, Sshd, World};
-
-use crate::programs::Programs;
+use scw_stage::{Daemon, Notify, Programs, Sshd, World};
 
 /// A bound for everything that must come; nothing comes near it.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);

@@ -10,11 +10,11 @@ mod story;
 
 use std::process::ExitCode;
 
-use scw_stage::{Privileges, World, enter_user_namespace_if_needed, sshd_tools};
+use scw_stage::{Privileges, Programs, World, enter_user_namespace_if_needed, sshd_tools};
 use scw_standin::Options;
 
 use crate::guest::Guest;
-use crate::programs::Programs;
+
 use crate::screen::Screen;
 
 fn main() -> ExitCode {

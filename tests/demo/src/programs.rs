@@ -1,10 +1,6 @@
-//! The programs that the story needs: those of the machine, looked for, and the agent's, built.
+//! The programs of the machine that the story needs, looked for.
 
-use std::ffi::OsString;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-
-use serde_json::Value;
+use std::path::PathBuf;
 
 /// Program and Debian package.
 const TOOLS: [(&str, &str); 6] = [
@@ -27,49 +23,4 @@ pub(crate) fn check_tools() -> Result<(), String> {
         return Ok(());
     }
     Err(format!("{} missing: apt-get install {}", names.join(", "), packages.join(" ")))
-}
-
-/// The agent's programs.
-#[derive(Debug)]
-pub(crate) struct Programs {
-    pub(crate) agent: PathBuf,
-    pub(crate) userdata: PathBuf,
-}
-
-impl Programs {
-    /// Builds them as they are shipped. cargo shows its progress itself.
-    pub(crate) fn build() -> Result<Programs, String> {
-        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
-        let mut command = Command::new(cargo);
-        command.args(["build", "--release", "--package", "scw-agent", "--bins"]);
-        command.arg("--message-format=json-render-diagnostics").stderr(Stdio::inherit());
-        let output = command.output().map_err(|error| format!("cargo cannot be run: {error}"))?;
-        if !output.status.success() {
-            return Err("the agent does not build".to_owned());
-        }
-        let messages = String::from_utf8_lossy(&output.stdout);
-        let find = |name| built(&messages, name).ok_or_else(|| format!("cargo built no {name}"));
-        Ok(Programs { agent: find("scw-agent")?, userdata: find("scw-userdata")? })
-    }
-}
-
-/// The path of the program `name` in cargo's messages.
-fn built(messages: &str, name: &str) -> Option<PathBuf> {
-    let messages = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let mut programs = messages.filter_map(|message| Some(PathBuf::from(message["executable"].as_str()?)));
-    programs.find(|path| path.file_stem() == Some(Path::new(name).as_os_str()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_programs_are_found_in_cargos_messages() {
-        let messages = "{\"reason\":\"compiler-artifact\",\"executable\":null}\n\
-                        {\"reason\":\"compiler-artifact\",\"executable\":\"/t/release/scw-agent\"}\n\
-                        {\"reason\":\"build-finished\",\"success\":true}\n";
-        assert_eq!(built(messages, "scw-agent"), Some(PathBuf::from("/t/release/scw-agent")));
-        assert_eq!(built(messages, "scw-userdata"), None);
-    }
 }

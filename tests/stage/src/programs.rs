@@ -1,0 +1,55 @@
+//! The agent's programs, built as they are shipped, for what runs beside the tests: the demo and the benchmarks.
+//! It must build nothing else, and start nothing of what it built.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+/// The agent's programs.
+#[derive(Debug)]
+pub struct Programs {
+    /// `scw-agent`
+    pub agent: PathBuf,
+    /// `scw-userdata`
+    pub userdata: PathBuf,
+}
+
+impl Programs {
+    /// Builds them as they are shipped. cargo shows its progress itself.
+    pub fn build() -> Result<Programs, String> {
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
+        let mut command = Command::new(cargo);
+        command.args(["build", "--release", "--package", "scw-agent", "--bins"]);
+        command.arg("--message-format=json-render-diagnostics").stderr(Stdio::inherit());
+        let output = command.output().map_err(|error| format!("cargo cannot be run: {error}"))?;
+        if !output.status.success() {
+            return Err("the agent does not build".to_owned());
+        }
+        let messages = String::from_utf8_lossy(&output.stdout);
+        let find = |name| built(&messages, name).ok_or_else(|| format!("cargo built no {name}"));
+        Ok(Programs { agent: find("scw-agent")?, userdata: find("scw-userdata")? })
+    }
+}
+
+/// The path of the program `name` in cargo's messages.
+fn built(messages: &str, name: &str) -> Option<PathBuf> {
+    let messages = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let mut programs = messages.filter_map(|message| Some(PathBuf::from(message["executable"].as_str()?)));
+    programs.find(|path| path.file_stem() == Some(Path::new(name).as_os_str()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_programs_are_found_in_cargos_messages() {
+        let messages = "{\"reason\":\"compiler-artifact\",\"executable\":null}\n\
+                        {\"reason\":\"compiler-artifact\",\"executable\":\"/t/release/scw-agent\"}\n\
+                        {\"reason\":\"build-finished\",\"success\":true}\n";
+        assert_eq!(built(messages, "scw-agent"), Some(PathBuf::from("/t/release/scw-agent")));
+        assert_eq!(built(messages, "scw-userdata"), None);
+    }
+}
