@@ -2,6 +2,7 @@
 
 pub mod command;
 pub mod daemon;
+pub mod doctor;
 pub mod files;
 pub mod host_keys;
 pub mod local_api;

@@ -6,7 +6,7 @@ use lexopt::{Arg, Parser};
 
 use super::exit::Exit;
 use super::help::AGENT;
-use super::{daemon, host_keys, setup, status};
+use super::{daemon, doctor, host_keys, setup, status};
 
 /// What was asked for.
 #[derive(Debug, PartialEq, Eq)]
@@ -20,6 +20,7 @@ enum Command {
     SetupList { json: bool },
     SetupShow { key: String, json: bool },
     Status { json: bool },
+    Doctor { json: bool },
     ConfigCheck,
 }
 
@@ -39,6 +40,7 @@ pub fn agent() -> Exit {
         Command::SetupList { json } => setup::list(json),
         Command::SetupShow { key, json } => setup::show(&key, json),
         Command::Status { json } => status::show(json),
+        Command::Doctor { json } => doctor::run(json),
         Command::ConfigCheck => daemon::check_config(),
     }
 }
@@ -84,6 +86,7 @@ fn parse(mut parser: Parser) -> Result<Command, String> {
         ["setup", "list"] => Command::SetupList { json },
         ["setup", "show", key] => Command::SetupShow { key: key.to_owned(), json },
         ["status"] => Command::Status { json },
+        ["doctor"] => Command::Doctor { json },
         _ if json => return Err(format!("`{}` has no JSON form", words.join(" "))),
         ["daemon"] => Command::Daemon,
         ["host-keys", "ensure"] => Command::HostKeysEnsure,

@@ -18,6 +18,7 @@ pub(super) const AGENT: Program = Program {
     about: "The in-guest agent of a Scaleway Instance.",
     uses: &[
         ("status", "show what the agent sees: Instance, metadata, host keys, scripts"),
+        ("doctor", "look at the way to the metadata service, step by step, and say what is wrong with it"),
         ("host-keys show", "list this machine's host keys and their fingerprints"),
         ("host-keys ensure", "make the host keys that are missing (run by scw-agent-hostkeys.service)"),
         ("setup list", "list the scripts that ran, and how they ended"),
@@ -27,7 +28,10 @@ pub(super) const AGENT: Program = Program {
         ("daemon", "publish the fingerprints and serve the local socket (run by scw-agent.service)"),
     ],
     options: &[
-        ("--json", "with `status`, `host-keys show`, `setup list` and `setup show`: answer in JSON"),
+        (
+            "--json",
+            "with `status`, `doctor`, `host-keys show`, `setup list` and `setup show`: answer in JSON",
+        ),
         ("-h, --help", "show this help"),
         ("-V, --version", "show the version"),
     ],

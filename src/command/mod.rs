@@ -4,9 +4,11 @@
 
 mod agent;
 mod daemon;
+mod doctor;
 mod exit;
 mod help;
 mod host_keys;
+mod rows;
 mod setup;
 mod status;
 mod status_view;

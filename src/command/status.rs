@@ -1,11 +1,12 @@
 //! `scw-agent status`: the daemon's document, or what can be seen without a daemon.
 
-use std::io::{self, IsTerminal};
+use std::io;
 use std::path::Path;
 
 use super::agent::{block_on, print};
 use super::exit::Exit;
 use super::help::AGENT;
+use super::rows::colours_wanted;
 use super::status_view;
 use crate::local_api::{self, SocketClient};
 use crate::metadata::{Limits, TransportError};
@@ -32,9 +33,7 @@ pub(super) fn show(json: bool) -> Exit {
         let text = if json {
             serde_json::to_string_pretty(&status).unwrap_or_default() + "\n"
         } else {
-            let colours =
-                io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty());
-            status_view::text(&status, colours)
+            status_view::text(&status, colours_wanted())
         };
         match print(&text) {
             Exit::Success if !status.problems.is_empty() => Exit::Failure,

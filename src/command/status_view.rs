@@ -1,18 +1,11 @@
 //! The status document as a person reads it. Pure.
 
+use super::rows::{Mark, Rows};
 use crate::status::{Fingerprints, HostKey, Reach, Status};
-
-/// One row's mark.
-#[derive(Clone, Copy)]
-enum Mark {
-    Good,
-    Waiting,
-    Bad,
-}
 
 /// Writes the whole view.
 pub(super) fn text(status: &Status, colours: bool) -> String {
-    let mut view = View { text: String::new(), colours };
+    let mut view = View(Rows::new(colours));
     view.instance(status);
     view.metadata(&status.metadata);
     view.fingerprints(&status.fingerprints);
@@ -22,29 +15,16 @@ pub(super) fn text(status: &Status, colours: bool) -> String {
     view.scripts(status);
     for problem in &status.problems {
         view.row(Mark::Bad, "problem", &problem.what);
-        view.row_below(&problem.remedy);
+        view.0.below(&problem.remedy);
     }
-    view.text
+    view.0.text
 }
 
-struct View {
-    text: String,
-    colours: bool,
-}
+struct View(Rows);
 
 impl View {
     fn row(&mut self, mark: Mark, name: &str, what: &str) {
-        let (sign, colour) = match mark {
-            Mark::Good => ("✓", "32"),
-            Mark::Waiting => ("…", "33"),
-            Mark::Bad => ("✗", "31"),
-        };
-        let sign = if self.colours { format!("\x1b[{colour}m{sign}\x1b[0m") } else { sign.to_owned() };
-        self.text.push_str(&format!("{sign} {name:<12}  {}\n", shown(what)));
-    }
-
-    fn row_below(&mut self, what: &str) {
-        self.text.push_str(&format!("{:16}{}\n", "", shown(what)));
+        self.0.row(mark, name, what);
     }
 
     fn instance(&mut self, status: &Status) {
@@ -107,11 +87,6 @@ impl View {
             self.row(mark, "script", &format!("{}: {}{when}", script.key, script.outcome));
         }
     }
-}
-
-/// Names and messages come from elsewhere: nothing in them may reach the terminal as a control sequence.
-fn shown(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use tokio::time::timeout;
 use super::answer::{Ask, Response};
 use super::connect::{self, Family};
 use super::connection::Connection;
-use super::error::{Step, TransportError};
+use super::error::{ConnectError, Step, TransportError};
 use super::exchange::Limits;
 use super::request::Request;
 use super::source_port::{self, Reserved};
@@ -17,6 +17,7 @@ pub struct Client {
     closing: bool,
     reserved: Reserved,
     random: fastrand::Rng,
+    only: Option<Family>,
     /// Which family has the head start in the next race.
     first: Family,
     winner: Option<Family>,
@@ -33,6 +34,7 @@ impl Client {
             closing: false,
             reserved,
             random,
+            only: None,
             first: Family::BOTH[0],
             winner: None,
             connection: None,
@@ -42,6 +44,27 @@ impl Client {
     /// A client for one request, which tells the service to close the connection after it (law T4).
     pub fn for_one_request(limits: Limits) -> Self {
         Self { closing: true, ..Self::new(limits) }
+    }
+
+    /// A client that knows one family only, to look at each by itself.
+    pub fn over(family: Family, limits: Limits) -> Self {
+        Self { only: Some(family), first: family, ..Self::new(limits) }
+    }
+
+    /// From now on the service is told to close the connection after its answer.
+    pub fn close_after_answer(&mut self) {
+        self.closing = true;
+    }
+
+    /// Sees whether a source port can be had, without connecting.
+    pub fn try_source_port(&mut self) -> Result<u16, ConnectError> {
+        connect::try_ports(self.first, &source_port::order(&self.reserved, &mut self.random))
+    }
+
+    /// Connects now, and not with the first request.
+    pub async fn open(&mut self) -> Result<(), TransportError> {
+        self.connection = Some(self.connect().await?);
+        Ok(())
     }
 
     /// The family that answered last, forgotten when it fails (law T3).
@@ -76,13 +99,15 @@ impl Client {
     async fn twice(&mut self, request: &Request) -> Result<Response, TransportError> {
         match self.once(request).await {
             Err(TransportError::Cut(_)) => self.once(request).await,
-            Err(why @ TransportError::TimedOut { .. }) => match self.connect_over(self.first).await {
-                Ok(connection) => {
-                    self.connection = Some(connection);
-                    self.once(request).await
+            Err(why @ TransportError::TimedOut { .. }) if self.only.is_none() => {
+                match self.connect_over(self.first).await {
+                    Ok(connection) => {
+                        self.connection = Some(connection);
+                        self.once(request).await
+                    }
+                    Err(_) => Err(why),
                 }
-                Err(_) => Err(why),
-            },
+            }
             answer => answer,
         }
     }
@@ -101,6 +126,9 @@ impl Client {
     }
 
     async fn connect(&mut self) -> Result<Connection, TransportError> {
+        if let Some(family) = self.only {
+            return self.connect_over(family).await;
+        }
         let ports = source_port::order(&self.reserved, &mut self.random);
         let raced = connect::race(self.first, &ports, self.limits.connect).await;
         let (family, stream) = raced.map_err(TransportError::NotConnected)?;

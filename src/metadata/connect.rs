@@ -53,6 +53,13 @@ impl Family {
         }
     }
 
+    fn domain(self) -> Domain {
+        match self {
+            Self::Ipv4 => Domain::IPV4,
+            Self::Ipv6 => Domain::IPV6,
+        }
+    }
+
     /// The address as it stands in the `Host` header.
     pub fn host(self) -> &'static str {
         match self {
@@ -142,13 +149,49 @@ pub(super) async fn connect(
     Err(last.map_or(ConnectError::NoSourcePort, ConnectError::System))
 }
 
+/// The source address that the kernel would choose, and whether that takes systemd's mark. Connecting a UDP socket sends nothing.
+///
+/// # Errors
+/// The kernel's word on why there is no way.
+pub fn source_address(family: Family) -> io::Result<(IpAddr, bool)> {
+    let towards = |marked: bool| {
+        let socket = Socket::new(family.domain(), Type::DGRAM.cloexec(), None)?;
+        if marked {
+            socket.set_mark(MARK)?;
+        }
+        socket.connect(&SocketAddr::new(family.address(), PORT).into())?;
+        let local = socket.local_addr()?.as_socket();
+        local.map(|local| local.ip()).ok_or_else(|| io::ErrorKind::AddrNotAvailable.into())
+    };
+    match towards(false) {
+        Err(why) if is(&why, Errno::EACCES) => towards(true).map(|address| (address, true)).map_err(|_| why),
+        found => found.map(|address| (address, false)),
+    }
+}
+
+/// Binds, and lets go again, the first of `ports` that can be had: to see whether one can.
+///
+/// # Errors
+/// As for connecting.
+pub(super) fn try_ports(family: Family, ports: &[u16]) -> Result<u16, ConnectError> {
+    for port in ports {
+        match bind(family, *port, false) {
+            Ok(_) => return Ok(*port),
+            Err(why) if is(&why, Errno::EADDRINUSE) => {}
+            Err(why) if is(&why, Errno::EACCES) => return Err(ConnectError::NotPermitted),
+            Err(why) => return Err(ConnectError::System(why)),
+        }
+    }
+    Err(ConnectError::NoSourcePort)
+}
+
 /// A socket bound to `port` on every local address of the family, with systemd's mark if asked for.
 fn bind(family: Family, port: u16, marked: bool) -> io::Result<StdTcpStream> {
-    let (domain, any): (_, IpAddr) = match family {
-        Family::Ipv4 => (Domain::IPV4, Ipv4Addr::UNSPECIFIED.into()),
-        Family::Ipv6 => (Domain::IPV6, Ipv6Addr::UNSPECIFIED.into()),
+    let any: IpAddr = match family {
+        Family::Ipv4 => Ipv4Addr::UNSPECIFIED.into(),
+        Family::Ipv6 => Ipv6Addr::UNSPECIFIED.into(),
     };
-    let socket = Socket::new(domain, Type::STREAM.nonblocking().cloexec(), None)?;
+    let socket = Socket::new(family.domain(), Type::STREAM.nonblocking().cloexec(), None)?;
     if family == Family::Ipv6 {
         socket.set_only_v6(true)?;
     }

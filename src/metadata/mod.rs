@@ -22,7 +22,7 @@ pub mod source_port;
 
 pub use answer::{Ask, Refusal, Response};
 pub use client::Client;
-pub use connect::Family;
+pub use connect::{Family, source_address};
 pub use error::{ConnectError, ErrorKind, MetadataError, TransportError};
 pub use exchange::Limits;
 pub use instance::{Instance, InstanceId};

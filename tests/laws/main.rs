@@ -2,6 +2,7 @@
 //! metadata service's real addresses, a throw-away view of the file system, real `ssh-keygen` and sshd. One module a group
 //! of laws; what they share is in `machine`.
 
+mod doctor;
 mod documents;
 mod fleet;
 mod host_keys;

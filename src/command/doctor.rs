@@ -1,0 +1,65 @@
+//! `scw-agent doctor`: the way to the metadata service, step by step.
+
+use std::path::Path;
+
+use super::agent::{block_on, print};
+use super::exit::Exit;
+use super::rows::{Mark, Rows, colours_wanted};
+use crate::doctor::{Daemon, FamilyReport, Report, StepName, probe};
+use crate::local_api;
+use crate::settings::{self, Settings};
+
+pub(super) fn run(json: bool) -> Exit {
+    let settings = Settings::load(Path::new(settings::FILE)).unwrap_or_else(|why| {
+        eprintln!("scw-agent: {why}; going on with the defaults");
+        Settings::default()
+    });
+    block_on(async {
+        let report = probe(&settings.limits, Path::new(local_api::SOCKET)).await;
+        let text = if json {
+            serde_json::to_string_pretty(&report).unwrap_or_default() + "\n"
+        } else {
+            view(&report, colours_wanted())
+        };
+        match print(&text) {
+            Exit::Success => report.failure().map_or(Exit::Success, Exit::from),
+            exit => exit,
+        }
+    })
+}
+
+fn view(report: &Report, colours: bool) -> String {
+    let mut rows = Rows::new(colours);
+    for family in &report.families {
+        rows.text.push_str(&format!("{} ({})\n", family.family, family.address));
+        family_rows(&mut rows, family);
+    }
+    rows.text.push_str("the agent\n");
+    match &report.daemon {
+        Daemon::Answers { status } => rows.row(Mark::Good, "daemon", status),
+        Daemon::NotRunning => {
+            rows.row(Mark::Waiting, "daemon", "does not run; `systemctl status scw-agent` tells why")
+        }
+        Daemon::Failed { why } => rows.row(Mark::Bad, "daemon", why),
+    }
+    rows.text.push_str(&format!("{}\n", report.verdict));
+    rows.text
+}
+
+fn family_rows(rows: &mut Rows, family: &FamilyReport) {
+    for step in &family.steps {
+        let name = match step.step {
+            StepName::Route => "route",
+            StepName::SourcePort => "source port",
+            StepName::Connect => "connect",
+            StepName::Root => "/",
+            StepName::Conf => "/conf",
+            StepName::UserData => "/user_data",
+        };
+        let mark = if step.trouble.is_some() { Mark::Bad } else { Mark::Good };
+        rows.row(mark, name, &format!("{} ({:.1} ms)", step.result, step.ms));
+        for words in step.cause.iter().chain(&step.remedy) {
+            rows.below(words);
+        }
+    }
+}

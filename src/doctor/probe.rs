@@ -1,0 +1,118 @@
+//! Trying each step over each family, both side by side. Every step is bounded by the request limits.
+
+use std::fmt::Display;
+use std::io;
+use std::path::Path;
+use std::time::Instant;
+
+use serde::Deserialize;
+
+use super::report::{Daemon, FamilyReport, Report, StepName, StepReport};
+use super::trouble::Trouble;
+use crate::local_api::SocketClient;
+use crate::metadata::{Ask, Client, Family, Limits, MetadataError, Refusal, Request, source_address};
+
+/// Looks at everything.
+pub async fn probe(limits: &Limits, socket: &Path) -> Report {
+    let [first, second] = Family::BOTH.map(|family| look_at(family, limits));
+    let (first, second, daemon) = tokio::join!(first, second, daemon(socket, limits));
+    Report::new(vec![first, second], daemon)
+}
+
+async fn look_at(family: Family, limits: &Limits) -> FamilyReport {
+    let mut steps = Steps::default();
+    let mut client = Client::over(family, limits.clone());
+    if steps.add(StepName::Route, route(family), Trouble::of_system)
+        && steps.add(StepName::SourcePort, client.try_source_port(), Trouble::of_connect)
+    {
+        let opened = client.open().await.map(|()| "connected").map_err(MetadataError::from);
+        if steps.add(StepName::Connect, opened, Trouble::of) {
+            requests(&mut client, &mut steps).await;
+        }
+    }
+    client.finish().await;
+    FamilyReport { family, address: family.address().to_string(), steps: steps.done }
+}
+
+/// All three are tried, whatever the first ones say: they fail for different reasons.
+async fn requests(client: &mut Client, steps: &mut Steps) {
+    let root = root(client).await;
+    steps.add(StepName::Root, root, Trouble::of);
+    let instance = client.instance().await.map(|instance| format!("Instance {}", instance.id));
+    steps.add(StepName::Conf, instance, Trouble::of);
+    client.close_after_answer();
+    let keys = client.list().await.map(|keys| format!("{} keys", keys.len()));
+    steps.add(StepName::UserData, keys, Trouble::of);
+}
+
+/// What `GET /` says of itself.
+#[derive(Deserialize)]
+struct Root {
+    api: String,
+}
+
+async fn root(client: &mut Client) -> Result<String, MetadataError> {
+    let body = client.text(Request::Probe).await?;
+    let root: Root = serde_json::from_slice(&body).map_err(|why| Refusal::Malformed(why.to_string()))?;
+    if root.api == "api-metadata" {
+        Ok(root.api)
+    } else {
+        Err(Refusal::Malformed("it says that it is another API".to_owned()).into())
+    }
+}
+
+fn route(family: Family) -> io::Result<String> {
+    let (address, marked) = source_address(family)?;
+    Ok(format!("from {address}{}", if marked { ", past a lock that systemd's mark opens" } else { "" }))
+}
+
+async fn daemon(socket: &Path, limits: &Limits) -> Daemon {
+    let status = match SocketClient::connect(socket, limits).await {
+        Ok(mut daemon) => daemon.status().await,
+        Err(why) if matches!(why.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
+            return Daemon::NotRunning;
+        }
+        Err(why) => return Daemon::Failed { why: why.to_string() },
+    };
+    match status {
+        Ok(status) => Daemon::Answers { status: status.line() },
+        Err(why) => Daemon::Failed { why: why.to_string() },
+    }
+}
+
+/// The steps so far, with the time since the one before.
+struct Steps {
+    since: Instant,
+    done: Vec<StepReport>,
+}
+
+impl Default for Steps {
+    fn default() -> Self {
+        Self { since: Instant::now(), done: Vec::new() }
+    }
+}
+
+impl Steps {
+    /// Writes a step down; whether it went well.
+    fn add<T: Display, E: Display>(
+        &mut self,
+        step: StepName,
+        result: Result<T, E>,
+        judge: fn(&E) -> Trouble,
+    ) -> bool {
+        let now = Instant::now();
+        let ms = (now - self.since).as_secs_f64() * 1000.0;
+        self.since = now;
+        let trouble = result.as_ref().err().map(judge);
+        self.done.push(StepReport {
+            step,
+            // Microseconds are as exact as it is worth.
+            ms: (ms * 1000.0).round() / 1000.0,
+            result: result.map_or_else(|why| why.to_string(), |good| good.to_string()),
+            trouble,
+            cause: trouble.map(|trouble| trouble.cause().to_owned()),
+            remedy: trouble.map(|trouble| trouble.remedy().to_owned()),
+        });
+        trouble.is_none()
+    }
+}

@@ -1,0 +1,163 @@
+//! What was found, as a document. Version 1; a reader must pass over fields that it does not know.
+
+use serde::{Deserialize, Serialize};
+
+use super::trouble::Trouble;
+use crate::metadata::{ErrorKind, Family};
+
+/// The version of the document's shape.
+const VERSION: u32 = 1;
+
+/// The whole document.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// 1.
+    pub version: u32,
+    /// Each family by itself.
+    pub families: Vec<FamilyReport>,
+    /// The agent's daemon, which the steps did not use.
+    pub daemon: Daemon,
+    /// All in one sentence.
+    pub verdict: String,
+}
+
+/// One family.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FamilyReport {
+    /// Which.
+    pub family: Family,
+    /// The service's address.
+    pub address: String,
+    /// The steps that were tried: the first one that fails is the last, but for the requests, which are all tried.
+    pub steps: Vec<StepReport>,
+}
+
+/// The steps, in their order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StepName {
+    /// Has the kernel a route and a source address? No packet is sent.
+    Route,
+    /// Can a source port below 1024 be bound?
+    SourcePort,
+    /// A TCP connection.
+    Connect,
+    /// `GET /`
+    Root,
+    /// `GET /conf?format=json`
+    Conf,
+    /// `GET /user_data?format=json`
+    UserData,
+}
+
+/// One step.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StepReport {
+    /// Which.
+    pub step: StepName,
+    /// How long it took, in milliseconds.
+    pub ms: f64,
+    /// What came back, or the error's text.
+    pub result: String,
+    /// What is wrong, where something is.
+    pub trouble: Option<Trouble>,
+    /// Its likely cause, in words.
+    pub cause: Option<String>,
+    /// What to do about it, in words.
+    pub remedy: Option<String>,
+}
+
+/// The daemon's state, as far as its socket tells.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "kebab-case")]
+pub enum Daemon {
+    /// Its status line.
+    Answers {
+        /// As systemd shows it.
+        status: String,
+    },
+    /// There is no socket, or nobody behind it.
+    NotRunning,
+    /// It is there and does not answer us.
+    Failed {
+        /// In its words.
+        why: String,
+    },
+}
+
+impl FamilyReport {
+    /// The first step that failed.
+    pub fn failed(&self) -> Option<&StepReport> {
+        self.steps.iter().find(|step| step.trouble.is_some())
+    }
+}
+
+impl Report {
+    /// Puts the parts together, and draws the conclusion.
+    pub(super) fn new(families: Vec<FamilyReport>, daemon: Daemon) -> Self {
+        let verdict = verdict(&families);
+        Self { version: VERSION, families, daemon, verdict }
+    }
+
+    /// What kind of failure it is, when no family works: that of the family that got furthest.
+    pub fn failure(&self) -> Option<ErrorKind> {
+        let failed: Option<Vec<_>> =
+            self.families.iter().map(|family| Some((family.steps.len(), family.failed()?))).collect();
+        let (_, furthest) = failed?.into_iter().max_by_key(|(steps, _)| *steps)?;
+        furthest.trouble.map(Trouble::kind)
+    }
+}
+
+fn verdict(families: &[FamilyReport]) -> String {
+    let (bad, good): (Vec<_>, Vec<_>) = families.iter().partition(|family| family.failed().is_some());
+    let names = |families: &[&FamilyReport]| {
+        families.iter().map(|family| family.family.to_string()).collect::<Vec<_>>().join(" and ")
+    };
+    match (&*good, &*bad) {
+        ([], _) => "the metadata service cannot be used over either family".to_owned(),
+        (good, []) => format!("the metadata service answers over {}", names(good)),
+        (good, bad) => {
+            format!(
+                "the metadata service answers over {}; {} does not work, and one is enough",
+                names(good),
+                names(bad)
+            )
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn family(family: Family, steps: usize, trouble: Option<Trouble>) -> FamilyReport {
+        let step = |at| StepReport {
+            step: StepName::Route,
+            ms: 0.1,
+            result: String::new(),
+            trouble: trouble.filter(|_| at + 1 == steps),
+            cause: None,
+            remedy: None,
+        };
+        FamilyReport { family, address: String::new(), steps: (0..steps).map(step).collect() }
+    }
+
+    #[test]
+    fn one_family_is_enough_and_otherwise_the_one_that_got_furthest_tells_the_failure() {
+        use Family::{Ipv4, Ipv6};
+        for (ipv4, ipv6, failure, said) in [
+            (family(Ipv4, 6, None), family(Ipv6, 6, None), None, "answers over IPv4 and IPv6"),
+            (family(Ipv4, 6, None), family(Ipv6, 1, Some(Trouble::NoRoute)), None, "one is enough"),
+            (
+                family(Ipv4, 6, Some(Trouble::SourcePortChanged)),
+                family(Ipv6, 1, Some(Trouble::NoRoute)),
+                Some(ErrorKind::NotPermitted),
+                "either family",
+            ),
+        ] {
+            let report = Report::new(vec![ipv4, ipv6], Daemon::NotRunning);
+            assert_eq!(report.failure(), failure);
+            assert!(report.verdict.contains(said), "{}", report.verdict);
+        }
+    }
+}

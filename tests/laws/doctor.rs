@@ -1,0 +1,147 @@
+//! `scw-agent doctor` names the step that fails, the likely cause, and what to do.
+
+use scw_agent::doctor::{Report, Trouble};
+use scw_stage::{Reach, World};
+use scw_standin::{Fault, Order};
+
+use crate::machine::*;
+
+/// What the doctor says in JSON, and its exit code.
+fn report(world: &World) -> (Report, i32) {
+    let said = agent(world, &["doctor", "--json"]);
+    (serde_json::from_str(&said.out).expect("a report in JSON"), said.code)
+}
+
+/// The troubles of IPv4 and IPv6.
+fn troubles(report: &Report) -> [Option<Trouble>; 2] {
+    [0, 1].map(|family| report.families[family].failed().and_then(|step| step.trouble))
+}
+
+#[test]
+fn each_state_of_the_network_has_its_diagnosis() {
+    let small = "[metadata]\nconnect-timeout = \"300ms\"\n";
+    for (ipv4, ipv6, found, code) in [
+        (Reach::Served, Reach::Served, [None, None], 0),
+        (Reach::Served, Reach::Absent, [None, Some(Trouble::NoRoute)], 0),
+        (Reach::Absent, Reach::Served, [Some(Trouble::NoRoute), None], 0),
+        (Reach::Refused, Reach::Silent, [Some(Trouble::NobodyListens), Some(Trouble::SilentToConnect)], 5),
+        (Reach::Absent, Reach::Absent, [Some(Trouble::NoRoute), Some(Trouble::NoRoute)], 5),
+    ] {
+        World::builder().ipv4(ipv4).ipv6(ipv6).run(|world| {
+            std::fs::write("/etc/scw-agent.toml", small).expect("written");
+            let (report, ended) = report(world);
+            assert_eq!((troubles(&report), ended), (found, code), "{ipv4:?} {ipv6:?}: {report:#?}");
+        });
+    }
+}
+
+#[test]
+fn each_kind_of_closed_route_has_its_diagnosis() {
+    for (kind, found) in [
+        ("prohibit", Trouble::Prohibited),
+        ("blackhole", Trouble::BlackHole),
+        ("unreachable", Trouble::NoNeighbour),
+    ] {
+        World::builder().ipv4(Reach::Absent).ipv6(Reach::Absent).run(|world| {
+            let added = run(world.command("ip").args(["route", "add", kind, "169.254.42.42/32"]));
+            assert_eq!(added.code, 0, "{}", added.err);
+            let (report, code) = report(world);
+            assert_eq!((troubles(&report)[0], code), (Some(found), 5), "{report:#?}");
+        });
+    }
+}
+
+#[test]
+fn each_answer_that_is_none_has_its_diagnosis() {
+    World::builder().ipv6(Reach::Absent).run(|world| {
+        std::fs::write("/etc/scw-agent.toml", "[metadata]\nheaders-timeout = \"300ms\"\n").expect("written");
+        for (order, found, code) in [
+            (Order::new(Fault::status(403)).path("/user_data*"), Trouble::SourcePortChanged, 4),
+            (Order::new(Fault::status(400)).path("/user_data*"), Trouble::SourcePortChanged, 4),
+            (Order::new(Fault::status(429)), Trouble::TooManyRequests, 6),
+            (Order::new(Fault::status(503)), Trouble::ServiceFails, 6),
+            (Order::new(Fault::status(302)), Trouble::Redirects, 6),
+            (Order::new(Fault::status(206)), Trouble::OddStatus, 6),
+            (Order::new(Fault::Body { text: "<html>".to_owned() }), Trouble::AnotherService, 6),
+            (
+                Order::new(Fault::Body { text: "{\"api\":\"other\"}".to_owned() }).path("/"),
+                Trouble::AnotherService,
+                6,
+            ),
+            (Order::new(Fault::Garbage), Trouble::AnotherService, 6),
+            (Order::new(Fault::Drop), Trouble::Cut, 5),
+            (Order::new(Fault::Silent), Trouble::SilentAfterConnect, 5),
+            (Order::new(Fault::Huge { bytes: 9_000_000, length: true }), Trouble::TooLarge, 6),
+        ] {
+            let what = format!("{order:?}");
+            world.standin().set_orders(vec![order]);
+            let (report, ended) = report(world);
+            assert_eq!((troubles(&report)[0], ended), (Some(found), code), "{what}: {report:#?}");
+        }
+    });
+}
+
+#[test]
+fn a_process_without_the_right_to_low_ports_is_told_so() {
+    World::builder().run(|world| {
+        let mut command = world.command("setpriv");
+        command.args(["--bounding-set=-all", "--inh-caps=-all", "--"]).arg(AGENT).arg("doctor");
+        let said = run(&mut command);
+        assert_eq!(said.code, 4, "{}", said.out);
+        assert!(said.out.contains("✗ source port") && said.out.contains("root"), "{}", said.out);
+        assert_eq!(asked(world), [""; 0]);
+    });
+}
+
+#[test]
+fn a_person_sees_each_step_and_no_value_and_the_daemon_is_looked_at_too() {
+    World::builder().ipv6(Reach::Absent).run(|world| {
+        world.standin().set_user_data("a-key", "hunter2");
+        let said = agent(world, &["doctor"]).out;
+        assert!(said.contains("… daemon"), "{said}");
+        let daemon = start_daemon(world);
+        let said = agent(world, &["doctor"]).out;
+        for row in [
+            "✓ route",
+            "✓ source port",
+            "✓ connect",
+            "✓ /  ",
+            "✓ /conf",
+            "✓ /user_data",
+            "1 keys",
+            "✓ daemon",
+        ] {
+            assert!(said.contains(row), "{row:?} is not in {said}");
+        }
+        assert!(said.ends_with("answers over IPv4; IPv6 does not work, and one is enough\n"), "{said}");
+        assert!(!said.contains("hunter2") && !said.contains("a-key"), "{said}");
+        daemon.terminate();
+    });
+}
+
+/// systemd 261 lets only sockets with its mark through to the service.
+#[test]
+fn systemds_lock_is_opened_by_its_mark_where_that_may_be_set_and_named_where_not() {
+    World::builder().ipv6(Reach::Absent).run(|world| {
+        world.standin().set_user_data("key", "value");
+        for words in
+            ["rule add not fwmark 0x7fff0815 lookup 66 pref 10", "route add prohibit 169.254.42.42 table 66"]
+        {
+            let set = run(world.command("ip").args(words.split(' ')));
+            assert_eq!(set.code, 0, "{}", set.err);
+        }
+        let curl = run(world.command("curl").args([
+            "-s",
+            "--local-port",
+            "512-1023",
+            "http://169.254.42.42/user_data/key",
+        ]));
+        assert_ne!(curl.code, 0, "the lock must hold, or this test shows nothing");
+        assert_eq!(userdata(world, &["key"]).out, "value");
+        assert_eq!(agent(world, &["doctor"]).code, 0);
+
+        let unmarked = run(world.agent_command(AGENT).arg("doctor"));
+        assert_eq!(unmarked.code, 5, "{}", unmarked.out);
+        assert!(unmarked.out.contains("systemd 261"), "{}", unmarked.out);
+    });
+}
