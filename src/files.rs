@@ -6,6 +6,8 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
+use nix::fcntl::OFlag;
+
 use crate::random;
 
 /// Puts `bytes` at `path`, so that at any instant, power cuts included, the old content or the new is there, whole.
@@ -43,13 +45,18 @@ pub fn private_folder(path: &Path) -> io::Result<()> {
 /// Reads a file of at most `limit` bytes; `None` where there is none.
 ///
 /// # Errors
-/// As the system reports, and `FileTooLarge` beyond the limit.
+/// As the system reports, `InvalidInput` for what is no regular file (a pipe would keep us waiting), and `FileTooLarge`
+/// beyond the limit.
 pub fn read_bounded(path: &Path, limit: u64) -> io::Result<Option<Vec<u8>>> {
-    let file = match File::open(path) {
+    let file = match OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path) {
         Ok(file) => file,
         Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(why) => return Err(why),
     };
+    // What the kernel makes up in /proc counts as regular, too.
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+    }
     let mut bytes = Vec::new();
     file.take(limit + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > limit {

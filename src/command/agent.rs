@@ -16,6 +16,8 @@ enum Command {
     Daemon,
     HostKeysEnsure,
     HostKeysShow { json: bool },
+    HostKeysKnownHosts { host: Option<String> },
+    HostKeysSshfp { host: Option<String> },
     SetupRun,
     SetupList { json: bool },
     SetupShow { key: String, json: bool },
@@ -36,6 +38,8 @@ pub fn agent() -> Exit {
         Command::Daemon => daemon::run(),
         Command::HostKeysEnsure => host_keys::ensure(),
         Command::HostKeysShow { json } => host_keys::show(json),
+        Command::HostKeysKnownHosts { host } => host_keys::known_hosts(host.as_deref()),
+        Command::HostKeysSshfp { host } => host_keys::sshfp(host.as_deref()),
         Command::SetupRun => setup::run(),
         Command::SetupList { json } => setup::list(json),
         Command::SetupShow { key, json } => setup::show(&key, json),
@@ -67,12 +71,13 @@ pub(super) fn block_on<F: Future<Output = Exit>>(future: F) -> Exit {
 
 fn parse(mut parser: Parser) -> Result<Command, String> {
     let mut words = Vec::new();
-    let mut json = false;
+    let (mut json, mut host) = (false, None);
     while let Some(argument) = parser.next().map_err(|why| why.to_string())? {
         match argument {
             Arg::Short('h') | Arg::Long("help") => return Ok(Command::Help),
             Arg::Short('V') | Arg::Long("version") => return Ok(Command::Version),
             Arg::Long("json") => json = true,
+            Arg::Long("host") => host = Some(host_name(parser.value().map_err(|why| why.to_string())?)?),
             Arg::Value(word) => {
                 words.push(word.into_string().map_err(|word| format!("{word:?} is not valid UTF-8"))?)
             }
@@ -82,6 +87,9 @@ fn parse(mut parser: Parser) -> Result<Command, String> {
     let words: Vec<_> = words.iter().map(String::as_str).collect();
     let command = match *words {
         [] => return Err("say what to do".to_owned()),
+        ["host-keys", "known-hosts"] if !json => Command::HostKeysKnownHosts { host },
+        ["host-keys", "sshfp"] if !json => Command::HostKeysSshfp { host },
+        _ if host.is_some() => return Err(format!("`{}` takes no --host", words.join(" "))),
         ["host-keys", "show"] => Command::HostKeysShow { json },
         ["setup", "list"] => Command::SetupList { json },
         ["setup", "show", key] => Command::SetupShow { key: key.to_owned(), json },
@@ -95,6 +103,12 @@ fn parse(mut parser: Parser) -> Result<Command, String> {
         _ => return Err(format!("there is no command `{}`", words.join(" "))),
     };
     Ok(command)
+}
+
+/// A name that goes into one field of a known_hosts line or a zone file.
+fn host_name(word: std::ffi::OsString) -> Result<String, String> {
+    let good = |name: &String| !name.is_empty() && name.chars().all(|c| c.is_ascii_graphic());
+    word.into_string().ok().filter(good).ok_or_else(|| "--host takes a name without spaces".to_owned())
 }
 
 #[cfg(test)]
@@ -130,6 +144,8 @@ mod tests {
             ("daemon extra", "daemon extra"),
             ("daemon --json", "daemon"),
             ("status --jsno", "--jsno"),
+            ("status --host x", "--host"),
+            ("host-keys known-hosts --host=", "--host"),
         ] {
             let why = parsed(line).expect_err(line);
             assert!(why.contains(named), "{why}");

@@ -20,7 +20,12 @@ pub(super) const AGENT: Program = Program {
         ("status", "show what the agent sees: Instance, metadata, host keys, scripts"),
         ("doctor", "look at the way to the metadata service, step by step, and say what is wrong with it"),
         ("host-keys show", "list this machine's host keys and their fingerprints"),
-        ("host-keys ensure", "make the host keys that are missing (run by scw-agent-hostkeys.service)"),
+        ("host-keys known-hosts", "print them as lines for a client's known_hosts file"),
+        ("host-keys sshfp", "print them as SSHFP records for a DNS zone"),
+        (
+            "host-keys ensure",
+            "make the host keys that are missing, mend what is wrong (run by scw-agent-hostkeys.service)",
+        ),
         ("setup list", "list the scripts that ran, and how they ended"),
         ("setup show KEY", "show a script's runs and the end of its output"),
         ("setup run", "run the scripts that are due in this boot (run by scw-agent-setup.service)"),
@@ -31,6 +36,10 @@ pub(super) const AGENT: Program = Program {
         (
             "--json",
             "with `status`, `doctor`, `host-keys show`, `setup list` and `setup show`: answer in JSON",
+        ),
+        (
+            "--host NAME",
+            "with `host-keys known-hosts` and `host-keys sshfp`: the machine's name, for its own",
         ),
         ("-h, --help", "show this help"),
         ("-V, --version", "show the version"),

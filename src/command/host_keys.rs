@@ -1,11 +1,11 @@
 //! `scw-agent host-keys …`
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::agent::print;
 use super::exit::Exit;
 use super::help::AGENT;
-use crate::host_keys::{self, KeyType};
+use crate::host_keys::{self, KeyType, PublicKey};
 use crate::log;
 use crate::settings::{self, Settings};
 
@@ -14,13 +14,17 @@ pub(super) fn ensure() -> Exit {
     log::start("scw-agent-hostkeys");
     let settings = Settings::load_or_default(Path::new(settings::FILE));
     let done = host_keys::ensure(Path::new(host_keys::FOLDER), &settings.key_types);
-    for (verb, types) in
-        [("kept", &done.kept), ("made", &done.made), ("derived the public key of", &done.derived)]
-    {
+    for (verb, types) in [("kept", &done.kept), ("made", &done.made)] {
         if !types.is_empty() {
             let names: Vec<_> = types.iter().map(KeyType::to_string).collect();
             tracing::info!("{verb} {}", names.join(", "));
         }
+    }
+    for (key_type, mending) in &done.mended {
+        tracing::warn!("{key_type}: the key is kept; {mending}");
+    }
+    for path in &done.set_aside {
+        tracing::warn!("what was no key is kept as {}", path.display());
     }
     for (key_type, why) in &done.failed {
         tracing::error!("{key_type}: {why}");
@@ -29,6 +33,43 @@ pub(super) fn ensure() -> Exit {
 }
 
 pub(super) fn show(json: bool) -> Exit {
+    with_keys(|keys| {
+        if json {
+            let list: Vec<_> = keys.iter().map(|(path, key)| in_json(path, key)).collect();
+            return format!("{}\n", serde_json::Value::Array(list));
+        }
+        let value = host_keys::published_value(keys.iter().map(|(_, key)| key));
+        value.map(|value| format!("{}\n", value.as_str())).unwrap_or_default()
+    })
+}
+
+/// Lines for a client's known_hosts. A name that a port belongs to is written `[NAME]:PORT`.
+pub(super) fn known_hosts(name: Option<&str>) -> Exit {
+    let name = name.map_or_else(host_name, str::to_owned);
+    with_keys(|keys| keys.iter().map(|(_, key)| format!("{name} {}\n", key.key_text())).collect())
+}
+
+/// Records for a zone file.
+pub(super) fn sshfp(name: Option<&str>) -> Exit {
+    let name = name.map_or_else(host_name, str::to_owned);
+    with_keys(|keys| keys.iter().map(|(_, key)| format!("{name} IN SSHFP {}\n", key.sshfp())).collect())
+}
+
+fn host_name() -> String {
+    nix::unistd::gethostname().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+fn in_json(path: &Path, key: &PublicKey) -> serde_json::Value {
+    serde_json::json!({
+        "file": path,
+        "type": key.type_name(),
+        "bits": key.bits,
+        "fingerprint": key.fingerprint(),
+        "comment": key.comment,
+    })
+}
+
+fn with_keys(text: impl FnOnce(&[(PathBuf, PublicKey)]) -> String) -> Exit {
     let keys = match host_keys::public_keys(Path::new(host_keys::FOLDER)) {
         Ok(keys) => keys,
         Err(why) => {
@@ -38,14 +79,8 @@ pub(super) fn show(json: bool) -> Exit {
     for (path, why) in &keys.bad {
         eprintln!("scw-agent: {} is no public key: {why}", path.display());
     }
-    if json {
-        let list: Vec<_> = keys.good.iter().map(|(path, key)| serde_json::json!({
-            "file": path, "type": key.type_name(), "bits": key.bits, "fingerprint": key.fingerprint(), "comment": key.comment,
-        })).collect();
-        return print(&format!("{}\n", serde_json::Value::Array(list)));
+    if keys.good.is_empty() {
+        return AGENT.failed(&format!("there are no host keys in {}", host_keys::FOLDER), Exit::NotFound);
     }
-    match host_keys::published_value(keys.good.iter().map(|(_, key)| key)) {
-        Some(value) => print(&format!("{}\n", value.as_str())),
-        None => AGENT.failed(&format!("there are no host keys in {}", host_keys::FOLDER), Exit::NotFound),
-    }
+    print(&text(&keys.good))
 }

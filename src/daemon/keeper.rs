@@ -4,12 +4,14 @@
 //! ([`observer`]), ask for the setup runner. After a good round the next one is a quarter of an hour away; after a failed one the
 //! retry policy says when, and a new address or route says "now" (law T6).
 
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
 use super::board::Board;
+use super::key_watch::KeyWatch;
 use super::network::NetworkNews;
 use super::observer::Observer;
 use super::publisher;
@@ -35,7 +37,7 @@ pub(super) async fn task(mut api: impl Ask, board: Board, duties: &Duties<'_>) {
     let mut random = random::generator();
     let mut retry = Retry::new(Budget::Unlimited);
     let mut observer = Observer::default();
-    let mut waiting = Waiting::new();
+    let mut waiting = Waiting::new(duties.host_keys);
     loop {
         let failure = round(&mut api, &board, duties, &mut observer).await.err();
         let wait = match &failure {
@@ -51,7 +53,7 @@ pub(super) async fn task(mut api: impl Ask, board: Board, duties: &Duties<'_>) {
             },
         };
         let unreachable = failure.is_some_and(|why| why.kind() == ErrorKind::Unreachable);
-        if waiting.wait(wait, unreachable).await == Woken::ByNews {
+        if waiting.wait(wait, unreachable).await == Woken::Network {
             // What comes up with a new route may need a moment more: short waits first, once again.
             retry.reset();
         }
@@ -78,48 +80,57 @@ async fn round(
 /// What ended a wait.
 #[derive(PartialEq, Eq)]
 enum Woken {
-    ByTime,
-    ByNews,
+    Time,
+    Network,
+    Keys,
 }
 
-/// The wait between two rounds, which news of the network can cut short.
-struct Waiting {
+/// The wait between two rounds, which news of the network and of the keys can cut short.
+struct Waiting<'a> {
+    folder: &'a Path,
+    /// None where there is no folder yet, or no watch to be had: then the time tells.
+    keys: Option<KeyWatch>,
     /// Held only while the service is out of reach: a machine that is well is not to be woken by each route.
-    news: Option<NetworkNews>,
+    network: Option<NetworkNews>,
     eager: u32,
     granted: Instant,
 }
 
-impl Waiting {
+impl<'a> Waiting<'a> {
     /// Subscribes before the first round, so that nothing is missed while that one fails.
-    fn new() -> Self {
-        Self { news: subscribe(), eager: MOST_EAGER, granted: Instant::now() }
+    fn new(folder: &'a Path) -> Self {
+        let keys = KeyWatch::on(folder).ok();
+        Self { folder, keys, network: subscribe(), eager: MOST_EAGER, granted: Instant::now() }
     }
 
     async fn wait(&mut self, length: Duration, unreachable: bool) -> Woken {
         let until = Instant::now() + length;
         self.grant();
         if !unreachable || self.eager == 0 {
-            self.news = None;
-        } else if self.news.is_none() {
-            self.news = subscribe();
+            self.network = None;
+        } else if self.network.is_none() {
+            self.network = subscribe();
         }
-        let Some(news) = &mut self.news else {
-            sleep_until(until).await;
-            return Woken::ByTime;
-        };
-        let told = tokio::select! {
-            () = sleep_until(until) => return Woken::ByTime,
-            told = news.next() => told,
+        if self.keys.is_none() {
+            self.keys = KeyWatch::on(self.folder).ok();
+        }
+        let (woken, told) = tokio::select! {
+            () = sleep_until(until) => return Woken::Time,
+            told = or_never(&mut self.network, async |news| news.next().await) => (Woken::Network, told),
+            told = or_never(&mut self.keys, async |keys| keys.next().await) => (Woken::Keys, told),
         };
         if let Err(why) = told {
-            tracing::warn!("news of the network are lost, so tries are timed: {why}");
-            self.news = None;
+            tracing::warn!("the kernel's news are lost, so the time tells: {why}");
+            (self.network, self.keys) = (None, None);
             sleep_until(until).await;
-            return Woken::ByTime;
+            return Woken::Time;
         }
-        self.eager -= 1;
-        Woken::ByNews
+        match woken {
+            Woken::Network => self.eager -= 1,
+            // The folder itself may have been replaced: watch the one that is there now.
+            _ => self.keys = KeyWatch::on(self.folder).ok(),
+        }
+        woken
     }
 
     fn grant(&mut self) {
@@ -128,6 +139,17 @@ impl Waiting {
             self.granted = Instant::now();
             self.eager = self.eager.saturating_add(u32::try_from(grants).unwrap_or(u32::MAX)).min(MOST_EAGER);
         }
+    }
+}
+
+/// What a source tells next; nothing, for ever, where there is no source.
+async fn or_never<T>(
+    source: &mut Option<T>,
+    next: impl AsyncFnOnce(&mut T) -> io::Result<()>,
+) -> io::Result<()> {
+    match source {
+        Some(source) => next(source).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -7,13 +7,16 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::fs::{self, File, Permissions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use super::inspect::{KeyState, inspect};
+use super::inspect::{Private, inspect};
 use super::key_type::KeyType;
-use super::plan::{Action, action};
+use super::plan::{Mending, Plan, Reason, plan};
+use super::private_key::PrivateKey;
+use super::public_key::PublicKey;
+use crate::moment::Moment;
 use crate::{files, random};
 
 /// How the folder's name begins in which new keys are made.
@@ -26,8 +29,10 @@ pub struct Ensured {
     pub kept: Vec<KeyType>,
     /// Keys that were made.
     pub made: Vec<KeyType>,
-    /// Keys whose public half was derived again.
-    pub derived: Vec<KeyType>,
+    /// Keys that stayed, and what was mended around them.
+    pub mended: Vec<(KeyType, Mending)>,
+    /// What was no key, and the name that it has now.
+    pub set_aside: Vec<PathBuf>,
     /// What could not be done; the other types were done all the same.
     pub failed: Vec<(KeyType, EnsureError)>,
 }
@@ -35,8 +40,8 @@ pub struct Ensured {
 /// Why a key is not as it should be.
 #[derive(Debug)]
 pub enum EnsureError {
-    /// The private key cannot be read, so it is left alone.
-    Unreadable(io::Error),
+    /// The private key cannot be judged, so it is left alone.
+    LeftAlone(Reason),
     /// `ssh-keygen` could not be started.
     NoKeygen(io::Error),
     /// `ssh-keygen` said no; its own words.
@@ -47,53 +52,119 @@ pub enum EnsureError {
 
 /// Brings the folder to where every one of `types` has a whole key.
 pub fn ensure(folder: &Path, types: &[KeyType]) -> Ensured {
+    let key_group = key_group();
     let mut done = Ensured::default();
     let mut to_make = Vec::new();
     for key_type in types {
-        let state = inspect(folder, *key_type);
-        match (action(&state), state) {
-            (Action::Keep, _) => done.kept.push(*key_type),
-            (Action::Make, _) => to_make.push(*key_type),
-            (Action::DerivePublicKey, _) => match derive_public_key(folder, *key_type) {
-                Ok(()) => done.derived.push(*key_type),
-                Err(why) => done.failed.push((*key_type, why)),
+        match judged(folder, *key_type, key_group) {
+            Ok(Plan::Keep) => done.kept.push(*key_type),
+            Ok(Plan::Make { set_aside }) => to_make.push((*key_type, set_aside)),
+            Ok(Plan::Mend(mending)) => match mend(folder, *key_type, &mending) {
+                Ok(()) => done.mended.push((*key_type, mending)),
+                Err(why) => done.failed.push((*key_type, EnsureError::File(why))),
             },
-            (Action::LeaveAlone, KeyState::Unreadable(why)) => {
-                done.failed.push((*key_type, EnsureError::Unreadable(why)));
-            }
-            (Action::LeaveAlone, _) => {}
+            Ok(Plan::LeaveAlone(reason)) => done.failed.push((*key_type, EnsureError::LeftAlone(reason))),
+            // Asked already.
+            Ok(Plan::AskKeygen) => {}
+            Err(why) => done.failed.push((*key_type, why)),
         }
     }
     if !to_make.is_empty() {
-        make(folder, &to_make, &mut done);
+        make(folder, &to_make, key_group, &mut done);
+    }
+    if !done.made.is_empty() || !done.mended.is_empty() {
+        restore_labels(folder);
     }
     done
 }
 
-fn make(folder: &Path, types: &[KeyType], done: &mut Ensured) {
+/// The plan for one type; a key in an older form is shown to `ssh-keygen` first.
+fn judged(folder: &Path, key_type: KeyType, key_group: Option<u32>) -> Result<Plan, EnsureError> {
+    let mut files = inspect(folder, key_type);
+    let first = plan(&files, key_group);
+    if first != Plan::AskKeygen {
+        return Ok(first);
+    }
+    let path = key_type.private_path(folder);
+    let shown = keygen(["-y", "-P", "", "-f"].map(OsStr::new).into_iter().chain([path.as_os_str()]));
+    let key = match shown.and_then(finish) {
+        Ok(text) => std::str::from_utf8(&text).ok().and_then(|text| PublicKey::parse(text).ok()),
+        Err(EnsureError::Keygen(_)) => None,
+        Err(why) => return Err(why),
+    };
+    files.private = Private::Found(key.map_or(PrivateKey::Broken, PrivateKey::Whole));
+    Ok(plan(&files, key_group))
+}
+
+fn mend(folder: &Path, key_type: KeyType, mending: &Mending) -> io::Result<()> {
+    let private = key_type.private_path(folder);
+    if mending.owner {
+        chown(&private, Some(nix::unistd::geteuid().as_raw()), None)?;
+    }
+    if let Some(mode) = mending.mode {
+        fs::set_permissions(&private, Permissions::from_mode(mode))?;
+    }
+    if let Some(key) = &mending.public_key {
+        let line = format!("{} {}", key.key_text(), key.comment);
+        files::write_whole(
+            &key_type.public_path(folder),
+            format!("{}\n", line.trim_end()).as_bytes(),
+            0o644,
+        )?;
+    }
+    Ok(())
+}
+
+fn make(folder: &Path, types: &[(KeyType, bool)], key_group: Option<u32>, done: &mut Ensured) {
     let beside = match workplace(folder) {
         Ok(beside) => beside,
         Err(why) => {
             // One error for all of them; io::Error cannot be cloned, so its text goes to each.
-            let each = |key_type: &KeyType| {
-                (*key_type, EnsureError::File(io::Error::new(why.kind(), why.to_string())))
-            };
-            done.failed.extend(types.iter().map(each));
+            let error = || EnsureError::File(io::Error::new(why.kind(), why.to_string()));
+            done.failed.extend(types.iter().map(|(key_type, _)| (*key_type, error())));
             return;
         }
     };
     let started: Vec<_> =
-        types.iter().map(|key_type| (*key_type, start_keygen(&beside, *key_type))).collect();
-    for (key_type, child) in started {
-        match child
-            .and_then(finish)
-            .and_then(|_| move_in(&beside, folder, key_type).map_err(EnsureError::File))
-        {
+        types.iter().map(|(key_type, aside)| (*key_type, *aside, start_keygen(&beside, *key_type))).collect();
+    for (key_type, aside, child) in started {
+        let moved = child.and_then(finish).and_then(|_| {
+            if aside {
+                done.set_aside.push(set_aside(&key_type.private_path(folder)).map_err(EnsureError::File)?);
+            }
+            move_in(&beside, folder, key_type, key_group).map_err(EnsureError::File)
+        });
+        match moved {
             Ok(()) => done.made.push(key_type),
             Err(why) => done.failed.push((key_type, why)),
         }
     }
     let _ = fs::remove_dir_all(&beside);
+}
+
+/// Gives what is no key another name: it is somebody's file all the same.
+fn set_aside(path: &Path) -> io::Result<PathBuf> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".broken-{}", Moment::now()));
+    fs::rename(path, &name)?;
+    Ok(name.into())
+}
+
+/// The group of programs that may read host keys, `ssh_keys`, on the distributions that have one (RHEL and its kin). The file is read
+/// and not the name service, which a static program has none of.
+fn key_group() -> Option<u32> {
+    let groups = fs::read_to_string("/etc/group").ok()?;
+    groups.lines().find_map(|line| line.strip_prefix("ssh_keys:")?.split(':').nth(1)?.parse().ok())
+}
+
+/// Where SELinux is, a file that was renamed into its place has the label of where it was made.
+fn restore_labels(folder: &Path) {
+    if Path::new("/sys/fs/selinux/enforce").exists() {
+        let told = Command::new("restorecon").arg("-R").arg(folder).stdin(Stdio::null()).status();
+        if !told.is_ok_and(|status| status.success()) {
+            tracing::warn!("restorecon failed: SELinux may keep sshd from {}", folder.display());
+        }
+    }
 }
 
 /// An empty folder beside the keys; what earlier runs left behind goes.
@@ -133,10 +204,16 @@ fn finish(child: Child) -> Result<Vec<u8>, EnsureError> {
     Err(EnsureError::Keygen(format!("{} ({complaint})", output.status)))
 }
 
-fn move_in(beside: &Path, folder: &Path, key_type: KeyType) -> io::Result<()> {
+fn move_in(beside: &Path, folder: &Path, key_type: KeyType, key_group: Option<u32>) -> io::Result<()> {
     let (private, public) = (key_type.private_path(beside), key_type.public_path(beside));
     // Whatever the umask was: the private key for its owner only, the public key for everybody, the daemon above all.
-    fs::set_permissions(&private, Permissions::from_mode(0o600))?;
+    match key_group {
+        Some(group) => {
+            chown(&private, None, Some(group))?;
+            fs::set_permissions(&private, Permissions::from_mode(0o640))?;
+        }
+        None => fs::set_permissions(&private, Permissions::from_mode(0o600))?,
+    }
     fs::set_permissions(&public, Permissions::from_mode(0o644))?;
     File::open(&private)?.sync_all()?;
     File::open(&public)?.sync_all()?;
@@ -150,17 +227,15 @@ fn move_in(beside: &Path, folder: &Path, key_type: KeyType) -> io::Result<()> {
     files::sync_folder(folder)
 }
 
-fn derive_public_key(folder: &Path, key_type: KeyType) -> Result<(), EnsureError> {
-    let private = key_type.private_path(folder);
-    let public =
-        finish(keygen(["-y", "-P", "", "-f"].map(OsStr::new).into_iter().chain([private.as_os_str()]))?)?;
-    files::write_whole(&key_type.public_path(folder), &public, 0o644).map_err(EnsureError::File)
-}
-
 impl fmt::Display for EnsureError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unreadable(why) => write!(f, "the private key cannot be read, and so is left alone: {why}"),
+            Self::LeftAlone(Reason::Unreadable) => {
+                f.write_str("the private key cannot be read, and so is left alone")
+            }
+            Self::LeftAlone(Reason::Locked) => {
+                f.write_str("the private key is behind a passphrase, so sshd cannot use it; it is left alone")
+            }
             Self::NoKeygen(why) => write!(f, "ssh-keygen cannot be run: {why}"),
             Self::Keygen(why) => write!(f, "ssh-keygen failed: {why}"),
             Self::File(why) => write!(f, "the key cannot be put in place: {why}"),

@@ -2,9 +2,11 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::key_type::KeyType;
+use super::private_key::PrivateKey;
 use super::public_key::{PublicKey, PublicKeyError};
 use crate::files;
 
@@ -13,30 +15,68 @@ const LARGEST: u64 = 64 * 1024;
 
 /// What one type's key files are like.
 #[derive(Debug)]
-pub enum KeyState {
-    /// No private key.
+pub struct KeyFiles {
+    /// The private key.
+    pub private: Private,
+    /// The public key beside it.
+    pub public: Public,
+    /// Who can read the private key, where there is one.
+    pub access: Option<Access>,
+}
+
+/// A private key file.
+#[derive(Debug)]
+pub enum Private {
+    /// There is none.
     Missing,
-    /// A private key file of no bytes, as a power cut leaves it.
+    /// A file of no bytes, as a power cut leaves it.
     Empty,
-    /// A private key, and a public key that reads well.
-    Good,
-    /// A private key, and no public key that reads well.
-    NoPublicKey,
-    /// The private key is there and cannot be read: unknown is not new (law H1).
+    /// There are bytes.
+    Found(PrivateKey),
+    /// There is something, and it cannot be read: unknown is not new (law H1).
     Unreadable(io::Error),
 }
 
+/// The public key beside a private one.
+#[derive(Debug)]
+pub enum Public {
+    /// It reads well.
+    Good(PublicKey),
+    /// It is missing, cannot be read, or is no public key.
+    Lost,
+}
+
+/// Who may read a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Access {
+    /// Permission bits.
+    pub mode: u32,
+    /// Whether it belongs to us; to root, that is.
+    pub ours: bool,
+    /// The owning group.
+    pub group: u32,
+}
+
 /// Looks at the files of one type of key.
-pub fn inspect(folder: &Path, key_type: KeyType) -> KeyState {
-    match files::read_bounded(&key_type.private_path(folder), LARGEST) {
-        Ok(None) => KeyState::Missing,
-        Ok(Some(bytes)) if bytes.is_empty() => KeyState::Empty,
-        Err(why) => KeyState::Unreadable(why),
-        Ok(Some(_)) => match read_public(&key_type.public_path(folder)) {
-            Ok(Ok(_)) => KeyState::Good,
-            _ => KeyState::NoPublicKey,
-        },
-    }
+pub fn inspect(folder: &Path, key_type: KeyType) -> KeyFiles {
+    let path = key_type.private_path(folder);
+    let private = match files::read_bounded(&path, LARGEST) {
+        Ok(None) => Private::Missing,
+        Ok(Some(bytes)) if bytes.is_empty() => Private::Empty,
+        Ok(Some(bytes)) => Private::Found(PrivateKey::look(&bytes)),
+        Err(why) => Private::Unreadable(why),
+    };
+    let public = match read_public(&key_type.public_path(folder)) {
+        Ok(Ok(key)) => Public::Good(key),
+        _ => Public::Lost,
+    };
+    let us = nix::unistd::geteuid().as_raw();
+    let access = fs::metadata(&path).ok().map(|there| Access {
+        mode: there.mode() & 0o7777,
+        ours: there.uid() == us,
+        group: there.gid(),
+    });
+    KeyFiles { private, public, access }
 }
 
 fn read_public(path: &Path) -> io::Result<Result<PublicKey, PublicKeyError>> {

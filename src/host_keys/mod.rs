@@ -8,13 +8,15 @@ mod fingerprints;
 mod inspect;
 mod key_type;
 mod plan;
+mod private_key;
 mod public_key;
 
 pub use ensure::{EnsureError, Ensured, ensure};
 pub use fingerprints::{Published, published_value, sha256_fingerprints};
-pub use inspect::{KeyState, PublicKeys, inspect, public_keys};
+pub use inspect::{Access, KeyFiles, Private, Public, PublicKeys, inspect, public_keys};
 pub use key_type::KeyType;
-pub use plan::{Action, action};
+pub use plan::{Mending, Plan, Reason, plan};
+pub use private_key::PrivateKey;
 pub use public_key::{PublicKey, PublicKeyError};
 
 /// Where sshd keeps its keys, on every distribution.

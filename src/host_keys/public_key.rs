@@ -37,17 +37,57 @@ impl PublicKey {
         let (algorithm, key) = parts.next().zip(parts.next()).ok_or(PublicKeyError::Form)?;
         let comment = parts.next().unwrap_or_default().trim().to_owned();
         let blob = Base64::decode_vec(key).map_err(|_| PublicKeyError::Base64)?;
-        let (inside, rest) = string(&blob).ok_or(PublicKeyError::Inside)?;
-        if inside != algorithm.as_bytes() {
-            return Err(PublicKeyError::Inside);
+        let key = Self::from_blob(&blob, &comment)?;
+        if key.algorithm == algorithm { Ok(key) } else { Err(PublicKeyError::Inside) }
+    }
+
+    /// Reads a key's binary form.
+    pub(super) fn from_blob(blob: &[u8], comment: &str) -> Result<Self, PublicKeyError> {
+        let (algorithm, rest) = split_string(blob).ok_or(PublicKeyError::Inside)?;
+        let algorithm = String::from_utf8(algorithm.to_vec()).map_err(|_| PublicKeyError::Inside)?;
+        let bits = bits(&algorithm, rest)?;
+        Ok(Self { algorithm, bits, comment: comment.to_owned(), blob: blob.to_vec() })
+    }
+
+    /// The same key with another comment.
+    #[must_use]
+    pub fn with_comment(self, comment: String) -> Self {
+        Self { comment, ..self }
+    }
+
+    /// Whether it is the same key; comments do not count.
+    pub fn is_same_key(&self, other: &Self) -> bool {
+        self.blob == other.blob
+    }
+
+    /// Whether the key's inside is these fields and nothing else.
+    pub(super) fn consists_of<'a>(&self, fields: impl Iterator<Item = &'a [u8]>) -> bool {
+        let mut rest = split_string(&self.blob).map(|(_, rest)| rest);
+        for field in fields {
+            rest = rest.and_then(split_string).and_then(|(value, rest)| (value == field).then_some(rest));
         }
-        let bits = bits(algorithm, rest)?;
-        Ok(Self { algorithm: algorithm.to_owned(), bits, comment, blob })
+        rest == Some(&[])
+    }
+
+    /// The key without its comment, as a `.pub` or known_hosts file has it.
+    pub fn key_text(&self) -> String {
+        format!("{} {}", self.algorithm, Base64::encode_string(&self.blob))
     }
 
     /// `SHA256:` and 43 characters, as OpenSSH writes it.
     pub fn fingerprint(&self) -> String {
         format!("SHA256:{}", Base64Unpadded::encode_string(&Sha256::digest(&self.blob)))
+    }
+
+    /// The key as the data of an SSHFP record (RFC 4255, 6594, 7479): algorithm, SHA-256, the digest in hexadecimal.
+    pub fn sshfp(&self) -> String {
+        let algorithm = match self.type_name() {
+            "RSA" => 1,
+            "ECDSA" => 3,
+            _ => 4,
+        };
+        let digest: String = Sha256::digest(&self.blob).iter().map(|byte| format!("{byte:02x}")).collect();
+        format!("{algorithm} 2 {digest}")
     }
 
     /// The name that `ssh-keygen -l` puts in brackets.
@@ -63,13 +103,13 @@ impl PublicKey {
 /// The key's size: given by the type, but for RSA, where it is the modulus's.
 fn bits(algorithm: &str, inside: &[u8]) -> Result<usize, PublicKeyError> {
     match algorithm {
-        "ssh-ed25519" => match string(inside) {
+        "ssh-ed25519" => match split_string(inside) {
             Some((key, [])) if key.len() == 32 => Ok(256),
             _ => Err(PublicKeyError::Inside),
         },
         "ssh-rsa" => {
-            let (_exponent, rest) = string(inside).ok_or(PublicKeyError::Inside)?;
-            let (modulus, []) = string(rest).ok_or(PublicKeyError::Inside)? else {
+            let (_exponent, rest) = split_string(inside).ok_or(PublicKeyError::Inside)?;
+            let (modulus, []) = split_string(rest).ok_or(PublicKeyError::Inside)? else {
                 return Err(PublicKeyError::Inside);
             };
             // An mpint: a leading zero byte keeps it positive.
@@ -84,8 +124,8 @@ fn bits(algorithm: &str, inside: &[u8]) -> Result<usize, PublicKeyError> {
                 "ecdsa-sha2-nistp521" => (521, 133),
                 _ => return Err(PublicKeyError::Algorithm(algorithm.to_owned())),
             };
-            let (_curve, rest) = string(inside).ok_or(PublicKeyError::Inside)?;
-            match string(rest) {
+            let (_curve, rest) = split_string(inside).ok_or(PublicKeyError::Inside)?;
+            match split_string(rest) {
                 Some((key, [])) if key.len() == point => Ok(bits),
                 _ => Err(PublicKeyError::Inside),
             }
@@ -94,7 +134,7 @@ fn bits(algorithm: &str, inside: &[u8]) -> Result<usize, PublicKeyError> {
 }
 
 /// Takes one length-prefixed string (RFC 4251, section 5) off the front.
-fn string(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+pub(super) fn split_string(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let (length, rest) = bytes.split_first_chunk::<4>()?;
     rest.split_at_checked(u32::from_be_bytes(*length) as usize)
 }

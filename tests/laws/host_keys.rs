@@ -77,7 +77,7 @@ fn h1_only_what_is_missing_or_empty_is_made_and_a_lost_public_key_is_derived() {
         fs::write("/etc/ssh/ssh_host_ed25519_key.pub", "garbage").expect("written");
         let mended = agent(world, &["host-keys", "ensure"]);
         assert!(
-            mended.code == 0 && mended.err.contains("derived the public key of ed25519"),
+            mended.code == 0 && mended.err.contains("its public key was derived again"),
             "{}",
             mended.err
         );
@@ -186,6 +186,60 @@ fn h4_a_value_that_was_deleted_is_published_again() {
         world.standin().delete_user_data(FINGERPRINTS);
         assert_eq!(published(world), value);
         daemon.terminate();
+    });
+}
+
+#[test]
+fn h4_keys_that_somebody_remakes_are_published_within_a_second() {
+    World::builder().run(|world| {
+        make_host_key(world);
+        let daemon = start_daemon(world);
+        let first = published(world);
+        wait_until_settled(world);
+        // As cloud-init does it: all keys deleted, then made again one after the other.
+        fs::remove_file("/etc/ssh/ssh_host_ed25519_key").expect("removed");
+        fs::remove_file("/etc/ssh/ssh_host_ed25519_key.pub").expect("removed");
+        for name in ["ecdsa", "ed25519"] {
+            let path = format!("/etc/ssh/ssh_host_{name}_key");
+            run(world.command("ssh-keygen").args([
+                "-q",
+                "-t",
+                name,
+                "-N",
+                "",
+                "-C",
+                "cloud-init",
+                "-f",
+                &path,
+            ]));
+        }
+        let remade = std::time::Instant::now();
+        let mut expected = by_ssh_keygen(world, "/etc/ssh/ssh_host_ecdsa_key.pub");
+        expected.append(&mut by_ssh_keygen(world, "/etc/ssh/ssh_host_ed25519_key.pub"));
+        until(world, "published again", || {
+            let value = String::from_utf8(world.standin().user_data(FINGERPRINTS)?).ok()?;
+            (value != first && read_strictly(&value) == expected).then_some(())
+        });
+        println!("published {:?} after the last key was made", remade.elapsed());
+        daemon.terminate();
+    });
+}
+
+#[test]
+fn the_keys_are_printed_for_known_hosts_and_dns_as_openssh_would() {
+    World::builder().ipv4(Reach::Absent).ipv6(Reach::Absent).run(|world| {
+        assert_eq!(agent(world, &["host-keys", "ensure"]).code, 0);
+        for name in ["ecdsa", "ed25519", "rsa"] {
+            let public = format!("/etc/ssh/ssh_host_{name}_key.pub");
+            let key = fs::read_to_string(&public).expect("read");
+            let line = format!("web-1 {}", key.split(' ').take(2).collect::<Vec<_>>().join(" "));
+            let known_hosts = agent(world, &["host-keys", "known-hosts", "--host", "web-1"]).out;
+            assert!(known_hosts.lines().any(|known| known == line), "{line} is not in {known_hosts}");
+            let records = run(world.command("ssh-keygen").args(["-r", "web-1", "-f", &public])).out;
+            let ours = agent(world, &["host-keys", "sshfp", "--host", "web-1"]).out;
+            let sha256 = records.lines().find(|record| record.contains(" 2 ")).expect("a SHA-256 record");
+            assert!(ours.lines().any(|record| record == sha256), "{sha256} is not in {ours}");
+        }
     });
 }
 

@@ -7,6 +7,7 @@ mod documents;
 mod fleet;
 mod host_keys;
 mod journal;
+mod key_states;
 mod machine;
 mod network;
 mod scripts;

@@ -1,0 +1,77 @@
+//! The key folder's changes, as events (law H4): what is published is looked at again within a second of a change, whoever made it.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::time::{Instant, timeout};
+
+/// Who remakes keys does it one after the other: look when it has been quiet for so long…
+const QUIET: Duration = Duration::from_millis(150);
+/// …but no later than this.
+const SOON: Duration = Duration::from_millis(600);
+
+/// A watch on the folder.
+pub(super) struct KeyWatch(AsyncFd<OwnedFd>);
+
+impl KeyWatch {
+    /// Watches `folder`, which must be there.
+    pub(super) fn on(folder: &Path) -> io::Result<Self> {
+        let inotify = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC)?;
+        let changes = AddWatchFlags::IN_CLOSE_WRITE
+            | AddWatchFlags::IN_MOVE
+            | AddWatchFlags::IN_DELETE
+            | AddWatchFlags::IN_DELETE_SELF
+            | AddWatchFlags::IN_MOVE_SELF
+            | AddWatchFlags::IN_ONLYDIR;
+        inotify.add_watch(folder, changes)?;
+        #[expect(
+            deprecated,
+            reason = "its successor is unsafe; what makes that so cannot be with an OwnedFd"
+        )]
+        let watch = AsyncFd::with_interest(OwnedFd::from(inotify), Interest::READABLE)?;
+        Ok(Self(watch))
+    }
+
+    /// Waits for a change, and then until it seems to be over.
+    pub(super) async fn next(&mut self) -> io::Result<()> {
+        self.change().await?;
+        let until = Instant::now() + SOON;
+        while Instant::now() < until {
+            match timeout(QUIET, self.change()).await {
+                Ok(changed) => changed?,
+                Err(_) => break,
+            }
+        }
+        Ok(())
+    }
+
+    async fn change(&mut self) -> io::Result<()> {
+        loop {
+            let mut ready = self.0.readable().await?;
+            let mut buffer = [0; 4096];
+            // Which file it was does not matter: all of them are read again.
+            let drained = ready.try_io(|inotify| {
+                let mut changed = false;
+                loop {
+                    match nix::unistd::read(inotify, &mut buffer) {
+                        Ok(_) => changed = true,
+                        Err(Errno::EAGAIN) if changed => return Ok(()),
+                        Err(why) => return Err(io::Error::from(why)),
+                    }
+                }
+            });
+            match drained {
+                // More may have come meanwhile; the next call finds the watch readable again.
+                Ok(Ok(())) => return Ok(()),
+                Ok(Err(why)) => return Err(why),
+                Err(_) => {}
+            }
+        }
+    }
+}
