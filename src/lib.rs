@@ -5,6 +5,7 @@ pub mod daemon;
 pub mod doctor;
 pub mod files;
 pub mod host_keys;
+pub mod identity;
 pub mod local_api;
 pub mod log;
 pub mod metadata;

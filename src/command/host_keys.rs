@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use super::agent::print;
 use super::exit::Exit;
 use super::help::AGENT;
-use crate::host_keys::{self, KeyType, PublicKey};
+use crate::host_keys::{self, KeyType, PublicKey, role};
+use crate::identity::Verdict;
 use crate::log;
 use crate::settings::{self, Settings};
 
@@ -13,7 +14,13 @@ use crate::settings::{self, Settings};
 pub(super) fn ensure() -> Exit {
     log::start("scw-agent-hostkeys");
     let settings = Settings::load_or_default(Path::new(settings::FILE));
-    let done = host_keys::ensure(Path::new(host_keys::FOLDER), &settings.key_types);
+    let done = role::run(&role::Places::default(), &settings.key_types, settings.regenerate);
+    tell_whose(&done, settings.regenerate);
+    for trouble in &done.troubles {
+        tracing::error!("{trouble}");
+    }
+    let well = done.troubles.is_empty();
+    let done = done.ensured;
     for (verb, types) in [("kept", &done.kept), ("made", &done.made)] {
         if !types.is_empty() {
             let names: Vec<_> = types.iter().map(KeyType::to_string).collect();
@@ -23,13 +30,33 @@ pub(super) fn ensure() -> Exit {
     for (key_type, mending) in &done.mended {
         tracing::warn!("{key_type}: the key is kept; {mending}");
     }
+    for path in &done.removed {
+        tracing::warn!("removed {}", path.display());
+    }
     for path in &done.set_aside {
         tracing::warn!("what was no key is kept as {}", path.display());
     }
     for (key_type, why) in &done.failed {
         tracing::error!("{key_type}: {why}");
     }
-    if done.failed.is_empty() { Exit::Success } else { Exit::Failure }
+    if done.failed.is_empty() && well { Exit::Success } else { Exit::Failure }
+}
+
+fn tell_whose(done: &role::Done, regenerate: bool) {
+    match &done.verdict {
+        Verdict::Same | Verdict::Unknown => {}
+        Verdict::Another(instance) if regenerate => {
+            let old =
+                done.old_keys.as_ref().map(|path| format!("; the old public keys are in {}", path.display()));
+            tracing::warn!(SCW_INSTANCE_ID = %instance, "this disk is another Instance's now, {instance}: its host keys are made anew{}", old.unwrap_or_default());
+        }
+        Verdict::Another(instance) => {
+            tracing::warn!(SCW_INSTANCE_ID = %instance, "this disk is another Instance's now, {instance}; its host keys stay, as configured");
+        }
+        Verdict::Conflict(instance) => tracing::error!(
+            "the metadata service names another Instance, {instance}, and the hypervisor the one that was recorded; the host keys stay"
+        ),
+    }
 }
 
 pub(super) fn show(json: bool) -> Exit {

@@ -28,6 +28,8 @@ const EAGER_AGAIN: Duration = Duration::from_secs(600);
 /// What the keeper looks at, and how often.
 pub(super) struct Duties<'a> {
     pub(super) host_keys: &'a Path,
+    /// Where the Instance's id is left.
+    pub(super) seen: &'a Path,
     pub(super) setup: &'a Places,
     pub(super) look_again: Duration,
 }
@@ -74,7 +76,7 @@ async fn round(
         }
     }
     // A service that refuses to store may still tell.
-    observer.observe(api, board).await.and(published)
+    observer.observe(api, board, duties.seen).await.and(published)
 }
 
 /// What ended a wait.
@@ -214,7 +216,9 @@ mod tests {
         let board = Board::new();
         let mut nowhere = Nowhere { board: board.clone(), asked: 0 };
         let setup = Places::default();
-        let duties = Duties { host_keys: &folder, setup: &setup, look_again: Duration::from_secs(900) };
+        let seen = folder.join("seen");
+        let duties =
+            Duties { host_keys: &folder, seen: &seen, setup: &setup, look_again: Duration::from_secs(900) };
         let before = on_cpu();
         let month = tokio::time::timeout(30 * DAY, task(&mut nowhere, board, &duties)).await;
         assert!(month.is_err(), "it goes on for ever");

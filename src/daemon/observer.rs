@@ -1,11 +1,12 @@
 //! Learning what the machine is: the Instance, and whether it has scripts, for which PID 1 is asked to start the setup runner: a path unit
 //! watches for a file. The daemon itself runs nothing.
 
+use std::path::Path;
 use std::time::Duration;
 
 use super::board::Board;
 use crate::files;
-use crate::metadata::{Ask, MetadataError};
+use crate::metadata::{Ask, InstanceId, MetadataError};
 use crate::setup::{Places, ScriptKind};
 
 /// A runner that is at work needs no second request soon; one that failed to reach the service does.
@@ -19,9 +20,16 @@ pub(super) struct Observer {
 
 impl Observer {
     /// Learns what is not known yet.
-    pub(super) async fn observe(&mut self, api: &mut impl Ask, board: &Board) -> Result<(), MetadataError> {
+    pub(super) async fn observe(
+        &mut self,
+        api: &mut impl Ask,
+        board: &Board,
+        seen: &Path,
+    ) -> Result<(), MetadataError> {
         if self.has_scripts.is_none() {
-            board.instance(api.instance().await?);
+            let instance = api.instance().await?;
+            tell_host_keys(seen, &instance.id);
+            board.instance(instance);
             let keys = api.list().await?;
             self.has_scripts = Some(keys.iter().any(|key| ScriptKind::of(key).is_some()));
         }
@@ -38,5 +46,12 @@ impl Observer {
             tracing::error!("the setup runner cannot be asked for by {}: {why}", places.request.display());
         }
         Some(ASK_AGAIN)
+    }
+}
+
+/// The daemon may neither read the record of the Instance nor write host keys. It leaves the id, and PID 1 starts the role that may.
+fn tell_host_keys(seen: &Path, instance: &InstanceId) {
+    if let Err(why) = files::write_whole(seen, instance.as_str().as_bytes(), 0o644) {
+        tracing::error!("the Instance's id cannot be left in {}: {why}", seen.display());
     }
 }

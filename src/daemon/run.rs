@@ -10,6 +10,7 @@ use super::board::Board;
 use super::keeper::{self, Duties};
 use super::metadata::Handle;
 use super::{metadata, systemd};
+use crate::host_keys;
 use crate::local_api::{self, Backend};
 use crate::metadata::{Client, Request, Response, TransportError};
 use crate::settings::Settings;
@@ -19,8 +20,8 @@ use crate::status::Status;
 /// Where the daemon finds and leaves things.
 #[derive(Clone, Debug)]
 pub struct Places {
-    /// sshd's host keys.
-    pub host_keys: PathBuf,
+    /// sshd's host keys, and where the Instance's id is left for the role that makes them.
+    pub host_keys: host_keys::role::Places,
     /// The socket.
     pub socket: PathBuf,
     /// What the setup runner left.
@@ -30,7 +31,7 @@ pub struct Places {
 impl Default for Places {
     fn default() -> Self {
         Self {
-            host_keys: crate::host_keys::FOLDER.into(),
+            host_keys: host_keys::role::Places::default(),
             socket: local_api::SOCKET.into(),
             setup: crate::setup::Places::default(),
         }
@@ -56,8 +57,12 @@ pub async fn run(settings: Settings, places: Places) -> Result<(), DaemonError> 
     let board = Board::new();
     let (api, metadata) = metadata::task(Client::new(settings.limits.clone()), board.clone());
     let front = Front { api: api.clone(), board: board.clone(), summary: places.setup.summary.clone() };
-    let duties =
-        Duties { host_keys: &places.host_keys, setup: &places.setup, look_again: settings.look_again };
+    let duties = Duties {
+        host_keys: &places.host_keys.keys,
+        seen: &places.host_keys.seen,
+        setup: &places.setup,
+        look_again: settings.look_again,
+    };
     systemd::ready(&board.read().line());
     tokio::select! {
         () = metadata => {}

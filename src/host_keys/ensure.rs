@@ -33,6 +33,8 @@ pub struct Ensured {
     pub mended: Vec<(KeyType, Mending)>,
     /// What was no key, and the name that it has now.
     pub set_aside: Vec<PathBuf>,
+    /// Keys of other types, which went because they were another Instance's.
+    pub removed: Vec<PathBuf>,
     /// What could not be done; the other types were done all the same.
     pub failed: Vec<(KeyType, EnsureError)>,
 }
@@ -50,11 +52,29 @@ pub enum EnsureError {
     File(io::Error),
 }
 
+/// Which keys are made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Renew {
+    /// Those that are missing or broken.
+    OnlyBroken,
+    /// All, and those of other types go: they are another Instance's, and known to it.
+    All,
+}
+
 /// Brings the folder to where every one of `types` has a whole key.
-pub fn ensure(folder: &Path, types: &[KeyType]) -> Ensured {
+pub fn ensure(folder: &Path, types: &[KeyType], renew: Renew) -> Ensured {
     let key_group = key_group();
     let mut done = Ensured::default();
     let mut to_make = Vec::new();
+    if renew == Renew::All {
+        to_make.extend(types.iter().map(|key_type| (*key_type, false)));
+        make(folder, &to_make, key_group, &mut done);
+        if done.failed.is_empty() {
+            remove_others(folder, types, &mut done);
+        }
+        restore_labels(folder);
+        return done;
+    }
     for key_type in types {
         match judged(folder, *key_type, key_group) {
             Ok(Plan::Keep) => done.kept.push(*key_type),
@@ -76,6 +96,27 @@ pub fn ensure(folder: &Path, types: &[KeyType]) -> Ensured {
         restore_labels(folder);
     }
     done
+}
+
+/// Keys of types that are not wanted, after a clone: a private key that two machines have is nobody's.
+fn remove_others(folder: &Path, types: &[KeyType], done: &mut Ensured) {
+    let wanted: Vec<_> = types.iter().map(|key_type| key_type.file_name()).collect();
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let key = name.strip_suffix(".pub").unwrap_or(&name);
+        if name.starts_with("ssh_host_")
+            && key.ends_with("_key")
+            && !wanted.iter().any(|wanted| wanted == key)
+        {
+            match fs::remove_file(entry.path()) {
+                Ok(()) => done.removed.push(entry.path()),
+                Err(why) => tracing::error!(
+                    "{} is another Instance's key and cannot be removed: {why}",
+                    entry.path().display()
+                ),
+            }
+        }
+    }
 }
 
 /// The plan for one type; a key in an older form is shown to `ssh-keygen` first.

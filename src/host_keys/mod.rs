@@ -1,6 +1,8 @@
 //! sshd's host keys: what is there ([`inspect`](mod@inspect)), what to do about it ([`plan`](mod@plan), pure), doing it ([`ensure`](mod@ensure)),
 //! and the fingerprints that tell them to the world ([`fingerprints`](mod@fingerprints)).
 //!
+//! [`role`] is the whole of the unit's work, the question of whose Instance this is included.
+//!
 //! No network in this room, and no key is ever removed or overwritten without a proof that it is of no use (law H1).
 
 mod ensure;
@@ -10,8 +12,9 @@ mod key_type;
 mod plan;
 mod private_key;
 mod public_key;
+pub mod role;
 
-pub use ensure::{EnsureError, Ensured, ensure};
+pub use ensure::{EnsureError, Ensured, Renew, ensure};
 pub use fingerprints::{Published, published_value, sha256_fingerprints};
 pub use inspect::{Access, KeyFiles, Private, Public, PublicKeys, inspect, public_keys};
 pub use key_type::KeyType;

@@ -21,6 +21,14 @@ struct File {
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 struct HostKeys {
     types: Option<Vec<KeyType>>,
+    regenerate: Option<Regenerate>,
+}
+
+#[derive(Deserialize, PartialEq)]
+#[serde(rename_all = "kebab-case")]
+enum Regenerate {
+    NewInstance,
+    Never,
 }
 
 #[derive(Default, Deserialize)]
@@ -71,6 +79,7 @@ pub(super) fn parse(text: &str) -> Result<Settings, String> {
     key_types.dedup();
     Ok(Settings {
         key_types,
+        regenerate: file.host_keys.regenerate != Some(Regenerate::Never),
         limits: Limits {
             connect: or(file.metadata.connect_timeout, defaults.limits.connect),
             headers: or(file.metadata.headers_timeout, defaults.limits.headers),
@@ -94,7 +103,7 @@ mod tests {
 
     #[test]
     fn every_key_can_be_set() {
-        let text = "[host-keys]\ntypes = [\"rsa\", \"ed25519\", \"rsa\"]\n[metadata]\nconnect-timeout = \"1s\"\nheaders-timeout = \"2s\"\nbody-timeout = \"3s\"\nwhole-timeout = \"4s\"\nlook-again = \"1h\"\n[setup]\ntimeout = \"5m\"\n";
+        let text = "[host-keys]\ntypes = [\"rsa\", \"ed25519\", \"rsa\"]\nregenerate = \"never\"\n[metadata]\nconnect-timeout = \"1s\"\nheaders-timeout = \"2s\"\nbody-timeout = \"3s\"\nwhole-timeout = \"4s\"\nlook-again = \"1h\"\n[setup]\ntimeout = \"5m\"\n";
         let seconds = Duration::from_secs;
         let limits = Limits { connect: seconds(1), headers: seconds(2), body: seconds(3), whole: seconds(4) };
         let key_types = vec![KeyType::Ed25519, KeyType::Rsa];

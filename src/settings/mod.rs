@@ -23,6 +23,8 @@ const LARGEST: u64 = 1024 * 1024;
 pub struct Settings {
     /// `[host-keys] types`: which keys a machine must have.
     pub key_types: Vec<KeyType>,
+    /// `[host-keys] regenerate`: whether a disk that was cloned to another Instance gets new keys.
+    pub regenerate: bool,
     /// `[metadata]`: bounds in time of a request.
     pub limits: Limits,
     /// `[metadata] look-again`: how long until what is published is looked at again (law H4), give or take a fifth.
@@ -35,6 +37,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             key_types: KeyType::ALL.to_vec(),
+            regenerate: true,
             limits: Limits::default(),
             look_again: Duration::from_secs(15 * 60),
             script_timeout: Duration::from_secs(3600),

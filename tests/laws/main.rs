@@ -6,6 +6,7 @@ mod doctor;
 mod documents;
 mod fleet;
 mod host_keys;
+mod identity;
 mod journal;
 mod key_states;
 mod machine;

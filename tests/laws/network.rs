@@ -7,23 +7,31 @@ use scw_stage::{Family, Reach, World};
 
 use crate::machine::*;
 
+fn a_new_route_wakes_the_daemon(family: Family) {
+    World::builder().ipv4(Reach::Absent).ipv6(Reach::Absent).run(|world| {
+        make_host_key(world);
+        let daemon = start_daemon(world);
+        // By now there are four to eight seconds between two tries.
+        sleep(Duration::from_secs(10));
+        let start = Instant::now();
+        world.set_reach(family, Reach::Served);
+        published(world);
+        let took = start.elapsed();
+        println!("{family:?}: published {took:?} after the route was asked for");
+        // One lost SYN, which the kernel sends again after a second, is nobody's fault here.
+        assert!(took < Duration::from_secs(2), "{took:?}: that was a timed try");
+        daemon.terminate();
+    });
+}
+
 #[test]
-fn t6_a_new_route_wakes_the_daemon_long_before_its_next_try() {
-    for family in [Family::Ipv4, Family::Ipv6] {
-        World::builder().ipv4(Reach::Absent).ipv6(Reach::Absent).run(|world| {
-            make_host_key(world);
-            let daemon = start_daemon(world);
-            // By now the waits between two tries have grown to seconds.
-            sleep(Duration::from_secs(8));
-            let start = Instant::now();
-            world.set_reach(family, Reach::Served);
-            published(world);
-            let took = start.elapsed();
-            println!("{family:?}: published {took:?} after the route was asked for");
-            assert!(took < Duration::from_secs(1), "{took:?}: that was a timed retry");
-            daemon.terminate();
-        });
-    }
+fn t6_a_new_route_over_ipv4_wakes_the_daemon_long_before_its_next_try() {
+    a_new_route_wakes_the_daemon(Family::Ipv4);
+}
+
+#[test]
+fn t6_a_new_route_over_ipv6_wakes_the_daemon_long_before_its_next_try() {
+    a_new_route_wakes_the_daemon(Family::Ipv6);
 }
 
 #[test]

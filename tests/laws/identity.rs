@@ -1,0 +1,231 @@
+//! H1, for clones: whose disk this is, and what becomes of the host keys when it is another Instance's.
+
+use std::fs;
+use std::path::Path;
+
+use scw_stage::{Reach, Sshd, World};
+
+use crate::machine::*;
+
+const RECORD: &str = "/var/lib/scw-agent/instance.json";
+const SEEN: &str = "/run/scw-agent/instance-seen";
+const FIRST: &str = "daa2ea5a-0ee6-4cdc-9f1a-e0d1cb4e6d86";
+const CLONE: &str = "11111111-2222-4333-8444-555555555555";
+
+/// The host key's text.
+fn key() -> String {
+    fs::read_to_string("/etc/ssh/ssh_host_ed25519_key.pub").expect("a key")
+}
+
+/// Boots far enough to know the Instance: keys, daemon, and the keys' role once more, as PID 1 starts it for the path unit.
+fn boot(world: &World) -> Ended {
+    make_host_key(world);
+    let daemon = start_daemon(world);
+    wait_until_settled(world);
+    assert!(Path::new(SEEN).exists(), "the daemon leaves the Instance's id");
+    let told = agent(world, &["host-keys", "ensure"]);
+    assert!(!Path::new(SEEN).exists(), "the role takes it away");
+    daemon.terminate();
+    told
+}
+
+/// The disk is another Instance's from now on.
+fn clone(world: &World, instance: &str) {
+    world.reboot();
+    let mut conf = world.standin().conf();
+    conf["id"] = instance.into();
+    world.standin().set_conf(conf);
+    world.standin().delete_user_data(FINGERPRINTS);
+}
+
+/// The hypervisor's DMI data, as they would be on an Instance.
+fn set_dmi(world: &World, vendor: &str, uuid: &str) {
+    let script = "mount -t tmpfs none /sys/class 2>/dev/null; mkdir -p /sys/class/dmi/id; printf '%s\n' \"$1\" > /sys/class/dmi/id/sys_vendor; printf '%s\n' \"$2\" > /sys/class/dmi/id/product_uuid";
+    let set = run(world.command("sh").args(["-c", script, "sh", vendor, uuid]));
+    assert_eq!(set.code, 0, "{}", set.err);
+}
+
+fn recorded() -> String {
+    let record: serde_json::Value =
+        serde_json::from_slice(&fs::read(RECORD).expect("a record")).expect("JSON");
+    assert_eq!(record["version"], 1);
+    record["instance"].as_str().expect("an id").to_owned()
+}
+
+#[test]
+fn h1_the_same_instance_keeps_its_keys_at_every_boot() {
+    World::builder().run(|world| {
+        boot(world);
+        let first = key();
+        assert_eq!(recorded(), FIRST);
+        for _ in 0..2 {
+            world.reboot();
+            let told = boot(world);
+            assert_eq!((key(), told.code), (first.clone(), 0), "{}", told.err);
+        }
+    });
+}
+
+#[test]
+fn h1_a_clone_gets_new_keys_and_sshd_serves_and_the_daemon_publishes_them() {
+    World::builder().with_sshd().run(|world| {
+        boot(world);
+        let first = key();
+        let old_value =
+            String::from_utf8(world.standin().user_data(FINGERPRINTS).expect("published")).expect("UTF-8");
+        // A type that is not in the configuration: cloned all the same.
+        run(world.command("ssh-keygen").args([
+            "-q",
+            "-t",
+            "ecdsa",
+            "-N",
+            "",
+            "-f",
+            "/etc/ssh/ssh_host_ecdsa_key",
+        ]));
+
+        clone(world, CLONE);
+        make_host_key(world);
+        assert_eq!(key(), first, "before the metadata are there, nothing proves a clone");
+        let sshd = Sshd::start(world).expect("sshd");
+        let daemon = start_daemon(world);
+        wait_until_settled(world);
+        let told = agent(world, &["host-keys", "ensure"]);
+        assert_eq!(told.code, 0, "{}", told.err);
+        assert!(told.err.contains("another Instance's now") && told.err.contains(CLONE), "{}", told.err);
+        assert_ne!(key(), first);
+        assert!(!Path::new("/etc/ssh/ssh_host_ecdsa_key").exists(), "{}", told.err);
+        assert_eq!(recorded(), CLONE);
+
+        // Published and served by themselves, without a restart of anything.
+        until(world, "published", || {
+            let value = String::from_utf8(world.standin().user_data(FINGERPRINTS)?).ok()?;
+            (value != old_value && value.lines().count() == 1).then_some(())
+        });
+        let expected = key().split(' ').take(2).collect::<Vec<_>>().join(" ");
+        until(world, "served", || {
+            let scanned = run(&mut sshd.keyscan(world)).out;
+            let keys: Vec<_> = scanned.lines().filter(|line| !line.starts_with('#')).collect();
+            (keys.len() == 1 && keys[0].ends_with(&expected)).then_some(())
+        });
+        let kept = run(world
+            .command("sh")
+            .args(["-c", "cat /var/lib/scw-agent/old-host-keys/*/ssh_host_ed25519_key.pub"]));
+        assert_eq!(kept.out.trim_end(), first.trim_end(), "an owner can tell what happened");
+        daemon.terminate();
+    });
+}
+
+#[test]
+fn h1_where_the_hypervisor_names_the_instance_a_clone_has_new_keys_before_there_is_a_network() {
+    World::builder().run(|world| {
+        set_dmi(world, "Scaleway", &FIRST.to_uppercase());
+        boot(world);
+        let first = key();
+        clone(world, CLONE);
+        set_dmi(world, "Scaleway", CLONE);
+        let told = agent(world, &["host-keys", "ensure"]);
+        assert!(told.err.contains(CLONE) && key() != first, "{}", told.err);
+        assert_eq!(recorded(), CLONE);
+        let second = key();
+        boot(world);
+        assert_eq!(key(), second, "the metadata agree");
+    });
+}
+
+#[test]
+fn h1_a_hypervisors_number_that_never_named_the_instance_proves_nothing() {
+    World::builder().run(|world| {
+        for (vendor, uuid) in [("Scaleway", CLONE), ("QEMU", FIRST)] {
+            set_dmi(world, vendor, uuid);
+            boot(world);
+            let first = key();
+            world.reboot();
+            set_dmi(world, vendor, "99999999-2222-4333-8444-555555555555");
+            boot(world);
+            assert_eq!(key(), first, "{vendor}");
+            world.reboot();
+        }
+    });
+}
+
+#[test]
+fn h1_metadata_that_contradict_the_hypervisor_change_nothing_and_are_reported() {
+    World::builder().run(|world| {
+        set_dmi(world, "Scaleway", FIRST);
+        boot(world);
+        let first = key();
+        clone(world, CLONE);
+        set_dmi(world, "Scaleway", FIRST);
+        let told = boot(world);
+        assert!(told.err.contains("names another Instance"), "{}", told.err);
+        assert_eq!((key(), recorded()), (first, FIRST.to_owned()));
+    });
+}
+
+#[test]
+fn h1_regenerate_never_keeps_the_keys_of_a_clone() {
+    World::builder().run(|world| {
+        boot(world);
+        let first = key();
+        clone(world, CLONE);
+        let settings = "[host-keys]\ntypes = [\"ed25519\"]\nregenerate = \"never\"\n";
+        fs::write("/etc/scw-agent.toml", settings).expect("written");
+        let daemon = start_daemon(world);
+        wait_until_settled(world);
+        let told = agent(world, &["host-keys", "ensure"]);
+        assert!(told.err.contains("stay, as configured"), "{}", told.err);
+        assert_eq!((key(), recorded()), (first, CLONE.to_owned()));
+        daemon.terminate();
+    });
+}
+
+#[test]
+fn h1_d1_what_cannot_be_read_is_no_other_instance() {
+    World::builder().run(|world| {
+        boot(world);
+        let first = key();
+        // A record cut short, as by a power cut of somebody else's making.
+        fs::write(RECORD, "{\"version\":1,\"inst").expect("written");
+        world.reboot();
+        let told = agent(world, &["host-keys", "ensure"]);
+        assert!(told.code == 1 && told.err.contains("instance.json.unreadable-"), "{}", told.err);
+        assert_eq!(key(), first);
+        boot(world);
+        assert_eq!((key(), recorded()), (first.clone(), FIRST.to_owned()), "and it is recorded anew");
+        // What the daemon leaves is a stranger's word.
+        for left in ["", "garbage", "../../etc/passwd", &format!("{CLONE}x"), &"a".repeat(100_000)] {
+            fs::write(SEEN, left).expect("written");
+            assert_eq!(agent(world, &["host-keys", "ensure"]).code, 0);
+            assert_eq!((key(), Path::new(SEEN).exists()), (first.clone(), false), "{left:.40}");
+        }
+        std::os::unix::fs::symlink("/etc/shadow", SEEN).expect("linked");
+        let told = agent(world, &["host-keys", "ensure"]);
+        assert!(
+            told.code == 0 && !told.err.contains("root:") && fs::exists("/etc/shadow").expect("looked"),
+            "{}",
+            told.err
+        );
+    });
+}
+
+#[test]
+fn h2_a_run_that_cannot_finish_leaves_the_record_for_the_next_one() {
+    World::builder().ipv4(Reach::Served).run(|world| {
+        boot(world);
+        clone(world, CLONE);
+        let daemon = start_daemon(world);
+        wait_until_settled(world);
+        // No ssh-keygen: no new keys, so the disk is still the first Instance's.
+        let failed = run(world.command(AGENT).args(["host-keys", "ensure"]).env("PATH", "/nowhere"));
+        assert_eq!(failed.code, 1);
+        assert!(failed.err.contains("ssh-keygen"), "{}", failed.err);
+        assert_eq!(recorded(), FIRST);
+        let first = key();
+        fs::write(SEEN, CLONE).expect("told again");
+        agent(world, &["host-keys", "ensure"]);
+        assert_eq!(recorded(), CLONE);
+        assert_ne!(key(), first);
+        daemon.terminate();
+    });
+}
