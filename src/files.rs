@@ -8,8 +8,6 @@ use std::path::Path;
 
 use nix::fcntl::OFlag;
 
-use crate::random;
-
 /// Puts `bytes` at `path`, so that at any instant, power cuts included, the old content or the new is there, whole.
 ///
 /// The temporary file stands in the same folder, is synced, renamed, and the folder is synced. `mode` is the file's
@@ -17,7 +15,9 @@ use crate::random;
 pub fn write_whole(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let folder = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
     let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_string_lossy();
-    let beside = folder.join(format!(".{name}.{:08x}.new", random::generator().u32(..)));
+    let beside = folder.join(format!(".{name}.new"));
+    // What a run that was cut off left behind.
+    let _ = fs::remove_file(&beside);
     let written = write_new(&beside, bytes, mode).and_then(|()| fs::rename(&beside, path));
     if written.is_err() {
         let _ = fs::remove_file(&beside);
@@ -70,6 +70,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
+    use crate::random;
 
     fn folder(name: &str) -> std::path::PathBuf {
         let folder = std::env::temp_dir().join(format!("scw-agent-{name}-{:x}", random::generator().u64(..)));

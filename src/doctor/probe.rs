@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use serde::Deserialize;
+use tokio::time::timeout;
 
 use super::report::{Daemon, FamilyReport, Report, StepName, StepReport};
 use super::trouble::Trouble;
@@ -37,12 +38,23 @@ async fn look_at(family: Family, limits: &Limits) -> FamilyReport {
 /// All three are tried, whatever the first ones say: they fail for different reasons.
 async fn requests(client: &mut Client, steps: &mut Steps) {
     let root = root(client).await;
-    steps.add(StepName::Root, root, Trouble::of);
+    steps.add(StepName::Root, root.map_err(from_any_port), Trouble::of);
     let instance = client.instance().await.map(|instance| format!("Instance {}", instance.id));
-    steps.add(StepName::Conf, instance, Trouble::of);
+    steps.add(StepName::Conf, instance.map_err(from_any_port), Trouble::of);
     client.close_after_answer();
-    let keys = client.list().await.map(|keys| format!("{} keys", keys.len()));
+    let keys = client.list().await.map(|keys| match keys.len() {
+        1 => "1 key".to_owned(),
+        count => format!("{count} keys"),
+    });
     steps.add(StepName::UserData, keys, Trouble::of);
+}
+
+/// A path that answers any source port refuses for another reason.
+fn from_any_port(why: MetadataError) -> MetadataError {
+    match why {
+        MetadataError::Refused(Refusal::SourcePort(status)) => Refusal::Unexpected(status).into(),
+        why => why,
+    }
 }
 
 /// What `GET /` says of itself.
@@ -66,7 +78,14 @@ fn route(family: Family) -> io::Result<String> {
     Ok(format!("from {address}{}", if marked { ", past a lock that systemd's mark opens" } else { "" }))
 }
 
+/// The daemon asks nobody for its status: it has as long as the service has for its headers.
 async fn daemon(socket: &Path, limits: &Limits) -> Daemon {
+    timeout(limits.headers, ask_daemon(socket, limits))
+        .await
+        .unwrap_or_else(|_| Daemon::Failed { why: "it is there and does not answer".to_owned() })
+}
+
+async fn ask_daemon(socket: &Path, limits: &Limits) -> Daemon {
     let status = match SocketClient::connect(socket, limits).await {
         Ok(mut daemon) => daemon.status().await,
         Err(why) if matches!(why.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {

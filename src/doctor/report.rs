@@ -99,30 +99,33 @@ impl Report {
         Self { version: VERSION, families, daemon, verdict }
     }
 
-    /// What kind of failure it is, when no family works: that of the family that got furthest.
+    /// What kind of failure it is, when no family works.
     pub fn failure(&self) -> Option<ErrorKind> {
-        let failed: Option<Vec<_>> =
-            self.families.iter().map(|family| Some((family.steps.len(), family.failed()?))).collect();
-        let (_, furthest) = failed?.into_iter().max_by_key(|(steps, _)| *steps)?;
-        furthest.trouble.map(Trouble::kind)
+        trouble_of_all(&self.families).map(Trouble::kind)
     }
 }
 
+/// The trouble when no family works: that of the family that got furthest.
+fn trouble_of_all(families: &[FamilyReport]) -> Option<Trouble> {
+    let failed: Option<Vec<_>> =
+        families.iter().map(|family| Some((family.steps.len(), family.failed()?))).collect();
+    let (_, furthest) = failed?.into_iter().max_by_key(|(steps, _)| *steps)?;
+    furthest.trouble
+}
+
 fn verdict(families: &[FamilyReport]) -> String {
+    if let Some(trouble) = trouble_of_all(families) {
+        return format!("the metadata service cannot be used over either family: {}", trouble.cause());
+    }
     let (bad, good): (Vec<_>, Vec<_>) = families.iter().partition(|family| family.failed().is_some());
     let names = |families: &[&FamilyReport]| {
         families.iter().map(|family| family.family.to_string()).collect::<Vec<_>>().join(" and ")
     };
-    match (&*good, &*bad) {
-        ([], _) => "the metadata service cannot be used over either family".to_owned(),
-        (good, []) => format!("the metadata service answers over {}", names(good)),
-        (good, bad) => {
-            format!(
-                "the metadata service answers over {}; {} does not work, and one is enough",
-                names(good),
-                names(bad)
-            )
-        }
+    let answers = format!("the metadata service answers over {}", names(&good));
+    if bad.is_empty() {
+        answers
+    } else {
+        format!("{answers}; {} does not work, and one is enough", names(&bad))
     }
 }
 
@@ -152,7 +155,7 @@ mod tests {
                 family(Ipv4, 6, Some(Trouble::SourcePortChanged)),
                 family(Ipv6, 1, Some(Trouble::NoRoute)),
                 Some(ErrorKind::NotPermitted),
-                "either family",
+                "either family: the request arrived from a port of 1024 or more",
             ),
         ] {
             let report = Report::new(vec![ipv4, ipv6], Daemon::NotRunning);

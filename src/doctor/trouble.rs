@@ -17,8 +17,8 @@ pub enum Trouble {
     Prohibited,
     /// A `blackhole` route.
     BlackHole,
-    /// A route, and nobody behind it.
-    NoNeighbour,
+    /// An `unreachable` route, a filter that says so, or nobody behind the route: the kernel has one word for all three.
+    HostUnreachable,
     /// This process may not use a port below 1024.
     NotPermitted,
     /// All of them are taken.
@@ -94,7 +94,7 @@ impl Trouble {
             Some(Errno::ENETUNREACH | Errno::EADDRNOTAVAIL | Errno::EAFNOSUPPORT) => Self::NoRoute,
             Some(Errno::EACCES | Errno::EPERM) => Self::Prohibited,
             Some(Errno::EINVAL) => Self::BlackHole,
-            Some(Errno::EHOSTUNREACH) => Self::NoNeighbour,
+            Some(Errno::EHOSTUNREACH) => Self::HostUnreachable,
             Some(Errno::ECONNREFUSED) => Self::NobodyListens,
             Some(Errno::ETIMEDOUT) => Self::SilentToConnect,
             Some(Errno::ECONNRESET | Errno::EPIPE) => Self::Cut,
@@ -112,7 +112,9 @@ impl Trouble {
             Self::BlackHole => {
                 "a `blackhole` route swallows it: some set one on purpose, to keep containers out"
             }
-            Self::NoNeighbour => "there is a route, but nobody answers at its other end",
+            Self::HostUnreachable => {
+                "an `unreachable` route or a packet filter says so, or nobody answers at the route's other end"
+            }
             Self::NotPermitted => {
                 "this process may not use a source port below 1024, which the service asks for"
             }
@@ -121,7 +123,7 @@ impl Trouble {
                 "the address answers, and no metadata service listens there: this may be no Scaleway Instance"
             }
             Self::SilentToConnect => {
-                "packets go out and none comes back: a firewall, a black hole, or an Instance without a public IP"
+                "packets go out and none comes back: a firewall, an Instance without a public IP, or no Instance at all"
             }
             Self::SilentAfterConnect => "the service takes the connection and does not answer",
             Self::Cut => "the service takes the connection and closes it without a whole answer",
@@ -147,9 +149,11 @@ impl Trouble {
         match self {
             Self::NoRoute => "see `ip address` and `ip route get`; one family is enough",
             Self::Prohibited => "see `ip route get`; a root process with CAP_NET_ADMIN passes systemd's lock",
-            Self::BlackHole => "remove the route if it is not on purpose: `ip route show type blackhole`",
-            Self::NoNeighbour => "see `ip neighbour`, and whether the interface is up",
-            Self::NotPermitted => "run this as root, or lower net.ipv4.ip_unprivileged_port_start",
+            Self::BlackHole => {
+                "remove the route if it is not on purpose: `ip -4 route show type blackhole`, or `ip -6 …`"
+            }
+            Self::HostUnreachable => "see `ip route get`, `ip neighbour`, and whether the interface is up",
+            Self::NotPermitted => "run this as root, or with CAP_NET_BIND_SERVICE",
             Self::NoSourcePort => "see who holds them: `ss --tcp --numeric --all '( sport < 1024 )'`",
             Self::NobodyListens => {
                 "on an Instance without a public IP, setup data is on the `cidata` CD-ROM instead"
@@ -192,10 +196,14 @@ mod tests {
         for (errno, trouble) in [
             (Errno::ENETUNREACH, Trouble::NoRoute),
             (Errno::EADDRNOTAVAIL, Trouble::NoRoute),
+            (Errno::EAFNOSUPPORT, Trouble::NoRoute),
             (Errno::EACCES, Trouble::Prohibited),
+            (Errno::EPERM, Trouble::Prohibited),
             (Errno::EINVAL, Trouble::BlackHole),
-            (Errno::EHOSTUNREACH, Trouble::NoNeighbour),
+            (Errno::EHOSTUNREACH, Trouble::HostUnreachable),
             (Errno::ECONNREFUSED, Trouble::NobodyListens),
+            (Errno::ETIMEDOUT, Trouble::SilentToConnect),
+            (Errno::ECONNRESET, Trouble::Cut),
             (Errno::ENOMEM, Trouble::Other),
         ] {
             let why = ConnectError::System(errno.into());

@@ -11,6 +11,8 @@ use std::os::unix::fs::{DirBuilderExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use nix::fcntl::{Flock, FlockArg};
+
 use super::inspect::{Private, inspect};
 use super::key_type::KeyType;
 use super::plan::{Mending, Plan, Reason, plan};
@@ -66,6 +68,9 @@ pub fn ensure(folder: &Path, types: &[KeyType], renew: Renew) -> Ensured {
     let key_group = key_group();
     let mut done = Ensured::default();
     let mut to_make = Vec::new();
+    // One at a time: the unit and a person may meet. Without a folder there is nothing to meet over.
+    let _lock = File::open(folder).ok().and_then(|folder| Flock::lock(folder, FlockArg::LockExclusive).ok());
+    clear_away(folder);
     if renew == Renew::All {
         to_make.extend(types.iter().map(|key_type| (*key_type, false)));
         make(folder, &to_make, key_group, &mut done);
@@ -208,14 +213,23 @@ fn restore_labels(folder: &Path) {
     }
 }
 
-/// An empty folder beside the keys; what earlier runs left behind goes.
-fn workplace(folder: &Path) -> io::Result<PathBuf> {
-    fs::create_dir_all(folder)?;
-    for entry in fs::read_dir(folder)?.flatten() {
+/// Removes what runs that were cut off left behind.
+fn clear_away(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         if entry.file_name().to_string_lossy().starts_with(BESIDE) {
-            fs::remove_dir_all(entry.path())?;
+            if let Err(why) = fs::remove_dir_all(entry.path()) {
+                tracing::warn!(
+                    "{} is left from an earlier run and cannot be removed: {why}",
+                    entry.path().display()
+                );
+            }
         }
     }
+}
+
+/// An empty folder beside the keys.
+fn workplace(folder: &Path) -> io::Result<PathBuf> {
+    fs::create_dir_all(folder)?;
     let beside = folder.join(format!("{BESIDE}{:08x}", random::generator().u32(..)));
     fs::DirBuilder::new().mode(0o700).create(&beside)?;
     Ok(beside)

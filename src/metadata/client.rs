@@ -131,15 +131,27 @@ impl Client {
         }
         let ports = source_port::order(&self.reserved, &mut self.random);
         let raced = connect::race(self.first, &ports, self.limits.connect).await;
-        let (family, stream) = raced.map_err(TransportError::NotConnected)?;
+        let (family, stream) = raced.map_err(|tried| self.not_connected(tried))?;
         Connection::open(family, stream).await
     }
 
     async fn connect_over(&mut self, family: Family) -> Result<Connection, TransportError> {
         let ports = source_port::order(&self.reserved, &mut self.random);
         let connected = connect::connect(family, &ports, self.limits.connect).await;
-        let stream = connected.map_err(|why| TransportError::NotConnected(vec![(family, why)]))?;
+        let stream = connected.map_err(|why| self.not_connected(vec![(family, why)]))?;
         Connection::open(family, stream).await
+    }
+
+    /// A reset comes from a service that accepted the connection: it is there, and cut us off. The other family has the head start
+    /// next time, as after any cut.
+    fn not_connected(&mut self, tried: Vec<(Family, ConnectError)>) -> TransportError {
+        match tried.iter().find(|(_, why)| why.is_reset()) {
+            Some((family, why)) => {
+                self.first = family.other();
+                TransportError::Cut(why.to_string())
+            }
+            None => TransportError::NotConnected(tried),
+        }
     }
 }
 

@@ -23,6 +23,10 @@ const MARK: u32 = 0x7FFF_0815;
 /// hypervisor, a fraction of a millisecond away, so a tenth of that is a sign already, and trying both costs one SYN.
 const HEAD_START: Duration = Duration::from_millis(25);
 
+/// A lost SYN is sent again by the kernel after a second, which is far too long here: the answer to the very first one is lost
+/// regularly when an IPv6 address is so new that the kernel does not take packets for it yet. Twice is enough.
+const SECOND_SYN: Duration = Duration::from_millis(100);
+
 /// The two ways to the Metadata API. Literal addresses, always: name resolution is broken on some IPv6-only images (T1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -81,7 +85,8 @@ impl fmt::Display for Family {
 /// Connects over whichever family answers first, `first` having a short head start.
 ///
 /// # Errors
-/// Why each family failed, when both did.
+/// Why each family failed, when both did; or the first reset, since the service is there then: what to do about it is the caller's
+/// business, and must not wait for a family that may be silent.
 pub(super) async fn race(
     first: Family,
     ports: &[u16],
@@ -92,6 +97,7 @@ pub(super) async fn race(
     let mut follower = pin!(connect(second, ports, limit));
     match timeout(HEAD_START, &mut leader).await {
         Ok(Ok(stream)) => return Ok((first, stream)),
+        Ok(Err(why)) if why.is_reset() => return Err(vec![(first, why)]),
         Ok(Err(why)) => {
             return follower
                 .await
@@ -103,16 +109,18 @@ pub(super) async fn race(
     tokio::select! {
         result = &mut leader => match result {
             Ok(stream) => Ok((first, stream)),
+            Err(why) if why.is_reset() => Err(vec![(first, why)]),
             Err(why) => follower.await.map(|stream| (second, stream)).map_err(|other| vec![(first, why), (second, other)]),
         },
         result = &mut follower => match result {
             Ok(stream) => Ok((second, stream)),
+            Err(why) if why.is_reset() => Err(vec![(second, why)]),
             Err(why) => leader.await.map(|stream| (first, stream)).map_err(|other| vec![(first, other), (second, why)]),
         },
     }
 }
 
-/// Connects over one family, from the first of `ports` that can be had.
+/// Connects over one family, and asks a second time if there is no answer soon.
 ///
 /// # Errors
 /// Why it failed.
@@ -121,16 +129,39 @@ pub(super) async fn connect(
     ports: &[u16],
     limit: Duration,
 ) -> Result<TcpStream, ConnectError> {
+    let mut first = pin!(connect_once(family, ports, limit));
+    if let Ok(connected) = timeout(SECOND_SYN, &mut first).await {
+        return connected;
+    }
+    let mut second = pin!(connect_once(family, ports, limit.saturating_sub(SECOND_SYN)));
+    tokio::select! {
+        connected = &mut first => match connected {
+            Err(_) => second.await,
+            connected => connected,
+        },
+        connected = &mut second => match connected {
+            Err(_) => first.await,
+            connected => connected,
+        },
+    }
+}
+
+/// Connects over one family, from the first of `ports` that can be had.
+async fn connect_once(family: Family, ports: &[u16], limit: Duration) -> Result<TcpStream, ConnectError> {
     let deadline = Instant::now() + limit;
     let service = SocketAddr::new(family.address(), PORT);
-    let (mut last, mut marked) = (None, false);
+    let (mut last, mut marked, mut forbidden) = (None, false, false);
     for port in ports {
         let bound = match bind(family, *port, marked) {
             Ok(bound) => bound,
             // Marks are for those with CAP_NET_ADMIN or CAP_NET_RAW; the lock stays closed for us.
             Err(why) if marked && is(&why, Errno::EPERM) => break,
             Err(why) if is(&why, Errno::EADDRINUSE) => continue,
-            Err(why) if is(&why, Errno::EACCES) => return Err(ConnectError::NotPermitted),
+            // Of this port only: `ip_unprivileged_port_start` may leave others to everybody.
+            Err(why) if is(&why, Errno::EACCES) => {
+                forbidden = true;
+                continue;
+            }
             Err(why) => return Err(ConnectError::System(why)),
         };
         match timeout_at(deadline, TcpSocket::from_std_stream(bound).connect(service)).await {
@@ -146,7 +177,7 @@ pub(super) async fn connect(
         }
     }
     // EADDRNOTAVAIL from every port is no matter of ports: the machine has no address of this family.
-    Err(last.map_or(ConnectError::NoSourcePort, ConnectError::System))
+    Err(last.map_or_else(|| no_port(forbidden), ConnectError::System))
 }
 
 /// The source address that the kernel would choose, and whether that takes systemd's mark. Connecting a UDP socket sends nothing.
@@ -174,15 +205,21 @@ pub fn source_address(family: Family) -> io::Result<(IpAddr, bool)> {
 /// # Errors
 /// As for connecting.
 pub(super) fn try_ports(family: Family, ports: &[u16]) -> Result<u16, ConnectError> {
+    let mut forbidden = false;
     for port in ports {
         match bind(family, *port, false) {
             Ok(_) => return Ok(*port),
             Err(why) if is(&why, Errno::EADDRINUSE) => {}
-            Err(why) if is(&why, Errno::EACCES) => return Err(ConnectError::NotPermitted),
+            Err(why) if is(&why, Errno::EACCES) => forbidden = true,
             Err(why) => return Err(ConnectError::System(why)),
         }
     }
-    Err(ConnectError::NoSourcePort)
+    Err(no_port(forbidden))
+}
+
+/// No port could be bound, some of them because the kernel forbids it to this process: then it takes the right to, and no patience.
+fn no_port(forbidden: bool) -> ConnectError {
+    if forbidden { ConnectError::NotPermitted } else { ConnectError::NoSourcePort }
 }
 
 /// A socket bound to `port` on every local address of the family, with systemd's mark if asked for.

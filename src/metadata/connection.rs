@@ -1,5 +1,6 @@
 //! One open HTTP/1.1 connection to the service, and how it ends: by the service, whenever that can be had (law T4).
 
+use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -7,10 +8,10 @@ use std::time::Duration;
 
 use http_body_util::Full;
 use hyper::body::Bytes;
-use hyper::client::conn::http1::SendRequest;
+use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio::time::{Sleep, sleep};
@@ -26,19 +27,16 @@ const CLOSING: Duration = Duration::from_millis(500);
 pub(super) struct Connection {
     pub(super) family: Family,
     sender: SendRequest<Full<Bytes>>,
-    driver: JoinHandle<()>,
+    /// Ends with whether more came than was announced; `None` when that has been asked.
+    driver: Option<JoinHandle<bool>>,
 }
 
 impl Connection {
     /// Speaks HTTP/1.1 on `stream`; the connection is driven by a task of its own.
     pub(super) async fn open(family: Family, stream: TcpStream) -> Result<Self, TransportError> {
-        let io = TokioIo::new(ServerCloses { stream, ended: false, patience: None });
+        let io = TokioIo::new(ServerCloses { stream, ended: false, surplus: false, patience: None });
         let (sender, connection) = exchange::handshake(io).await?;
-        let driver = tokio::spawn(async move {
-            // What goes wrong here reaches the asker through `sender`.
-            let _ = connection.await;
-        });
-        Ok(Self { family, sender, driver })
+        Ok(Self { family, sender, driver: Some(tokio::spawn(drive(connection))) })
     }
 
     /// Whether the service has closed it.
@@ -54,14 +52,40 @@ impl Connection {
         closing: bool,
     ) -> Result<Response, TransportError> {
         let http = exchange::written(request, self.family.host(), closing)?;
-        exchange::exchange(&mut self.sender, http, request.answer_limit(), limits).await
+        let answer = exchange::exchange(&mut self.sender, http, request.answer_limit(), limits).await?;
+        if !request.writes() && answer.status == 200 && self.has_surplus(closing).await {
+            return Err(TransportError::NotHttp("more came than its Content-Length says".to_owned()));
+        }
+        Ok(answer)
+    }
+
+    /// Whether more came than the answer's length announced: then the length is wrong, and what it left of the value may be a
+    /// part. On a connection that the service was told to close, all that comes is seen; on any other, what came already.
+    async fn has_surplus(&mut self, closing: bool) -> bool {
+        match self.driver.take_if(|driver| closing || driver.is_finished()) {
+            Some(driver) => driver.await.unwrap_or_default(),
+            None => false,
+        }
     }
 
     /// Waits, within a bound, until the connection is gone: for a process that is about to end.
     pub(super) async fn closed(self) {
         drop(self.sender);
-        let _ = self.driver.await;
+        if let Some(driver) = self.driver {
+            let _ = driver.await;
+        }
     }
+}
+
+/// Carries a connection to its end; whether more came than was announced. What else goes wrong reaches the asker through its sender.
+async fn drive(mut connection: http1::Connection<TokioIo<ServerCloses>, Full<Bytes>>) -> bool {
+    let ended = poll_fn(|cx| connection.poll_without_shutdown(cx)).await;
+    let http1::Parts { io, read_buf, .. } = connection.into_parts();
+    let mut stream = io.into_inner();
+    if ended.is_ok() {
+        let _ = stream.shutdown().await;
+    }
+    stream.surplus || !read_buf.is_empty()
 }
 
 /// A stream that lets the other side close first.
@@ -71,6 +95,8 @@ impl Connection {
 struct ServerCloses {
     stream: TcpStream,
     ended: bool,
+    /// Something came when nothing was to come.
+    surplus: bool,
     patience: Option<Pin<Box<Sleep>>>,
 }
 
@@ -113,7 +139,7 @@ impl AsyncWrite for ServerCloses {
         while !self.ended {
             let mut buf = ReadBuf::new(&mut rest);
             match self.as_mut().poll_read(cx, &mut buf) {
-                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Ok(())) => self.surplus |= !buf.filled().is_empty(),
                 Poll::Ready(Err(_)) => break,
                 Poll::Pending => {
                     let patience = self.patience.get_or_insert_with(|| Box::pin(sleep(CLOSING)));

@@ -136,6 +136,13 @@ impl TransportError {
     }
 }
 
+impl ConnectError {
+    /// Whether a service accepted the connection, and reset it: a closed port has an error of its own.
+    pub(super) fn is_reset(&self) -> bool {
+        matches!(self, Self::System(why) if why.kind() == io::ErrorKind::ConnectionReset)
+    }
+}
+
 impl From<TransportError> for MetadataError {
     fn from(why: TransportError) -> Self {
         Self::Transport(why)

@@ -1,6 +1,7 @@
 //! One HTTP/1.1 exchange with every bound that law T1 asks for. The stream may be TCP to the service or the daemon's socket.
 
 use std::error::Error;
+use std::io;
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Full, Limited};
@@ -97,7 +98,11 @@ pub(crate) async fn exchange(
 /// hyper's error, told apart by what it means: the connection went away, or what came is not HTTP.
 fn broken(why: &hyper::Error) -> TransportError {
     let text = why.source().map_or_else(|| why.to_string(), |source| format!("{why}: {source}"));
-    if why.is_parse() || why.is_parse_too_large() {
+    // hyper tells a body that is not in the chunks it was announced in by the kind of an I/O error.
+    let cause = why.source().and_then(|source| source.downcast_ref::<io::Error>());
+    let not_chunked = cause
+        .is_some_and(|why| matches!(why.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData));
+    if why.is_parse() || why.is_parse_too_large() || not_chunked {
         TransportError::NotHttp(text)
     } else {
         TransportError::Cut(text)

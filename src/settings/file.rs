@@ -107,8 +107,13 @@ mod tests {
         let seconds = Duration::from_secs;
         let limits = Limits { connect: seconds(1), headers: seconds(2), body: seconds(3), whole: seconds(4) };
         let key_types = vec![KeyType::Ed25519, KeyType::Rsa];
-        let expected =
-            Settings { key_types, limits, look_again: seconds(3600), script_timeout: seconds(300) };
+        let expected = Settings {
+            key_types,
+            regenerate: false,
+            limits,
+            look_again: seconds(3600),
+            script_timeout: seconds(300),
+        };
         assert_eq!(parse(text), Ok(expected));
     }
 
@@ -119,6 +124,7 @@ mod tests {
             ("[setup]\ntimeout = \"5 parsecs\"\n", "line 2", "parsecs"),
             ("[setup]\ntimeout = \"0s\"\n", "line 2", "zero"),
             ("[host-keys]\ntypes = [\"dsa\"]\n", "line 2", "dsa"),
+            ("[host-keys]\nregenerate = \"sometimes\"\n", "line 2", "sometimes"),
             ("[setup\n", "line 1", ""),
         ] {
             let why = parse(text).expect_err(text);

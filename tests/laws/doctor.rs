@@ -1,8 +1,14 @@
 //! `scw-agent doctor` names the step that fails, the likely cause, and what to do.
 
-use scw_agent::doctor::{Report, Trouble};
-use scw_stage::{Reach, World};
-use scw_standin::{Fault, Order};
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::time::Instant;
+
+use scw_agent::doctor::{Daemon, Report, Trouble};
+use scw_agent::local_api;
+use scw_stage::{Reach, TcpState, World};
+use scw_standin::{Fault, Order, Side};
 
 use crate::machine::*;
 
@@ -40,13 +46,16 @@ fn each_kind_of_closed_route_has_its_diagnosis() {
     for (kind, found) in [
         ("prohibit", Trouble::Prohibited),
         ("blackhole", Trouble::BlackHole),
-        ("unreachable", Trouble::NoNeighbour),
+        ("unreachable", Trouble::HostUnreachable),
     ] {
         World::builder().ipv4(Reach::Absent).ipv6(Reach::Absent).run(|world| {
-            let added = run(world.command("ip").args(["route", "add", kind, "169.254.42.42/32"]));
-            assert_eq!(added.code, 0, "{}", added.err);
+            for service in ["169.254.42.42/32", "fd00:42::42/128"] {
+                let added = run(world.command("ip").args(["route", "add", kind, service]));
+                assert_eq!(added.code, 0, "{}", added.err);
+            }
             let (report, code) = report(world);
-            assert_eq!((troubles(&report)[0], code), (Some(found), 5), "{report:#?}");
+            assert_eq!((troubles(&report), code), ([Some(found); 2], 5), "{report:#?}");
+            assert!(report.verdict.contains(found.cause()), "{}", report.verdict);
         });
     }
 }
@@ -58,6 +67,9 @@ fn each_answer_that_is_none_has_its_diagnosis() {
         for (order, found, code) in [
             (Order::new(Fault::status(403)).path("/user_data*"), Trouble::SourcePortChanged, 4),
             (Order::new(Fault::status(400)).path("/user_data*"), Trouble::SourcePortChanged, 4),
+            // These two paths answer any source port: a no from them must not send anybody after a translation.
+            (Order::new(Fault::status(403)).path("/"), Trouble::OddStatus, 6),
+            (Order::new(Fault::status(400)).path("/conf*"), Trouble::OddStatus, 6),
             (Order::new(Fault::status(429)), Trouble::TooManyRequests, 6),
             (Order::new(Fault::status(503)), Trouble::ServiceFails, 6),
             (Order::new(Fault::status(302)), Trouble::Redirects, 6),
@@ -70,7 +82,10 @@ fn each_answer_that_is_none_has_its_diagnosis() {
             ),
             (Order::new(Fault::Garbage), Trouble::AnotherService, 6),
             (Order::new(Fault::Drop), Trouble::Cut, 5),
+            (Order::new(Fault::AcceptReset), Trouble::Cut, 5),
+            (Order::new(Fault::CloseInBody), Trouble::Cut, 5),
             (Order::new(Fault::Silent), Trouble::SilentAfterConnect, 5),
+            (Order::new(Fault::AcceptSilent), Trouble::SilentAfterConnect, 5),
             (Order::new(Fault::Huge { bytes: 9_000_000, length: true }), Trouble::TooLarge, 6),
         ] {
             let what = format!("{order:?}");
@@ -94,6 +109,61 @@ fn a_process_without_the_right_to_low_ports_is_told_so() {
 }
 
 #[test]
+fn a_machine_whose_low_ports_are_all_taken_is_told_so() {
+    World::builder().ipv6(Reach::Absent).run(|world| {
+        let pid = std::process::id().to_string();
+        let raised = run(world.command("prlimit").args(["--nofile=8192:", "--pid", &pid]));
+        assert_eq!(raised.code, 0, "1023 sockets at a time: {}", raised.err);
+        let listen = |port| TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).expect("a free port");
+        let taken: Vec<_> = (1..=1023).map(listen).collect();
+        let (found, code) = report(world);
+        assert_eq!((troubles(&found)[0], code), (Some(Trouble::NoSourcePort), 5), "{found:#?}");
+        drop(taken);
+        let (found, code) = report(world);
+        assert_eq!((troubles(&found)[0], code), (None, 0), "{found:#?}");
+    });
+}
+
+#[test]
+fn each_family_is_asked_on_one_connection_which_the_service_closes() {
+    World::builder().run(|world| {
+        assert_eq!(agent(world, &["doctor"]).code, 0);
+        let (connections, requests) = (world.standin().connections(), world.standin().requests());
+        assert_eq!(connections.len(), 2, "{connections:#?}");
+        for connection in &connections {
+            assert_eq!(connection.closed.map(|closed| closed.by), Some(Side::Server), "{connection:?}");
+            let asked: Vec<_> = requests
+                .iter()
+                .filter(|request| request.connection == connection.id)
+                .map(|request| (&*request.method, &*request.target, request.header("connection")))
+                .collect();
+            let expected = [
+                ("GET", "/", None),
+                ("GET", "/conf?format=json", None),
+                ("GET", "/user_data?format=json", Some("close")),
+            ];
+            assert_eq!(asked, expected);
+        }
+        assert!(world.tcp_table().iter().all(|entry| entry.state != TcpState::TimeWait));
+    });
+}
+
+#[test]
+fn a_daemon_that_hangs_is_named_and_does_not_hang_the_doctor() {
+    World::builder().run(|world| {
+        std::fs::write("/etc/scw-agent.toml", "[metadata]\nheaders-timeout = \"300ms\"\n").expect("written");
+        let socket = Path::new(local_api::SOCKET);
+        std::fs::create_dir_all(socket.parent().expect("a folder")).expect("made");
+        let _never_accepts = UnixListener::bind(socket).expect("a socket");
+        let start = Instant::now();
+        let (report, code) = report(world);
+        assert!(start.elapsed() < LONG, "{:?}", start.elapsed());
+        assert_eq!(code, 0, "the way to the service is good: {report:#?}");
+        assert!(matches!(report.daemon, Daemon::Failed { .. }), "{:?}", report.daemon);
+    });
+}
+
+#[test]
 fn a_person_sees_each_step_and_no_value_and_the_daemon_is_looked_at_too() {
     World::builder().ipv6(Reach::Absent).run(|world| {
         world.standin().set_user_data("a-key", "hunter2");
@@ -108,7 +178,7 @@ fn a_person_sees_each_step_and_no_value_and_the_daemon_is_looked_at_too() {
             "✓ /  ",
             "✓ /conf",
             "✓ /user_data",
-            "1 keys",
+            "1 key ",
             "✓ daemon",
         ] {
             assert!(said.contains(row), "{row:?} is not in {said}");

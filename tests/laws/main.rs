@@ -2,8 +2,10 @@
 //! metadata service's real addresses, a throw-away view of the file system, real `ssh-keygen` and sshd. One module a group
 //! of laws; what they share is in `machine`.
 
+mod crash;
 mod doctor;
 mod documents;
+mod faults;
 mod fleet;
 mod host_keys;
 mod identity;
@@ -11,6 +13,7 @@ mod journal;
 mod key_states;
 mod machine;
 mod network;
+mod ports;
 mod scripts;
 mod transport;
 mod units;

@@ -1,6 +1,7 @@
 //! `cargo measure`: the agent beside other programs, on the same machine, in the same run, against the same stand-in.
 //! It prints figures and ratios, and judges nothing. Needs root. Exit code 0: measured; 2: it cannot be done here.
 
+mod host_keys;
 mod network_event;
 mod route_watch;
 mod statistics;
@@ -10,7 +11,10 @@ use std::process::ExitCode;
 use scw_stage::Programs;
 
 fn main() -> ExitCode {
-    let measured = Programs::build().and_then(|programs| network_event::measure(&programs));
+    let measured = Programs::build().and_then(|programs| {
+        network_event::measure(&programs)?;
+        host_keys::measure(&programs)
+    });
     match measured {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {

@@ -1,0 +1,179 @@
+//! H2: killed at any step that changes the file system or sends something, and started again, the machine ends in the one right state.
+//!
+//! strace kills the real program with SIGKILL at the n-th call of each such system call, for every n that there is.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::Command;
+
+use scw_stage::{Daemon, World};
+
+use crate::machine::*;
+
+/// Calls by which a program leaves something behind: files, names, modes, signals; and the children that make the keys.
+const CHANGES: &[&str] = &[
+    "openat", "mkdir", "write", "fsync", "rename", "unlink", "unlinkat", "rmdir", "chmod", "fchmod", "chown",
+    "kill", "vfork", "clone3", "wait4", "waitid",
+];
+/// Calls by which the daemon talks to others and leaves files.
+const TALKS: &[&str] =
+    &["socket", "bind", "connect", "sendto", "writev", "write", "recvfrom", "openat", "rename", "fsync"];
+const TYPES: [&str; 2] = ["ecdsa", "ed25519"];
+const CLONE: &str = "11111111-2222-4333-8444-555555555555";
+/// More calls of one kind than any run makes.
+const MOST: usize = 400;
+
+/// The command under strace, which kills it at the n-th call. `false` once there is no n-th call any more.
+fn killed_at(command: &mut Command) -> bool {
+    let output = command.output().expect("strace runs (package strace)");
+    let signal = output.status.signal();
+    assert!(matches!(signal, None | Some(9)), "ended by signal {signal:?}");
+    if signal.is_none() {
+        assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    signal.is_some()
+}
+
+fn strace(world: &World, call: &str, nth: usize) -> Command {
+    let mut command = world.command("strace");
+    // Calls that this machine's kind of processor does not have are passed over.
+    command.args(["-qq", "-o", "/dev/null", "-e"]).arg(format!("trace=?{call}"));
+    command.arg("-e").arg(format!("inject=?{call}:signal=KILL:when={nth}"));
+    command
+}
+
+/// The whole keys of the view: type to private key's bytes.
+fn whole_keys(world: &World) -> BTreeMap<&'static str, Vec<u8>> {
+    let whole = |name: &&'static str| {
+        let path = format!("/etc/ssh/ssh_host_{name}_key");
+        let shown = run(world.command("ssh-keygen").args(["-y", "-P", "", "-f", &path]));
+        (shown.code == 0).then(|| fs::read(path).expect("read"))
+    };
+    TYPES.iter().filter_map(|name| Some((*name, whole(name)?))).collect()
+}
+
+/// After the second run: both keys whole, their public halves right, nothing lying about.
+fn check_end(world: &World, what: &str) -> BTreeMap<&'static str, Vec<u8>> {
+    let keys = whole_keys(world);
+    assert_eq!(keys.len(), TYPES.len(), "{what}");
+    for name in TYPES {
+        let path = format!("/etc/ssh/ssh_host_{name}_key");
+        let derived = run(world.command("ssh-keygen").args(["-y", "-f", &path])).out;
+        let public = fs::read_to_string(format!("{path}.pub")).expect("read");
+        let key = |line: &str| line.split(' ').take(2).collect::<Vec<_>>().join(" ").trim().to_owned();
+        assert_eq!(key(&public), key(&derived), "{what}: {name}");
+    }
+    for folder in ["/etc/ssh", "/var/lib/scw-agent"] {
+        for entry in fs::read_dir(folder).expect("listed").flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            assert!(
+                !name.starts_with(".scw-agent-new") || name.ends_with(".new"),
+                "{what}: {folder}/{name} is left"
+            );
+        }
+    }
+    keys
+}
+
+fn set_up(world: &World, from: &str) {
+    let script = "rm -rf /etc/ssh /var/lib/scw-agent && cp -a $0/ssh /etc/ssh && cp -a $0/scw-agent /var/lib/scw-agent";
+    assert_eq!(run(world.command("sh").args(["-c", script, from])).code, 0);
+}
+
+fn save(world: &World, to: &str) {
+    let script = "mkdir -p $0 && cp -a /etc/ssh /var/lib/scw-agent $0/";
+    assert_eq!(run(world.command("sh").args(["-c", script, to])).code, 0);
+}
+
+#[test]
+fn h2_killed_at_any_step_the_keys_role_ends_in_the_right_state_when_run_again() {
+    World::builder().run(|world| {
+        fs::write("/etc/scw-agent.toml", "[host-keys]\ntypes = [\"ecdsa\", \"ed25519\"]\n").expect("written");
+        save(world, "/root/empty");
+        assert_eq!(agent(world, &["host-keys", "ensure"]).code, 0);
+        fs::write("/run/scw-agent/instance-seen", "daa2ea5a-0ee6-4cdc-9f1a-e0d1cb4e6d86").expect("written");
+        assert_eq!(agent(world, &["host-keys", "ensure"]).code, 0);
+        save(world, "/root/recorded");
+        let first = whole_keys(world);
+
+        let mut points = 0;
+        for (scenario, from, seen) in [
+            ("first boot", "/root/empty", None),
+            ("a later boot", "/root/recorded", Some("daa2ea5a-0ee6-4cdc-9f1a-e0d1cb4e6d86")),
+            ("a clone", "/root/recorded", Some(CLONE)),
+        ] {
+            for call in CHANGES {
+                for nth in 1..MOST {
+                    set_up(world, from);
+                    if let Some(seen) = seen {
+                        fs::write("/run/scw-agent/instance-seen", seen).expect("written");
+                    }
+                    if !killed_at(strace(world, call, nth).arg(AGENT).args(["host-keys", "ensure"])) {
+                        break;
+                    }
+                    points += 1;
+                    let what = format!("{scenario}, killed at {call} {nth}");
+                    let survivors = whole_keys(world);
+                    // The daemon tells it again at the next boot.
+                    if let Some(seen) = seen {
+                        fs::write("/run/scw-agent/instance-seen", seen).expect("written");
+                    }
+                    let again = agent(world, &["host-keys", "ensure"]);
+                    assert_eq!(again.code, 0, "{what}: {}", again.err);
+                    let end = check_end(world, &what);
+                    match scenario {
+                        "a clone" => {
+                            assert!(TYPES.iter().all(|name| end[name] != first[name]), "{what}: a cloned key")
+                        }
+                        // Whatever was whole had no proof against it.
+                        _ => assert!(
+                            survivors.iter().all(|(name, key)| end[name] == *key),
+                            "{what}: remade without proof"
+                        ),
+                    }
+                }
+            }
+        }
+        println!("killed at {points} points: 0 violations");
+        assert!(points > 60, "only {points} points: the killing does not work");
+    });
+}
+
+#[test]
+fn h4_killed_at_any_step_the_daemon_publishes_the_truth_when_started_again() {
+    World::builder().run(|world| {
+        make_host_key(world);
+        let mut points = 0;
+        for call in TALKS {
+            for nth in 1..MOST {
+                world.standin().delete_user_data(FINGERPRINTS);
+                let mut command = strace(world, call, nth);
+                let mut daemon = Daemon::spawn(command.arg(AGENT).arg("daemon")).expect("started");
+                // Killed, or alive with its work done.
+                let done = until(world, "killed or done", || {
+                    if daemon.wait(std::time::Duration::ZERO).is_some() {
+                        return Some(false);
+                    }
+                    let settled = Path::new("/run/scw-agent/instance-seen").exists();
+                    (settled && world.standin().user_data(FINGERPRINTS).is_some()).then_some(true)
+                });
+                drop(daemon);
+                let _ = fs::remove_file("/run/scw-agent/instance-seen");
+                if done {
+                    break;
+                }
+                points += 1;
+                let daemon = start_daemon(world);
+                let value = published(world);
+                let expected = agent(world, &["host-keys", "show"]).out;
+                assert_eq!(value, expected.trim_end(), "killed at {call} {nth}");
+                daemon.terminate();
+                let _ = fs::remove_file("/run/scw-agent/instance-seen");
+            }
+        }
+        println!("killed at {points} points: 0 violations");
+        assert!(points > 30, "only {points} points: the killing does not work");
+    });
+}

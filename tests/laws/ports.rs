@@ -1,0 +1,194 @@
+//! T2: the source port. One free port of 1023 is enough, whatever holds the others; ports that somebody reserved are left alone;
+//! and whoever may use a part of them uses that part.
+
+use std::collections::HashSet;
+use std::io::Read;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpStream};
+use std::time::Instant;
+
+use scw_stage::{Reach, TcpState, World};
+use socket2::{Domain, Socket, Type};
+
+use crate::machine::*;
+
+/// The only port that is left free, in turn: both ends of the range, and of the part of it that is tried first, a port that a
+/// service would want, and one of the many.
+const FREE: [u16; 6] = [1, 22, 511, 512, 700, 1023];
+
+const SERVICE: [IpAddr; 2] = [
+    IpAddr::V4(Ipv4Addr::new(169, 254, 42, 42)),
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0x42, 0, 0, 0, 0, 0, 0x42)),
+];
+
+fn all_but(free: Option<u16>) -> impl Iterator<Item = u16> {
+    (1..=1023).filter(move |port| Some(*port) != free)
+}
+
+/// A socket on this port of all local addresses of the service address's family; `shared`, it lets others have the port where
+/// the kernel can tell the connections apart.
+fn bound(service: IpAddr, port: u16, shared: bool) -> Socket {
+    let (domain, any): (_, IpAddr) = match service {
+        IpAddr::V4(_) => (Domain::IPV4, Ipv4Addr::UNSPECIFIED.into()),
+        IpAddr::V6(_) => (Domain::IPV6, Ipv6Addr::UNSPECIFIED.into()),
+    };
+    let socket = Socket::new(domain, Type::STREAM, None).expect("a socket");
+    if service.is_ipv6() {
+        socket.set_only_v6(true).expect("an option");
+    }
+    socket.set_reuse_address(shared).expect("an option");
+    let bound = socket.bind(&SocketAddr::new(any, port).into());
+    bound.unwrap_or_else(|why| unreachable!("port {port} of a new world is taken: {why}"));
+    socket
+}
+
+/// Listens on every privileged port of both families, one excepted.
+fn listeners(world: &World, free: Option<u16>) -> Vec<Socket> {
+    let pid = std::process::id().to_string();
+    let raised = run(world.command("prlimit").args(["--nofile=8192:", "--pid", &pid]));
+    assert_eq!(raised.code, 0, "2046 sockets at a time: {}", raised.err);
+    let pairs = all_but(free).flat_map(|port| SERVICE.map(|service| (service, port)));
+    let listening = pairs.map(|(service, port)| {
+        let socket = bound(service, port, false);
+        socket.listen(1).expect("listening");
+        socket
+    });
+    listening.collect()
+}
+
+/// Leaves every privileged port but one in TIME_WAIT towards the service, over both families.
+fn fill_with_time_wait(world: &World, free: u16, shared: bool) {
+    // A stray segment can end a TIME_WAIT, so what is missing is made again.
+    until(world, "in TIME_WAIT, all of them", || {
+        let waiting: HashSet<_> = world
+            .tcp_table()
+            .into_iter()
+            .filter(|entry| entry.state == TcpState::TimeWait)
+            .map(|entry| (entry.remote.ip(), entry.local.port()))
+            .collect();
+        let all = all_but(Some(free)).flat_map(|port| SERVICE.map(|service| (service, port)));
+        let missing: Vec<_> = all.filter(|pair| !waiting.contains(pair)).collect();
+        for (service, port) in &missing {
+            close_first(bound(*service, *port, shared), *service);
+        }
+        missing.is_empty().then_some(())
+    });
+}
+
+/// Connects, and closes before the service does: whoever does that keeps the port in TIME_WAIT.
+fn close_first(socket: Socket, service: IpAddr) {
+    socket.connect(&SocketAddr::new(service, 80).into()).expect("connected");
+    let mut stream = TcpStream::from(socket);
+    stream.shutdown(Shutdown::Write).expect("closed");
+    assert_eq!(stream.read(&mut [0]).expect("the service closes, too"), 0);
+}
+
+fn set(sysctl: &str, value: &str) {
+    std::fs::write(format!("/proc/sys/net/ipv4/{sysctl}"), value).expect("written");
+}
+
+/// Gets a value, and tells from which port and how long it took.
+fn get(world: &World, held: &str) -> u16 {
+    world.standin().clear_requests();
+    let start = Instant::now();
+    let got = userdata(world, &["key"]);
+    let took = start.elapsed();
+    assert_eq!((got.code, &*got.out), (0, "value"), "{held}: {}", got.err);
+    assert!(took < LONG, "{held}: {took:?}");
+    let requests = world.standin().requests();
+    let [request] = &*requests else { unreachable!("{held}: {requests:#?}") };
+    println!("{held}: from port {} in {took:?}", request.peer.port());
+    request.peer.port()
+}
+
+#[test]
+fn t2_one_port_that_nobody_listens_on_is_enough() {
+    World::builder().run(|world| {
+        world.standin().set_user_data("key", "value");
+        for free in FREE {
+            let others = listeners(world, Some(free));
+            assert_eq!(get(world, &format!("listeners on all but {free}")), free);
+            drop(others);
+        }
+    });
+}
+
+#[test]
+fn t2_one_port_that_is_not_in_time_wait_is_enough() {
+    for (left_by, shared, timestamps, port_of_time_wait_can_be_had) in [
+        // What most clients leave behind: the kernel says EADDRINUSE.
+        ("others", false, "1", false),
+        // Left by clients that set SO_REUSEADDR, as ours does: a new connection may follow at once …
+        ("sharers", true, "1", true),
+        // … unless it cannot be told from the old one by its timestamps: EADDRNOTAVAIL.
+        ("sharers without timestamps", true, "0", false),
+    ] {
+        for free in FREE {
+            World::builder().run(|world| {
+                set("tcp_timestamps", timestamps);
+                world.standin().set_user_data("key", "value");
+                fill_with_time_wait(world, free, shared);
+                let port = get(world, &format!("TIME_WAIT, left by {left_by}, on all but {free}"));
+                assert!(port == free || port_of_time_wait_can_be_had, "from port {port}");
+            });
+        }
+    }
+}
+
+#[test]
+fn t2_when_every_port_is_taken_the_message_says_so() {
+    World::builder().run(|world| {
+        world.standin().set_user_data("key", "value");
+        let taken = listeners(world, None);
+        let got = userdata(world, &["key"]);
+        assert_eq!((got.code, &*got.out), (5, ""), "{}", got.err);
+        assert!(got.err.contains("every source port below 1024 is in use"), "{}", got.err);
+        assert_eq!(asked(world), [""; 0]);
+        drop(taken);
+        get(world, "all ports free again");
+    });
+}
+
+#[test]
+fn t2_ports_that_the_administrator_reserved_are_left_alone_while_others_are_free() {
+    World::builder().run(|world| {
+        world.standin().set_user_data("key", "value");
+        set("ip_local_reserved_ports", "512-899");
+        let lines: String = (900..=1000).map(|port| format!("{port} # ours\n")).collect();
+        std::fs::write("/etc/bindresvport.blacklist", format!("# Not for clients.\n{lines}"))
+            .expect("written");
+        for _ in 0..50 {
+            let port = get(world, "512 to 1000 reserved");
+            assert!(!(512..=1000).contains(&port), "from port {port}");
+        }
+        // Better a reserved port than no answer.
+        let others = listeners(world, Some(600));
+        assert_eq!(get(world, "all but a reserved one taken"), 600);
+        drop(others);
+    });
+}
+
+#[test]
+fn t2_whoever_may_bind_only_some_of_the_ports_uses_those() {
+    World::builder().ipv6(Reach::Absent).run(|world| {
+        world.standin().set_user_data("key", "value");
+        let without_capabilities = || {
+            let mut command = world.command("setpriv");
+            run(command.args(["--bounding-set=-all", "--inh-caps=-all", "--"]).arg(USERDATA).arg("key"))
+        };
+        for first in [1023, 1000, 512, 100, 0] {
+            set("ip_unprivileged_port_start", &first.to_string());
+            for _ in 0..5 {
+                world.standin().clear_requests();
+                let got = without_capabilities();
+                assert_eq!((got.code, &*got.out), (0, "value"), "from {first} on: {}", got.err);
+                let ports: Vec<_> =
+                    world.standin().requests().iter().map(|asked| asked.peer.port()).collect();
+                assert!(ports.iter().all(|port| *port >= first), "from {first} on: {ports:?}");
+            }
+        }
+        set("ip_unprivileged_port_start", "1024");
+        let got = without_capabilities();
+        assert_eq!(got.code, 4, "{}", got.err);
+        assert!(got.err.contains("CAP_NET_BIND_SERVICE"), "{}", got.err);
+    });
+}
