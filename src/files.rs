@@ -1,9 +1,9 @@
 //! Files written whole (law D1) and read within a bound. Every file that this program leaves behind is written here,
 //! but for the keys that `ssh-keygen` makes and for pipes and sockets.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use nix::fcntl::OFlag;
@@ -11,7 +11,7 @@ use nix::fcntl::OFlag;
 /// Puts `bytes` at `path`, so that at any instant, power cuts included, the old content or the new is there, whole.
 ///
 /// The temporary file stands in the same folder, is synced, renamed, and the folder is synced. `mode` is the file's
-/// permission bits, which the process's umask may narrow.
+/// permission bits, whatever the process's umask.
 pub fn write_whole(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let folder = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
     let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_string_lossy();
@@ -28,6 +28,7 @@ pub fn write_whole(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
 
 fn write_new(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
+    file.set_permissions(Permissions::from_mode(mode))?;
     file.write_all(bytes)?;
     file.sync_all()
 }
@@ -40,6 +41,13 @@ pub fn sync_folder(folder: &Path) -> io::Result<()> {
 /// Makes a folder that only its owner may enter, its parents with it; one that is there stays as it is.
 pub fn private_folder(path: &Path) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// Takes away what another user may have put at `path`, whatever it is. A link goes, and not what it points to.
+pub fn remove_anything(path: &Path) {
+    if fs::remove_file(path).is_err_and(|why| why.kind() != io::ErrorKind::NotFound) {
+        let _ = fs::remove_dir_all(path);
+    }
 }
 
 /// Reads a file of at most `limit` bytes; `None` where there is none.
@@ -67,8 +75,6 @@ pub fn read_bounded(path: &Path, limit: u64) -> io::Result<Option<Vec<u8>>> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
     use crate::random;
 

@@ -26,6 +26,9 @@ pub struct Status {
     pub fingerprints: Fingerprints,
     /// The host keys that the machine has.
     pub host_keys: Vec<HostKey>,
+    /// Whether user data held scripts when it was listed; null until then.
+    #[serde(default)]
+    pub has_scripts: Option<bool>,
     /// This boot's scripts; null until their work is done.
     pub setup: Option<Summary>,
     /// What is wrong, and what to do about it; empty when all is well.
@@ -114,6 +117,7 @@ impl Status {
             metadata: Reach::Unknown,
             fingerprints: Fingerprints::Waiting,
             host_keys: Vec::new(),
+            has_scripts: None,
             setup: None,
             problems: Vec::new(),
         }

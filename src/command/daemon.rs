@@ -25,6 +25,9 @@ pub(super) fn run() -> Exit {
 
 pub(super) fn check_config() -> Exit {
     match Settings::load(Path::new(settings::FILE)) {
+        Ok(_) if !Path::new(settings::FILE).exists() => {
+            print(&format!("there is no {}: the defaults hold\n", settings::FILE))
+        }
         Ok(_) => print(&format!("{} is good\n", settings::FILE)),
         Err(why) => AGENT.failed(&why, Exit::Usage),
     }

@@ -39,6 +39,10 @@ pub(super) fn ensure() -> Exit {
     for (key_type, why) in &done.failed {
         tracing::error!("{key_type}: {why}");
     }
+    let denied = |(_, why): &(KeyType, host_keys::EnsureError)| why.is_permission();
+    if !done.failed.is_empty() && done.failed.iter().all(denied) {
+        return Exit::NotPermitted;
+    }
     if done.failed.is_empty() && well { Exit::Success } else { Exit::Failure }
 }
 

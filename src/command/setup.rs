@@ -5,31 +5,32 @@ use std::path::Path;
 use super::agent::{block_on, print};
 use super::exit::Exit;
 use super::help::AGENT;
-use crate::local_api::{self, Access};
 use crate::log;
 use crate::metadata::retry::Budget;
-use crate::metadata::{Client, Persistent, UserDataKey};
+use crate::metadata::{Client, ErrorKind, Persistent, UserDataKey};
 use crate::settings::{self, Settings};
 use crate::setup::{BootRun, Outcome, Places, Record, Records, Run, Summary, run_boot};
 
 /// The command of `scw-agent-setup.service`.
+///
+/// It asks the service itself and not the daemon: what comes back is run as root, and the daemon's user must never be able to
+/// choose it.
 pub(super) fn run() -> Exit {
     log::start("scw-agent-setup");
     let settings = Settings::load_or_default(Path::new(settings::FILE));
     block_on(async {
-        let access = Access::open(Path::new(local_api::SOCKET), &settings.limits, Client::new).await;
-        let mut api = match access {
-            Ok(access) => Persistent::new(access, Budget::COMMAND),
-            Err(why) => {
-                tracing::error!("{why}");
-                return Exit::from(why.kind());
-            }
-        };
+        let mut api = Persistent::new(Client::new(settings.limits.clone()), Budget::COMMAND);
         match run_boot(&mut api, &Places::default(), settings.script_timeout).await {
             Ok(BootRun::Done(summary)) => told(&summary),
             Ok(BootRun::AlreadyDone(summary)) => {
                 tracing::info!("this boot's scripts have run already ({}); nothing to do", summary.ended);
-                Exit::Success
+                // The unit must not look well because it was started once more.
+                if summary.is_success() { Exit::Success } else { Exit::Failure }
+            }
+            Ok(BootRun::Stopped) => Exit::Failure,
+            Ok(BootRun::NotYet(why)) if why.kind() == ErrorKind::NotPermitted => {
+                tracing::error!("{why}");
+                Exit::NotPermitted
             }
             Ok(BootRun::NotYet(why)) => {
                 tracing::info!("nothing to run yet: {why}");
@@ -37,7 +38,7 @@ pub(super) fn run() -> Exit {
             }
             Err(why) => {
                 tracing::error!("{why}");
-                Exit::Failure
+                if why.is_permission() { Exit::NotPermitted } else { Exit::Failure }
             }
         }
     })
@@ -67,6 +68,7 @@ pub(super) fn list(json: bool) -> Exit {
     };
     let mut text = String::new();
     let mut all = serde_json::Map::new();
+    let mut exit = Exit::Success;
     for key in keys {
         match records.read(&key) {
             Ok(record) if json => {
@@ -76,10 +78,16 @@ pub(super) fn list(json: bool) -> Exit {
                 let last = record.runs.last().map(line).unwrap_or_default();
                 text.push_str(&format!("{key}  {last}\n"));
             }
-            Err(why) => eprintln!("scw-agent: {key}: {why}"),
+            Err(why) => {
+                eprintln!("scw-agent: {key}: {why}");
+                exit = Exit::Failure;
+            }
         }
     }
-    print(&if json { format!("{}\n", serde_json::Value::Object(all)) } else { text })
+    match print(&if json { format!("{}\n", serde_json::Value::Object(all)) } else { text }) {
+        Exit::Success => exit,
+        exit => exit,
+    }
 }
 
 pub(super) fn show(key: &str, json: bool) -> Exit {

@@ -72,7 +72,11 @@ impl View {
 
     fn scripts(&mut self, status: &Status) {
         let Some(setup) = &status.setup else {
-            return self.row(Mark::Waiting, "scripts", "this boot's scripts have not run yet");
+            return match status.has_scripts {
+                Some(false) => self.row(Mark::Good, "scripts", "none in user data"),
+                Some(true) => self.row(Mark::Waiting, "scripts", "this boot's scripts have not run yet"),
+                None => self.row(Mark::Waiting, "scripts", "user data not known yet"),
+            };
         };
         if setup.scripts.is_empty() {
             self.row(Mark::Good, "scripts", "none in user data");

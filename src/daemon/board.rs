@@ -37,6 +37,10 @@ impl Board {
         self.change(|status| status.instance = Some(instance));
     }
 
+    pub(super) fn has_scripts(&self, has_scripts: bool) {
+        self.change(|status| status.has_scripts = Some(has_scripts));
+    }
+
     /// The service answered. Logged when it did not before (law T5).
     pub(super) fn reached(&self, family: Option<Family>) {
         self.change(|status| match &mut status.metadata {

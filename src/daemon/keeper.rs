@@ -42,10 +42,11 @@ pub(super) async fn task(mut api: impl Ask, board: Board, duties: &Duties<'_>) {
     let mut waiting = Waiting::new(duties.host_keys);
     loop {
         let failure = round(&mut api, &board, duties, &mut observer).await.err();
+        // Whatever came of publishing: scripts can be known all the same.
+        let soon = observer.ask_for_runner(duties.setup);
         let wait = match &failure {
             None => {
                 retry.reset();
-                let soon = observer.ask_for_runner(duties.setup);
                 // Give or take a fifth, so that Instances started together drift apart.
                 soon.unwrap_or(duties.look_again).min(duties.look_again).mul_f64(0.8 + 0.4 * random.f64())
             }

@@ -27,7 +27,11 @@ pub(super) fn task(mut client: Client, board: Board) -> (Handle, impl Future<Out
             let answer = client.ask(request).await;
             match &answer {
                 Ok(_) => board.reached(client.family()),
-                Err(why) => board.not_reached(&why.to_string()),
+                Err(why) if matches!(why.kind(), ErrorKind::Unreachable | ErrorKind::NotPermitted) => {
+                    board.not_reached(&why.to_string());
+                }
+                // It answered, if only nonsense.
+                Err(_) => board.reached(client.family()),
             }
             let _ = asker.send(answer);
         }

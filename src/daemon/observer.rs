@@ -31,7 +31,9 @@ impl Observer {
             tell_host_keys(seen, &instance.id);
             board.instance(instance);
             let keys = api.list().await?;
-            self.has_scripts = Some(keys.iter().any(|key| ScriptKind::of(key).is_some()));
+            let has_scripts = keys.iter().any(|key| ScriptKind::of(key).is_some());
+            board.has_scripts(has_scripts);
+            self.has_scripts = Some(has_scripts);
         }
         Ok(())
     }

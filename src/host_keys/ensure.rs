@@ -282,6 +282,17 @@ fn move_in(beside: &Path, folder: &Path, key_type: KeyType, key_group: Option<u3
     files::sync_folder(folder)
 }
 
+impl EnsureError {
+    /// Whether it is a matter of who runs this.
+    pub fn is_permission(&self) -> bool {
+        match self {
+            Self::LeftAlone(Reason::Unreadable) => !nix::unistd::geteuid().is_root(),
+            Self::File(why) | Self::NoKeygen(why) => why.kind() == io::ErrorKind::PermissionDenied,
+            Self::LeftAlone(Reason::Locked) | Self::Keygen(_) => false,
+        }
+    }
+}
+
 impl fmt::Display for EnsureError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -71,6 +71,8 @@ pub fn run(places: &Places, types: &[KeyType], renew: bool) -> Done {
     let evidence = Evidence { dmi: dmi::instance(&places.dmi), metadata: seen(&places.seen) };
     let verdict = judge(recorded.as_ref(), &evidence);
 
+    // Without a folder there is no sshd, and nothing to make keys for (law D2).
+    let types = if places.keys.exists() { types } else { &[] };
     let mut old_keys = None;
     let renewal = if renew && matches!(verdict, Verdict::Another(_)) {
         match keep_public_keys(places) {
@@ -98,7 +100,7 @@ pub fn run(places: &Places, types: &[KeyType], renew: bool) -> Done {
 fn seen(path: &Path) -> Option<InstanceId> {
     let bytes = files::read_bounded(path, 64).ok().flatten();
     // Taken away before anything is done, so that PID 1 starts this again for what comes later.
-    let _ = fs::remove_file(path);
+    files::remove_anything(path);
     InstanceId::try_from(String::from_utf8(bytes?).ok()?.trim().to_owned()).ok()
 }
 

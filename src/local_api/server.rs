@@ -31,6 +31,8 @@ use crate::status::Status;
 const MOST_CLIENTS: usize = 64;
 /// For the head of a request, and then for its body.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// For a connection as a whole: one whose client does not read gives its place to another.
+const WHOLE: Duration = Duration::from_secs(120);
 /// The largest value that can be set, in bytes.
 const LARGEST_VALUE: usize = 1024 * 1024;
 
@@ -112,7 +114,7 @@ async fn serve_client<B: Backend + Send + Sync>(stream: UnixStream, backend: B) 
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(PATIENCE).max_buf_size(32 * 1024);
     // A client that breaks off is its own affair.
-    let _ = builder.serve_connection(TokioIo::new(stream), service).await;
+    let _ = timeout(WHOLE, builder.serve_connection(TokioIo::new(stream), service)).await;
 }
 
 async fn answer<B: Backend>(backend: &B, http: hyper::Request<Incoming>) -> Answer {

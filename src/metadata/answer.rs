@@ -10,7 +10,8 @@ use std::time::{Duration, SystemTime};
 use hyper::HeaderMap;
 use hyper::body::Bytes;
 use hyper::header::RETRY_AFTER;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 
 use super::error::{MetadataError, TransportError};
 use super::instance::Instance;
@@ -54,12 +55,13 @@ impl Refusal {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::SourcePort(status) => {
-                write!(
-                    f,
-                    "the metadata service refused the request ({status}): it must come from a source port below 1024"
-                )
-            }
+            Self::SourcePort(403) => f.write_str(
+                "the metadata service refused the request (403): it must come from a source port below 1024",
+            ),
+            Self::SourcePort(status) => write!(
+                f,
+                "the metadata service refused the request ({status}): it does not like the request, or its source port"
+            ),
             Self::TooManyRequests(_) => {
                 f.write_str("the metadata service says there were too many requests (429)")
             }
@@ -124,7 +126,13 @@ impl Response {
 
 #[derive(Deserialize)]
 struct KeyList {
-    user_data: Vec<String>,
+    /// Names, or null for none. What is no name is passed over, and costs no other its place.
+    #[serde(deserialize_with = "names")]
+    user_data: Vec<Value>,
+}
+
+fn names<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Value>, D::Error> {
+    Ok(Option::deserialize(from)?.unwrap_or_default())
 }
 
 /// Whoever can carry a [`Request`] to the API: the client itself, or the daemon's socket.
@@ -141,8 +149,8 @@ pub trait Ask {
     fn list(&mut self) -> impl Future<Output = Result<Vec<UserDataKey>, MetadataError>> {
         async {
             let list: KeyList = self.ask(Request::ListUserData(Format::Json)).await?.json()?;
-            let mut keys: Vec<_> =
-                list.user_data.iter().filter_map(|name| UserDataKey::new(name).ok()).collect();
+            let names = list.user_data.into_iter();
+            let mut keys: Vec<_> = names.filter_map(|name| UserDataKey::new(name.as_str()?).ok()).collect();
             keys.sort_unstable();
             keys.dedup();
             Ok(keys)

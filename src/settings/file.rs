@@ -47,6 +47,8 @@ struct Setup {
     timeout: Option<Length>,
 }
 
+const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
+
 /// A length of time as people write it (`90s`, `1h 30m`), never zero.
 struct Length(Duration);
 
@@ -54,6 +56,9 @@ impl<'de> Deserialize<'de> for Length {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let text = String::deserialize(from)?;
         match humantime::parse_duration(&text) {
+            Ok(length) if length > LONGEST => {
+                Err(D::Error::custom("more than a year is not a sensible time here"))
+            }
             Ok(length) if !length.is_zero() => Ok(Self(length)),
             Ok(_) => Err(D::Error::custom("a time of zero would never be kept")),
             Err(why) => Err(D::Error::custom(format!(
@@ -123,6 +128,7 @@ mod tests {
             ("[setup]\ntimeuot = \"5m\"\n", "line 2", "timeuot"),
             ("[setup]\ntimeout = \"5 parsecs\"\n", "line 2", "parsecs"),
             ("[setup]\ntimeout = \"0s\"\n", "line 2", "zero"),
+            ("[setup]\ntimeout = \"550000000000y\"\n", "line 2", "year"),
             ("[host-keys]\ntypes = [\"dsa\"]\n", "line 2", "dsa"),
             ("[host-keys]\nregenerate = \"sometimes\"\n", "line 2", "sometimes"),
             ("[setup\n", "line 1", ""),

@@ -39,9 +39,9 @@ pub fn decide(
     match last.outcome {
         None if last.attempt >= MOST_ATTEMPTS => Decision::GivenUp,
         None => Decision::Run { attempt: last.attempt + 1 },
-        Some(
-            Outcome::Exit(_) | Outcome::Signal(_) | Outcome::TimedOut | Outcome::NotRun(_) | Outcome::Unknown,
-        ) => Decision::Done,
+        // It never started: what was missing may be there now.
+        Some(Outcome::NotRun(_)) => Decision::Run { attempt: last.attempt },
+        Some(Outcome::Exit(_) | Outcome::Signal(_) | Outcome::TimedOut | Outcome::Unknown) => Decision::Done,
     }
 }
 
@@ -93,6 +93,15 @@ mod tests {
             run("other", '6', "earlier", 1, Some(Outcome::Exit(0))),
         ];
         assert_eq!(decided(ScriptKind::Setup, runs), Decision::Done);
+    }
+
+    #[test]
+    fn a_script_that_could_not_be_started_is_tried_again() {
+        let not_run = Some(Outcome::NotRun("no interpreter".to_owned()));
+        assert_eq!(
+            decided(ScriptKind::Setup, vec![run("same", '6', "earlier", 1, not_run)]),
+            Decision::Run { attempt: 1 }
+        );
     }
 
     #[test]

@@ -5,11 +5,13 @@ use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
+use nix::fcntl::OFlag;
 use nix::sys::signal::{Signal, killpg};
-use nix::unistd::{Pid, pipe};
+use nix::unistd::{Pid, pipe2};
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe::Receiver;
 use tokio::process::{Child, Command};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::record::Outcome;
@@ -23,8 +25,10 @@ const TAIL: usize = 4096;
 const LONGEST_LINE: usize = 8192;
 /// Between asking a script to end and ending it.
 const POLITENESS: Duration = Duration::from_secs(10);
-/// How long output may still come after the script ended, from what it left behind.
-const AFTERWARDS: Duration = Duration::from_millis(200);
+/// After the script ended, its last output is read until none comes for so long…
+const QUIET: Duration = Duration::from_millis(200);
+/// …but no longer than this in all: what it left behind may go on for ever.
+const AFTERWARDS: Duration = Duration::from_secs(1);
 
 /// What a script is run with.
 pub(super) struct Order<'a> {
@@ -37,12 +41,12 @@ pub(super) struct Order<'a> {
     pub(super) environment: Vec<(&'static str, String)>,
 }
 
-/// Runs the script to its end; the outcome and the end of its output.
-pub(super) async fn execute(order: &Order<'_>) -> (Outcome, String) {
+/// Runs the script to its end; the outcome, if it got to one, and the end of its output.
+pub(super) async fn execute(order: &Order<'_>, stop: &mut Stop) -> (Option<Outcome>, String) {
     let mut output = Output::new(order.key);
     let outcome = match start(order) {
-        Ok((child, from_script)) => attend(child, from_script, order.timeout, &mut output).await,
-        Err(why) => Outcome::NotRun(why),
+        Ok((child, from_script)) => attend(child, from_script, order.timeout, stop, &mut output).await,
+        Err(why) => Some(Outcome::NotRun(why)),
     };
     // It may have removed itself.
     let _ = std::fs::remove_file(order.path);
@@ -59,7 +63,7 @@ fn start(order: &Order<'_>) -> Result<(Child, Receiver), String> {
 
     let broken = |why: io::Error| format!("the interpreter {} cannot be started: {why}", interpreter.program);
     // One pipe for both streams keeps their lines in order.
-    let (reader, writer) = pipe().map_err(|why| broken(why.into()))?;
+    let (reader, writer) = pipe2(OFlag::O_CLOEXEC).map_err(|why| broken(why.into()))?;
     let second_writer = writer.try_clone().map_err(broken)?;
     // The interpreter is named, not left to the kernel: this works where the folder is mounted noexec.
     let mut command = Command::new(&interpreter.program);
@@ -75,45 +79,89 @@ fn start(order: &Order<'_>) -> Result<(Child, Receiver), String> {
     Ok((child, Receiver::from_owned_fd(reader).map_err(broken)?))
 }
 
-/// Reads and waits until the script has ended, on its own or because its time was up.
+/// Reads and waits until the script has ended: on its own, because its time was up, or because we were told to stop (then there is no
+/// outcome: the script was cut off).
 async fn attend(
     mut child: Child,
     mut from_script: Receiver,
     limit: Duration,
+    stop: &mut Stop,
     output: &mut Output<'_>,
-) -> Outcome {
-    let group = child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw);
-    let signal = |signal| group.map(|group| killpg(group, signal));
+) -> Option<Outcome> {
     let mut buffer = vec![0; 16 * 1024];
     let mut open = true;
     let mut deadline = Instant::now() + limit;
-    let mut asked_to_end = false;
+    let mut ending = None;
+    let group = child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw);
+    let signal = |signal| group.map(|group| killpg(group, signal));
     let status = loop {
         tokio::select! {
+            // The reading comes last: a script that prints without a pause must not keep us from the rest.
             biased;
+            status = child.wait() => break status,
+            () = sleep_until(deadline) => {
+                signal(if ending.is_some() { Signal::SIGKILL } else { Signal::SIGTERM });
+                if ending.is_some() {
+                    // It may have left its group.
+                    let _ = child.start_kill();
+                }
+                ending = ending.or(Some(Ending::TimeUp));
+                deadline = Instant::now() + POLITENESS;
+            }
+            () = stop.asked(), if ending.is_none() => {
+                signal(Signal::SIGTERM);
+                ending = Some(Ending::Stopped);
+                deadline = Instant::now() + POLITENESS;
+            }
             read = from_script.read(&mut buffer), if open => match read {
                 Ok(0) | Err(_) => open = false,
                 Ok(count) => output.take(&buffer[..count]),
             },
-            status = child.wait() => break status,
-            () = sleep_until(deadline) => {
-                signal(if asked_to_end { Signal::SIGKILL } else { Signal::SIGTERM });
-                asked_to_end = true;
-                deadline = Instant::now() + POLITENESS;
-            }
         }
     };
-    if asked_to_end {
+    if ending.is_some() {
         // What the script started and did not take along.
         signal(Signal::SIGKILL);
     }
-    while open {
-        match timeout(AFTERWARDS, from_script.read(&mut buffer)).await {
+    let until = Instant::now() + AFTERWARDS;
+    while open && Instant::now() < until {
+        match timeout(QUIET, from_script.read(&mut buffer)).await {
             Ok(Ok(count)) if count > 0 => output.take(&buffer[..count]),
             _ => open = false,
         }
     }
-    if asked_to_end { Outcome::TimedOut } else { outcome(status) }
+    match ending {
+        None => Some(outcome(status)),
+        Some(Ending::TimeUp) => Some(Outcome::TimedOut),
+        Some(Ending::Stopped) => None,
+    }
+}
+
+/// Why a script was ended.
+#[derive(Clone, Copy)]
+enum Ending {
+    TimeUp,
+    Stopped,
+}
+
+/// SIGTERM and SIGINT: the machine goes down, or a person has had enough.
+pub(super) struct Stop {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl Stop {
+    /// From now on these signals do not end the process.
+    pub(super) fn listen() -> io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn asked(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
 }
 
 fn outcome(status: io::Result<ExitStatus>) -> Outcome {

@@ -1,11 +1,12 @@
 //! What is kept of a script's runs: one JSON file a script, written before the script starts and after it ended (laws S1, S2, D1).
 //!
-//! The format has a version. A record of a higher version, or one that cannot be read, is set aside under another name; a
-//! record is put in its place that says so, and the script is not run "because unknown".
+//! The format has a version. A record of a higher version, or one that cannot be read, is set aside under another name by the
+//! runner; a record is put in its place that says so, and the script is not run "because unknown". Reading alone changes nothing.
 
 use std::fmt;
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use nix::sys::signal::Signal;
@@ -17,6 +18,8 @@ use crate::metadata::{InstanceId, UserDataKey};
 use crate::moment::Moment;
 
 const VERSION: u32 = 1;
+/// How the ending of a file begins that was set aside.
+const ASIDE: &str = "json.unreadable-";
 /// Runs kept for each script; the oldest go.
 const MOST_RUNS: usize = 20;
 const LARGEST: u64 = 4 * 1024 * 1024;
@@ -104,8 +107,10 @@ impl Default for Record {
 pub enum RecordError {
     /// The file cannot be read or written.
     File(PathBuf, io::Error),
-    /// The file was not a record, and stands now under this name.
-    SetAside(PathBuf, String),
+    /// The file is not a record, or was none and stands under another name by now.
+    Unreadable(PathBuf, String),
+    /// The folder belongs to somebody else, or others may write into it.
+    Untrusted(PathBuf),
 }
 
 /// The folder of records.
@@ -117,7 +122,15 @@ pub struct Records {
 impl Records {
     /// Opens the folder, which is made when missing.
     pub fn open(folder: &Path) -> Result<Self, RecordError> {
-        files::private_folder(folder).map_err(|why| RecordError::File(folder.to_owned(), why))?;
+        let failed = |why| RecordError::File(folder.to_owned(), why);
+        files::private_folder(folder).map_err(failed)?;
+        for folder in [Some(folder), folder.parent()].into_iter().flatten() {
+            let there = fs::symlink_metadata(folder).map_err(failed)?;
+            if !there.is_dir() || there.uid() != nix::unistd::geteuid().as_raw() || there.mode() & 0o022 != 0
+            {
+                return Err(RecordError::Untrusted(folder.to_owned()));
+            }
+        }
         Ok(Self { folder: folder.to_owned() })
     }
 
@@ -130,26 +143,32 @@ impl Records {
         self.folder.join(format!("{}.json", key.to_path_segment()))
     }
 
-    /// Reads a script's record; an empty one where there is none.
+    /// Reads a script's record; an empty one where there never was one.
     ///
     /// # Errors
-    /// [`RecordError::SetAside`] when the file was not a record; it has been renamed.
+    /// [`RecordError::Unreadable`] when the file is no record, or was none and was set aside: neither is a first boot.
     pub fn read(&self, key: &UserDataKey) -> Result<Record, RecordError> {
         let path = self.path(key);
         let bytes = match files::read_bounded(&path, LARGEST) {
-            Ok(None) => return Ok(Record::default()),
+            Ok(None) => {
+                return match self.aside(&path) {
+                    Some(aside) => Err(RecordError::Unreadable(aside, "it was set aside earlier".to_owned())),
+                    None => Ok(Record::default()),
+                };
+            }
             Ok(Some(bytes)) => bytes,
             Err(why) if why.kind() == io::ErrorKind::FileTooLarge => {
-                return Err(set_aside(path, &why.to_string()));
+                return Err(RecordError::Unreadable(path, why.to_string()));
             }
             Err(why) => return Err(RecordError::File(path, why)),
         };
         match serde_json::from_slice::<Record>(&bytes) {
             Ok(record) if record.version == VERSION => Ok(record),
             Ok(record) => {
-                Err(set_aside(path, &format!("its version is {}, this program's {VERSION}", record.version)))
+                let why = format!("its version is {}, this program's {VERSION}", record.version);
+                Err(RecordError::Unreadable(path, why))
             }
-            Err(why) => Err(set_aside(path, &why.to_string())),
+            Err(why) => Err(RecordError::Unreadable(path, why.to_string())),
         }
     }
 
@@ -161,11 +180,32 @@ impl Records {
         }
         let surplus = record.runs.len().saturating_sub(MOST_RUNS);
         record.runs.drain(..surplus);
+        // A script may have removed the folder.
+        files::private_folder(&self.folder).map_err(|why| RecordError::File(self.folder.clone(), why))?;
         let path = self.path(key);
         let written = serde_json::to_vec_pretty(record).map_err(io::Error::from);
         written
             .and_then(|bytes| files::write_whole(&path, &bytes, 0o600))
             .map_err(|why| RecordError::File(path, why))
+    }
+
+    /// Gives a file that is no record another name, so that there can be a record again.
+    pub fn set_aside(&self, key: &UserDataKey) -> Result<(), RecordError> {
+        let path = self.path(key);
+        match fs::rename(&path, path.with_extension(format!("{ASIDE}{}", Moment::now()))) {
+            Err(why) if why.kind() != io::ErrorKind::NotFound => Err(RecordError::File(path, why)),
+            _ => Ok(()),
+        }
+    }
+
+    /// What was set aside in the place of this record.
+    fn aside(&self, path: &Path) -> Option<PathBuf> {
+        let begin = path.with_extension(ASIDE);
+        let begin = begin.file_name()?.to_str()?;
+        let entries = fs::read_dir(&self.folder).ok()?.flatten();
+        let mut found =
+            entries.filter(|entry| entry.file_name().to_str().is_some_and(|name| name.starts_with(begin)));
+        found.next().map(|entry| entry.path())
     }
 
     /// The keys that there is a record of, in byte order.
@@ -183,20 +223,17 @@ impl Records {
     }
 }
 
-fn set_aside(path: PathBuf, why: &str) -> RecordError {
-    let aside = path.with_extension(format!("json.unreadable-{}", Moment::now()));
-    match fs::rename(&path, &aside) {
-        Ok(()) => RecordError::SetAside(aside, why.to_owned()),
-        Err(why) => RecordError::File(path, why),
-    }
-}
-
 impl fmt::Display for RecordError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(path, why) => write!(f, "the record {} cannot be used: {why}", path.display()),
-            Self::SetAside(path, why) => {
-                write!(f, "a record of scripts could not be read ({why}); it is kept as {}", path.display())
+            Self::Unreadable(path, why) => write!(f, "{} is no record of scripts: {why}", path.display()),
+            Self::Untrusted(path) => {
+                write!(
+                    f,
+                    "{} must be root's, and nobody else may write there: nothing is run on its word",
+                    path.display()
+                )
             }
         }
     }

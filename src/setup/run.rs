@@ -3,6 +3,7 @@
 use std::fmt;
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use hyper::body::Bytes;
 use nix::fcntl::{Flock, FlockArg};
 
 use super::decide::{Decision, decide};
-use super::execute::{Order, execute};
+use super::execute::{Order, Stop, execute};
 use super::record::{Outcome, Record, RecordError, Records, Run};
 use super::script::{Digest, Script, ScriptKind};
 use super::summary::{ScriptSummary, Summary};
@@ -46,6 +47,8 @@ pub enum BootRun {
     AlreadyDone(Summary),
     /// It is done now.
     Done(Summary),
+    /// It was told to stop before all was done. What was cut off starts again.
+    Stopped,
     /// The metadata service cannot be reached yet, so nothing is known of scripts; the daemon asks again when it can be.
     NotYet(MetadataError),
 }
@@ -61,10 +64,11 @@ pub enum SetupError {
 
 /// Runs the scripts that are due, once in a boot.
 pub async fn run_boot(api: &mut impl Ask, places: &Places, timeout: Duration) -> Result<BootRun, SetupError> {
+    // Taken back first of all: what changes later is asked for anew, and a request that stayed would start this again at once.
+    files::remove_anything(&places.request);
     let records = Records::open(&places.state).map_err(SetupError::State)?;
-    let _lock = lock(&places.state.join("lock"))?;
-    // Taken back before the keys are read: what changes later is asked for anew.
-    let _ = fs::remove_file(&places.request);
+    let _lock = lock(&places.state)?;
+    let mut stop = Stop::listen().map_err(|why| SetupError::File(places.state.clone(), why))?;
     if let Ok(Some(summary)) = Summary::read(&places.summary) {
         return Ok(BootRun::AlreadyDone(summary));
     }
@@ -76,13 +80,19 @@ pub async fn run_boot(api: &mut impl Ask, places: &Places, timeout: Duration) ->
     let boot = Boot { instance, id: boot_id(), records, timeout };
     let mut scripts = Vec::new();
     for script in found {
-        scripts.push(boot.one(script).await);
+        match boot.one(script, &mut stop).await {
+            Some(summary) => scripts.push(summary),
+            None => return Ok(BootRun::Stopped),
+        }
     }
     let summary = Summary { ended: Moment::now(), scripts };
     let folder = places.summary.parent().unwrap_or(Path::new("/"));
     let file = |why| SetupError::File(places.summary.clone(), why);
     fs::create_dir_all(folder).map_err(file)?;
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).map_err(file)?;
     summary.write(&places.summary).map_err(file)?;
+    // The daemon may have asked again while a script took its time.
+    files::remove_anything(&places.request);
     Ok(BootRun::Done(summary))
 }
 
@@ -115,9 +125,9 @@ async fn gather(api: &mut impl Ask) -> Result<(Instance, Vec<Found>), MetadataEr
 }
 
 /// One runner at a time: the unit and a person may meet.
-fn lock(path: &Path) -> Result<Flock<File>, SetupError> {
-    let failed = |why| SetupError::File(path.to_owned(), why);
-    let file = File::options().create(true).truncate(false).write(true).open(path).map_err(failed)?;
+fn lock(folder: &Path) -> Result<Flock<File>, SetupError> {
+    let failed = |why| SetupError::File(folder.to_owned(), why);
+    let file = File::open(folder).map_err(failed)?;
     Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, why)| failed(why.into()))
 }
 
@@ -136,8 +146,8 @@ struct Boot {
 }
 
 impl Boot {
-    /// Does what is due for one key; whatever goes wrong is told, and stops no other script.
-    async fn one(&self, found: Found) -> ScriptSummary {
+    /// Does what is due for one key; whatever goes wrong is told, and stops no other script. `None` when told to stop.
+    async fn one(&self, found: Found, stop: &mut Stop) -> Option<ScriptSummary> {
         let (key, kind) = (&found.key, found.kind);
         let not_run = |why: String| {
             tracing::error!(SCW_SCRIPT = %key, "{key}: not run: {why}");
@@ -145,31 +155,34 @@ impl Boot {
         };
         let body = match found.body {
             Ok(body) => body,
-            Err(why) => return not_run(why.to_string()),
+            Err(why) => return Some(not_run(why.to_string())),
         };
         let digest = Digest::of(&body);
         let mut record = match self.records.read(key) {
             Ok(record) => record,
-            Err(RecordError::File(path, why)) => return not_run(RecordError::File(path, why).to_string()),
-            Err(why @ RecordError::SetAside(..)) => {
-                tracing::error!(SCW_SCRIPT = %key, "{key}: {why}");
-                return self.keep_unknown(key, kind, digest);
+            Err(why @ RecordError::Unreadable(..)) => {
+                tracing::error!(SCW_SCRIPT = %key, "{key}: {why}; it is set aside");
+                return Some(self.keep_unknown(key, kind, digest));
             }
+            Err(why) => return Some(not_run(why.to_string())),
         };
         match decide(kind, &digest, &self.instance.id, &self.id, &record) {
-            Decision::Run { attempt } => match self.run(key, &body, digest, attempt, &mut record).await {
-                Ok(run) => ScriptSummary::of(key.to_string(), kind, &run, true),
-                Err(why) => not_run(why.to_string()),
+            Decision::Run { attempt } => match self.run(key, &body, digest, attempt, &mut record, stop).await
+            {
+                Ok(run) if run.outcome.is_none() => None,
+                Ok(run) => Some(ScriptSummary::of(key.to_string(), kind, &run, true)),
+                Err(why) => Some(not_run(why.to_string())),
             },
             Decision::Done => {
                 let same = |run: &&Run| run.digest == digest && run.outcome.is_some();
-                match record.runs.iter().rev().find(same).or(record.runs.last()) {
+                let last = record.runs.iter().rev().find(same).or(record.runs.last());
+                Some(match last {
                     Some(run) => ScriptSummary::of(key.to_string(), kind, run, false),
                     None => not_run("its record is empty".to_owned()),
-                }
+                })
             }
             Decision::GivenUp => {
-                not_run("it was cut off too often; it is not started again for this content".to_owned())
+                Some(not_run("it was cut off too often; it is not started again for this content".to_owned()))
             }
         }
     }
@@ -177,7 +190,11 @@ impl Boot {
     /// A lost record must not look like a script that never ran (law D1).
     fn keep_unknown(&self, key: &UserDataKey, kind: ScriptKind, digest: Digest) -> ScriptSummary {
         let run = Run { outcome: Some(Outcome::Unknown), ..self.new_run(digest, 1) };
-        if let Err(why) = self.records.write(key, &mut Record::default(), run.clone()) {
+        let kept = self
+            .records
+            .set_aside(key)
+            .and_then(|()| self.records.write(key, &mut Record::default(), run.clone()));
+        if let Err(why) = kept {
             tracing::error!(SCW_SCRIPT = %key, "{key}: {why}");
         }
         ScriptSummary::of(key.to_string(), kind, &run, false)
@@ -204,22 +221,30 @@ impl Boot {
         digest: Digest,
         attempt: u32,
         record: &mut Record,
+        stop: &mut Stop,
     ) -> Result<Run, RecordError> {
         let mut run = self.new_run(digest, attempt);
         self.records.write(key, record, run.clone())?;
         (run.outcome, run.output) = match Script::parse(body) {
             Ok(script) => {
-                tracing::info!(SCW_SCRIPT = %key, SCW_INSTANCE_ID = %self.instance.id, "{key}: started (attempt {attempt})");
+                let id = &self.instance.id;
+                tracing::info!(SCW_SCRIPT = %key, SCW_INSTANCE_ID = %id, "{key}: started (attempt {attempt})");
                 let environment = self.environment(key, attempt);
                 let path = self.records.script_path(key);
                 let order = Order { key, script, path: &path, timeout: self.timeout, environment };
-                let (outcome, output) = execute(&order).await;
-                (Some(outcome), output)
+                execute(&order, stop).await
             }
             Err(why) => (Some(Outcome::NotRun(why.to_string())), String::new()),
         };
+        if run.outcome.is_none() {
+            tracing::warn!(SCW_SCRIPT = %key, "{key}: cut off, since the runner was told to stop; it starts again at the next boot");
+            return Ok(run);
+        }
         run.ended = Some(Moment::now());
-        self.records.write(key, record, run.clone())?;
+        if let Err(why) = self.records.write(key, record, run.clone()) {
+            // It ran all the same, and the summary says how it ended.
+            tracing::error!(SCW_SCRIPT = %key, "{key}: {why}; at the next boot it will look cut off, and start again");
+        }
         self.tell(key, &run);
         Ok(run)
     }
@@ -246,6 +271,14 @@ impl Boot {
         } else {
             tracing::error!(SCW_SCRIPT = %key, SCW_INSTANCE_ID = %id, SCW_EXIT_STATUS = exit_status, "{key}: {outcome} after {length}");
         }
+    }
+}
+
+impl SetupError {
+    /// Whether it is a matter of who runs this.
+    pub fn is_permission(&self) -> bool {
+        let (Self::State(RecordError::File(_, why)) | Self::File(_, why)) = self else { return false };
+        why.kind() == io::ErrorKind::PermissionDenied
     }
 }
 

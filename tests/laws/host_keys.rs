@@ -5,7 +5,8 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
-use scw_stage::{Reach, Sshd, World};
+use scw_stage::{Daemon, Reach, Sshd, World};
+use scw_standin::{Fault, Order};
 
 use crate::machine::*;
 
@@ -273,5 +274,64 @@ fn host_keys_show_lists_them_for_people_and_for_programs() {
             serde_json::from_str(&agent(world, &["host-keys", "show", "--json"]).out).expect("JSON");
         assert_eq!(json[0]["fingerprint"].as_str(), expected.first().map(String::as_str));
         assert_eq!(json[0]["bits"], 256);
+    });
+}
+
+#[test]
+fn h3_a_public_key_without_its_private_one_is_not_published() {
+    World::builder().run(|world| {
+        make_host_key(world);
+        run(world
+            .command("sh")
+            .args(["-c", "cp /etc/ssh/ssh_host_ed25519_key.pub /etc/ssh/ssh_host_old_key.pub"]));
+        let daemon = start_daemon(world);
+        assert_eq!(read_strictly(&published(world)).len(), 1);
+        assert_eq!(published(world).lines().count(), 1);
+        daemon.terminate();
+    });
+}
+
+#[test]
+fn h4_what_was_written_is_read_back_and_written_again_when_it_is_not_there() {
+    World::builder().run(|world| {
+        make_host_key(world);
+        // The first answer to reading back is another value.
+        let other = Fault::Body { text: "256 SHA256:other x (ED25519)".to_owned() };
+        let path = "/user_data/ssh-host-fingerprints";
+        world.standin().set_orders(vec![Order::new(other).path(path).method("GET").nth("2")]);
+        let daemon = start_daemon(world);
+        let reads =
+            || asked(world).iter().filter(|line| line.starts_with("GET ") && line.ends_with(path)).count();
+        until(world, "read back", || (reads() >= 2).then_some(()));
+        until(world, "settled", || {
+            let status: serde_json::Value =
+                serde_json::from_str(&agent(world, &["status", "--json"]).out).ok()?;
+            (status["fingerprints"]["state"] == "failed").then_some(())
+        });
+        daemon.terminate();
+    });
+}
+
+#[test]
+fn two_roles_at_once_do_not_disturb_each_other() {
+    World::builder().ipv4(Reach::Absent).ipv6(Reach::Absent).run(|world| {
+        one_key_type();
+        for _ in 0..10 {
+            let _ = fs::remove_file("/etc/ssh/ssh_host_ed25519_key");
+            let start =
+                || Daemon::spawn(world.command(AGENT).args(["host-keys", "ensure"])).expect("started");
+            for mut role in [start(), start(), start()] {
+                assert_eq!(role.wait(LONG).and_then(|status| status.code()), Some(0), "{}", role.output());
+            }
+        }
+    });
+}
+
+#[test]
+fn d2_without_a_folder_for_keys_there_is_nothing_to_do() {
+    World::builder().ipv4(Reach::Absent).ipv6(Reach::Absent).run(|world| {
+        run(world.command("rm").args(["-r", "/etc/ssh"]));
+        assert_eq!(agent(world, &["host-keys", "ensure"]).code, 0);
+        assert!(!Path::new("/etc/ssh").exists());
     });
 }

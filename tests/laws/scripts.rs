@@ -2,7 +2,8 @@
 
 use std::fs;
 
-use scw_stage::World;
+use scw_stage::{Daemon, World};
+use scw_standin::{Fault, Order};
 
 use crate::machine::*;
 
@@ -235,5 +236,208 @@ fn without_a_reachable_service_nothing_is_run_and_nothing_is_taken_for_done() {
         world.set_reach(Family::Ipv4, Reach::Served);
         agent(world, &["setup", "run"]);
         assert_eq!(runs(), 1);
+    });
+}
+
+#[test]
+fn s1_d1_looking_at_a_record_that_cannot_be_read_does_not_make_its_script_run_again() {
+    World::builder().run(|world| {
+        world.standin().set_user_data("setup-script", COUNTING);
+        agent(world, &["setup", "run"]);
+        fs::write("/var/lib/scw-agent/setup/setup-script.json", "{").expect("truncated");
+        for words in [&["setup", "list"][..], &["setup", "show", "setup-script"]] {
+            assert_eq!(agent(world, words).code, 1);
+        }
+        world.reboot();
+        agent(world, &["setup", "run"]);
+        assert_eq!(runs(), 1);
+        // Nor does a crash right after it was set aside.
+        fs::remove_file("/var/lib/scw-agent/setup/setup-script.json").expect("removed");
+        world.reboot();
+        agent(world, &["setup", "run"]);
+        assert_eq!(runs(), 1);
+    });
+}
+
+#[test]
+fn a_script_that_prints_without_a_pause_is_ended_in_time() {
+    World::builder().run(|world| {
+        fs::write("/etc/scw-agent.toml", "[setup]\ntimeout = \"500ms\"\n").expect("written");
+        world.standin().set_user_data("setup-script", "#!/bin/sh\nexec yes\n");
+        world.standin().set_user_data("setup-script.2", COUNTING);
+        let mut command = world.command(AGENT);
+        let mut runner = Daemon::spawn(command.args(["setup", "run"])).expect("started");
+        assert!(runner.wait(LONG).is_some(), "the runner never ended");
+        assert_eq!(runs(), 1);
+    });
+}
+
+#[test]
+fn s4_what_a_script_leaves_running_lives_on_and_does_not_hold_the_runner() {
+    World::builder().run(|world| {
+        let script =
+            "#!/bin/sh\n(trap '' PIPE; while :; do echo x; sleep 0.05; done) &\necho $! > /var/lib/left\n";
+        world.standin().set_user_data("setup-script", script);
+        world.standin().set_user_data("setup-script.2", COUNTING);
+        let mut command = world.command(AGENT);
+        let mut runner = Daemon::spawn(command.args(["setup", "run"])).expect("started");
+        assert_eq!(runner.wait(LONG).and_then(|status| status.code()), Some(0));
+        assert_eq!(runs(), 1);
+        let left = fs::read_to_string("/var/lib/left").expect("its process id");
+        assert!(fs::exists(format!("/proc/{}", left.trim())).expect("looked"), "it was ended");
+    });
+}
+
+#[test]
+fn a_script_holds_its_output_by_two_open_files_and_not_the_runners_end_of_it() {
+    World::builder().run(|world| {
+        world
+            .standin()
+            .set_user_data("setup-script", "#!/bin/sh\nfor fd in /proc/$$/fd/*; do readlink $fd; done\n");
+        agent(world, &["setup", "run"]);
+        let shown = agent(world, &["setup", "show", "setup-script"]).out;
+        let most = shown.lines().filter(|line| line.starts_with("pipe:")).fold(
+            std::collections::BTreeMap::<&str, usize>::new(),
+            |mut counts, pipe| {
+                *counts.entry(pipe).or_default() += 1;
+                counts
+            },
+        );
+        // Others may come from whoever started the runner; its own pipe is there as 1 and 2, and not a third time.
+        assert!(most.values().all(|count| *count <= 2) && most.values().any(|count| *count == 2), "{shown}");
+    });
+}
+
+#[test]
+fn s1_a_runner_that_is_stopped_ends_its_script_which_starts_again_at_the_next_boot() {
+    World::builder().run(|world| {
+        let script = "#!/bin/sh\necho $SCW_SETUP_ATTEMPT >> /var/lib/ran\n[ $SCW_SETUP_ATTEMPT != 1 ] || exec sleep 4711\n";
+        world.standin().set_user_data("setup-script", script);
+        let mut command = world.command(AGENT);
+        let runner = Daemon::spawn(command.args(["setup", "run"])).expect("started");
+        until(world, "running", || (runs() == 1).then_some(()));
+        let (status, output) = runner.terminate();
+        assert_eq!(status.code(), Some(1), "{output}");
+        let left = run(world.command("sh").args(["-c", "cat /proc/[0-9]*/cmdline | tr '\\0' ' ' | grep -c '[s]leep 4711'"]));
+        assert_eq!(left.out.trim(), "0", "the script was left running");
+        world.reboot();
+        assert_eq!(agent(world, &["setup", "run"]).code, 0);
+        assert_eq!(fs::read_to_string("/var/lib/ran").expect("read"), "1\n2\n");
+    });
+}
+
+#[test]
+fn two_runners_at_once_run_a_script_once() {
+    World::builder().run(|world| {
+        world.standin().set_user_data("setup-script", format!("{COUNTING}sleep 0.3\n"));
+        let start = || Daemon::spawn(world.command(AGENT).args(["setup", "run"])).expect("started");
+        let mut both = [start(), start()];
+        for runner in &mut both {
+            assert_eq!(runner.wait(LONG).and_then(|status| status.code()), Some(0), "{}", runner.output());
+        }
+        assert_eq!(runs(), 1);
+    });
+}
+
+#[test]
+fn a_second_start_in_a_boot_does_not_make_a_failure_look_well() {
+    World::builder().run(|world| {
+        world.standin().set_user_data("setup-script", "#!/bin/sh\nexit 3\n");
+        assert_eq!(agent(world, &["setup", "run"]).code, 1);
+        assert_eq!(agent(world, &["setup", "run"]).code, 1);
+    });
+}
+
+#[test]
+fn the_runner_takes_nobodys_word_but_the_services() {
+    World::builder().run(|world| {
+        world.standin().set_user_data("setup-script", COUNTING);
+        // Whoever has become the daemon's user can listen where the daemon does.
+        let _listener = std::os::unix::net::UnixListener::bind("/run/scw-agent/api.sock").expect("bound");
+        let mut command = world.command(AGENT);
+        let mut runner = Daemon::spawn(command.args(["setup", "run"])).expect("started");
+        assert_eq!(runner.wait(LONG).and_then(|status| status.code()), Some(0), "{}", runner.output());
+        assert_eq!(runs(), 1);
+    });
+}
+
+#[test]
+fn a_request_for_the_runner_is_taken_away_whatever_it_is() {
+    World::builder().run(|world| {
+        for make in
+            ["mkdir -p /run/scw-agent/setup-requested/x", "ln -s /etc/passwd /run/scw-agent/setup-requested"]
+        {
+            run(world.command("sh").args(["-c", make]));
+            agent(world, &["setup", "run"]);
+            assert!(fs::symlink_metadata("/run/scw-agent/setup-requested").is_err(), "{make}");
+        }
+        assert!(fs::exists("/etc/passwd").expect("looked"));
+    });
+}
+
+#[test]
+fn scripts_are_asked_for_even_where_publishing_is_refused() {
+    World::builder().run(|world| {
+        make_host_key(world);
+        world.standin().set_user_data("setup-script", COUNTING);
+        world.standin().set_orders(vec![Order::new(Fault::status(400)).method("PATCH")]);
+        let daemon = start_daemon(world);
+        until(world, "asked for", || {
+            fs::exists("/run/scw-agent/setup-requested").ok().filter(|there| *there)
+        });
+        daemon.terminate();
+    });
+}
+
+#[test]
+fn d1_a_script_that_removes_the_records_stops_no_other_and_is_told_as_it_was() {
+    World::builder().run(|world| {
+        world.standin().set_user_data("setup-script", "#!/bin/sh\nrm -rf /var/lib/scw-agent/setup\n");
+        world.standin().set_user_data("setup-script.2", COUNTING);
+        let ran = agent(world, &["setup", "run"]);
+        assert_eq!((ran.code, runs()), (0, 1), "{}", ran.err);
+    });
+}
+
+#[test]
+fn a_script_whose_interpreter_comes_later_runs_then() {
+    World::builder().run(|world| {
+        world.standin().set_user_data("setup-script", "#!/var/lib/late-shell\necho ran >> /var/lib/ran\n");
+        assert_eq!(agent(world, &["setup", "run"]).code, 1);
+        fs::copy("/bin/sh", "/var/lib/late-shell").expect("copied");
+        world.reboot();
+        assert_eq!(agent(world, &["setup", "run"]).code, 0);
+        assert_eq!(runs(), 1);
+    });
+}
+
+#[test]
+fn d3_records_are_roots_alone_and_the_summary_is_for_all_whatever_the_umask() {
+    use std::os::unix::fs::PermissionsExt;
+    for umask in ["0", "077"] {
+        World::builder().run(|world| {
+            world.standin().set_user_data("setup-script", COUNTING);
+            run(world.command("sh").args(["-c", &format!("umask {umask}; exec {AGENT} setup run")]));
+            let mode = |path: &str| fs::metadata(path).expect(path).permissions().mode() & 0o777;
+            for (path, expected) in [
+                ("/var/lib/scw-agent/setup", 0o700),
+                ("/var/lib/scw-agent/setup/setup-script.json", 0o600),
+                ("/run/scw-agent-setup", 0o755),
+                ("/run/scw-agent-setup/summary.json", 0o644),
+            ] {
+                assert_eq!(mode(path), expected, "umask {umask}: {path}");
+            }
+        });
+    }
+}
+
+#[test]
+fn a_state_folder_that_others_may_write_is_not_believed() {
+    World::builder().run(|world| {
+        world.standin().set_user_data("setup-script", COUNTING);
+        run(world.command("chmod").args(["0777", "/var/lib/scw-agent"]));
+        let ran = agent(world, &["setup", "run"]);
+        assert_eq!((ran.code, runs()), (1, 0), "{}", ran.err);
+        assert!(ran.err.contains("/var/lib/scw-agent must be root's"), "{}", ran.err);
     });
 }

@@ -96,19 +96,30 @@ fn t1_each_bound_in_time_is_kept_and_told() {
 #[test]
 fn t1_a_list_that_is_no_list_is_an_error_where_it_has_to_be_understood() {
     world_with_a_key(|world| {
-        for text in [
-            "",
-            "USER_DATA=0",
-            "{}",
-            "[]",
-            "{\"user_data\":\"key\"}",
-            "{\"user_data\":[1]}",
-            "{\"user_data\":[",
-        ] {
+        for text in ["", "USER_DATA=0", "{}", "[]", "{\"user_data\":\"key\"}", "{\"user_data\":["] {
             world.standin().set_orders(vec![Order::new(Fault::Body { text: text.to_owned() })]);
             let listed = userdata(world, &["--json"]);
             assert_eq!((listed.code, &*listed.out), (6, ""), "{text}: {}", listed.err);
             assert!(listed.err.contains("cannot be understood"), "{text}: {}", listed.err);
+        }
+    });
+}
+
+#[test]
+fn what_is_no_name_in_a_list_costs_no_other_its_place() {
+    world_with_a_key(|world| {
+        for (text, listed) in [
+            ("{\"user_data\":null}", "[]"),
+            ("{\"user_data\":[1,\"key\",null,\"a/b\",\"\",\"..\",\"key\"],\"new\":{}}", "[\"a/b\",\"key\"]"),
+        ] {
+            world.standin().set_orders(vec![Order::new(Fault::Body { text: text.to_owned() })]);
+            let got = userdata(world, &["--json"]);
+            assert_eq!(
+                (got.code, got.out),
+                (0, format!("{{\"user_data\":{listed}}}\n")),
+                "{text}: {}",
+                got.err
+            );
         }
     });
 }
