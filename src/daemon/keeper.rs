@@ -1,7 +1,7 @@
 //! The task that keeps things as they should be: it does its rounds, waits, and does them again.
 //!
 //! A round is: publish the fingerprints if they are not ([`publisher`]), learn which Instance this is and whether it has scripts
-//! ([`observer`]), ask for the setup runner. After a good round the next one is a quarter of an hour away; after a failed one the
+//! ([`super::observer`]), ask for the setup runner. After a good round the next one is a quarter of an hour away; after a failed one the
 //! retry policy says when, and a new address or route says "now" (law T6).
 
 use std::io;

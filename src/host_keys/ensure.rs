@@ -1,4 +1,4 @@
-//! Doing what [`super::plan`] decided, with the machine's own `ssh-keygen`.
+//! Doing what [`super::plan`](mod@super::plan) decided, with the machine's own `ssh-keygen`.
 //!
 //! New keys are made in a folder beside the old ones, all types at once, synced, and renamed (law H2). Cut off at any
 //! instant, this leaves each type's private key as it was or new and whole; a public key that got lost is derived by the next run.

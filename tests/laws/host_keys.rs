@@ -335,3 +335,81 @@ fn d2_without_a_folder_for_keys_there_is_nothing_to_do() {
         assert!(!Path::new("/etc/ssh").exists());
     });
 }
+
+/// The other consumer's reading, from the API's description: `^(?:\d+\s+)?(SHA256:[^\s]+).*\(([^)]+)\)\s*$`, or it throws.
+fn read_by_pattern(value: &str) -> BTreeSet<String> {
+    let line = |line: &str| {
+        let rest = line.trim_start_matches(|c: char| c.is_ascii_digit()).trim_start();
+        let (fingerprint, rest) = rest.split_once(char::is_whitespace).expect("more than one field");
+        assert!(fingerprint.starts_with("SHA256:"), "{line:?}");
+        let inside = rest
+            .trim_end()
+            .strip_suffix(')')
+            .and_then(|rest| rest.rsplit_once('('))
+            .expect("a type in brackets")
+            .1;
+        assert!(!inside.is_empty() && !inside.contains(')'), "{line:?}");
+        fingerprint.to_owned()
+    };
+    value.lines().filter(|text| !text.trim().is_empty()).map(line).collect()
+}
+
+#[test]
+fn h3_two_independent_readers_and_a_scan_of_the_real_sshd_agree() {
+    World::builder().with_sshd().run(|world| {
+        assert_eq!(agent(world, &["host-keys", "ensure"]).code, 0);
+        let sshd = Sshd::start(world).expect("sshd");
+        let daemon = start_daemon(world);
+        let value = published(world);
+        fs::write("/run/scanned", run(&mut sshd.keyscan(world)).out).expect("written");
+        let served = by_ssh_keygen(world, "/run/scanned");
+        assert_eq!((read_strictly(&value), read_by_pattern(&value)), (served.clone(), served));
+        daemon.terminate();
+    });
+}
+
+#[test]
+fn h4_whatever_happens_to_the_value_and_the_keys_it_is_true_again_by_itself() {
+    World::builder().run(|world| {
+        make_host_key(world);
+        let settings = "[host-keys]\ntypes = [\"ed25519\"]\n[metadata]\nlook-again = \"1s\"\n";
+        fs::write("/etc/scw-agent.toml", settings).expect("written");
+        let daemon = start_daemon(world);
+        published(world);
+        let truth = || by_ssh_keygen(world, "/etc/ssh/ssh_host_ed25519_key.pub");
+        let until_true = |what: &str| {
+            let start = std::time::Instant::now();
+            until(world, what, || {
+                let value = String::from_utf8(world.standin().user_data(FINGERPRINTS)?).ok()?;
+                (read_by_pattern(&value) == truth()).then_some(())
+            });
+            println!("{what}: true again after {:?}", start.elapsed());
+        };
+
+        world.standin().delete_user_data(FINGERPRINTS);
+        until_true("deleted (it looks every second here)");
+
+        world.standin().set_orders(vec![Order::new(Fault::status(503)).method("PATCH").nth("1-3")]);
+        world.standin().delete_user_data(FINGERPRINTS);
+        // Meanwhile another tool remakes the key.
+        for name in ["ssh_host_ed25519_key", "ssh_host_ed25519_key.pub"] {
+            fs::remove_file(Path::new("/etc/ssh").join(name)).expect("removed");
+        }
+        let path = "/etc/ssh/ssh_host_ed25519_key";
+        run(world.command("ssh-keygen").args([
+            "-q",
+            "-t",
+            "ed25519",
+            "-N",
+            "",
+            "-C",
+            "another tool",
+            "-f",
+            path,
+        ]));
+        until_true("deleted, three PATCHes refused, the key remade meanwhile");
+        let patches = world.standin().requests().iter().filter(|request| request.method == "PATCH").count();
+        assert!(patches >= 4, "the refusals were met: {patches}");
+        daemon.terminate();
+    });
+}
