@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use super::agent::{block_on, print};
 use super::exit::Exit;
 use super::help::AGENT;
+use super::process::{block_on, print};
 use crate::daemon::{self, Places};
 use crate::log;
 use crate::settings::{self, Settings};

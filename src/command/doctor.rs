@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use super::agent::{block_on, print};
 use super::exit::Exit;
+use super::process::{block_on, print};
 use super::rows::{Mark, Rows, colours_wanted};
 use crate::doctor::{Daemon, FamilyReport, Report, StepName, probe};
 use crate::local_api;

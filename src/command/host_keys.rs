@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::agent::print;
 use super::exit::Exit;
 use super::help::AGENT;
+use super::process::print;
 use crate::host_keys::{self, KeyType, PublicKey, role};
 use crate::identity::Verdict;
 use crate::log;

@@ -8,6 +8,7 @@ mod doctor;
 mod exit;
 mod help;
 mod host_keys;
+mod process;
 mod rows;
 mod setup;
 mod status;

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use super::agent::{block_on, print};
 use super::exit::Exit;
 use super::help::AGENT;
+use super::process::{block_on, print};
 use crate::log;
 use crate::metadata::retry::Budget;
 use crate::metadata::{Client, ErrorKind, Persistent, UserDataKey};

@@ -3,9 +3,9 @@
 use std::io;
 use std::path::Path;
 
-use super::agent::{block_on, print};
 use super::exit::Exit;
 use super::help::AGENT;
+use super::process::{block_on, print};
 use super::rows::colours_wanted;
 use super::status_view;
 use crate::local_api::{self, SocketClient};

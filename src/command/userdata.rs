@@ -9,9 +9,9 @@ use base64ct::{Base64, Encoding};
 use hyper::body::Bytes;
 use lexopt::{Arg, Parser};
 
-use super::agent::{block_on, print};
 use super::exit::Exit;
 use super::help::USERDATA;
+use super::process::{block_on, print};
 use crate::files;
 use crate::local_api::{self, Access};
 use crate::metadata::retry::Budget;

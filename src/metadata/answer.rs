@@ -3,7 +3,6 @@
 //! The rule of the room: a body is a value only under a status that says so. A 403's body looks like data
 //! and must never be taken for it (law T1).
 
-use std::fmt;
 use std::future::Future;
 use std::time::{Duration, SystemTime};
 
@@ -16,8 +15,8 @@ use serde_json::Value;
 use super::error::{MetadataError, TransportError};
 use super::instance::Instance;
 use super::key::UserDataKey;
+use super::refusal::Refusal;
 use super::request::{Format, Request};
-use super::retry::{Cause, Failure};
 
 /// A whole HTTP answer: its length was checked against the limit, its end was seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,50 +29,6 @@ pub struct Response {
     pub body: Bytes,
 }
 
-/// The service answered, and the answer is a no, or is not what the API promises.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// 403 (or 400, in newer reports), for a path that wants a source port below 1024.
-    SourcePort(u16),
-    /// 429, perhaps with the time to wait.
-    TooManyRequests(Option<Duration>),
-    /// 5xx, perhaps with the time to wait.
-    ServerError(u16, Option<Duration>),
-    /// Any other status that the request does not expect, redirects included.
-    Unexpected(u16),
-    /// A good status, and a body that is not what it should be.
-    Malformed(String),
-}
-
-impl Refusal {
-    /// Whether the same question may get another answer soon.
-    pub fn may_pass(&self) -> bool {
-        matches!(self, Self::TooManyRequests(_) | Self::ServerError(..))
-    }
-}
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::SourcePort(403) => f.write_str(
-                "the metadata service refused the request (403): it must come from a source port below 1024",
-            ),
-            Self::SourcePort(status) => write!(
-                f,
-                "the metadata service refused the request ({status}): it does not like the request, or its source port"
-            ),
-            Self::TooManyRequests(_) => {
-                f.write_str("the metadata service says there were too many requests (429)")
-            }
-            Self::ServerError(status, _) => write!(f, "the metadata service failed ({status})"),
-            Self::Unexpected(status) => write!(f, "the metadata service gave the unexpected status {status}"),
-            Self::Malformed(what) => write!(f, "the metadata service's answer cannot be understood: {what}"),
-        }
-    }
-}
-
-impl std::error::Error for Refusal {}
-
 impl Response {
     fn retry_after(&self) -> Option<Duration> {
         let text = self.headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
@@ -84,21 +39,14 @@ impl Response {
         Some(date.duration_since(SystemTime::now()).unwrap_or_default())
     }
 
-    fn refusal(&self) -> Refusal {
+    /// What the status says, where it is no answer.
+    pub(super) fn refusal(&self) -> Refusal {
         match self.status {
             400 | 403 => Refusal::SourcePort(self.status),
             429 => Refusal::TooManyRequests(self.retry_after()),
             status @ 500..=599 => Refusal::ServerError(status, self.retry_after()),
             status => Refusal::Unexpected(status),
         }
-    }
-
-    /// The failure that this answer stands for, where it is one that may pass.
-    pub(super) fn passing_failure(&self) -> Option<Failure> {
-        let failing = self.status == 429 || self.status >= 500;
-        failing
-            .then(|| Failure::of(&MetadataError::Refused(self.refusal())))
-            .filter(|failure| failure.cause == Cause::Busy)
     }
 
     /// A value that may be unset: 404 is an answer (law T5), and an empty 200 or a 204 is a value of no bytes.

@@ -3,10 +3,11 @@
 use tokio::time::timeout;
 
 use super::answer::{Ask, Response};
-use super::connect::{self, Family};
+use super::connect;
 use super::connection::Connection;
 use super::error::{ConnectError, Step, TransportError};
 use super::exchange::Limits;
+use super::family::Family;
 use super::request::Request;
 use super::source_port::{self, Reserved};
 use crate::random;

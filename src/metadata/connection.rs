@@ -16,8 +16,8 @@ use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio::time::{Sleep, sleep};
 
-use super::connect::Family;
 use super::exchange::{self, Limits};
+use super::family::Family;
 use crate::metadata::{Request, Response, TransportError};
 
 /// How long a service that said it would close has for it.

@@ -4,8 +4,8 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
-use super::answer::Refusal;
-use super::connect::Family;
+use super::family::Family;
+use super::refusal::Refusal;
 
 /// A question that got no usable answer.
 #[derive(Debug)]

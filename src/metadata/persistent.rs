@@ -3,9 +3,9 @@
 use tokio::time::sleep;
 
 use super::answer::{Ask, Response};
-use super::error::TransportError;
+use super::error::{MetadataError, TransportError};
 use super::request::Request;
-use super::retry::{Budget, Next, Retry};
+use super::retry::{Budget, Cause, Failure, Next, Retry};
 use crate::random;
 
 /// Asks through `A`, and again where the answer may pass. Only answers are met so: a service that cannot be reached was tried over
@@ -32,11 +32,19 @@ impl<A: Ask> Ask for Persistent<A> {
         let mut retry = Retry::new(self.budget);
         loop {
             let answer = self.inner.ask(request.clone()).await?;
-            let Some(failure) = answer.passing_failure() else { return Ok(answer) };
+            let Some(failure) = busy(&answer) else { return Ok(answer) };
             match retry.after(failure, &mut random::generator()) {
                 Next::After(wait) => sleep(wait).await,
                 Next::GiveUp => return Ok(answer),
             }
         }
     }
+}
+
+/// The failure that an answer stands for, where it is one that may pass.
+fn busy(answer: &Response) -> Option<Failure> {
+    let failing = answer.status == 429 || answer.status >= 500;
+    failing
+        .then(|| Failure::of(&MetadataError::Refused(answer.refusal())))
+        .filter(|failure| failure.cause == Cause::Busy)
 }

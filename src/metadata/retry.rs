@@ -137,7 +137,7 @@ impl Retry {
 
 #[cfg(test)]
 mod tests {
-    use super::super::answer::Refusal;
+    use super::super::refusal::Refusal;
     use super::*;
 
     const ALL: [Cause; 3] = [Cause::NoWay, Cause::Busy, Cause::Lasting];

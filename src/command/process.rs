@@ -1,0 +1,26 @@
+//! What every command needs of its process: standard output, and an event loop.
+
+use std::future::Future;
+
+use super::exit::Exit;
+use super::help::AGENT;
+
+/// Writes to standard output. A reader that has gone away (`| head`) is no failure.
+pub(super) fn print(text: &str) -> Exit {
+    use std::io::Write;
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(why) if why.kind() != std::io::ErrorKind::BrokenPipe => {
+            AGENT.failed(&format!("standard output cannot be written: {why}"), Exit::Failure)
+        }
+        _ => Exit::Success,
+    }
+}
+
+/// Runs a future on this thread.
+pub(super) fn block_on<F: Future<Output = Exit>>(future: F) -> Exit {
+    match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(future),
+        Err(why) => AGENT.failed(&format!("the event loop cannot be started: {why}"), Exit::Failure),
+    }
+}
