@@ -177,3 +177,40 @@ fn h4_killed_at_any_step_the_daemon_publishes_the_truth_when_started_again() {
         assert!(points > 30, "only {points} points: the killing does not work");
     });
 }
+
+#[test]
+fn h2_new_keys_are_on_the_disk_before_they_have_their_names() {
+    World::builder().run(|world| {
+        one_key_type();
+        let mut command = world.command("strace");
+        command.args([
+            "-qq",
+            "-y",
+            "-o",
+            "/run/trace",
+            "-e",
+            "trace=fsync,rename",
+            AGENT,
+            "host-keys",
+            "ensure",
+        ]);
+        assert_eq!(run(&mut command).code, 0);
+        let trace = fs::read_to_string("/run/trace").expect("a trace");
+        let at = |what: &str, file: &str| {
+            let found = trace.lines().position(|line| line.starts_with(what) && line.contains(file));
+            found.expect("each key is synced and renamed")
+        };
+        for file in ["ssh_host_ed25519_key>", "ssh_host_ed25519_key.pub>"] {
+            assert!(at("fsync", file) < at("rename", "ssh_host_ed25519_key"), "{trace}");
+        }
+        // And the names themselves, last.
+        let renames: Vec<_> =
+            trace.lines().enumerate().filter(|(_, line)| line.starts_with("rename")).collect();
+        let folder = trace
+            .lines()
+            .enumerate()
+            .filter(|(_, line)| line.starts_with("fsync") && line.contains("/etc/ssh>"))
+            .last();
+        assert!(folder.expect("the folder is synced").0 > renames.last().expect("renamed").0, "{trace}");
+    });
+}

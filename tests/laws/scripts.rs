@@ -215,7 +215,7 @@ fn d1_a_record_that_cannot_be_read_is_set_aside_and_is_no_first_boot() {
 fn a_script_that_outlives_its_time_is_ended_with_all_that_it_started() {
     World::builder().run(|world| {
         fs::write("/etc/scw-agent.toml", "[setup]\ntimeout = \"300ms\"\n").expect("written");
-        world.standin().set_user_data("setup-script", "#!/bin/sh\nsleep 1000 &\nsleep 1000\n");
+        world.standin().set_user_data("setup-script", "#!/bin/sh\n(trap '' TERM; sleep 1000) &\nsleep 1000\n");
         let ran = agent(world, &["setup", "run"]);
         assert_eq!(ran.code, 1);
         assert!(ran.err.contains("longer than it may"), "{}", ran.err);

@@ -105,8 +105,15 @@ fn d3_only_root_may_ask_the_daemon() {
         nobody.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--"]);
         // The program may stand where nobody can go.
         std::fs::copy(USERDATA, "/run/scw-userdata").expect("copied");
-        let got = run(nobody.args(["/run/scw-userdata", "key"]));
+        nobody.args(["/run/scw-userdata", "key"]);
+        let got = run(&mut nobody);
         assert_eq!((got.code, &*got.out), (4, ""), "{}", got.err);
+        // The socket's mode is one defence, the kernel's word on who asks is another: it holds alone.
+        run(world.command("chmod").args(["0666", "/run/scw-agent/api.sock"]));
+        let got = run(&mut nobody);
+        assert_eq!((got.code, &*got.out), (4, ""), "{}", got.err);
+        assert!(got.err.contains("only root"), "{}", got.err);
+        assert_eq!(asked(world).iter().filter(|line| line.ends_with("/key")).count(), 0);
         daemon.terminate();
     });
 }
