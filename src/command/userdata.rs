@@ -15,7 +15,7 @@ use super::process::{block_on, print};
 use crate::files;
 use crate::local_api::{self, Access};
 use crate::metadata::retry::Budget;
-use crate::metadata::{Ask, Client, Format, MetadataError, Persistent, Request, UserDataKey};
+use crate::metadata::{Ask, Format, MetadataError, Persistent, Request, UserDataKey};
 use crate::settings::{self, Settings};
 
 /// What was asked for.
@@ -57,7 +57,7 @@ pub fn userdata() -> Exit {
     };
     let limits = Settings::load(Path::new(settings::FILE)).unwrap_or_default().limits;
     block_on(async {
-        let access = Access::open(Path::new(local_api::SOCKET), &limits, Client::for_one_request).await;
+        let access = Access::open(Path::new(local_api::SOCKET), &limits).await;
         let mut api = match access {
             Ok(access) => Persistent::new(access, Budget::COMMAND),
             Err(why) => return USERDATA.failed(&why, why.kind().into()),

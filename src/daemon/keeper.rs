@@ -2,7 +2,7 @@
 //!
 //! A round is: publish the fingerprints if they are not ([`publisher`]), learn which Instance this is and whether it has scripts
 //! ([`super::observer`]), ask for the setup runner. After a good round the next one is a quarter of an hour away; after a failed one the
-//! retry policy says when, and a new address or route says "now" (law T6).
+//! retry policy says when. A changed key says "now" at any time, a new address or route while the service is out of reach (law T6).
 
 use std::io;
 use std::path::Path;

@@ -15,7 +15,7 @@ mod public_key;
 pub mod role;
 
 pub use ensure::{EnsureError, Ensured, Renew, ensure};
-pub use fingerprints::{Published, published_value, sha256_fingerprints};
+pub use fingerprints::{Published, published_value};
 pub use inspect::{Access, KeyFiles, Private, Public, PublicKeys, inspect, public_keys};
 pub use key_type::KeyType;
 pub use plan::{Mending, Plan, Reason, plan};

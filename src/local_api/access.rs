@@ -1,4 +1,5 @@
-//! The way to the metadata for a program that is not the daemon: through the daemon, or straight.
+//! The way to the metadata for a command that asks one question: through the daemon, or straight. Not for what is run as root on
+//! the answer's word: see the setup runner.
 
 use std::io;
 use std::path::Path;
@@ -15,17 +16,13 @@ pub enum Access {
 }
 
 impl Access {
-    /// The daemon's socket first; the API itself only where no daemon listens. A daemon that refuses us is an answer, too.
-    /// `direct` makes the client for that case: for one request or for many.
-    pub async fn open(
-        socket: &Path,
-        limits: &Limits,
-        direct: fn(Limits) -> Client,
-    ) -> Result<Self, TransportError> {
+    /// The daemon's socket first; the API itself, for one request, only where no daemon listens. A daemon that refuses us is an
+    /// answer, too.
+    pub async fn open(socket: &Path, limits: &Limits) -> Result<Self, TransportError> {
         match SocketClient::connect(socket, limits).await {
             Ok(client) => Ok(Self::Daemon(client)),
             Err(why) if matches!(why.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
-                Ok(Self::Direct(direct(limits.clone())))
+                Ok(Self::Direct(Client::for_one_request(limits.clone())))
             }
             Err(why) => Err(TransportError::Socket(why)),
         }
