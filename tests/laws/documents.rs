@@ -53,3 +53,12 @@ fn every_test_that_the_architecture_names_is_there() {
         assert!(sources.contains(&format!("fn {name}()")), "there is no test {name}");
     }
 }
+
+#[test]
+fn the_readmes_example_of_the_doctor_gives_the_advice_that_the_doctor_gives() {
+    let readme = read("README.md");
+    let trouble = scw_agent::doctor::Trouble::BlackHole;
+    for words in [trouble.cause(), trouble.remedy()] {
+        assert!(readme.contains(words), "the README should show: {words}");
+    }
+}
