@@ -103,6 +103,9 @@ pub struct HostKey {
     pub fingerprint: Option<String>,
     /// Its comment.
     pub comment: Option<String>,
+    /// Whether sshd serves it, as far as that is known: what it does not serve is not published.
+    #[serde(default)]
+    pub served: bool,
     /// What is wrong with the file, where something is.
     pub problem: Option<String>,
 }
@@ -161,7 +164,7 @@ fn problems(status: &Status) -> Vec<Problem> {
     if let Fingerprints::NoKeys = status.fingerprints {
         add(
             "there are no SSH host keys".to_owned(),
-            "start scw-agent-hostkeys.service, or run `scw-agent host-keys ensure` as root",
+            "run `scw-agent host-keys ensure` as root, and see the journal of scw-agent-hostkeys.service",
         );
     }
     if let (Fingerprints::Failed { why, .. }, Reach::Reachable { .. }) =

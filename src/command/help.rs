@@ -19,12 +19,19 @@ pub(super) const AGENT: Program = Program {
     uses: &[
         ("status", "show what the agent sees: Instance, metadata, host keys, scripts"),
         ("doctor", "look at the way to the metadata service, step by step, and say what is wrong with it"),
-        ("host-keys show", "list this machine's host keys and their fingerprints"),
+        (
+            "host-keys show",
+            "list this machine's host keys, their fingerprints, and whether they are published",
+        ),
         ("host-keys known-hosts", "print them as lines for a client's known_hosts file"),
         ("host-keys sshfp", "print them as SSHFP records for a DNS zone"),
         (
             "host-keys ensure",
             "make the host keys that are missing, mend what is wrong (run by scw-agent-hostkeys.service)",
+        ),
+        (
+            "host-keys settle",
+            "learn whose keys they are, and which of them sshd serves (run by scw-agent-hostkeys-settle.service)",
         ),
         ("setup list", "list the scripts that ran, and how they ended"),
         ("setup show KEY", "show a script's runs and the end of its output"),

@@ -1,20 +1,34 @@
 //! `scw-agent host-keys …`
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::exit::Exit;
 use super::help::AGENT;
-use super::process::print;
-use crate::host_keys::{self, KeyType, PublicKey, role};
+use super::process::{on_this_thread, print};
+use super::rows::{Mark, Rows, colours_wanted};
+use crate::host_keys::role::{self, Done, Wishes};
+use crate::host_keys::{self, KeyType, LocalKey, Places, PublicKey};
 use crate::identity::Verdict;
+use crate::local_api::{self, SocketClient};
 use crate::log;
+use crate::metadata::{Ask, Limits, UserDataKey};
 use crate::settings::{self, Settings};
 
 /// The command of `scw-agent-hostkeys.service`. It must do its work whatever the configuration says: without keys there is no sshd.
 pub(super) fn ensure() -> Exit {
+    run_role(role::ensure)
+}
+
+/// The command of `scw-agent-hostkeys-settle.service`.
+pub(super) fn settle() -> Exit {
+    run_role(role::settle)
+}
+
+fn run_role(role: fn(&Places, Wishes<'_>) -> Done) -> Exit {
     log::start("scw-agent-hostkeys");
     let settings = Settings::load_or_default(Path::new(settings::FILE));
-    let done = role::run(&role::Places::default(), &settings.key_types, settings.regenerate);
+    let wishes = Wishes { types: &settings.key_types, regenerate: settings.regenerate };
+    let done = role(&Places::default(), wishes);
     tell_whose(&done, settings.regenerate);
     for trouble in &done.troubles {
         tracing::error!("{trouble}");
@@ -46,13 +60,16 @@ pub(super) fn ensure() -> Exit {
     if done.failed.is_empty() && well { Exit::Success } else { Exit::Failure }
 }
 
-fn tell_whose(done: &role::Done, regenerate: bool) {
+fn tell_whose(done: &Done, regenerate: bool) {
     match &done.verdict {
         Verdict::Same | Verdict::Unknown => {}
-        Verdict::Another(instance) if regenerate => {
+        Verdict::Another(instance) if done.renewed => {
             let old =
                 done.old_keys.as_ref().map(|path| format!("; the old public keys are in {}", path.display()));
             tracing::warn!(SCW_INSTANCE_ID = %instance, "this disk is another Instance's now, {instance}: its host keys are made anew{}", old.unwrap_or_default());
+        }
+        Verdict::Another(instance) if regenerate => {
+            tracing::info!(SCW_INSTANCE_ID = %instance, "this disk is another Instance's now, {instance}; its host keys were made in this boot, and stay");
         }
         Verdict::Another(instance) => {
             tracing::warn!(SCW_INSTANCE_ID = %instance, "this disk is another Instance's now, {instance}; its host keys stay, as configured");
@@ -63,55 +80,130 @@ fn tell_whose(done: &role::Done, regenerate: bool) {
     }
 }
 
+/// What there is, and whether the world can check it.
 pub(super) fn show(json: bool) -> Exit {
+    let known = publication();
     with_keys(|keys| {
+        let publication = |local: &LocalKey| {
+            if local.served { known.of(&local.key.fingerprint()) } else { Publication::NotServed }
+        };
         if json {
-            let list: Vec<_> = keys.iter().map(|(path, key)| in_json(path, key)).collect();
+            let list: Vec<_> = keys.iter().map(|local| in_json(local, publication(local))).collect();
             return format!("{}\n", serde_json::Value::Array(list));
         }
-        let value = host_keys::published_value(keys.iter().map(|(_, key)| key));
-        value.map(|value| format!("{}\n", value.as_str())).unwrap_or_default()
+        let mut rows = Rows::new(colours_wanted());
+        for local in keys {
+            let publication = publication(local);
+            let LocalKey { key, .. } = local;
+            let shown = format!("{} {} {} ({})", key.bits, key.fingerprint(), key.comment, key.type_name());
+            rows.row(publication.mark(), publication.words(), &shown);
+        }
+        rows.text
     })
+}
+
+/// Whether a key's fingerprint is published.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Publication {
+    Published,
+    NotPublished,
+    NotServed,
+    Unknown,
+}
+
+impl Publication {
+    fn words(self) -> &'static str {
+        match self {
+            Self::Published => "published",
+            Self::NotPublished => "not published",
+            Self::NotServed => "not served",
+            Self::Unknown => "not known",
+        }
+    }
+
+    fn mark(self) -> Mark {
+        match self {
+            Self::Published => Mark::Good,
+            Self::NotPublished => Mark::Bad,
+            Self::NotServed | Self::Unknown => Mark::Waiting,
+        }
+    }
+}
+
+/// The published value, where it could be asked for.
+struct Value(Option<String>);
+
+impl Value {
+    fn of(&self, fingerprint: &str) -> Publication {
+        match &self.0 {
+            None => Publication::Unknown,
+            Some(value) if value.split_whitespace().any(|word| word == fingerprint) => Publication::Published,
+            Some(_) => Publication::NotPublished,
+        }
+    }
+}
+
+/// Asks by way of the daemon only: a look at one's own keys must not wait for a network. Who may not ask the daemon cannot know.
+fn publication() -> Value {
+    let asked = on_this_thread(async {
+        let limits = Limits::default();
+        let mut daemon = SocketClient::connect(Path::new(local_api::SOCKET), &limits).await.ok()?;
+        let value = daemon.get(&UserDataKey::fingerprints()).await.ok()?;
+        Some(String::from_utf8_lossy(&value.unwrap_or_default()).into_owned())
+    });
+    Value(asked.ok().flatten())
 }
 
 /// Lines for a client's known_hosts. A name that a port belongs to is written `[NAME]:PORT`.
 pub(super) fn known_hosts(name: Option<&str>) -> Exit {
     let name = name.map_or_else(host_name, str::to_owned);
-    with_keys(|keys| keys.iter().map(|(_, key)| format!("{name} {}\n", key.key_text())).collect())
+    with_keys(|keys| served(keys).map(|key| format!("{name} {}\n", key.key_text())).collect())
 }
 
 /// Records for a zone file.
 pub(super) fn sshfp(name: Option<&str>) -> Exit {
     let name = name.map_or_else(host_name, str::to_owned);
-    with_keys(|keys| keys.iter().map(|(_, key)| format!("{name} IN SSHFP {}\n", key.sshfp())).collect())
+    with_keys(|keys| served(keys).map(|key| format!("{name} IN SSHFP {}\n", key.sshfp())).collect())
+}
+
+fn served(keys: &[LocalKey]) -> impl Iterator<Item = &PublicKey> {
+    keys.iter().filter(|local| local.served).map(|local| &local.key)
 }
 
 fn host_name() -> String {
     nix::unistd::gethostname().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-fn in_json(path: &Path, key: &PublicKey) -> serde_json::Value {
+fn in_json(local: &LocalKey, publication: Publication) -> serde_json::Value {
     serde_json::json!({
-        "file": path,
-        "type": key.type_name(),
-        "bits": key.bits,
-        "fingerprint": key.fingerprint(),
-        "comment": key.comment,
+        "file": local.path,
+        "type": local.key.type_name(),
+        "bits": local.key.bits,
+        "fingerprint": local.key.fingerprint(),
+        "comment": local.key.comment,
+        "served": local.served,
+        "published": match publication {
+            Publication::Published => Some(true),
+            Publication::NotPublished | Publication::NotServed => Some(false),
+            Publication::Unknown => None,
+        },
     })
 }
 
-fn with_keys(text: impl FnOnce(&[(PathBuf, PublicKey)]) -> String) -> Exit {
-    let keys = match host_keys::public_keys(Path::new(host_keys::FOLDER)) {
+fn with_keys(text: impl FnOnce(&[LocalKey]) -> String) -> Exit {
+    let places = Places::default();
+    let keys = match host_keys::public_keys(&places.keys, &host_keys::known_served(&places)) {
         Ok(keys) => keys,
         Err(why) => {
-            return AGENT.failed(&format!("{} cannot be listed: {why}", host_keys::FOLDER), Exit::Failure);
+            return AGENT
+                .failed(&format!("{} cannot be listed: {why}", places.keys.display()), Exit::Failure);
         }
     };
     for (path, why) in &keys.bad {
         eprintln!("scw-agent: {} is no public key: {why}", path.display());
     }
     if keys.good.is_empty() {
-        return AGENT.failed(&format!("there are no host keys in {}", host_keys::FOLDER), Exit::NotFound);
+        return AGENT.failed(&format!("there are no host keys in {}", places.keys.display()), Exit::NotFound);
     }
     print(&text(&keys.good))
 }

@@ -19,8 +19,12 @@ pub(super) fn print(text: &str) -> Exit {
 
 /// Runs a future on this thread.
 pub(super) fn block_on<F: Future<Output = Exit>>(future: F) -> Exit {
-    match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime.block_on(future),
-        Err(why) => AGENT.failed(&format!("the event loop cannot be started: {why}"), Exit::Failure),
-    }
+    on_this_thread(future).unwrap_or_else(|why| {
+        AGENT.failed(&format!("the event loop cannot be started: {why}"), Exit::Failure)
+    })
+}
+
+/// The same for what is not a whole command.
+pub(super) fn on_this_thread<F: Future>(future: F) -> std::io::Result<F::Output> {
+    Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(future))
 }

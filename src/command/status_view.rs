@@ -64,7 +64,8 @@ impl View {
     fn host_key(&mut self, key: &HostKey) {
         match (&key.type_name, key.bits, &key.fingerprint) {
             (Some(type_name), Some(bits), Some(fingerprint)) => {
-                self.row(Mark::Good, "host key", &format!("{bits} {fingerprint} ({type_name})"));
+                let not = if key.served { "" } else { ", which sshd does not serve" };
+                self.row(Mark::Good, "host key", &format!("{bits} {fingerprint} ({type_name}){not}"));
             }
             _ => self.row(Mark::Bad, "host key", &key.file),
         }

@@ -68,12 +68,13 @@ impl Board {
         let mut shown: Vec<_> = keys
             .good
             .iter()
-            .map(|(path, key)| HostKey {
-                file: name(path),
-                type_name: Some(key.type_name().to_owned()),
-                bits: Some(key.bits),
-                fingerprint: Some(key.fingerprint()),
-                comment: Some(key.comment.clone()),
+            .map(|local| HostKey {
+                file: name(&local.path),
+                type_name: Some(local.key.type_name().to_owned()),
+                bits: Some(local.key.bits),
+                fingerprint: Some(local.key.fingerprint()),
+                comment: Some(local.key.comment.clone()),
+                served: local.served,
                 problem: None,
             })
             .collect();
@@ -83,6 +84,7 @@ impl Board {
             bits: None,
             fingerprint: None,
             comment: None,
+            served: false,
             problem: Some(why.clone()),
         }));
         self.change(|status| status.host_keys = shown);

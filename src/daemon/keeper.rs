@@ -5,7 +5,6 @@
 //! retry policy says when. A changed key says "now" at any time, a new address or route while the service is out of reach (law T6).
 
 use std::io;
-use std::path::Path;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
@@ -15,6 +14,8 @@ use super::key_watch::KeyWatch;
 use super::network::NetworkNews;
 use super::observer::Observer;
 use super::publisher;
+use super::survey::Survey;
+use crate::host_keys;
 use crate::metadata::retry::{Budget, Failure, Next, Retry};
 use crate::metadata::{Ask, ErrorKind, MetadataError};
 use crate::random;
@@ -27,9 +28,8 @@ const EAGER_AGAIN: Duration = Duration::from_secs(600);
 
 /// What the keeper looks at, and how often.
 pub(super) struct Duties<'a> {
-    pub(super) host_keys: &'a Path,
-    /// Where the Instance's id is left.
-    pub(super) seen: &'a Path,
+    /// The keys, and where the two roles leave things for each other.
+    pub(super) host_keys: &'a host_keys::Places,
     pub(super) setup: &'a Places,
     pub(super) look_again: Duration,
 }
@@ -39,8 +39,10 @@ pub(super) async fn task(mut api: impl Ask, board: Board, duties: &Duties<'_>) {
     let mut random = random::generator();
     let mut retry = Retry::new(Budget::Unlimited);
     let mut observer = Observer::default();
+    let mut survey = Survey::default();
     let mut waiting = Waiting::new(duties.host_keys);
     loop {
+        survey.ask_if_needed(duties.host_keys);
         let failure = round(&mut api, &board, duties, &mut observer).await.err();
         // Whatever came of publishing: scripts can be known all the same.
         let soon = observer.ask_for_runner(duties.setup);
@@ -77,7 +79,7 @@ async fn round(
         }
     }
     // A service that refuses to store may still tell.
-    observer.observe(api, board, duties.seen).await.and(published)
+    observer.observe(api, board, &duties.host_keys.seen).await.and(published)
 }
 
 /// What ended a wait.
@@ -90,7 +92,7 @@ enum Woken {
 
 /// The wait between two rounds, which news of the network and of the keys can cut short.
 struct Waiting<'a> {
-    folder: &'a Path,
+    places: &'a host_keys::Places,
     /// None where there is no folder yet, or no watch to be had: then the time tells.
     keys: Option<KeyWatch>,
     /// Held only while the service is out of reach: a machine that is well is not to be woken by each route.
@@ -101,9 +103,9 @@ struct Waiting<'a> {
 
 impl<'a> Waiting<'a> {
     /// Subscribes before the first round, so that nothing is missed while that one fails.
-    fn new(folder: &'a Path) -> Self {
-        let keys = KeyWatch::on(folder).ok();
-        Self { folder, keys, network: subscribe(), eager: MOST_EAGER, granted: Instant::now() }
+    fn new(places: &'a host_keys::Places) -> Self {
+        let keys = KeyWatch::on(places).ok();
+        Self { places, keys, network: subscribe(), eager: MOST_EAGER, granted: Instant::now() }
     }
 
     async fn wait(&mut self, length: Duration, unreachable: bool) -> Woken {
@@ -115,7 +117,7 @@ impl<'a> Waiting<'a> {
             self.network = subscribe();
         }
         if self.keys.is_none() {
-            self.keys = KeyWatch::on(self.folder).ok();
+            self.keys = KeyWatch::on(self.places).ok();
         }
         let (woken, told) = tokio::select! {
             () = sleep_until(until) => return Woken::Time,
@@ -131,7 +133,7 @@ impl<'a> Waiting<'a> {
         match woken {
             Woken::Network => self.eager -= 1,
             // The folder itself may have been replaced: watch the one that is there now.
-            _ => self.keys = KeyWatch::on(self.folder).ok(),
+            _ => self.keys = KeyWatch::on(self.places).ok(),
         }
         woken
     }
@@ -212,14 +214,20 @@ mod tests {
         let folder = std::env::temp_dir().join(format!("scw-agent-month-{:x}", random::generator().u64(..)));
         fs::create_dir(&folder).expect("made");
         let key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFB x";
+        fs::write(folder.join("ssh_host_ed25519_key"), "private").expect("written");
         fs::write(folder.join("ssh_host_ed25519_key.pub"), key).expect("written");
 
         let board = Board::new();
         let mut nowhere = Nowhere { board: board.clone(), asked: 0 };
         let setup = Places::default();
-        let seen = folder.join("seen");
-        let duties =
-            Duties { host_keys: &folder, seen: &seen, setup: &setup, look_again: Duration::from_secs(900) };
+        let places = host_keys::Places {
+            keys: folder.clone(),
+            seen: folder.join("seen"),
+            survey_request: folder.join("survey"),
+            served: folder.join("served"),
+            ..host_keys::Places::default()
+        };
+        let duties = Duties { host_keys: &places, setup: &setup, look_again: Duration::from_secs(900) };
         let before = on_cpu();
         let month = tokio::time::timeout(30 * DAY, task(&mut nowhere, board, &duties)).await;
         assert!(month.is_err(), "it goes on for ever");

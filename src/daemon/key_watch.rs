@@ -1,4 +1,5 @@
-//! The key folder's changes, as events (law H4): what is published is looked at again within a second of a change, whoever made it.
+//! Changes of the key folders and of sshd's configuration, as events (law H4): what is published is looked at again within a second of a
+//! change, whoever made it.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -11,17 +12,20 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::time::{Instant, timeout};
 
+use crate::host_keys::{self, Places};
+
 /// Who remakes keys does it one after the other: look when it has been quiet for so long…
 const QUIET: Duration = Duration::from_millis(150);
 /// …but no later than this.
 const SOON: Duration = Duration::from_millis(600);
 
-/// A watch on the folder.
+/// A watch on the folders.
 pub(super) struct KeyWatch(AsyncFd<OwnedFd>);
 
 impl KeyWatch {
-    /// Watches `folder`, which must be there.
-    pub(super) fn on(folder: &Path) -> io::Result<Self> {
+    /// Watches sshd's folder, which must be there, and as far as they are: its drop-ins, the folders of keys that stand elsewhere,
+    /// and the word on what is served.
+    pub(super) fn on(places: &Places) -> io::Result<Self> {
         let inotify = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC)?;
         let changes = AddWatchFlags::IN_CLOSE_WRITE
             | AddWatchFlags::IN_MOVE
@@ -29,7 +33,14 @@ impl KeyWatch {
             | AddWatchFlags::IN_DELETE_SELF
             | AddWatchFlags::IN_MOVE_SELF
             | AddWatchFlags::IN_ONLYDIR;
-        inotify.add_watch(folder, changes)?;
+        inotify.add_watch(&places.keys, changes)?;
+        let keys = host_keys::known_served(places).keys.unwrap_or_default();
+        let files = keys.iter().chain([&places.served]);
+        let folders = files.filter_map(|path| path.parent()).map(Path::to_owned);
+        for folder in folders.chain([places.keys.join("sshd_config.d")]) {
+            // Adding one twice changes nothing.
+            let _ = inotify.add_watch(&folder, changes);
+        }
         #[expect(
             deprecated,
             reason = "its successor is unsafe; what makes that so cannot be with an OwnedFd"

@@ -2,7 +2,7 @@
 //!
 //! - [`metadata`] owns the one connection to the service and answers questions in their order;
 //! - [`keeper`] does the rounds: [`publisher`] keeps `ssh-host-fingerprints` true, [`observer`] learns which Instance this is, and asks
-//!   PID 1 for the setup runner; [`network`] tells it that the network came up, [`key_watch`] that keys changed;
+//!   PID 1 for the setup runner, [`survey`] for sshd's word on its keys; [`network`] tells it that the network came up, [`key_watch`] that keys changed;
 //! - [`systemd`] is told the status, and its watchdog fed;
 //! - the local API ([`crate::local_api`]) serves the other programs.
 //!
@@ -17,6 +17,7 @@ mod network;
 mod observer;
 mod publisher;
 mod run;
+mod survey;
 mod systemd;
 
 pub use run::{DaemonError, Places, run};

@@ -2,22 +2,21 @@
 //! published, writes only when the two differ, reads back what it wrote, and looks again from time to time, since others
 //! delete the key (Terraform, Ansible) or remake the host keys.
 
-use std::path::Path;
-
 use hyper::body::Bytes;
 
 use super::board::Board;
-use crate::host_keys;
+use crate::host_keys::{self, Places};
 use crate::metadata::{Ask, MetadataError, Refusal, UserDataKey};
 
 /// One look: afterwards what is published is what the keys say, or there is an error.
-pub(super) async fn look(api: &mut impl Ask, board: &Board, folder: &Path) -> Result<(), MetadataError> {
-    let keys = host_keys::public_keys(folder).unwrap_or_else(|why| {
-        tracing::error!("the host keys in {} cannot be listed: {why}", folder.display());
+pub(super) async fn look(api: &mut impl Ask, board: &Board, places: &Places) -> Result<(), MetadataError> {
+    let served = host_keys::known_served(places);
+    let keys = host_keys::public_keys(&places.keys, &served).unwrap_or_else(|why| {
+        tracing::error!("the host keys in {} cannot be listed: {why}", places.keys.display());
         host_keys::PublicKeys::default()
     });
     board.host_keys(&keys);
-    let Some(value) = host_keys::published_value(keys.good.iter().map(|(_, key)| key)) else {
+    let Some(value) = host_keys::published_value(keys.served()) else {
         board.no_keys();
         return Ok(());
     };
@@ -29,7 +28,7 @@ pub(super) async fn look(api: &mut impl Ask, board: &Board, folder: &Path) -> Re
             let why = "the fingerprints were stored, and read back they were others".to_owned();
             return Err(Refusal::Malformed(why).into());
         }
-        tracing::info!("published the fingerprints of {} host keys", keys.good.len());
+        tracing::info!("published the fingerprints of {} host keys", keys.served().count());
     }
     board.published();
     Ok(())

@@ -21,7 +21,7 @@ use crate::status::Status;
 #[derive(Clone, Debug)]
 pub struct Places {
     /// sshd's host keys, and where the Instance's id is left for the role that makes them.
-    pub host_keys: host_keys::role::Places,
+    pub host_keys: host_keys::Places,
     /// The socket.
     pub socket: PathBuf,
     /// What the setup runner left.
@@ -31,7 +31,7 @@ pub struct Places {
 impl Default for Places {
     fn default() -> Self {
         Self {
-            host_keys: host_keys::role::Places::default(),
+            host_keys: host_keys::Places::default(),
             socket: local_api::SOCKET.into(),
             setup: crate::setup::Places::default(),
         }
@@ -57,12 +57,8 @@ pub async fn run(settings: Settings, places: Places) -> Result<(), DaemonError> 
     let board = Board::new();
     let (api, metadata) = metadata::task(Client::new(settings.limits.clone()), board.clone());
     let front = Front { api: api.clone(), board: board.clone(), summary: places.setup.summary.clone() };
-    let duties = Duties {
-        host_keys: &places.host_keys.keys,
-        seen: &places.host_keys.seen,
-        setup: &places.setup,
-        look_again: settings.look_again,
-    };
+    let duties =
+        Duties { host_keys: &places.host_keys, setup: &places.setup, look_again: settings.look_again };
     systemd::ready(&board.read().line());
     tokio::select! {
         () = metadata => {}

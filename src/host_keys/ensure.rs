@@ -41,6 +41,18 @@ pub struct Ensured {
     pub failed: Vec<(KeyType, EnsureError)>,
 }
 
+impl Ensured {
+    /// The work on several folders, as one.
+    pub(super) fn add(&mut self, more: Self) {
+        self.kept.extend(more.kept);
+        self.made.extend(more.made);
+        self.mended.extend(more.mended);
+        self.set_aside.extend(more.set_aside);
+        self.removed.extend(more.removed);
+        self.failed.extend(more.failed);
+    }
+}
+
 /// Why a key is not as it should be.
 #[derive(Debug)]
 pub enum EnsureError {

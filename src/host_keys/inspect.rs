@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use super::key_type::KeyType;
 use super::private_key::PrivateKey;
 use super::public_key::{PublicKey, PublicKeyError};
+use super::served::Served;
 use crate::files;
 
 /// Far over any key file: an RSA key of 16384 bits has about 13 kB.
@@ -84,39 +85,53 @@ fn read_public(path: &Path) -> io::Result<Result<PublicKey, PublicKeyError>> {
     Ok(std::str::from_utf8(&bytes).map_err(|_| PublicKeyError::Form).and_then(PublicKey::parse))
 }
 
-/// The public keys in a folder.
+/// The public keys of a machine.
 #[derive(Debug, Default)]
 pub struct PublicKeys {
-    /// Those that read well, by file name.
-    pub good: Vec<(PathBuf, PublicKey)>,
+    /// Those that read well, in the order of their files.
+    pub good: Vec<LocalKey>,
     /// Those that do not, and why.
     pub bad: Vec<(PathBuf, String)>,
 }
 
-/// Reads every `ssh_host_*_key.pub` of a folder, in the order of the names.
+/// A public key whose private key is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LocalKey {
+    /// The public key's file.
+    pub path: PathBuf,
+    /// What it holds.
+    pub key: PublicKey,
+    /// Whether sshd serves it.
+    pub served: bool,
+}
+
+impl PublicKeys {
+    /// Those that sshd serves.
+    pub fn served(&self) -> impl Iterator<Item = &PublicKey> {
+        self.good.iter().filter(|key| key.served).map(|key| &key.key)
+    }
+}
+
+/// Reads the public key of every `ssh_host_*_key` of a folder, and of what else sshd serves, in the order of the paths.
 ///
 /// # Errors
 /// When the folder cannot be listed. A folder that is not there has no keys.
-pub fn public_keys(folder: &Path) -> io::Result<PublicKeys> {
-    let entries = match fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(PublicKeys::default()),
-        Err(why) => return Err(why),
-    };
-    let mut paths = Vec::new();
-    for entry in entries {
-        let path = entry?.path();
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+pub fn public_keys(folder: &Path, served: &Served) -> io::Result<PublicKeys> {
+    let mut paths: Vec<_> = list(folder)?
+        .into_iter()
+        .chain(served.keys.iter().flatten().cloned())
         // A public key without its private one is nobody's: sshd cannot serve it (law H3).
-        if name.starts_with("ssh_host_") && name.ends_with("_key.pub") && path.with_extension("").exists() {
-            paths.push(path);
-        }
-    }
+        .filter(|private| private.exists())
+        .collect();
     paths.sort_unstable();
+    paths.dedup();
     let mut keys = PublicKeys::default();
-    for path in paths {
+    for private in paths {
+        let mut path = private.clone().into_os_string();
+        path.push(".pub");
+        let path = PathBuf::from(path);
         match read_public(&path) {
-            Ok(Ok(key)) => keys.good.push((path, key)),
+            Ok(Ok(key)) => keys.good.push(LocalKey { served: served.serves(&private, &key), path, key }),
             // sshd has types that it serves only when told to, and others that it has given up; ours are three.
             Ok(Err(PublicKeyError::Algorithm(_))) => {}
             Ok(Err(why)) => keys.bad.push((path, why.to_string())),
@@ -124,4 +139,26 @@ pub fn public_keys(folder: &Path) -> io::Result<PublicKeys> {
         }
     }
     Ok(keys)
+}
+
+/// The private keys in a folder, by their names alone; none where it cannot be listed.
+pub(super) fn private_keys(folder: &Path) -> Vec<PathBuf> {
+    list(folder).unwrap_or_default()
+}
+
+fn list(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(why) => return Err(why),
+    };
+    let mut paths = Vec::new();
+    for entry in entries {
+        let path = entry?.path();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if name.starts_with("ssh_host_") && name.ends_with("_key") {
+            paths.push(path);
+        }
+    }
+    Ok(paths)
 }

@@ -26,6 +26,15 @@ impl KeyType {
         format!("ssh_host_{self}_key")
     }
 
+    /// What its public keys begin with.
+    pub fn algorithm(self) -> &'static str {
+        match self {
+            Self::Ecdsa => "ecdsa-sha2-nistp256",
+            Self::Ed25519 => "ssh-ed25519",
+            Self::Rsa => "ssh-rsa",
+        }
+    }
+
     /// The private key's path.
     pub fn private_path(self, folder: &Path) -> PathBuf {
         folder.join(self.file_name())

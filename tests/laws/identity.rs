@@ -17,13 +17,13 @@ fn key() -> String {
     fs::read_to_string("/etc/ssh/ssh_host_ed25519_key.pub").expect("a key")
 }
 
-/// Boots far enough to know the Instance: keys, daemon, and the keys' role once more, as PID 1 starts it for the path unit.
+/// Boots far enough to know the Instance: keys, daemon, and the keys' second pass, as PID 1 starts it for the path unit.
 fn boot(world: &World) -> Ended {
     make_host_key(world);
     let daemon = start_daemon(world);
     wait_until_settled(world);
     assert!(Path::new(SEEN).exists(), "the daemon leaves the Instance's id");
-    let told = agent(world, &["host-keys", "ensure"]);
+    let told = agent(world, &["host-keys", "settle"]);
     assert!(!Path::new(SEEN).exists(), "the role takes it away");
     daemon.terminate();
     told
@@ -90,7 +90,7 @@ fn h1_a_clone_gets_new_keys_and_sshd_serves_and_the_daemon_publishes_them() {
         let sshd = Sshd::start(world).expect("sshd");
         let daemon = start_daemon(world);
         wait_until_settled(world);
-        let told = agent(world, &["host-keys", "ensure"]);
+        let told = agent(world, &["host-keys", "settle"]);
         assert_eq!(told.code, 0, "{}", told.err);
         assert!(told.err.contains("another Instance's now") && told.err.contains(CLONE), "{}", told.err);
         assert_ne!(key(), first);
@@ -173,7 +173,7 @@ fn h1_regenerate_never_keeps_the_keys_of_a_clone() {
         fs::write("/etc/scw-agent.toml", settings).expect("written");
         let daemon = start_daemon(world);
         wait_until_settled(world);
-        let told = agent(world, &["host-keys", "ensure"]);
+        let told = agent(world, &["host-keys", "settle"]);
         assert!(told.err.contains("stay, as configured"), "{}", told.err);
         assert_eq!((key(), recorded()), (first, CLONE.to_owned()));
         daemon.terminate();
@@ -196,11 +196,11 @@ fn h1_d1_what_cannot_be_read_is_no_other_instance() {
         // What the daemon leaves is a stranger's word.
         for left in ["", "garbage", "../../etc/passwd", &format!("{CLONE}x"), &"a".repeat(100_000)] {
             fs::write(SEEN, left).expect("written");
-            assert_eq!(agent(world, &["host-keys", "ensure"]).code, 0);
+            assert_eq!(agent(world, &["host-keys", "settle"]).code, 0);
             assert_eq!((key(), Path::new(SEEN).exists()), (first.clone(), false), "{left:.40}");
         }
         std::os::unix::fs::symlink("/etc/shadow", SEEN).expect("linked");
-        let told = agent(world, &["host-keys", "ensure"]);
+        let told = agent(world, &["host-keys", "settle"]);
         assert!(
             told.code == 0 && !told.err.contains("root:") && fs::exists("/etc/shadow").expect("looked"),
             "{}",
@@ -217,13 +217,13 @@ fn h2_a_run_that_cannot_finish_leaves_the_record_for_the_next_one() {
         let daemon = start_daemon(world);
         wait_until_settled(world);
         // No ssh-keygen: no new keys, so the disk is still the first Instance's.
-        let failed = run(world.command(AGENT).args(["host-keys", "ensure"]).env("PATH", "/nowhere"));
+        let failed = run(world.command(AGENT).args(["host-keys", "settle"]).env("PATH", "/nowhere"));
         assert_eq!(failed.code, 1);
         assert!(failed.err.contains("ssh-keygen"), "{}", failed.err);
         assert_eq!(recorded(), FIRST);
         let first = key();
         fs::write(SEEN, CLONE).expect("told again");
-        agent(world, &["host-keys", "ensure"]);
+        agent(world, &["host-keys", "settle"]);
         assert_eq!(recorded(), CLONE);
         assert_ne!(key(), first);
         daemon.terminate();

@@ -15,6 +15,7 @@ mod machine;
 mod network;
 mod ports;
 mod scripts;
+mod served;
 mod transport;
 mod units;
 mod userdata;

@@ -1,0 +1,46 @@
+//! Having sshd asked again what it serves (law H3), when its configuration changed: that takes root, so a file is left, and PID 1
+//! starts the role that has it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use crate::files;
+use crate::host_keys::Places;
+
+/// A file's size and change time; what is inside may not be ours to read.
+type Stamp = (u64, i64, i64);
+
+/// What was asked for.
+#[derive(Debug, Default)]
+pub(super) struct Survey {
+    asked: Option<BTreeMap<PathBuf, Stamp>>,
+}
+
+impl Survey {
+    /// Asks in the beginning, and after each change of the configuration. Without an sshd there is nothing to ask.
+    pub(super) fn ask_if_needed(&mut self, places: &Places) {
+        let stamps = stamps(&places.keys);
+        if stamps.is_empty() || self.asked.as_ref() == Some(&stamps) {
+            return;
+        }
+        match files::write_whole(&places.survey_request, b"", 0o644) {
+            Ok(()) => self.asked = Some(stamps),
+            Err(why) => tracing::error!(
+                "sshd cannot be asked what it serves, by {}: {why}",
+                places.survey_request.display()
+            ),
+        }
+    }
+}
+
+fn stamps(folder: &Path) -> BTreeMap<PathBuf, Stamp> {
+    let drop_ins = fs::read_dir(folder.join("sshd_config.d")).into_iter().flatten().flatten();
+    let files = drop_ins.map(|entry| entry.path()).chain([folder.join("sshd_config")]);
+    let stamp = |path: PathBuf| {
+        let file = fs::metadata(&path).ok()?;
+        Some((path, (file.size(), file.ctime(), file.ctime_nsec())))
+    };
+    files.filter_map(stamp).collect()
+}

@@ -1,0 +1,102 @@
+//! Learning what sshd serves (law H3), and leaving it in /run, where the daemon finds it: it may read neither sshd's
+//! configuration on every distribution nor any private key.
+
+use std::fmt;
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use super::places::Places;
+use super::served::{Served, Source};
+use super::sshd_config::SshdConfig;
+use crate::files;
+
+const LARGEST: u64 = 64 * 1024;
+/// The same path on every distribution.
+const SSHD: &str = "/usr/sbin/sshd";
+/// RHEL 8 gives its crypto policy to sshd on the command line; from RHEL 9 on, sshd's configuration includes it.
+const POLICY: &str = "/etc/crypto-policies/back-ends/opensshserver.config";
+/// Where an administrator of RHEL 8 opts out of that, by setting the same name.
+const OPT_OUT: &str = "/etc/sysconfig/sshd";
+
+/// Why sshd did not say what it serves.
+#[derive(Debug)]
+pub enum SurveyError {
+    /// It cannot be started.
+    NotStarted(io::Error),
+    /// It said no; its own words.
+    Refused(String),
+}
+
+/// By our own reading of the configuration in `folder`: what there is before sshd can be asked.
+pub(super) fn by_files(folder: &Path) -> Served {
+    match SshdConfig::read(&folder.join("sshd_config")) {
+        Ok(Some(config)) => Served::configured(config, Source::Files, folder),
+        Ok(None) => Served::by_name(),
+        Err(why) => {
+            tracing::warn!("sshd's configuration cannot be read, so its defaults are assumed: {why}");
+            Served::configured(SshdConfig::default(), Source::Files, folder)
+        }
+    }
+}
+
+/// By sshd's own word. `None` where there is no sshd.
+pub(super) fn by_sshd(folder: &Path) -> Result<Option<Served>, SurveyError> {
+    if !Path::new(SSHD).exists() {
+        return Ok(None);
+    }
+    let mut command = Command::new(SSHD);
+    command.arg("-T").args(policy()).stdin(Stdio::null());
+    let output = command.output().map_err(SurveyError::NotStarted)?;
+    if !output.status.success() {
+        let complaint = String::from_utf8_lossy(&output.stderr).trim().replace('\n', "; ");
+        return Err(SurveyError::Refused(format!("{} ({complaint})", output.status)));
+    }
+    let config = SshdConfig::parse(&String::from_utf8_lossy(&output.stdout));
+    Ok(Some(Served::configured(config, Source::Sshd, folder)))
+}
+
+/// The options that RHEL 8's unit gives to sshd: `CRYPTO_POLICY='-oCiphers=… -oHostKeyAlgorithms=…'`.
+fn policy() -> Vec<String> {
+    let set_in = |path: &str| {
+        let text = files::read_bounded(Path::new(path), LARGEST).ok().flatten().unwrap_or_default();
+        let text = String::from_utf8_lossy(&text).into_owned();
+        text.lines().find_map(|line| line.strip_prefix("CRYPTO_POLICY=")).map(str::to_owned)
+    };
+    let options = if set_in(OPT_OUT).is_some() { None } else { set_in(POLICY) };
+    let options = options.unwrap_or_default();
+    let words = options.trim_matches(['\'', '"']).split_whitespace();
+    words.filter(|word| word.starts_with("-o")).map(str::to_owned).collect()
+}
+
+/// Leaves it for the daemon; touches nothing where it stands there already.
+pub(super) fn leave(served: &Served, path: &Path) -> io::Result<()> {
+    if load(path).as_ref() == Some(served) {
+        return Ok(());
+    }
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    files::write_whole(path, &serde_json::to_vec(served)?, 0o644)
+}
+
+/// What was left; where nothing was in this boot, or nothing that can be read, by our own reading of the configuration.
+pub fn known(places: &Places) -> Served {
+    load(&places.served).unwrap_or_else(|| by_files(&places.keys))
+}
+
+fn load(path: &Path) -> Option<Served> {
+    serde_json::from_slice(&files::read_bounded(path, LARGEST).ok()??).ok()
+}
+
+impl fmt::Display for SurveyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotStarted(why) => write!(f, "{SSHD} cannot be started: {why}"),
+            Self::Refused(why) => write!(f, "`sshd -T` failed: {why}"),
+        }
+    }
+}
+
+impl std::error::Error for SurveyError {}

@@ -1,0 +1,159 @@
+//! H3: what is published is what sshd serves, whatever its configuration says; by our own reading of it before sshd runs, and by
+//! sshd's word afterwards.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use scw_stage::{Reach, Sshd, World};
+
+use crate::machine::*;
+
+const SERVED: &str = "/run/scw-agent-hostkeys/served.json";
+const REQUEST: &str = "/run/scw-agent/survey-requested";
+
+/// Additions to sshd's configuration, as a drop-in, and the types that it then serves of the three that there are.
+const CONFIGURATIONS: [(&str, &[&str]); 12] = [
+    ("", &["ECDSA", "ED25519", "RSA"]),
+    ("HostKey /etc/ssh/ssh_host_ed25519_key", &["ED25519"]),
+    ("hostkey=/etc/ssh/ssh_host_rsa_key\nHostKey \"/etc/ssh/ssh_host_ecdsa_key\" # two", &["ECDSA", "RSA"]),
+    ("HostKey ssh_host_rsa_key\nHostKey /etc/ssh/ssh_host_rsa_key", &["RSA"]),
+    ("HostKeyAlgorithms ssh-ed25519,rsa-sha2-512", &["ED25519", "RSA"]),
+    ("HostKeyAlgorithms -ssh-ed25519*", &["ECDSA", "RSA"]),
+    ("HostKeyAlgorithms -rsa-*,ssh-rsa", &["ECDSA", "ED25519"]),
+    ("HostKeyAlgorithms ^ssh-ed25519", &["ECDSA", "ED25519", "RSA"]),
+    ("HostKeyAlgorithms +ssh-rsa\nHostKeyAlgorithms ssh-ed25519", &["ECDSA", "ED25519", "RSA"]),
+    ("HostKeyAlgorithms ecdsa-sha2-nistp256", &["ECDSA"]),
+    ("RequiredRSASize 4096", &["ECDSA", "ED25519"]),
+    ("Match User nobody\nX11Forwarding no", &["ECDSA", "ED25519", "RSA"]),
+];
+
+/// The types in a published value.
+fn types_of(value: &str) -> BTreeSet<String> {
+    let bracketed = |line: &str| line.rsplit('(').next().expect("a type").trim_end_matches(')').to_owned();
+    value.lines().map(bracketed).collect()
+}
+
+/// The types that a real client is offered.
+fn scanned(world: &World) -> BTreeSet<String> {
+    let sshd = Sshd::start(world).expect("sshd");
+    let keys = run(&mut sshd.keyscan(world)).out;
+    fs::write("/run/scanned", keys).expect("written");
+    let listed = run(world.command("ssh-keygen").args(["-lf", "/run/scanned"])).out;
+    sshd.stop();
+    types_of(listed.trim_end())
+}
+
+/// As after a boot: nothing is known of sshd yet.
+fn forget() {
+    let _ = fs::remove_file(SERVED);
+}
+
+fn source() -> String {
+    let served: serde_json::Value =
+        serde_json::from_slice(&fs::read(SERVED).expect("a survey")).expect("JSON");
+    served["source"].as_str().expect("a source").to_owned()
+}
+
+#[test]
+fn h3_our_reading_of_sshds_configuration_and_sshds_own_word_and_what_a_client_sees_are_the_same() {
+    World::builder().with_sshd().run(|world| {
+        assert_eq!(agent(world, &["host-keys", "ensure"]).code, 0);
+        for (addition, expected) in CONFIGURATIONS {
+            fs::write("/etc/ssh/sshd_config.d/50-test.conf", addition).expect("written");
+            let expected: BTreeSet<_> = expected.iter().map(|name| (*name).to_owned()).collect();
+            let known = || -> BTreeSet<String> {
+                let shown: serde_json::Value =
+                    serde_json::from_str(&agent(world, &["host-keys", "show", "--json"]).out).expect("JSON");
+                let keys = shown.as_array().expect("a list").iter().filter(|key| key["served"] == true);
+                keys.map(|key| key["type"].as_str().expect("a type").to_owned()).collect()
+            };
+            forget();
+            assert_eq!(agent(world, &["host-keys", "ensure"]).code, 0);
+            assert_eq!((source().as_str(), known()), ("files", expected.clone()), "{addition}");
+            let settled = agent(world, &["host-keys", "settle"]);
+            assert_eq!((settled.code, source().as_str()), (0, "sshd"), "{}", settled.err);
+            assert_eq!(known(), expected, "by sshd's word: {addition}");
+            assert_eq!(scanned(world), expected, "on the wire: {addition}");
+        }
+    });
+}
+
+#[test]
+fn h3_h4_a_change_of_sshds_configuration_is_published_without_a_restart() {
+    World::builder().with_sshd().run(|world| {
+        assert_eq!(agent(world, &["host-keys", "ensure"]).code, 0);
+        let daemon = start_daemon(world);
+        assert_eq!(types_of(&published(world)).len(), 3);
+        let asked_for = || until(world, "asked for a survey", || fs::exists(REQUEST).ok()?.then_some(()));
+        asked_for();
+        assert_eq!(agent(world, &["host-keys", "settle"]).code, 0);
+        assert!(!fs::exists(REQUEST).expect("looked"), "the role takes the request away");
+
+        // As an administrator does it; PID 1's part is ours.
+        fs::write("/etc/ssh/sshd_config.d/50-ours.conf", "HostKeyAlgorithms ssh-ed25519\n").expect("written");
+        asked_for();
+        assert_eq!(agent(world, &["host-keys", "settle"]).code, 0);
+        until(world, "published", || {
+            let value = String::from_utf8(world.standin().user_data(FINGERPRINTS)?).ok()?;
+            (types_of(&value) == BTreeSet::from(["ED25519".to_owned()])).then_some(())
+        });
+        let shown = agent(world, &["host-keys", "show"]).out;
+        assert_eq!(
+            (shown.matches("not served").count(), shown.matches("✓ published").count()),
+            (2, 1),
+            "{shown}"
+        );
+        assert_eq!(agent(world, &["host-keys", "known-hosts"]).out.lines().count(), 1);
+        daemon.terminate();
+    });
+}
+
+#[test]
+fn the_keys_that_sshd_names_are_made_wherever_it_names_them_and_no_others() {
+    World::builder().ipv4(Reach::Absent).ipv6(Reach::Absent).with_sshd().run(|world| {
+        fs::create_dir("/var/lib/keys").expect("made");
+        let lines = "HostKey /var/lib/keys/ssh_host_ed25519_key\nHostKey /etc/ssh/ssh_host_ecdsa_key\n";
+        fs::write("/etc/ssh/sshd_config.d/50-ours.conf", lines).expect("written");
+        let made = agent(world, &["host-keys", "ensure"]);
+        assert_eq!(made.code, 0, "{}", made.err);
+        for (path, is_there) in [
+            ("/var/lib/keys/ssh_host_ed25519_key", true),
+            ("/etc/ssh/ssh_host_ecdsa_key", true),
+            ("/etc/ssh/ssh_host_ed25519_key", false),
+            ("/etc/ssh/ssh_host_rsa_key", false),
+        ] {
+            assert_eq!(fs::exists(path).expect("looked"), is_there, "{path}");
+        }
+        assert_eq!(scanned(world), BTreeSet::from(["ECDSA".to_owned(), "ED25519".to_owned()]));
+        assert_eq!(agent(world, &["host-keys", "show"]).out.lines().count(), 2);
+    });
+}
+
+#[test]
+fn where_only_certified_algorithms_may_be_used_no_ed25519_key_is_made() {
+    World::builder().ipv4(Reach::Absent).ipv6(Reach::Absent).run(|world| {
+        // A kernel with the switch on.
+        let script = "mount -t tmpfs none /proc/sys && mkdir /proc/sys/crypto && echo 1 > /proc/sys/crypto/fips_enabled";
+        assert_eq!(run(world.command("sh").args(["-c", script])).code, 0);
+        assert_eq!(agent(world, &["host-keys", "ensure"]).code, 0);
+        assert!(!fs::exists("/etc/ssh/ssh_host_ed25519_key").expect("looked"));
+        assert!(fs::exists("/etc/ssh/ssh_host_ecdsa_key").expect("looked"));
+    });
+}
+
+#[test]
+fn h3_an_sshd_that_cannot_be_asked_is_told_and_the_reading_of_its_files_stands() {
+    World::builder().with_sshd().run(|world| {
+        make_host_key(world);
+        fs::write("/etc/ssh/sshd_config.d/50-ours.conf", "HostKeyAlgorithms ssh-ed25519\nNoSuchOption yes\n")
+            .expect("written");
+        let settled = agent(world, &["host-keys", "settle"]);
+        assert!(
+            settled.code == 1 && settled.err.contains("NoSuchOption"),
+            "{} {}",
+            settled.code,
+            settled.err
+        );
+        assert_eq!(source(), "files");
+    });
+}
