@@ -1,4 +1,4 @@
-//! Having sshd asked again what it serves (law H3), when its configuration changed: that takes root, so a file is left, and PID 1
+//! Having sshd asked again what it serves (law H3), when its configuration or its keys changed: that takes root, so a file is left, and PID 1
 //! starts the role that has it.
 
 use std::collections::BTreeMap;
@@ -19,7 +19,7 @@ pub(super) struct Survey {
 }
 
 impl Survey {
-    /// Asks in the beginning, and after each change of the configuration. Without an sshd there is nothing to ask.
+    /// Asks in the beginning, and after each change. Without an sshd there is nothing to ask.
     pub(super) fn ask_if_needed(&mut self, places: &Places) {
         let stamps = stamps(&places.keys);
         if stamps.is_empty() || self.asked.as_ref() == Some(&stamps) {
@@ -35,12 +35,15 @@ impl Survey {
     }
 }
 
+/// Of sshd's configuration, and of the keys: only root can see whether those are any good.
 fn stamps(folder: &Path) -> BTreeMap<PathBuf, Stamp> {
-    let drop_ins = fs::read_dir(folder.join("sshd_config.d")).into_iter().flatten().flatten();
-    let files = drop_ins.map(|entry| entry.path()).chain([folder.join("sshd_config")]);
-    let stamp = |path: PathBuf| {
-        let file = fs::metadata(&path).ok()?;
-        Some((path, (file.size(), file.ctime(), file.ctime_nsec())))
+    if !folder.join("sshd_config").exists() {
+        return BTreeMap::new();
+    }
+    let entries = |folder: &Path| fs::read_dir(folder).into_iter().flatten().flatten();
+    let stamp = |entry: fs::DirEntry| {
+        let file = entry.metadata().ok().filter(fs::Metadata::is_file)?;
+        Some((entry.path(), (file.size(), file.ctime(), file.ctime_nsec())))
     };
-    files.filter_map(stamp).collect()
+    entries(folder).chain(entries(&folder.join("sshd_config.d"))).filter_map(stamp).collect()
 }

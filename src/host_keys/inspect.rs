@@ -80,6 +80,12 @@ pub fn inspect(folder: &Path, key_type: KeyType) -> KeyFiles {
     KeyFiles { private, public, access }
 }
 
+/// Whether sshd can take a file for a private key.
+pub(super) fn is_usable(private: &Path) -> bool {
+    let bytes = files::read_bounded(private, LARGEST).ok().flatten().unwrap_or_default();
+    !bytes.is_empty() && !matches!(PrivateKey::look(&bytes), PrivateKey::Broken | PrivateKey::Locked)
+}
+
 fn read_public(path: &Path) -> io::Result<Result<PublicKey, PublicKeyError>> {
     let bytes = files::read_bounded(path, LARGEST)?.ok_or(io::ErrorKind::NotFound)?;
     Ok(std::str::from_utf8(&bytes).map_err(|_| PublicKeyError::Form).and_then(PublicKey::parse))
@@ -121,7 +127,7 @@ pub fn public_keys(folder: &Path, served: &Served) -> io::Result<PublicKeys> {
         .into_iter()
         .chain(served.keys.iter().flatten().cloned())
         // A public key without its private one is nobody's: sshd cannot serve it (law H3).
-        .filter(|private| private.exists())
+        .filter(|private| private.is_file())
         .collect();
     paths.sort_unstable();
     paths.dedup();
@@ -143,7 +149,7 @@ pub fn public_keys(folder: &Path, served: &Served) -> io::Result<PublicKeys> {
 
 /// The private keys in a folder, by their names alone; none where it cannot be listed.
 pub(super) fn private_keys(folder: &Path) -> Vec<PathBuf> {
-    list(folder).unwrap_or_default()
+    list(folder).unwrap_or_default().into_iter().filter(|path| path.is_file()).collect()
 }
 
 fn list(folder: &Path) -> io::Result<Vec<PathBuf>> {

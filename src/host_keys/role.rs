@@ -13,7 +13,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::ensure::{Ensured, Renew, ensure as ensure_folder};
-use super::inspect::{private_keys, public_keys};
+use super::inspect::{is_usable, private_keys, public_keys};
 use super::key_type::KeyType;
 use super::places::Places;
 use super::served::Served;
@@ -53,9 +53,9 @@ pub fn ensure(places: &Places, wishes: Wishes<'_>) -> Done {
     let renewal = if wishes.regenerate && work.is_another() { work.renewal() } else { Renew::OnlyBroken };
     let served = survey::by_files(&places.keys);
     work.make(&served, renewal);
-    work.note(survey::leave(&served, &places.served), &places.served);
     let found = remember_found(places, &served, &work.done.ensured.made);
     work.note(found, &places.found);
+    work.leave(served);
     work.finish()
 }
 
@@ -63,7 +63,7 @@ pub fn ensure(places: &Places, wishes: Wishes<'_>) -> Done {
 pub fn settle(places: &Places, wishes: Wishes<'_>) -> Done {
     files::remove_anything(&places.survey_request);
     let mut work = Work::begin(places, wishes, seen(&places.seen));
-    let served = survey::known(places);
+    let served = survey::by_files(&places.keys);
     if wishes.regenerate && work.is_another() && has_found_keys(places, &served) {
         let renewal = work.renewal();
         work.make(&served, renewal);
@@ -72,8 +72,7 @@ pub fn settle(places: &Places, wishes: Wishes<'_>) -> Done {
         work.done.troubles.push(why.to_string());
         None
     });
-    let served = served.unwrap_or_else(|| survey::by_files(&places.keys));
-    work.note(survey::leave(&served, &places.served), &places.served);
+    work.leave(served.unwrap_or_else(|| survey::by_files(&places.keys)));
     work.finish()
 }
 
@@ -134,6 +133,12 @@ impl<'a> Work<'a> {
         }
     }
 
+    /// Tells the daemon what sshd serves. What is named and can be no key is not served (law H3), and only root can see that.
+    fn leave(&mut self, served: Served) {
+        let left = survey::leave(&served.only(is_usable), &self.places.served);
+        self.note(left, &self.places.served);
+    }
+
     fn note(&mut self, written: io::Result<()>, path: &Path) {
         if let Err(why) = written {
             self.done.troubles.push(format!("{} cannot be written: {why}", path.display()));
@@ -172,7 +177,7 @@ fn remember_found(places: &Places, served: &Served, made: &[KeyType]) -> io::Res
     let is_new = |algorithm: &str| made.iter().any(|key_type| key_type.algorithm() == algorithm);
     let found: BTreeSet<_> =
         keys.good.iter().map(|k| &k.key).filter(|k| !is_new(&k.algorithm)).map(|k| k.fingerprint()).collect();
-    files::write_whole(&places.found, &serde_json::to_vec(&found)?, 0o644)
+    survey::leave_for_boot(&places.found, &serde_json::to_vec(&found)?)
 }
 
 /// Whether one of the keys was on the disk before this boot. If that is not known, it was.

@@ -52,6 +52,13 @@ impl Served {
         Self { source, keys: Some(keys), algorithms, required_rsa }
     }
 
+    /// The same, of those keys only that can be used.
+    #[must_use]
+    pub fn only(mut self, usable: impl Fn(&Path) -> bool) -> Self {
+        self.keys.iter_mut().for_each(|keys| keys.retain(|path| usable(path)));
+        self
+    }
+
     /// Whether sshd offers this key to its clients.
     pub fn serves(&self, private: &Path, key: &PublicKey) -> bool {
         let named = self.keys.as_ref().is_none_or(|keys| keys.iter().any(|named| named == private));

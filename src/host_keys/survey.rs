@@ -75,10 +75,15 @@ pub(super) fn leave(served: &Served, path: &Path) -> io::Result<()> {
     if load(path).as_ref() == Some(served) {
         return Ok(());
     }
+    leave_for_boot(path, &serde_json::to_vec(served)?)
+}
+
+/// Writes a file that stands until the next boot, for all to read.
+pub(super) fn leave_for_boot(path: &Path, bytes: &[u8]) -> io::Result<()> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
     }
-    files::write_whole(path, &serde_json::to_vec(served)?, 0o644)
+    files::write_whole(path, bytes, 0o644)
 }
 
 /// What was left; where nothing was in this boot, or nothing that can be read, by our own reading of the configuration.

@@ -24,10 +24,10 @@ const TYPES: [&str; 2] = ["ecdsa", "ed25519"];
 const ORIGINAL: &str = "daa2ea5a-0ee6-4cdc-9f1a-e0d1cb4e6d86";
 const CLONE: &str = "11111111-2222-4333-8444-555555555555";
 /// More calls of one kind than any run makes.
-const MOST: usize = 400;
+pub(crate) const MOST: usize = 400;
 
 /// The command under strace, which kills it at the n-th call. `false` once there is no n-th call any more.
-fn killed_at(command: &mut Command) -> bool {
+pub(crate) fn killed_at(command: &mut Command) -> bool {
     let output = command.output().expect("strace runs (package strace)");
     let signal = output.status.signal();
     assert!(matches!(signal, None | Some(9)), "ended by signal {signal:?}");
@@ -37,7 +37,7 @@ fn killed_at(command: &mut Command) -> bool {
     signal.is_some()
 }
 
-fn strace(world: &World, call: &str, nth: usize) -> Command {
+pub(crate) fn strace(world: &World, call: &str, nth: usize) -> Command {
     let mut command = world.command("strace");
     // Calls that this machine's kind of processor does not have are passed over.
     command.args(["-qq", "-o", "/dev/null", "-e"]).arg(format!("trace=?{call}"));

@@ -1,4 +1,5 @@
-//! H1 and H2 as a table: every state that a key's files can be in, for every type of key, over real files and the real `ssh-keygen`.
+//! H1 to H3 as a table: every state that a key's files can be in, for every type of key, in the same Instance, another or an unknown
+//! one, with the real cloud-init at work or not; over real files and the real `ssh-keygen`.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
@@ -95,53 +96,208 @@ fn paths(name: &str) -> [PathBuf; 2] {
     ["", ".pub"].map(|end| format!("/etc/ssh/ssh_host_{name}_key{end}").into())
 }
 
+/// Whose machine the disk is in, as far as the agent can learn.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Whose {
+    Same,
+    Another,
+    /// No metadata, and no hypervisor that tells.
+    Unknown,
+}
+
+const FIRST: &str = "daa2ea5a-0ee6-4cdc-9f1a-e0d1cb4e6d86";
+const OTHER: &str = "11111111-2222-4333-8444-555555555555";
+const SEEN: &str = "/run/scw-agent/instance-seen";
+
+/// One boot of the table.
+struct Row<'a> {
+    world: &'a World,
+    /// The type whose files are spoilt, and the other one.
+    names: [&'static str; 2],
+    state: &'static str,
+    spoil: Spoil,
+    fate: Fate,
+    whose: Whose,
+    cloud_init: bool,
+}
+
 #[test]
-fn h1_h2_in_every_state_of_every_type_the_key_is_kept_or_made_as_promised_and_no_other_is_touched() {
-    for name in TYPES {
-        World::builder().ipv4(Reach::Absent).ipv6(Reach::Absent).run(|world| {
+fn h1_h2_h3_the_table_of_states_by_instance_and_cloud_init_what_is_kept_made_and_published() {
+    let thirds = std::thread::scope(|scope| {
+        TYPES.map(|name| scope.spawn(move || a_third(name))).map(|third| third.join().expect("held"))
+    });
+    let rows: usize = thirds.iter().sum();
+    println!("{rows} rows");
+    assert_eq!(rows, TYPES.len() * STATES.len() * 6);
+}
+
+/// The rows of one type; how many they were.
+fn a_third(name: &'static str) -> usize {
+    let mut rows = 0;
+    World::builder().with_cloud_init().run(|world| {
+            // An RSA key takes a second to make, so it stands in its own third of the table only.
+            let names = [name, if name == "ed25519" { "ecdsa" } else { "ed25519" }];
+            let types = format!("[\"{}\", \"{}\"]", names[0], names[1]);
+            fs::write("/etc/scw-agent.toml", format!("[host-keys]\ntypes = {types}\n")).expect("written");
+            let only_ssh = format!(
+                "datasource_list: [NoCloud]\ncloud_init_modules: [ssh]\nssh_genkeytypes: {types}\nssh_deletekeys: true\n"
+            );
+            fs::write("/etc/cloud/cloud.cfg.d/99-only-ssh.cfg", only_ssh).expect("written");
+            // The disk after its first boot as the first Instance.
+            cloud_init(world, Some(FIRST));
             assert_eq!(agent(world, &["host-keys", "ensure"]).code, 0);
-            run(world.command("cp").args(["-a", "/etc/ssh", "/var/lib/good"]));
+            fs::write(SEEN, FIRST).expect("written");
+            assert_eq!(agent(world, &["host-keys", "settle"]).code, 0);
+            sh(world, "mkdir /root/good && cp -a /etc/ssh /var/lib/cloud /var/lib/scw-agent /root/good");
             for (state, spoil, fate) in STATES {
-                run(world.command("sh").args([
-                    "-c",
-                    "rm -rf /etc/ssh/ssh_host* /var/lib/key && cp -a /var/lib/good/ssh_host* /etc/ssh/",
-                ]));
-                let [private, public] = paths(name);
-                let before = public_of(world, &private).expect("a good key");
-                spoil(&private, &public);
-                check(world, &format!("{name}: {state}"), name, &before, fate);
+                for whose in [Whose::Same, Whose::Another, Whose::Unknown] {
+                    for cloud_init in [false, true] {
+                        Row { world, names, state, spoil, fate, whose, cloud_init }.check();
+                        rows += 1;
+                    }
+                }
             }
         });
+    rows
+}
+
+fn sh(world: &World, script: &str) {
+    let ended = run(world.command("sh").args(["-ec", script]));
+    assert_eq!(ended.code, 0, "{script}: {}", ended.err);
+}
+
+/// The real cloud-init's first two stages, which is where its ssh module runs. Without an id it finds no data.
+fn cloud_init(world: &World, instance: Option<&str>) {
+    let seed = Path::new("/var/lib/cloud/seed/nocloud");
+    let _ = fs::remove_dir_all(seed);
+    if let Some(instance) = instance {
+        fs::create_dir_all(seed).expect("made");
+        fs::write(seed.join("meta-data"), format!("instance-id: {instance}\n")).expect("written");
+        fs::write(seed.join("user-data"), "#cloud-config\n{}\n").expect("written");
+    }
+    for stage in [&["init", "--local"][..], &["init"]] {
+        run(world.command("cloud-init").args(stage));
     }
 }
 
-fn check(world: &World, what: &str, name: &str, before: &str, fate: Fate) {
-    let [private, public] = paths(name);
-    let others = || -> Vec<_> {
-        let others = TYPES.into_iter().filter(|other| *other != name).flat_map(paths);
-        others
-            .map(|path| (fs::read(&path).expect("read"), fs::metadata(&path).expect("there").mode()))
-            .collect()
-    };
-    let others_before = others();
-    let ensured = agent(world, &["host-keys", "ensure"]);
-    assert_eq!(others(), others_before, "{what}: another key was touched");
-    assert_eq!(ensured.code, i32::from(fate == Fate::LeftAlone), "{what}: {}", ensured.err);
-    if fate == Fate::LeftAlone {
-        assert!(private.is_dir() && ensured.err.contains("left alone"), "{what}: {}", ensured.err);
-        return;
-    }
-    let after = public_of(world, &private).unwrap_or_default();
-    assert_ne!(after, "", "{what}: ssh-keygen refuses the key");
-    assert_eq!(after == before, fate == Fate::Kept, "{what}: {}", ensured.err);
-    let shown = fs::read_to_string(&public).expect("read");
-    assert!(shown.starts_with(&after) && shown.ends_with('\n'), "{what}: the public key is another: {shown}");
-    let (private, public) = (fs::metadata(&private).expect("there"), fs::metadata(&public).expect("there"));
-    assert_eq!((private.mode() & 0o777, private.uid(), public.mode() & 0o777), (0o600, 0, 0o644), "{what}");
+impl Row<'_> {
+    fn check(&self) {
+        let Self { world, names: [name, other], state, whose, .. } = *self;
+        let what = format!("{name}, {state}; Instance {whose:?}; cloud-init {}", self.cloud_init);
+        world.reboot();
+        sh(
+            world,
+            "rm -rf /etc/ssh/ssh_host* /var/lib/cloud /var/lib/scw-agent /var/lib/key && cp -a /root/good/ssh/ssh_host* /etc/ssh/ \
+             && cp -a /root/good/cloud /root/good/scw-agent /var/lib/",
+        );
+        let [private, public] = paths(name);
+        let [other_private, _] = paths(other);
+        let keys = || [&private, &other_private].map(|path| public_of(world, path));
+        let before = keys();
+        (self.spoil)(&private, &public);
 
-    // What is mended stays mended, and is mentioned once.
-    let again = agent(world, &["host-keys", "ensure"]);
-    assert!(again.code == 0 && again.err.contains("kept ecdsa, ed25519, rsa"), "{what}: {}", again.err);
+        let ensured = agent(world, &["host-keys", "ensure"]);
+        assert_eq!(ensured.code, i32::from(self.fate == Fate::LeftAlone), "{what}: {}", ensured.err);
+        let at_first = keys();
+        assert_eq!(at_first[1], before[1], "{what}: the other key was touched");
+        assert_eq!(at_first[0] == before[0], self.fate == Fate::Kept, "{what}: {}", ensured.err);
+        assert_eq!(at_first[0].is_none(), self.fate == Fate::LeftAlone, "{what}: {}", ensured.err);
+
+        let instance = match whose {
+            Whose::Same => Some(FIRST),
+            Whose::Another => Some(OTHER),
+            Whose::Unknown => None,
+        };
+        if self.cloud_init {
+            cloud_init(world, instance);
+        }
+        let by_cloud_init = keys();
+        let left_alone = |keys: &[Option<String>; 2]| self.fate == Fate::LeftAlone && keys[0].is_none();
+        if self.cloud_init && whose == Whose::Another {
+            assert!(by_cloud_init[1] != at_first[1], "{what}: cloud-init made no keys");
+        } else {
+            assert_eq!(by_cloud_init, at_first, "{what}: cloud-init touched keys");
+        }
+        let Some(instance) = instance else { return };
+        self.tell(&what, instance);
+        let at_end = keys();
+        match (whose, self.cloud_init) {
+            (Whose::Another, false) => {
+                let all_new = at_end[0] != at_first[0] && at_end[1] != at_first[1];
+                assert!(all_new || left_alone(&at_end), "{what}: keys of another Instance are in use");
+            }
+            _ => assert_eq!(at_end, by_cloud_init, "{what}: remade without need"),
+        }
+        self.check_published(&what, &at_end);
+    }
+
+    /// The daemon learns which Instance this is, and PID 1 starts the second pass.
+    fn tell(&self, what: &str, instance: &str) {
+        let standin = self.world.standin();
+        let mut conf = standin.conf();
+        conf["id"] = instance.into();
+        standin.set_conf(conf);
+        standin.delete_user_data(FINGERPRINTS);
+        let daemon = start_daemon(self.world);
+        until(self.world, "told", || fs::exists(SEEN).ok()?.then_some(()));
+        let settled = agent(self.world, &["host-keys", "settle"]);
+        // A folder in a key's place cannot be replaced, and that is said.
+        let expected = self.fate == Fate::LeftAlone && self.whose == Whose::Another && !self.cloud_init;
+        assert_eq!(settled.code, i32::from(expected), "{what}: {}", settled.err);
+        until(self.world, &format!("published what is there: {what}"), || {
+            let value = String::from_utf8(standin.user_data(FINGERPRINTS)?).ok()?;
+            (value.lines().count() == self.fingerprints().len()
+                && self.fingerprints().iter().all(|key| value.contains(key)))
+            .then_some(())
+        });
+        daemon.terminate();
+    }
+
+    /// By `ssh-keygen`, of every key that there is.
+    fn fingerprints(&self) -> Vec<String> {
+        let of = |name: &&str| {
+            let [private, public] = paths(name);
+            let listed = run(self.world.command("ssh-keygen").arg("-lf").arg(public)).out;
+            private.is_file().then(|| listed.split(' ').nth(1).expect("a fingerprint").to_owned())
+        };
+        self.names.iter().filter_map(of).collect()
+    }
+
+    fn check_published(&self, what: &str, keys: &[Option<String>; 2]) {
+        assert_eq!(self.fingerprints().len(), keys.iter().flatten().count(), "{what}");
+        for name in self.names {
+            let [private, public] = paths(name);
+            let Some(derived) = public_of(self.world, &private) else { continue };
+            assert!(fs::read_to_string(&public).expect("read").starts_with(&derived), "{what}: another .pub");
+            let (private, public) =
+                (fs::metadata(private).expect("there"), fs::metadata(public).expect("there"));
+            assert_eq!(
+                (private.mode() & 0o777, private.uid(), public.mode() & 0o777),
+                (0o600, 0, 0o644),
+                "{what}"
+            );
+        }
+    }
+}
+
+#[test]
+fn h2_what_was_mended_stays_mended_and_is_mentioned_once() {
+    World::builder().ipv4(Reach::Absent).ipv6(Reach::Absent).run(|world| {
+        fs::write("/etc/scw-agent.toml", "[host-keys]\ntypes = [\"ecdsa\", \"ed25519\"]\n").expect("written");
+        assert_eq!(agent(world, &["host-keys", "ensure"]).code, 0);
+        sh(world, "cp -a /etc/ssh /root/good");
+        for (state, spoil, fate) in STATES {
+            let [private, public] = paths("ecdsa");
+            if fate == Fate::LeftAlone {
+                continue;
+            }
+            sh(world, "rm -rf /etc/ssh/ssh_host* /var/lib/key && cp -a /root/good/ssh_host* /etc/ssh/");
+            spoil(&private, &public);
+            assert_eq!(agent(world, &["host-keys", "ensure"]).code, 0, "{state}");
+            let again = agent(world, &["host-keys", "ensure"]);
+            assert!(again.code == 0 && again.err.contains("kept ecdsa, ed25519"), "{state}: {}", again.err);
+        }
+    });
 }
 
 #[test]
@@ -160,8 +316,8 @@ fn h1_a_key_that_is_no_key_is_kept_under_another_name() {
 }
 
 #[test]
-fn h1_a_key_behind_a_passphrase_is_left_alone_and_named() {
-    World::builder().ipv4(Reach::Absent).ipv6(Reach::Absent).run(|world| {
+fn h1_h3_a_key_behind_a_passphrase_is_left_alone_and_named_and_not_published() {
+    World::builder().ipv4(Reach::Absent).ipv6(Reach::Absent).with_sshd().run(|world| {
         one_key_type();
         let mut command = world.command("ssh-keygen");
         run(command.args(["-q", "-t", "ed25519", "-N", "secret", "-f", "/etc/ssh/ssh_host_ed25519_key"]));
@@ -169,6 +325,8 @@ fn h1_a_key_behind_a_passphrase_is_left_alone_and_named() {
         let ensured = agent(world, &["host-keys", "ensure"]);
         assert_eq!(ensured.code, 1);
         assert!(ensured.err.contains("passphrase"), "{}", ensured.err);
+        let shown = agent(world, &["host-keys", "show"]).out;
+        assert!(shown.contains("not served"), "sshd cannot use it, so it is not published: {shown}");
         assert_eq!(fs::read("/etc/ssh/ssh_host_ed25519_key").expect("read"), before);
     });
 }

@@ -3,6 +3,7 @@
 //! of laws; what they share is in `machine`.
 
 mod crash;
+mod disk;
 mod doctor;
 mod documents;
 mod faults;
@@ -14,6 +15,7 @@ mod key_states;
 mod machine;
 mod network;
 mod ports;
+mod power;
 mod scripts;
 mod served;
 mod transport;

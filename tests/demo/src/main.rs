@@ -10,7 +10,7 @@ mod story;
 
 use std::process::ExitCode;
 
-use scw_stage::{Privileges, Programs, World, enter_user_namespace_if_needed, sshd_tools};
+use scw_stage::{Package, Privileges, Programs, World, enter_user_namespace_if_needed};
 use scw_standin::Options;
 
 use crate::guest::Guest;
@@ -36,7 +36,7 @@ fn main() -> ExitCode {
 fn show() -> Result<bool, String> {
     programs::check_tools()?;
     let programs = Programs::build()?;
-    drop(sshd_tools().map_err(|error| error.to_string())?);
+    drop(Package::OpensshServer.find().map_err(|error| error.to_string())?);
     // After the build, which belongs to the user as he is; there is still one thread only.
     enter_user_namespace_if_needed().map_err(|error| error.to_string())?;
 

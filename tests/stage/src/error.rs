@@ -27,8 +27,10 @@ pub enum StageError {
     },
     /// The stand-in could not start.
     Standin(StartError),
-    /// There is no openssh-server here, and it cannot be had.
-    NoSshd {
+    /// A package is not here, and cannot be had.
+    NoPackage {
+        /// The package.
+        package: &'static str,
         /// What stood in the way.
         reason: String,
     },
@@ -51,8 +53,8 @@ impl fmt::Display for StageError {
             StageError::System { step, source } => write!(f, "cannot {step}: {source}"),
             StageError::Tool { program, said } => write!(f, "{program} failed: {}", said.trim()),
             StageError::Standin(error) => write!(f, "the stand-in did not start: {error}"),
-            StageError::NoSshd { reason } => {
-                write!(f, "openssh-server is missing: apt-get install openssh-server ({reason})")
+            StageError::NoPackage { package, reason } => {
+                write!(f, "{package} is missing: apt-get install {package} ({reason})")
             }
             StageError::NotUp { server, said } => write!(f, "{server} did not come up: {}", said.trim()),
         }

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use crate::daemon::Daemon;
 use crate::error::{StageError, Step};
+use crate::packages::Package;
 use crate::privileges::Privileges;
-use crate::sshd_tools::SSHD;
 use crate::view;
 use crate::world::World;
 
@@ -130,6 +130,6 @@ fn sshd_command(world: &World) -> Result<Command, StageError> {
         ]);
     }
     // In the foreground, and logging to standard error.
-    command.args([SSHD, "-D", "-e"]).current_dir("/");
+    command.args([Package::OpensshServer.program(), "-D", "-e"]).current_dir("/");
     Ok(command)
 }

@@ -11,8 +11,8 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
 use crate::accounts::{Account, Accounts};
 use crate::error::{StageError, Step};
+use crate::packages::Unpacked;
 use crate::privileges::Privileges;
-use crate::sshd_tools::SshdTools;
 
 /// Where the upper layers are made; they are out of sight afterwards.
 const SCRATCH: &str = "/run";
@@ -21,17 +21,19 @@ const SCRATCH: &str = "/run";
 pub(crate) const OWN: &str = "/run/stage";
 
 /// What the machine may have that a fresh Instance has not.
-const LEFT_OUT: [&str; 5] = [
+const LEFT_OUT: [&str; 7] = [
     "/etc/ssh/sshd_config",
     "/etc/ssh/sshd_config.d",
     "/etc/scw-agent.toml",
     "/etc/scw-agent.toml.d",
+    "/etc/cloud",
+    "/var/lib/cloud",
     AGENT_STATE,
 ];
 const AGENT_STATE: &str = "/var/lib/scw-agent";
 
 /// Makes the view for the calling thread, which has a mount namespace of its own already. Returns who the daemon is.
-pub(crate) fn make(privileges: Privileges, sshd: Option<&SshdTools>) -> Result<Account, StageError> {
+pub(crate) fn make(privileges: Privileges, packages: &[Unpacked]) -> Result<Account, StageError> {
     mount_at(None, "/", None, MsFlags::MS_REC | MsFlags::MS_PRIVATE, "")?;
     tmpfs(SCRATCH, "0755")?;
     let mut agent = write_etc_upper(Path::new(SCRATCH))?;
@@ -44,8 +46,9 @@ pub(crate) fn make(privileges: Privileges, sshd: Option<&SshdTools>) -> Result<A
             overlay(target, mode, privileges)?;
         }
     }
-    if let Some(unpacked) = sshd.and_then(SshdTools::unpacked) {
-        overlay_tools(unpacked)?;
+    let unpacked: Vec<_> = packages.iter().filter_map(Unpacked::folder).collect();
+    if !unpacked.is_empty() {
+        overlay_packages(&unpacked)?;
     }
     umount2(SCRATCH, MntFlags::MNT_DETACH).step("hide the upper layers")?;
     tmpfs(SCRATCH, "0755")?;
@@ -92,12 +95,15 @@ fn overlay(target: &str, mode: u32, privileges: Privileges) -> Result<(), StageE
 }
 
 /// Shows the unpacked packages as if they were installed. Read-only, like /usr on a careful machine.
-fn overlay_tools(unpacked: &Path) -> Result<(), StageError> {
-    // A name without colons and commas, which would mean something in the options.
-    let link = Path::new(SCRATCH).join("tools");
-    symlink(unpacked, &link).step("link the unpacked openssh-server")?;
-    let options = format!("lowerdir={}/usr:/usr", link.display());
-    mount_at(Some("stage"), "/usr", Some("overlay"), MsFlags::empty(), &options)
+fn overlay_packages(unpacked: &[&Path]) -> Result<(), StageError> {
+    let mut layers = String::from("lowerdir=");
+    for (number, folder) in unpacked.iter().enumerate() {
+        // A name without colons and commas, which would mean something in the options.
+        let link = Path::new(SCRATCH).join(format!("package-{number}"));
+        symlink(folder, &link).step("link an unpacked package")?;
+        layers.push_str(&format!("{}/usr:", link.display()));
+    }
+    mount_at(Some("stage"), "/usr", Some("overlay"), MsFlags::empty(), &format!("{layers}/usr"))
 }
 
 /// Writes what must be there before /etc is covered: in a user namespace, the machine's own files are nobody's, and

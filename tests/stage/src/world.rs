@@ -17,8 +17,8 @@ use crate::accounts::Account;
 use crate::error::{StageError, Step};
 use crate::guard::{self, Outside};
 use crate::netns::NsId;
+use crate::packages::Package;
 use crate::privileges::Privileges;
-use crate::sshd_tools::{SshdTools, sshd_tools};
 use crate::tcp::{self, TcpEntry};
 use crate::view;
 use crate::wire::{Reach, Wire};
@@ -28,7 +28,7 @@ use crate::wire::{Reach, Wire};
 pub struct Builder {
     ipv4: Reach,
     ipv6: Reach,
-    sshd: bool,
+    packages: Vec<Package>,
     standin: Options,
 }
 
@@ -53,7 +53,13 @@ impl Builder {
 
     /// Puts openssh-server into the view, with a plain /etc/ssh/sshd_config; fetches it first if it must.
     pub fn with_sshd(mut self) -> Builder {
-        self.sshd = true;
+        self.packages.push(Package::OpensshServer);
+        self
+    }
+
+    /// Puts cloud-init into the view, with its package's configuration; fetches it first if it must.
+    pub fn with_cloud_init(mut self) -> Builder {
+        self.packages.push(Package::CloudInit);
         self
     }
 
@@ -63,12 +69,12 @@ impl Builder {
             return Err(StageError::SecondWorld);
         }
         let privileges = Privileges::of_this_process()?;
-        let sshd = if self.sshd { Some(sshd_tools()?) } else { None };
+        let packages = self.packages.iter().map(|package| package.find()).collect::<Result<Vec<_>, _>>()?;
 
         unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS).step("make namespaces for the thread")?;
-        let agent = view::make(privileges, sshd.as_ref())?;
-        if sshd.is_some() {
-            SshdTools::configure(privileges).step("write sshd_config")?;
+        let agent = view::make(privileges, &packages)?;
+        for package in &packages {
+            package.configure(privileges).step("configure a package")?;
         }
         let mut wire = Wire::new()?;
         let options = self.standin;
@@ -117,7 +123,12 @@ pub struct World {
 impl World {
     /// A world with both families served, to be changed before it is built.
     pub fn builder() -> Builder {
-        Builder { ipv4: Reach::Served, ipv6: Reach::Served, sshd: false, standin: Options::default() }
+        Builder {
+            ipv4: Reach::Served,
+            ipv6: Reach::Served,
+            packages: Vec::new(),
+            standin: Options::default(),
+        }
     }
 
     /// The metadata service.

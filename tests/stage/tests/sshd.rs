@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use scw_stage::{Sshd, World, sshd_tools};
+use scw_stage::{Package, Sshd, World};
 
 fn text(output: Output) -> String {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -60,7 +60,7 @@ fn nothing_is_installed_on_the_machine() {
     let packages =
         || Command::new("dpkg-query").args(["-W", "openssh-server"]).output().ok().map(|out| out.stdout);
     let before = packages();
-    drop(sshd_tools().expect("found or fetched"));
+    drop(Package::OpensshServer.find().expect("found or fetched"));
     World::builder().with_sshd().run(|_| assert!(Path::new("/usr/sbin/sshd").exists()));
     assert_eq!((Path::new("/usr/sbin/sshd").exists(), packages()), (was_there, before));
 }

@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::process::Command;
 use std::time::Duration;
 
-use scw_stage::{Daemon, Privileges, Sshd, World, enter_user_namespace_if_needed, sshd_tools};
+use scw_stage::{Daemon, Package, Privileges, Sshd, World, enter_user_namespace_if_needed};
 
 /// Nobody's user id on any machine.
 const SOMEBODY: &str = "54321";
@@ -30,7 +30,7 @@ fn main() {
 
 fn run_as_somebody() {
     // Fetched as root, if it must be: somebody may not write there.
-    sshd_tools().expect("openssh-server");
+    Package::OpensshServer.find().expect("openssh-server");
     // The program comes as an open file, because somebody may have no way to its folder.
     let program = File::open("/proc/self/exe").expect("there");
     let ids = [format!("--reuid={SOMEBODY}"), format!("--regid={SOMEBODY}")];

@@ -1,0 +1,140 @@
+//! D2 and H2 on a disk that is full, read-only or failing: what can be done is done, what cannot is said, and what was whole stays so.
+
+use std::fs;
+
+use scw_stage::World;
+
+use crate::machine::*;
+
+const KEYS: [&str; 2] = ["/etc/ssh/ssh_host_ecdsa_key", "/etc/ssh/ssh_host_ed25519_key"];
+
+fn sh(world: &World, script: &str) {
+    let ended = run(world.command("sh").args(["-ec", script]));
+    assert_eq!(ended.code, 0, "{script}: {}", ended.err);
+}
+
+fn two_key_types() {
+    fs::write("/etc/scw-agent.toml", "[host-keys]\ntypes = [\"ecdsa\", \"ed25519\"]\n").expect("written");
+}
+
+/// Whether `ssh-keygen` takes the file for a key, and its public half belongs to it.
+fn is_whole(world: &World, key: &str) -> bool {
+    let derived = run(world.command("ssh-keygen").args(["-y", "-P", "", "-f", key]));
+    let public = fs::read_to_string(format!("{key}.pub")).unwrap_or_default();
+    let key = |line: &str| line.split(' ').take(2).collect::<Vec<_>>().join(" ").trim().to_owned();
+    derived.code == 0 && key(&derived.out) == key(&public)
+}
+
+fn nothing_lies_about() -> bool {
+    let mut entries = fs::read_dir("/etc/ssh").expect("listed").flatten();
+    !entries.any(|entry| entry.file_name().to_string_lossy().starts_with(".scw-agent-new"))
+}
+
+#[test]
+fn h2_d2_on_a_disk_that_fills_up_at_any_point_a_key_is_whole_or_not_there_and_the_rest_stays() {
+    World::builder().run(|world| {
+        two_key_types();
+        assert_eq!(agent(world, &["host-keys", "ensure"]).code, 0);
+        sh(world, "mkdir /root/good && cp -a /etc/ssh/ssh_host_ed25519_key* /root/good");
+        let (mut failed, mut done) = (0, 0);
+        // From no free page, and from no free inode, to enough for all that is written.
+        let pages = (0..6).map(|pages| (format!("{pages} pages free"), pages, 99));
+        let inodes = (0..10).map(|inodes| (format!("{inodes} inodes free"), 60, inodes));
+        for (free, pages, inodes) in pages.chain(inodes) {
+            sh(
+                world,
+                &format!(
+                    "mount -t tmpfs -o size=256k,mode=755 none /etc/ssh; cp -a /root/good/* /etc/ssh/; : > /etc/ssh/filler
+                     dd if=/dev/zero of=/etc/ssh/filler bs=4k count=$(( $(df --output=avail -k /etc/ssh | tail -n1) / 4 - {pages} )) 2>/dev/null
+                     mount -o remount,nr_inodes=$(( $(df --output=iused /etc/ssh | tail -n1) + {inodes} )) /etc/ssh"
+                ),
+            );
+            let good = fs::read(KEYS[1]).expect("read");
+            let ensured = agent(world, &["host-keys", "ensure"]);
+            match ensured.code {
+                0 => done += 1,
+                _ => {
+                    assert!(ensured.err.contains("ecdsa: "), "{free}: {}", ensured.err);
+                    failed += 1;
+                }
+            }
+            assert_eq!(fs::read(KEYS[1]).expect("read"), good, "{free}: a good key was touched");
+            assert!(is_whole(world, KEYS[1]), "{free}");
+            assert_eq!(fs::exists(KEYS[0]).expect("looked"), ensured.code == 0, "{free}");
+            assert!(nothing_lies_about(), "{free}: the space is not given back");
+            fs::remove_file("/etc/ssh/filler").expect("removed");
+            sh(world, "mount -o remount,nr_inodes=100 /etc/ssh");
+            let again = agent(world, &["host-keys", "ensure"]);
+            assert!(again.code == 0 && KEYS.iter().all(|key| is_whole(world, key)), "{free}: {}", again.err);
+            sh(world, "umount /etc/ssh");
+        }
+        println!("full at {failed} sizes, enough at {done}");
+        assert!(failed > 2 && done > 2, "the sizes do not reach from too little to enough: {failed}, {done}");
+    });
+}
+
+#[test]
+fn h2_d2_where_etc_is_read_only_good_keys_serve_and_missing_ones_are_named() {
+    World::builder().run(|world| {
+        two_key_types();
+        assert_eq!(agent(world, &["host-keys", "ensure"]).code, 0);
+        let before = KEYS.map(|key| fs::read(key).expect("read"));
+        sh(world, "mount --bind /etc/ssh /etc/ssh && mount -o remount,bind,ro /etc/ssh");
+        let kept = agent(world, &["host-keys", "ensure"]);
+        assert!(kept.code == 0 && kept.err.contains("kept ecdsa, ed25519"), "{}", kept.err);
+        let daemon = start_daemon(world);
+        assert_eq!(published(world).lines().count(), 2);
+        daemon.terminate();
+
+        sh(world, "umount /etc/ssh && rm /etc/ssh/ssh_host_ecdsa_key && mount --bind /etc/ssh /etc/ssh && mount -o remount,bind,ro /etc/ssh");
+        let failed = agent(world, &["host-keys", "ensure"]);
+        assert!(failed.code == 1 && failed.err.contains("Read-only file system"), "{}", failed.err);
+        assert_eq!(fs::read(KEYS[1]).expect("read"), before[1]);
+        let daemon = start_daemon(world);
+        until(world, "what is left is published", || {
+            let value = String::from_utf8(world.standin().user_data(FINGERPRINTS)?).ok()?;
+            (value.lines().count() == 1).then_some(())
+        });
+        daemon.terminate();
+    });
+}
+
+#[test]
+fn h1_h2_a_clone_on_a_full_disk_is_still_a_clone_at_the_next_run() {
+    World::builder().run(|world| {
+        two_key_types();
+        assert_eq!(agent(world, &["host-keys", "ensure"]).code, 0);
+        let seen = |id: &str| fs::write("/run/scw-agent/instance-seen", id).expect("written");
+        seen("daa2ea5a-0ee6-4cdc-9f1a-e0d1cb4e6d86");
+        assert_eq!(agent(world, &["host-keys", "settle"]).code, 0);
+        world.reboot();
+        assert_eq!(agent(world, &["host-keys", "ensure"]).code, 0);
+        let cloned = KEYS.map(|key| fs::read(key).expect("read"));
+        sh(
+            world,
+            "mkdir /root/keys && cp -a /etc/ssh/. /root/keys && mount -t tmpfs -o size=64k none /etc/ssh \
+             && cp -a /root/keys/ssh_host* /etc/ssh && dd if=/dev/zero of=/etc/ssh/filler 2>/dev/null || true",
+        );
+        for code in [1, 0] {
+            seen("11111111-2222-4333-8444-555555555555");
+            let settled = agent(world, &["host-keys", "settle"]);
+            assert_eq!(settled.code, code, "{}", settled.err);
+            assert!(KEYS.iter().all(|key| is_whole(world, key)), "{}", settled.err);
+            let _ = fs::remove_file("/etc/ssh/filler");
+        }
+        assert!(KEYS.iter().zip(cloned).all(|(key, old)| fs::read(key).expect("read") != old));
+    });
+}
+
+#[test]
+fn d2_a_state_folder_that_cannot_be_written_is_told_and_keys_are_made_all_the_same() {
+    World::builder().run(|world| {
+        two_key_types();
+        sh(world, "mount -t tmpfs -o ro none /var/lib/scw-agent");
+        assert_eq!(agent(world, &["host-keys", "ensure"]).code, 0);
+        assert!(KEYS.iter().all(|key| is_whole(world, key)));
+        fs::write("/run/scw-agent/instance-seen", "daa2ea5a-0ee6-4cdc-9f1a-e0d1cb4e6d86").expect("written");
+        let settled = agent(world, &["host-keys", "settle"]);
+        assert!(settled.code == 1 && settled.err.contains("instance.json"), "{}", settled.err);
+    });
+}

@@ -1,0 +1,160 @@
+//! H2 and D1 when the power goes: on a real ext4, which is cut off at any step, with all that was not synced lost; mounted again, the
+//! machine boots, and ends in the one right state.
+//!
+//! The cut is the file system's own: its shutdown without a flush of its journal, as its developers test it.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use scw_stage::World;
+
+use crate::crash::{MOST, killed_at, strace};
+use crate::machine::*;
+
+const ORIGINAL: &str = "daa2ea5a-0ee6-4cdc-9f1a-e0d1cb4e6d86";
+const CLONE: &str = "11111111-2222-4333-8444-555555555555";
+const SEEN: &str = "/run/scw-agent/instance-seen";
+const TYPES: [&str; 2] = ["ecdsa", "ed25519"];
+/// Steps at which the power goes: those that change what is on the disk, or wait for it.
+const STEPS: [&str; 8] = ["openat", "mkdir", "write", "fsync", "rename", "unlink", "unlinkat", "rmdir"];
+
+fn sh(world: &World, script: &str) {
+    let ended = run(world.command("sh").args(["-ec", script]));
+    assert_eq!(ended.code, 0, "{script}: {}", ended.err);
+}
+
+/// A disk of the world's own: /etc/ssh and the agent's state are on it.
+struct Disk<'a>(&'a World);
+
+impl<'a> Disk<'a> {
+    fn new(world: &'a World) -> Self {
+        sh(world, "truncate -s 8M /root/disk && mkfs.ext4 -q /root/disk && mkdir /root/mnt");
+        let disk = Self(world);
+        disk.mount();
+        sh(world, "mkdir -m 755 /root/mnt/ssh; mkdir -m 700 /root/mnt/scw-agent");
+        disk
+    }
+
+    /// Without the file system's own help for programs that do not sync before they rename.
+    fn mount(&self) {
+        sh(
+            self.0,
+            "mount -o loop,noauto_da_alloc /root/disk /root/mnt
+             if [ -d /root/mnt/ssh ]; then mount --bind /root/mnt/ssh /etc/ssh; mount --bind /root/mnt/scw-agent /var/lib/scw-agent; fi",
+        );
+    }
+
+    fn unmount(&self) {
+        sh(self.0, "umount /etc/ssh /var/lib/scw-agent 2>/dev/null || true; umount /root/mnt");
+    }
+
+    /// As it is now, whole, under another name.
+    fn save(&self, name: &str) {
+        self.unmount();
+        sh(self.0, &format!("cp --sparse=always /root/disk /root/disk-{name}"));
+        self.mount();
+    }
+
+    fn restore(&self, name: &str) {
+        self.unmount();
+        sh(self.0, &format!("cp --sparse=always /root/disk-{name} /root/disk"));
+        self.mount();
+    }
+
+    /// The power goes, and comes back.
+    fn cut(&self) {
+        sh(self.0, "xfs_io -x -c shutdown /root/mnt");
+        self.unmount();
+        self.mount();
+    }
+}
+
+/// The whole keys: type to private key.
+fn whole_keys(world: &World) -> BTreeMap<&'static str, Vec<u8>> {
+    let whole = |name: &&'static str| {
+        let path = format!("/etc/ssh/ssh_host_{name}_key");
+        let shown = run(world.command("ssh-keygen").args(["-y", "-P", "", "-f", &path]));
+        (shown.code == 0).then(|| fs::read(path).expect("read"))
+    };
+    TYPES.iter().filter_map(|name| Some((*name, whole(name)?))).collect()
+}
+
+fn recorded() -> Option<String> {
+    let record = fs::read("/var/lib/scw-agent/instance.json").ok()?;
+    let record: serde_json::Value = serde_json::from_slice(&record).expect("a record is whole or not there");
+    Some(record["instance"].as_str().expect("an id").to_owned())
+}
+
+/// One boot's two passes, in the Instance of that id.
+fn boot(world: &World, instance: &str, what: &str) {
+    let _ = fs::remove_dir_all("/run/scw-agent-hostkeys");
+    let ensured = agent(world, &["host-keys", "ensure"]);
+    assert_eq!(ensured.code, 0, "{what}: {}", ensured.err);
+    fs::write(SEEN, instance).expect("written");
+    let settled = agent(world, &["host-keys", "settle"]);
+    assert_eq!(settled.code, 0, "{what}: {}", settled.err);
+}
+
+#[test]
+fn h2_d1_the_power_goes_at_any_step_of_the_keys_role_and_the_next_boot_ends_in_the_right_state() {
+    World::builder().run(|world| {
+        fs::write("/etc/scw-agent.toml", "[host-keys]\ntypes = [\"ecdsa\", \"ed25519\"]\n").expect("written");
+        let disk = Disk::new(world);
+        disk.save("empty");
+        boot(world, ORIGINAL, "the first boot");
+        let first = whole_keys(world);
+        disk.cut();
+        assert!(
+            first.len() == TYPES.len() && whole_keys(world) == first,
+            "what a finished run made outlives the power"
+        );
+        disk.save("recorded");
+
+        let mut points = 0;
+        for (scenario, from, pass, instance) in [
+            ("first boot, before sshd", "empty", "ensure", ORIGINAL),
+            ("a later boot, with the metadata", "recorded", "settle", ORIGINAL),
+            ("a clone", "recorded", "settle", CLONE),
+        ] {
+            for call in STEPS {
+                for nth in 1..MOST {
+                    disk.restore(from);
+                    if pass == "settle" {
+                        fs::write(SEEN, instance).expect("written");
+                    }
+                    let _ = fs::remove_dir_all("/run/scw-agent-hostkeys");
+                    let killed = killed_at(strace(world, call, nth).arg(AGENT).args(["host-keys", pass]));
+                    let made = whole_keys(world);
+                    disk.cut();
+                    let what = format!("{scenario}, power lost at {call} {nth}");
+                    let survivors = whole_keys(world);
+                    if !killed {
+                        assert!(survivors == made, "{what}: a finished run's work is lost");
+                    }
+                    if recorded().as_deref() == Some(CLONE) {
+                        assert!(
+                            TYPES.iter().all(|name| survivors[name] != first[name]),
+                            "{what}: recorded too early"
+                        );
+                    }
+                    boot(world, instance, &what);
+                    let end = whole_keys(world);
+                    assert_eq!((end.len(), recorded().as_deref()), (TYPES.len(), Some(instance)), "{what}");
+                    match scenario {
+                        "a clone" => assert!(TYPES.iter().all(|name| end[name] != first[name]), "{what}"),
+                        _ => assert!(
+                            survivors.iter().all(|(name, key)| end[name] == *key),
+                            "{what}: remade without proof"
+                        ),
+                    }
+                    points += 1;
+                    if !killed {
+                        break;
+                    }
+                }
+            }
+        }
+        println!("power lost at {points} points: 0 violations");
+        assert!(points > 60, "only {points} points");
+    });
+}
