@@ -3,6 +3,7 @@
 pub mod command;
 pub mod daemon;
 pub mod doctor;
+pub mod events;
 pub mod files;
 pub mod host_keys;
 pub mod identity;
@@ -10,6 +11,7 @@ pub mod local_api;
 pub mod log;
 pub mod metadata;
 pub mod moment;
+pub mod nearest;
 pub mod random;
 pub mod settings;
 pub mod setup;

@@ -19,6 +19,7 @@ enum Command {
     HostKeysKnownHosts { host: Option<String> },
     HostKeysSshfp { host: Option<String> },
     SetupRun,
+    SetupFollow { key: String },
     SetupList { json: bool },
     SetupShow { key: String, json: bool },
     Status { json: bool },
@@ -42,6 +43,7 @@ pub fn agent() -> Exit {
         Command::HostKeysKnownHosts { host } => host_keys::known_hosts(host.as_deref()),
         Command::HostKeysSshfp { host } => host_keys::sshfp(host.as_deref()),
         Command::SetupRun => setup::run(),
+        Command::SetupFollow { key } => setup::follow(&key),
         Command::SetupList { json } => setup::list(json),
         Command::SetupShow { key, json } => setup::show(&key, json),
         Command::Status { json } => status::show(json),
@@ -81,6 +83,8 @@ fn parse(mut parser: Parser) -> Result<Command, String> {
         ["host-keys", "ensure"] => Command::HostKeysEnsure,
         ["host-keys", "settle"] => Command::HostKeysSettle,
         ["setup", "run"] => Command::SetupRun,
+        // The runner's own, and in no help.
+        ["setup", "follow", key] => Command::SetupFollow { key: key.to_owned() },
         ["config", "check"] => Command::ConfigCheck,
         _ => return Err(format!("there is no command `{}`", words.join(" "))),
     };

@@ -6,6 +6,7 @@ use super::exit::Exit;
 use super::help::AGENT;
 use super::process::{on_this_thread, print};
 use super::rows::{Mark, Rows, colours_wanted};
+use crate::events;
 use crate::host_keys::role::{self, Done, Wishes};
 use crate::host_keys::{self, KeyType, LocalKey, Places, PublicKey};
 use crate::identity::Verdict;
@@ -35,11 +36,12 @@ fn run_role(role: fn(&Places, Wishes<'_>) -> Done) -> Exit {
     }
     let well = done.troubles.is_empty();
     let done = done.ensured;
-    for (verb, types) in [("kept", &done.kept), ("made", &done.made)] {
-        if !types.is_empty() {
-            let names: Vec<_> = types.iter().map(KeyType::to_string).collect();
-            tracing::info!("{verb} {}", names.join(", "));
-        }
+    let names = |types: &[KeyType]| types.iter().map(KeyType::to_string).collect::<Vec<_>>().join(", ");
+    if !done.kept.is_empty() {
+        tracing::info!("kept {}", names(&done.kept));
+    }
+    if !done.made.is_empty() {
+        tracing::info!(MESSAGE_ID = events::HOST_KEYS_MADE, "made {}", names(&done.made));
     }
     for (key_type, mending) in &done.mended {
         tracing::warn!("{key_type}: the key is kept; {mending}");
@@ -66,13 +68,13 @@ fn tell_whose(done: &Done, regenerate: bool) {
         Verdict::Another(instance) if done.renewed => {
             let old =
                 done.old_keys.as_ref().map(|path| format!("; the old public keys are in {}", path.display()));
-            tracing::warn!(SCW_INSTANCE_ID = %instance, "this disk is another Instance's now, {instance}: its host keys are made anew{}", old.unwrap_or_default());
+            tracing::warn!(MESSAGE_ID = events::INSTANCE_CHANGED, SCW_INSTANCE_ID = %instance, "this disk is another Instance's now, {instance}: its host keys are made anew{}", old.unwrap_or_default());
         }
         Verdict::Another(instance) if regenerate => {
-            tracing::info!(SCW_INSTANCE_ID = %instance, "this disk is another Instance's now, {instance}; its host keys were made in this boot, and stay");
+            tracing::info!(MESSAGE_ID = events::INSTANCE_CHANGED, SCW_INSTANCE_ID = %instance, "this disk is another Instance's now, {instance}; its host keys were made in this boot, and stay");
         }
         Verdict::Another(instance) => {
-            tracing::warn!(SCW_INSTANCE_ID = %instance, "this disk is another Instance's now, {instance}; its host keys stay, as configured");
+            tracing::warn!(MESSAGE_ID = events::INSTANCE_CHANGED, SCW_INSTANCE_ID = %instance, "this disk is another Instance's now, {instance}; its host keys stay, as configured");
         }
         Verdict::Conflict(instance) => tracing::error!(
             "the metadata service names another Instance, {instance}, and the hypervisor the one that was recorded; the host keys stay"

@@ -9,7 +9,7 @@ use crate::log;
 use crate::metadata::retry::Budget;
 use crate::metadata::{Client, ErrorKind, Persistent, UserDataKey};
 use crate::settings::{self, Settings};
-use crate::setup::{BootRun, Outcome, Places, Record, Records, Run, Summary, run_boot};
+use crate::setup::{BootRun, Outcome, Places, Record, Records, Run, Summary, follower, run_boot};
 
 /// The command of `scw-agent-setup.service`.
 ///
@@ -20,7 +20,7 @@ pub(super) fn run() -> Exit {
     let settings = Settings::load_or_default(Path::new(settings::FILE));
     block_on(async {
         let mut api = Persistent::new(Client::new(settings.limits.clone()), Budget::COMMAND);
-        match run_boot(&mut api, &Places::default(), settings.script_timeout).await {
+        match run_boot(&mut api, &Places::default(), &settings.setup).await {
             Ok(BootRun::Done(summary)) => told(&summary),
             Ok(BootRun::AlreadyDone(summary)) => {
                 tracing::info!("this boot's scripts have run already ({}); nothing to do", summary.ended);
@@ -39,6 +39,21 @@ pub(super) fn run() -> Exit {
             Err(why) => {
                 tracing::error!("{why}");
                 if why.is_permission() { Exit::NotPermitted } else { Exit::Failure }
+            }
+        }
+    })
+}
+
+/// What a script left running writes on; the runner starts this, and nobody else has a use for it.
+pub(super) fn follow(key: &str) -> Exit {
+    log::start("scw-agent-setup");
+    let Ok(key) = UserDataKey::new(key) else { return Exit::Usage };
+    block_on(async {
+        match follower(&key).await {
+            Ok(()) => Exit::Success,
+            Err(why) => {
+                tracing::warn!(SCW_SCRIPT = %key, "{key}: what it left running is no longer read: {why}");
+                Exit::Failure
             }
         }
     })

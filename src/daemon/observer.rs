@@ -31,7 +31,8 @@ impl Observer {
             tell_host_keys(seen, &instance.id);
             board.instance(instance);
             let keys = api.list().await?;
-            let has_scripts = keys.iter().any(|key| ScriptKind::of(key).is_some());
+            let of_a_boot = |key| ScriptKind::of(key).is_some_and(|kind| kind != ScriptKind::Shutdown);
+            let has_scripts = keys.iter().any(of_a_boot);
             board.has_scripts(has_scripts);
             self.has_scripts = Some(has_scripts);
         }

@@ -5,6 +5,7 @@
 use hyper::body::Bytes;
 
 use super::board::Board;
+use crate::events;
 use crate::host_keys::{self, Places};
 use crate::metadata::{Ask, MetadataError, Refusal, UserDataKey};
 
@@ -28,7 +29,11 @@ pub(super) async fn look(api: &mut impl Ask, board: &Board, places: &Places) -> 
             let why = "the fingerprints were stored, and read back they were others".to_owned();
             return Err(Refusal::Malformed(why).into());
         }
-        tracing::info!("published the fingerprints of {} host keys", keys.served().count());
+        tracing::info!(
+            MESSAGE_ID = events::FINGERPRINTS_PUBLISHED,
+            "published the fingerprints of {} host keys",
+            keys.served().count()
+        );
     }
     board.published();
     Ok(())

@@ -7,7 +7,8 @@ use serde::de::{Deserializer, Error};
 
 use super::Settings;
 use crate::host_keys::KeyType;
-use crate::metadata::Limits;
+use crate::metadata::{Limits, UserDataKey};
+use crate::setup::{Policy, ScriptKind};
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
@@ -45,6 +46,7 @@ struct Metadata {
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 struct Setup {
     timeout: Option<Length>,
+    outcome_key: Option<OutcomeKey>,
 }
 
 const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
@@ -65,6 +67,22 @@ impl<'de> Deserialize<'de> for Length {
                 "{text:?} is not a length of time such as \"90s\" or \"10m\": {why}"
             ))),
         }
+    }
+}
+
+/// A user data key that is nobody's yet.
+struct OutcomeKey(UserDataKey);
+
+impl<'de> Deserialize<'de> for OutcomeKey {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let key = UserDataKey::new(&String::deserialize(from)?).map_err(D::Error::custom)?;
+        let taken = key == UserDataKey::fingerprints()
+            || key.as_str() == "cloud-init"
+            || ScriptKind::of(&key).is_some();
+        if taken {
+            return Err(D::Error::custom(format!("the user data key {key} has a meaning of its own")));
+        }
+        Ok(Self(key))
     }
 }
 
@@ -92,7 +110,10 @@ pub(super) fn parse(text: &str) -> Result<Settings, String> {
             whole: or(file.metadata.whole_timeout, defaults.limits.whole),
         },
         look_again: or(file.metadata.look_again, defaults.look_again),
-        script_timeout: or(file.setup.timeout, defaults.script_timeout),
+        setup: Policy {
+            timeout: or(file.setup.timeout, defaults.setup.timeout),
+            outcome_key: file.setup.outcome_key.map(|key| key.0),
+        },
     })
 }
 
@@ -108,7 +129,7 @@ mod tests {
 
     #[test]
     fn every_key_can_be_set() {
-        let text = "[host-keys]\ntypes = [\"rsa\", \"ed25519\", \"rsa\"]\nregenerate = \"never\"\n[metadata]\nconnect-timeout = \"1s\"\nheaders-timeout = \"2s\"\nbody-timeout = \"3s\"\nwhole-timeout = \"4s\"\nlook-again = \"1h\"\n[setup]\ntimeout = \"5m\"\n";
+        let text = "[host-keys]\ntypes = [\"rsa\", \"ed25519\", \"rsa\"]\nregenerate = \"never\"\n[metadata]\nconnect-timeout = \"1s\"\nheaders-timeout = \"2s\"\nbody-timeout = \"3s\"\nwhole-timeout = \"4s\"\nlook-again = \"1h\"\n[setup]\ntimeout = \"5m\"\noutcome-key = \"ready\"\n";
         let seconds = Duration::from_secs;
         let limits = Limits { connect: seconds(1), headers: seconds(2), body: seconds(3), whole: seconds(4) };
         let key_types = vec![KeyType::Ed25519, KeyType::Rsa];
@@ -117,7 +138,10 @@ mod tests {
             regenerate: false,
             limits,
             look_again: seconds(3600),
-            script_timeout: seconds(300),
+            setup: Policy {
+                timeout: seconds(300),
+                outcome_key: Some(UserDataKey::new("ready").expect("a good key")),
+            },
         };
         assert_eq!(parse(text), Ok(expected));
     }
@@ -131,6 +155,7 @@ mod tests {
             ("[setup]\ntimeout = \"550000000000y\"\n", "line 2", "year"),
             ("[host-keys]\ntypes = [\"dsa\"]\n", "line 2", "dsa"),
             ("[host-keys]\nregenerate = \"sometimes\"\n", "line 2", "sometimes"),
+            ("[setup]\noutcome-key = \"setup-script.x\"\n", "line 2", "meaning of its own"),
             ("[setup\n", "line 1", ""),
         ] {
             let why = parse(text).expect_err(text);

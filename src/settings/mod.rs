@@ -13,6 +13,7 @@ use std::time::Duration;
 use crate::files;
 use crate::host_keys::KeyType;
 use crate::metadata::Limits;
+use crate::setup::Policy;
 
 /// Where the configuration stands.
 pub const FILE: &str = "/etc/scw-agent.toml";
@@ -29,8 +30,8 @@ pub struct Settings {
     pub limits: Limits,
     /// `[metadata] look-again`: how long until what is published is looked at again (law H4), give or take a fifth.
     pub look_again: Duration,
-    /// `[setup] timeout`: how long a script may run.
-    pub script_timeout: Duration,
+    /// `[setup]`: what holds for scripts that do not say otherwise.
+    pub setup: Policy,
 }
 
 impl Default for Settings {
@@ -40,7 +41,7 @@ impl Default for Settings {
             regenerate: true,
             limits: Limits::default(),
             look_again: Duration::from_secs(15 * 60),
-            script_timeout: Duration::from_secs(3600),
+            setup: Policy::default(),
         }
     }
 }

@@ -1,19 +1,22 @@
 //! Whether a script is due. Pure: the record of what was, and this boot.
 
+use super::header::When;
 use super::record::{Outcome, Record, Run};
-use super::script::{Digest, ScriptKind};
+use super::script::Digest;
 use crate::metadata::InstanceId;
 
 /// How often a script is started again that a crash or reboot cut off, before the machine goes on without it.
-const MOST_ATTEMPTS: u32 = 5;
+const MOST_CUT_OFF: usize = 5;
 
 /// What to do about one script.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
     /// Run it; this is the how-many-th attempt.
     Run {
-        /// Counted from 1; higher only after runs that were cut off.
+        /// Counted from 1; higher after runs that were cut off, and after those that failed and may be tried again.
         attempt: u32,
+        /// Whether it failed in this boot already, so that a pause is due.
+        after_failure: bool,
     },
     /// It ran already, and that stands.
     Done,
@@ -21,27 +24,52 @@ pub enum Decision {
     GivenUp,
 }
 
-/// Decides about a script of this content, for this Instance and boot (law S1).
-pub fn decide(
-    kind: ScriptKind,
-    digest: &Digest,
-    instance: &InstanceId,
-    boot: &str,
-    record: &Record,
-) -> Decision {
-    let same = |run: &&Run| run.digest == *digest && run.instance == *instance;
-    let relevant = |run: &&Run| match kind {
-        ScriptKind::Setup => same(run),
-        // A boot id is new at every boot, so a cut-off run of an earlier boot is of no concern.
-        ScriptKind::Startup => run.boot == boot,
-    };
-    let Some(last) = record.runs.iter().rev().find(relevant) else { return Decision::Run { attempt: 1 } };
-    match last.outcome {
-        None if last.attempt >= MOST_ATTEMPTS => Decision::GivenUp,
-        None => Decision::Run { attempt: last.attempt + 1 },
+/// What is asked about.
+#[derive(Clone, Copy, Debug)]
+pub struct Question<'a> {
+    /// When the script is due.
+    pub when: When,
+    /// How often it is started again when it failed.
+    pub retries: u32,
+    /// Its content.
+    pub digest: &'a Digest,
+    /// The Instance that this is.
+    pub instance: &'a InstanceId,
+    /// The kernel's id of this boot.
+    pub boot: &'a str,
+}
+
+impl Question<'_> {
+    /// Whether an earlier run counts for it.
+    fn concerns(&self, run: &Run) -> bool {
+        match self.when {
+            When::Once => run.instance == *self.instance,
+            When::Change => run.instance == *self.instance && run.digest == *self.digest,
+            // A boot id is new at every boot, so a cut-off run of an earlier boot is of no concern.
+            When::Boot => run.boot == self.boot,
+        }
+    }
+}
+
+/// Decides about a script (law S1).
+pub fn decide(question: &Question<'_>, record: &Record) -> Decision {
+    let runs = || record.runs.iter().filter(|run| question.concerns(run));
+    let Some(last) = runs().next_back() else { return Decision::Run { attempt: 1, after_failure: false } };
+    let next = |after_failure| Decision::Run { attempt: last.attempt.saturating_add(1), after_failure };
+    match &last.outcome {
+        None if runs().filter(|run| run.outcome.is_none()).count() >= MOST_CUT_OFF => Decision::GivenUp,
+        None => next(false),
         // It never started: what was missing may be there now.
-        Some(Outcome::NotRun(_)) => Decision::Run { attempt: last.attempt },
-        Some(Outcome::Exit(_) | Outcome::Signal(_) | Outcome::TimedOut | Outcome::Unknown) => Decision::Done,
+        Some(Outcome::NotRun(_)) => Decision::Run { attempt: last.attempt, after_failure: false },
+        Some(Outcome::Exit(0) | Outcome::Unknown) => Decision::Done,
+        Some(Outcome::Exit(_) | Outcome::Signal(_) | Outcome::TimedOut) => {
+            let failed = runs().filter(|run| run.outcome.as_ref().is_some_and(Outcome::is_failure)).count();
+            if failed <= question.retries as usize {
+                next(last.boot == question.boot)
+            } else {
+                Decision::Done
+            }
+        }
     }
 }
 
@@ -55,35 +83,37 @@ mod tests {
     }
 
     fn run(body: &str, instance: char, boot: &str, attempt: u32, outcome: Option<Outcome>) -> Run {
-        Run {
-            digest: Digest::of(body.as_bytes()),
-            instance: id(instance),
-            boot: boot.to_owned(),
-            attempt,
-            started: Moment::now(),
-            ended: None,
-            outcome,
-            output: String::new(),
-        }
+        let digest = Digest::of(body.as_bytes());
+        Run { boot: boot.to_owned(), attempt, outcome, ..Run::new(digest, id(instance), Moment::now()) }
     }
 
-    fn decided(kind: ScriptKind, runs: Vec<Run>) -> Decision {
+    fn decided(when: When, retries: u32, runs: Vec<Run>) -> Decision {
         let record = Record { runs, ..Record::default() };
-        decide(kind, &Digest::of(b"same"), &id('6'), "this boot", &record)
+        let (digest, instance) = (&Digest::of(b"same"), &id('6'));
+        decide(&Question { when, retries, digest, instance, boot: "this boot" }, &record)
+    }
+
+    const fn first() -> Decision {
+        Decision::Run { attempt: 1, after_failure: false }
     }
 
     #[test]
     fn s1_a_setup_script_runs_once_for_an_instance_and_a_content() {
-        use ScriptKind::Setup;
-        let first = Decision::Run { attempt: 1 };
-        assert_eq!(decided(Setup, vec![]), first);
+        use When::Change;
+        assert_eq!(decided(Change, 0, vec![]), first());
         for outcome in
             [Outcome::Exit(0), Outcome::Exit(3), Outcome::Signal(9), Outcome::TimedOut, Outcome::Unknown]
         {
-            assert_eq!(decided(Setup, vec![run("same", '6', "earlier", 1, Some(outcome))]), Decision::Done);
+            assert_eq!(
+                decided(Change, 0, vec![run("same", '6', "earlier", 1, Some(outcome))]),
+                Decision::Done
+            );
         }
-        assert_eq!(decided(Setup, vec![run("other", '6', "this boot", 1, Some(Outcome::Exit(0)))]), first);
-        assert_eq!(decided(Setup, vec![run("same", '7', "earlier", 1, Some(Outcome::Exit(0)))]), first);
+        assert_eq!(
+            decided(Change, 0, vec![run("other", '6', "this boot", 1, Some(Outcome::Exit(0)))]),
+            first()
+        );
+        assert_eq!(decided(Change, 0, vec![run("same", '7', "earlier", 1, Some(Outcome::Exit(0)))]), first());
     }
 
     #[test]
@@ -92,30 +122,53 @@ mod tests {
             run("same", '6', "earlier", 1, Some(Outcome::Exit(0))),
             run("other", '6', "earlier", 1, Some(Outcome::Exit(0))),
         ];
-        assert_eq!(decided(ScriptKind::Setup, runs), Decision::Done);
+        assert_eq!(decided(When::Change, 0, runs), Decision::Done);
+    }
+
+    #[test]
+    fn s1_once_means_once_whatever_becomes_of_the_content() {
+        let ran = |instance| vec![run("other", instance, "earlier", 1, Some(Outcome::Exit(0)))];
+        assert_eq!(decided(When::Once, 0, ran('6')), Decision::Done);
+        assert_eq!(decided(When::Once, 0, ran('7')), first());
     }
 
     #[test]
     fn a_script_that_could_not_be_started_is_tried_again() {
         let not_run = Some(Outcome::NotRun("no interpreter".to_owned()));
-        assert_eq!(
-            decided(ScriptKind::Setup, vec![run("same", '6', "earlier", 1, not_run)]),
-            Decision::Run { attempt: 1 }
-        );
+        assert_eq!(decided(When::Change, 0, vec![run("same", '6', "earlier", 1, not_run)]), first());
     }
 
     #[test]
     fn s1_a_run_that_was_cut_off_is_started_again_and_not_for_ever() {
-        use ScriptKind::Setup;
-        assert_eq!(decided(Setup, vec![run("same", '6', "earlier", 1, None)]), Decision::Run { attempt: 2 });
-        assert_eq!(decided(Setup, vec![run("same", '6', "earlier", MOST_ATTEMPTS, None)]), Decision::GivenUp);
+        let cut =
+            |count: u32| (1..=count).map(|attempt| run("same", '6', "earlier", attempt, None)).collect();
+        assert_eq!(decided(When::Change, 0, cut(1)), Decision::Run { attempt: 2, after_failure: false });
+        assert_eq!(decided(When::Change, 0, cut(4)), Decision::Run { attempt: 5, after_failure: false });
+        assert_eq!(decided(When::Change, 0, cut(5)), Decision::GivenUp);
+    }
+
+    #[test]
+    fn a_script_that_failed_is_started_again_as_often_as_it_asks_for() {
+        let failed = |boot: &str, count: u32| {
+            (1..=count)
+                .map(|attempt| run("same", '6', boot, attempt, Some(Outcome::Exit(3))))
+                .collect::<Vec<_>>()
+        };
+        let next = |attempt, after_failure| Decision::Run { attempt, after_failure };
+        assert_eq!(decided(When::Change, 2, failed("this boot", 1)), next(2, true));
+        assert_eq!(decided(When::Change, 2, failed("this boot", 2)), next(3, true));
+        assert_eq!(decided(When::Change, 2, failed("this boot", 3)), Decision::Done);
+        // The machine went down during the pause.
+        assert_eq!(decided(When::Change, 2, failed("earlier", 1)), next(2, false));
+        // Runs that were cut off in between do not count as failures.
+        let mixed = [vec![run("same", '6', "earlier", 1, None)], failed("earlier", 1)].concat();
+        assert_eq!(decided(When::Change, 1, mixed), next(2, false));
     }
 
     #[test]
     fn a_startup_script_runs_at_every_boot_and_once_in_each() {
-        use ScriptKind::Startup;
         let at = |boot| vec![run("same", '6', boot, 1, Some(Outcome::Exit(0)))];
-        assert_eq!(decided(Startup, at("earlier")), Decision::Run { attempt: 1 });
-        assert_eq!(decided(Startup, at("this boot")), Decision::Done);
+        assert_eq!(decided(When::Boot, 0, at("earlier")), first());
+        assert_eq!(decided(When::Boot, 0, at("this boot")), Decision::Done);
     }
 }

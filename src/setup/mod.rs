@@ -1,17 +1,30 @@
-//! The scripts that the owner left in user data: which keys are scripts ([`script`](mod@script)), which of them are due ([`decide`](mod@decide),
-//! pure), running one ([`execute`](mod@execute)), what is kept of it ([`record`](mod@record)), and the whole of one boot's work ([`run`](mod@run)).
+//! The scripts that the owner left in user data: which keys are scripts ([`script`](mod@script)), what they ask for themselves
+//! ([`header`](mod@header)) and what holds for them ([`policy`](mod@policy)), which of them are due ([`decide`](mod@decide)), all pure; one script's attempts in a boot
+//! ([`boot`](mod@boot)), running it ([`execute`](mod@execute)) as somebody ([`account`](mod@account)), its [`output`](mod@output) and what it [`left`](mod@left); what is
+//! kept of it ([`record`](mod@record)), the whole of one boot's work ([`run`](mod@run)) and its published [`outcome`](mod@outcome).
 //!
 //! This room runs as root, and what it gets is somebody else's: it checks before it trusts. It never writes a script's body
-//! anywhere but into its own 0700 folder, and never into a log (law S3).
+//! anywhere but into its own folder in /run, and never into a log (law S3).
 
+mod account;
+mod boot;
 mod decide;
 mod execute;
+mod header;
+mod left;
+mod outcome;
+mod output;
+mod policy;
 mod record;
 mod run;
 mod script;
 mod summary;
 
-pub use decide::{Decision, decide};
+pub use account::{Account, AccountError};
+pub use decide::{Decision, Question, decide};
+pub use execute::follower;
+pub use header::{Fault, Header, HeaderError, When};
+pub use policy::{NotForShutdown, Policy, Terms};
 pub use record::{Outcome, Record, RecordError, Records, Run};
 pub use run::{BootRun, Places, SetupError, run_boot};
 pub use script::{Digest, Interpreter, Script, ScriptError, ScriptKind};

@@ -16,12 +16,15 @@ use super::script::Digest;
 use crate::files;
 use crate::metadata::{InstanceId, UserDataKey};
 use crate::moment::Moment;
+use crate::random;
 
 const VERSION: u32 = 1;
 /// How the ending of a file begins that was set aside.
 const ASIDE: &str = "json.unreadable-";
-/// Runs kept for each script; the oldest go.
-const MOST_RUNS: usize = 20;
+/// Runs kept for each script; the oldest go. A content that is forgotten would run again, so they are many…
+const MOST_RUNS: usize = 500;
+/// …but the output is kept of the latest ones only.
+const WITH_OUTPUT: usize = 20;
 const LARGEST: u64 = 4 * 1024 * 1024;
 
 /// How a run ended.
@@ -45,6 +48,15 @@ impl Outcome {
     pub fn is_success(&self) -> bool {
         *self == Self::Exit(0)
     }
+
+    /// Whether the script ran, and not well.
+    pub fn is_failure(&self) -> bool {
+        match self {
+            Self::Exit(code) => *code != 0,
+            Self::Signal(_) | Self::TimedOut => true,
+            Self::NotRun(_) | Self::Unknown => false,
+        }
+    }
 }
 
 impl fmt::Display for Outcome {
@@ -67,6 +79,9 @@ impl fmt::Display for Outcome {
 /// One run of a script.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Run {
+    /// A word of its own, which all its processes carry in their environment (`SCW_SETUP_RUN`).
+    #[serde(default)]
+    pub id: String,
     /// The content that ran.
     pub digest: Digest,
     /// The Instance it ran on.
@@ -86,6 +101,31 @@ pub struct Run {
     /// The end of its output.
     #[serde(default)]
     pub output: String,
+    /// What it left running.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left: Vec<String>,
+    /// Whether its user data key was deleted afterwards, as it asked for.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub deleted: bool,
+}
+
+impl Run {
+    /// A first run that starts now.
+    pub fn new(digest: Digest, instance: InstanceId, started: Moment) -> Self {
+        Self {
+            id: format!("{:016x}", random::generator().u64(..)),
+            digest,
+            instance,
+            boot: String::new(),
+            attempt: 1,
+            started,
+            ended: None,
+            outcome: None,
+            output: String::new(),
+            left: Vec::new(),
+            deleted: false,
+        }
+    }
 }
 
 /// All that is kept of one script.
@@ -134,11 +174,6 @@ impl Records {
         Ok(Self { folder: folder.to_owned() })
     }
 
-    /// Where the script is put while it runs.
-    pub fn script_path(&self, key: &UserDataKey) -> PathBuf {
-        self.folder.join(format!("{}.script", key.to_path_segment()))
-    }
-
     fn path(&self, key: &UserDataKey) -> PathBuf {
         self.folder.join(format!("{}.json", key.to_path_segment()))
     }
@@ -175,11 +210,13 @@ impl Records {
     /// Adds a run, or takes the place of the last one where that is the same run, and writes the record.
     pub fn write(&self, key: &UserDataKey, record: &mut Record, run: Run) -> Result<(), RecordError> {
         match record.runs.last_mut() {
-            Some(last) if last.started == run.started && last.attempt == run.attempt => *last = run,
+            Some(last) if last.id == run.id => *last = run,
             _ => record.runs.push(run),
         }
         let surplus = record.runs.len().saturating_sub(MOST_RUNS);
         record.runs.drain(..surplus);
+        let older = record.runs.len().saturating_sub(WITH_OUTPUT);
+        record.runs[..older].iter_mut().for_each(|run| run.output.clear());
         // A script may have removed the folder.
         files::private_folder(&self.folder).map_err(|why| RecordError::File(self.folder.clone(), why))?;
         let path = self.path(key);

@@ -1,20 +1,21 @@
-//! The runner: one boot's work, from the list of keys to the summary. It reads as the whole program.
+//! The runner: one boot's work, from the list of keys to the summary and the published outcome. It reads as the whole program.
 
 use std::fmt;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use hyper::body::Bytes;
 use nix::fcntl::{Flock, FlockArg};
 
-use super::decide::{Decision, decide};
-use super::execute::{Order, Stop, execute};
-use super::record::{Outcome, Record, RecordError, Records, Run};
-use super::script::{Digest, Script, ScriptKind};
-use super::summary::{ScriptSummary, Summary};
+use super::boot::Boot;
+use super::execute::Stop;
+use super::outcome;
+use super::policy::Policy;
+use super::record::{RecordError, Records};
+use super::script::ScriptKind;
+use super::summary::Summary;
 use crate::files;
 use crate::metadata::{Ask, ErrorKind, Instance, MetadataError, UserDataKey};
 use crate::moment::Moment;
@@ -22,8 +23,10 @@ use crate::moment::Moment;
 /// Where the runner keeps what it keeps.
 #[derive(Clone, Debug)]
 pub struct Places {
-    /// Records and running scripts; root's alone.
+    /// Records; root's alone.
     pub state: PathBuf,
+    /// Scripts, while they run.
+    pub scripts: PathBuf,
     /// The summary of this boot's work.
     pub summary: PathBuf,
     /// The file by which the daemon asks for a run.
@@ -34,6 +37,7 @@ impl Default for Places {
     fn default() -> Self {
         Self {
             state: "/var/lib/scw-agent/setup".into(),
+            scripts: "/run/scw-agent-setup/scripts".into(),
             summary: "/run/scw-agent-setup/summary.json".into(),
             request: "/run/scw-agent/setup-requested".into(),
         }
@@ -63,7 +67,7 @@ pub enum SetupError {
 }
 
 /// Runs the scripts that are due, once in a boot.
-pub async fn run_boot(api: &mut impl Ask, places: &Places, timeout: Duration) -> Result<BootRun, SetupError> {
+pub async fn run_boot(api: &mut impl Ask, places: &Places, policy: &Policy) -> Result<BootRun, SetupError> {
     // Taken back first of all: what changes later is asked for anew, and a request that stayed would start this again at once.
     files::remove_anything(&places.request);
     let records = Records::open(&places.state).map_err(SetupError::State)?;
@@ -77,10 +81,10 @@ pub async fn run_boot(api: &mut impl Ask, places: &Places, timeout: Duration) ->
         Ok(gathered) => gathered,
         Err(why) => return Ok(BootRun::NotYet(why)),
     };
-    let boot = Boot { instance, id: boot_id(), records, timeout };
+    let boot = Boot { instance, id: boot_id(), records, scripts: places.scripts.clone(), policy };
     let mut scripts = Vec::new();
     for script in found {
-        match boot.one(script, &mut stop).await {
+        match boot.one(api, script, &mut stop).await {
             Some(summary) => scripts.push(summary),
             None => return Ok(BootRun::Stopped),
         }
@@ -93,14 +97,17 @@ pub async fn run_boot(api: &mut impl Ask, places: &Places, timeout: Duration) ->
     summary.write(&places.summary).map_err(file)?;
     // The daemon may have asked again while a script took its time.
     files::remove_anything(&places.request);
+    if let Some(key) = &policy.outcome_key {
+        outcome::publish(api, key, &boot.instance, &summary).await;
+    }
     Ok(BootRun::Done(summary))
 }
 
 /// A script as user data has it.
-struct Found {
-    key: UserDataKey,
-    kind: ScriptKind,
-    body: Result<Bytes, MetadataError>,
+pub(super) struct Found {
+    pub(super) key: UserDataKey,
+    pub(super) kind: ScriptKind,
+    pub(super) body: Result<Bytes, MetadataError>,
 }
 
 /// Fetches everything before anything runs: a script may take the network down, and half a boot's work is none.
@@ -111,7 +118,7 @@ async fn gather(api: &mut impl Ask) -> Result<(Instance, Vec<Found>), MetadataEr
     let instance = api.instance().await?;
     let mut found = Vec::new();
     for key in api.list().await? {
-        let Some(kind) = ScriptKind::of(&key) else { continue };
+        let Some(kind) = ScriptKind::of(&key).filter(|kind| *kind != ScriptKind::Shutdown) else { continue };
         let body = match api.get(&key).await {
             Ok(Some(body)) => Ok(body),
             // Deleted since it was listed.
@@ -135,143 +142,6 @@ fn lock(folder: &Path) -> Result<Flock<File>, SetupError> {
 fn boot_id() -> String {
     let id = files::read_bounded(Path::new("/proc/sys/kernel/random/boot_id"), 128).ok().flatten();
     String::from_utf8_lossy(&id.unwrap_or_default()).trim().to_owned()
-}
-
-/// What all scripts of a boot have in common.
-struct Boot {
-    instance: Instance,
-    id: String,
-    records: Records,
-    timeout: Duration,
-}
-
-impl Boot {
-    /// Does what is due for one key; whatever goes wrong is told, and stops no other script. `None` when told to stop.
-    async fn one(&self, found: Found, stop: &mut Stop) -> Option<ScriptSummary> {
-        let (key, kind) = (&found.key, found.kind);
-        let not_run = |why: String| {
-            tracing::error!(SCW_SCRIPT = %key, "{key}: not run: {why}");
-            ScriptSummary::not_run(key.to_string(), kind, why)
-        };
-        let body = match found.body {
-            Ok(body) => body,
-            Err(why) => return Some(not_run(why.to_string())),
-        };
-        let digest = Digest::of(&body);
-        let mut record = match self.records.read(key) {
-            Ok(record) => record,
-            Err(why @ RecordError::Unreadable(..)) => {
-                tracing::error!(SCW_SCRIPT = %key, "{key}: {why}; it is set aside");
-                return Some(self.keep_unknown(key, kind, digest));
-            }
-            Err(why) => return Some(not_run(why.to_string())),
-        };
-        match decide(kind, &digest, &self.instance.id, &self.id, &record) {
-            Decision::Run { attempt } => match self.run(key, &body, digest, attempt, &mut record, stop).await
-            {
-                Ok(run) if run.outcome.is_none() => None,
-                Ok(run) => Some(ScriptSummary::of(key.to_string(), kind, &run, true)),
-                Err(why) => Some(not_run(why.to_string())),
-            },
-            Decision::Done => {
-                let same = |run: &&Run| run.digest == digest && run.outcome.is_some();
-                let last = record.runs.iter().rev().find(same).or(record.runs.last());
-                Some(match last {
-                    Some(run) => ScriptSummary::of(key.to_string(), kind, run, false),
-                    None => not_run("its record is empty".to_owned()),
-                })
-            }
-            Decision::GivenUp => {
-                Some(not_run("it was cut off too often; it is not started again for this content".to_owned()))
-            }
-        }
-    }
-
-    /// A lost record must not look like a script that never ran (law D1).
-    fn keep_unknown(&self, key: &UserDataKey, kind: ScriptKind, digest: Digest) -> ScriptSummary {
-        let run = Run { outcome: Some(Outcome::Unknown), ..self.new_run(digest, 1) };
-        let kept = self
-            .records
-            .set_aside(key)
-            .and_then(|()| self.records.write(key, &mut Record::default(), run.clone()));
-        if let Err(why) = kept {
-            tracing::error!(SCW_SCRIPT = %key, "{key}: {why}");
-        }
-        ScriptSummary::of(key.to_string(), kind, &run, false)
-    }
-
-    fn new_run(&self, digest: Digest, attempt: u32) -> Run {
-        Run {
-            digest,
-            instance: self.instance.id.clone(),
-            boot: self.id.clone(),
-            attempt,
-            started: Moment::now(),
-            ended: None,
-            outcome: None,
-            output: String::new(),
-        }
-    }
-
-    /// Records that the script starts, runs it, records how it ended.
-    async fn run(
-        &self,
-        key: &UserDataKey,
-        body: &[u8],
-        digest: Digest,
-        attempt: u32,
-        record: &mut Record,
-        stop: &mut Stop,
-    ) -> Result<Run, RecordError> {
-        let mut run = self.new_run(digest, attempt);
-        self.records.write(key, record, run.clone())?;
-        (run.outcome, run.output) = match Script::parse(body) {
-            Ok(script) => {
-                let id = &self.instance.id;
-                tracing::info!(SCW_SCRIPT = %key, SCW_INSTANCE_ID = %id, "{key}: started (attempt {attempt})");
-                let environment = self.environment(key, attempt);
-                let path = self.records.script_path(key);
-                let order = Order { key, script, path: &path, timeout: self.timeout, environment };
-                execute(&order, stop).await
-            }
-            Err(why) => (Some(Outcome::NotRun(why.to_string())), String::new()),
-        };
-        if run.outcome.is_none() {
-            tracing::warn!(SCW_SCRIPT = %key, "{key}: cut off, since the runner was told to stop; it starts again at the next boot");
-            return Ok(run);
-        }
-        run.ended = Some(Moment::now());
-        if let Err(why) = self.records.write(key, record, run.clone()) {
-            // It ran all the same, and the summary says how it ended.
-            tracing::error!(SCW_SCRIPT = %key, "{key}: {why}; at the next boot it will look cut off, and start again");
-        }
-        self.tell(key, &run);
-        Ok(run)
-    }
-
-    fn environment(&self, key: &UserDataKey, attempt: u32) -> Vec<(&'static str, String)> {
-        let or_empty = |text: &Option<String>| text.clone().unwrap_or_default();
-        vec![
-            ("SCW_INSTANCE_ID", self.instance.id.to_string()),
-            ("SCW_ZONE", or_empty(&self.instance.zone)),
-            ("SCW_HOSTNAME", or_empty(&self.instance.hostname)),
-            ("SCW_SCRIPT", key.to_string()),
-            ("SCW_SETUP_ATTEMPT", attempt.to_string()),
-        ]
-    }
-
-    fn tell(&self, key: &UserDataKey, run: &Run) {
-        let Some(outcome) = &run.outcome else { return };
-        let length =
-            humantime::format_duration(run.ended.unwrap_or(run.started).since(run.started)).to_string();
-        let exit_status = if let Outcome::Exit(code) = outcome { Some(*code) } else { None };
-        let id = &self.instance.id;
-        if outcome.is_success() {
-            tracing::info!(SCW_SCRIPT = %key, SCW_INSTANCE_ID = %id, SCW_EXIT_STATUS = exit_status, "{key}: {outcome} after {length}");
-        } else {
-            tracing::error!(SCW_SCRIPT = %key, SCW_INSTANCE_ID = %id, SCW_EXIT_STATUS = exit_status, "{key}: {outcome} after {length}");
-        }
-    }
 }
 
 impl SetupError {

@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use super::header::{Header, HeaderError, When};
 use crate::metadata::UserDataKey;
 
 /// When a script runs; its key says so.
@@ -15,17 +16,30 @@ pub enum ScriptKind {
     Setup,
     /// `startup-script`, `startup-script.NAME`: at every boot.
     Startup,
+    /// `shutdown-script`, `shutdown-script.NAME`: when the machine goes down.
+    Shutdown,
 }
 
 impl ScriptKind {
     /// The kind that a key stands for; `None` for a key that is no script's.
     pub fn of(key: &UserDataKey) -> Option<Self> {
-        [("setup-script", Self::Setup), ("startup-script", Self::Startup)].into_iter().find_map(
-            |(name, kind)| {
-                let rest = key.as_str().strip_prefix(name)?;
-                (rest.is_empty() || rest.len() > 1 && rest.starts_with('.')).then_some(kind)
-            },
-        )
+        let names = [
+            ("setup-script", Self::Setup),
+            ("startup-script", Self::Startup),
+            ("shutdown-script", Self::Shutdown),
+        ];
+        names.into_iter().find_map(|(name, kind)| {
+            let rest = key.as_str().strip_prefix(name)?;
+            (rest.is_empty() || rest.len() > 1 && rest.starts_with('.')).then_some(kind)
+        })
+    }
+
+    /// When a script of this kind is due, if it does not say so itself.
+    pub fn when(self) -> When {
+        match self {
+            Self::Setup => When::Change,
+            Self::Startup | Self::Shutdown => When::Boot,
+        }
     }
 }
 
@@ -61,6 +75,8 @@ pub struct Interpreter {
 pub struct Script<'a> {
     /// Its first line's meaning.
     pub interpreter: Interpreter,
+    /// What its leading comments ask for.
+    pub header: Header,
     /// Its bytes, as they came.
     pub body: &'a [u8],
 }
@@ -82,6 +98,8 @@ pub enum ScriptError {
     Nul,
     /// The first line is not UTF-8.
     NotUtf8,
+    /// A setting in its leading comments is not understood.
+    Header(HeaderError),
 }
 
 impl<'a> Script<'a> {
@@ -107,8 +125,16 @@ impl<'a> Script<'a> {
             return Err(ScriptError::Relative(program.to_owned()));
         }
         let argument = (!argument.is_empty()).then(|| argument.to_owned());
-        Ok(Self { interpreter: Interpreter { program: program.to_owned(), argument }, body })
+        let interpreter = Interpreter { program: program.to_owned(), argument };
+        let header = Header::parse(&leading_comments(body)).map_err(ScriptError::Header)?;
+        Ok(Self { interpreter, header, body })
     }
+}
+
+/// The first lines, as long as they begin with `#`.
+fn leading_comments(body: &[u8]) -> String {
+    let lines = body.split_inclusive(|byte| *byte == b'\n').take_while(|line| line.starts_with(b"#"));
+    String::from_utf8_lossy(&body[..lines.map(<[u8]>::len).sum()]).into_owned()
 }
 
 impl fmt::Display for ScriptError {
@@ -129,6 +155,7 @@ impl fmt::Display for ScriptError {
                 f.write_str("the script holds a NUL byte, so it is a program, an archive, or damaged")
             }
             Self::NotUtf8 => f.write_str("the script's first line is not valid UTF-8"),
+            Self::Header(why) => why.fmt(f),
         }
     }
 }

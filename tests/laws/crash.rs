@@ -236,3 +236,60 @@ fn h2_new_keys_are_on_the_disk_before_they_have_their_names() {
         assert!(folder.expect("the folder is synced").0 > renames.last().expect("renamed").0, "{trace}");
     });
 }
+
+/// What a counting script left: one line a start, one a success.
+fn counts() -> (usize, usize) {
+    let lines = |file| fs::read_to_string(file).unwrap_or_default().lines().count();
+    (lines("/root/started"), lines("/root/succeeded"))
+}
+
+#[test]
+fn s1_killed_at_any_step_the_runner_never_repeats_a_success_and_starts_again_what_was_cut_off() {
+    World::builder().run(|world| {
+        let script = "#!/bin/sh\necho \"$SCW_SETUP_ATTEMPT\" >> /root/started\necho >> /root/succeeded\n";
+        world.standin().set_user_data("setup-script", script);
+        let mut points = 0;
+        for call in [
+            "openat", "mkdir", "write", "fsync", "rename", "unlink", "unlinkat", "chown", "clone3", "socket",
+            "connect", "recvfrom",
+        ] {
+            for nth in 1..MOST {
+                world.reboot();
+                let clean = "rm -rf /var/lib/scw-agent/setup /root/started /root/succeeded";
+                run(world.command("sh").args(["-c", clean]));
+                // Of the runner's own calls only: what the script does is its own affair.
+                if !killed_at(strace(world, call, nth).arg(AGENT).args(["setup", "run"])) {
+                    break;
+                }
+                points += 1;
+                let what = format!("killed at {call} {nth}");
+                // A script whose runner was killed goes on to its end.
+                std::thread::sleep(std::time::Duration::from_millis(20));
+                let recorded =
+                    fs::read_to_string("/var/lib/scw-agent/setup/setup-script.json").unwrap_or_default();
+                let recorded_success = recorded.contains("\"exit\": 0");
+                let before = counts();
+                world.reboot();
+                let again = agent(world, &["setup", "run"]);
+                assert_eq!(again.code, 0, "{what}: {}", again.err);
+                let after = counts();
+                if recorded_success {
+                    assert_eq!(after, before, "{what}: a recorded success ran again");
+                } else {
+                    assert_eq!(after.1, before.1 + 1, "{what}: what was cut off did not start again");
+                    let attempts = fs::read_to_string("/root/started").expect("read");
+                    let last: u32 = attempts.lines().last().expect("one").parse().expect("a number");
+                    // Without a record of the start there was no start.
+                    let expected = if recorded.is_empty() { 1 } else { 2 };
+                    assert_eq!(last, expected, "{what}: it does not know its attempt: {attempts}");
+                    assert!(!recorded.is_empty() || before.0 == 0, "{what}: it ran without a record");
+                }
+                world.reboot();
+                agent(world, &["setup", "run"]);
+                assert_eq!(counts(), after, "{what}: a success was repeated");
+            }
+        }
+        println!("killed at {points} points: 0 violations");
+        assert!(points > 40, "only {points} points: the killing does not work");
+    });
+}

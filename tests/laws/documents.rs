@@ -62,3 +62,13 @@ fn the_readmes_example_of_the_doctor_gives_the_advice_that_the_doctor_gives() {
         assert!(readme.contains(words), "the README should show: {words}");
     }
 }
+
+#[test]
+fn the_readme_lists_the_ids_of_all_events_and_no_others() {
+    let ids = |text: &str, quote: char| -> std::collections::BTreeSet<String> {
+        let words = text.split(quote).filter(|word| word.len() == 32);
+        words.filter(|word| word.bytes().all(|byte| byte.is_ascii_hexdigit())).map(str::to_owned).collect()
+    };
+    let events = ids(&read("src/events.rs"), '"');
+    assert_eq!((events.len(), &events), (10, &ids(&read("README.md"), '`')));
+}

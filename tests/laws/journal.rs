@@ -49,13 +49,7 @@ fn s2_a_run_stands_in_the_journal_with_its_fields() {
     World::builder().run(|world| {
         let journal = Journald::start(world).expect("journald");
         world.standin().set_user_data("setup-script", "#!/bin/sh\necho a line\nexit 3\n");
-        // systemd-cat connects standard error to the journal as systemd does for a service.
-        let mut command = world.command("systemd-cat");
-        command
-            .arg("sh")
-            .arg("-c")
-            .arg("export JOURNAL_STREAM=$(stat -L -c %d:%i /proc/self/fd/2); exec \"$0\" setup run");
-        assert_eq!(run(command.arg(AGENT)).code, 1);
+        assert_eq!(run(&mut into_the_journal(world, "setup run")).code, 1);
         let entries = |matches: &[&str]| -> Vec<serde_json::Value> {
             let lines = journal.entries(world, matches).expect("read");
             lines.iter().map(|line| serde_json::from_str(line).expect("JSON")).collect()

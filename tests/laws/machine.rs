@@ -98,3 +98,11 @@ pub(crate) fn wait_until_settled(world: &World) {
         (known && asked(world).iter().any(|line| line == "GET /user_data?format=json")).then_some(())
     });
 }
+
+/// `scw-agent` with these words, its standard error connected to the journal as systemd does it for a service.
+pub(crate) fn into_the_journal(world: &World, words: &str) -> Command {
+    let script = format!("export JOURNAL_STREAM=$(stat -L -c %d:%i /proc/self/fd/2); exec \"$0\" {words}");
+    let mut command = world.command("systemd-cat");
+    command.args(["sh", "-c", &script, AGENT]);
+    command
+}

@@ -158,3 +158,46 @@ fn h2_d1_the_power_goes_at_any_step_of_the_keys_role_and_the_next_boot_ends_in_t
         assert!(points > 60, "only {points} points");
     });
 }
+
+#[test]
+fn s1_d1_the_power_goes_at_any_step_of_a_run_and_no_success_is_repeated_and_no_record_lost() {
+    World::builder().run(|world| {
+        let disk = Disk::new(world);
+        disk.save("empty");
+        // What the script itself writes is on a disk that does not lose it: it tells what really happened.
+        world
+            .standin()
+            .set_user_data("setup-script", "#!/bin/sh\necho \"$SCW_SETUP_ATTEMPT\" >> /root/ran\n");
+        let mut points = 0;
+        for call in STEPS {
+            for nth in 1..MOST {
+                disk.restore("empty");
+                world.reboot();
+                let _ = fs::remove_file("/root/ran");
+                let killed = killed_at(strace(world, call, nth).arg(AGENT).args(["setup", "run"]));
+                disk.cut();
+                points += 1;
+                let what = format!("power lost at {call} {nth}");
+                let record =
+                    fs::read_to_string("/var/lib/scw-agent/setup/setup-script.json").unwrap_or_default();
+                let ran = || fs::read_to_string("/root/ran").unwrap_or_default().lines().count();
+                let before = ran();
+                assert!(
+                    killed || record.contains("\"exit\": 0"),
+                    "{what}: a finished run's record is lost: {record}"
+                );
+                assert!(before == 0 || !record.is_empty(), "{what}: it ran, and nothing tells of it");
+                world.reboot();
+                let again = agent(world, &["setup", "run"]);
+                assert_eq!(again.code, 0, "{what}: {}", again.err);
+                let expected = if record.contains("\"exit\": 0") { before } else { before + 1 };
+                assert_eq!(ran(), expected, "{what}: {record}");
+                if !killed {
+                    break;
+                }
+            }
+        }
+        println!("power lost at {points} points: 0 violations");
+        assert!(points > 30, "only {points} points");
+    });
+}

@@ -1,0 +1,89 @@
+//! As whom a script runs. The system's own `getent` is asked: it knows every source of users, and this program, where it is linked
+//! statically, none.
+
+use std::fmt;
+use std::io;
+use std::process::{Command, Stdio};
+
+/// A user of this machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Account {
+    /// The login name.
+    pub name: String,
+    /// The user id.
+    pub uid: u32,
+    /// The primary group's id.
+    pub gid: u32,
+    /// The home folder.
+    pub home: String,
+    /// The login shell.
+    pub shell: String,
+}
+
+/// Why a script cannot run as that user.
+#[derive(Debug)]
+pub enum AccountError {
+    /// There is no such user.
+    Unknown(String),
+    /// It could not be found out.
+    NotAsked(io::Error),
+}
+
+impl Account {
+    /// The superuser, who is the same everywhere.
+    pub fn root() -> Self {
+        let text = str::to_owned;
+        Self { name: text("root"), uid: 0, gid: 0, home: text("/root"), shell: text("/bin/sh") }
+    }
+
+    /// Looks up a user.
+    pub fn find(name: &str) -> Result<Self, AccountError> {
+        let mut command = Command::new("getent");
+        let output =
+            command.args(["passwd", name]).stdin(Stdio::null()).output().map_err(AccountError::NotAsked)?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        Self::parse(text.trim_end()).ok_or_else(|| AccountError::Unknown(name.to_owned()))
+    }
+
+    /// Reads a line of passwd(5).
+    fn parse(line: &str) -> Option<Self> {
+        let fields: Vec<_> = line.split(':').collect();
+        let [name, _, uid, gid, _, home, shell] = *fields else { return None };
+        let (uid, gid) = (uid.parse().ok()?, gid.parse().ok()?);
+        Some(Self { name: name.to_owned(), uid, gid, home: home.to_owned(), shell: shell.to_owned() })
+    }
+
+    /// Whether it is the one that this program runs as.
+    pub fn is_root(&self) -> bool {
+        self.uid == 0
+    }
+}
+
+impl fmt::Display for AccountError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unknown(name) => write!(f, "there is no user {name:?} on this machine"),
+            Self::NotAsked(why) => write!(f, "getent, which knows the users, cannot be started: {why}"),
+        }
+    }
+}
+
+impl std::error::Error for AccountError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_passwd_is_an_account_and_anything_else_is_none() {
+        let account =
+            Account::parse("deploy:x:1001:1002:Deploy,,,:/home/deploy:/bin/bash").expect("an account");
+        assert_eq!(
+            (account.uid, account.gid, &*account.home, &*account.shell),
+            (1001, 1002, "/home/deploy", "/bin/bash")
+        );
+        for line in ["", "deploy", "deploy:x:a:1:::", "a:b:1:2:c:d:e:f"] {
+            assert_eq!(Account::parse(line), None, "{line}");
+        }
+    }
+}

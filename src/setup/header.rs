@@ -1,0 +1,220 @@
+//! The settings that a script carries in its own leading comments, `# scw-setup: timeout=10m retries=2`. Pure.
+//!
+//! Nothing runs on a guess: what is not understood is an error that names line and word.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::nearest::nearest;
+
+/// What a line of settings begins with, behind its `#`.
+const MARK: &str = "scw-setup:";
+/// A script is started again for as many times at most.
+const MOST_RETRIES: u32 = 10;
+const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
+/// Names that the runner sets itself.
+const OURS: [&str; 7] = ["PATH", "HOME", "LANG", "USER", "LOGNAME", "SHELL", "PWD"];
+const NAMES: [&str; 7] = ["timeout", "retries", "retry-delay", "user", "when", "delete-after-success", "env"];
+
+/// When a script is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum When {
+    /// Once for this Instance, whatever becomes of its content.
+    Once,
+    /// Once for this Instance and this content.
+    Change,
+    /// Once in every boot.
+    Boot,
+}
+
+/// The settings; what is not set is `None`, and the configuration's or the key's default holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Header {
+    /// How long one attempt may take.
+    pub timeout: Option<Duration>,
+    /// How often a script that failed is started again.
+    pub retries: Option<u32>,
+    /// How long to wait before that.
+    pub retry_delay: Option<Duration>,
+    /// As whom it runs.
+    pub user: Option<String>,
+    /// When it is due.
+    pub when: Option<When>,
+    /// Whether its user data key is deleted once it succeeded.
+    pub delete_after_success: bool,
+    /// Additions to its environment.
+    pub environment: Vec<(String, String)>,
+}
+
+/// A setting that is not understood.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeaderError {
+    /// Counted from 1.
+    pub line: usize,
+    /// The word as written.
+    pub word: String,
+    /// What is wrong with it.
+    pub fault: Fault,
+}
+
+/// What is wrong with a setting.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// There is no such setting; perhaps this one was meant.
+    Unknown(Option<&'static str>),
+    /// The setting stands there twice.
+    Twice,
+    /// It takes a value, or it takes none.
+    Shape(&'static str),
+    /// The value is no good, because it should be this.
+    Value(&'static str),
+}
+
+impl Header {
+    /// Reads the lines of comments that a script begins with.
+    pub fn parse(script: &str) -> Result<Self, HeaderError> {
+        let mut header = Self::default();
+        let mut seen = Vec::new();
+        for (number, line) in script.lines().enumerate().take_while(|(_, line)| line.starts_with('#')) {
+            let Some(settings) = line.trim_start_matches('#').trim_start().strip_prefix(MARK) else {
+                continue;
+            };
+            for word in settings.split_whitespace() {
+                let name = word.split_once('=').map_or(word, |(name, _)| name);
+                let fault =
+                    if name != "env" && seen.contains(&name) { Err(Fault::Twice) } else { header.take(word) };
+                fault.map_err(|fault| HeaderError { line: number + 1, word: word.to_owned(), fault })?;
+                seen.push(name);
+            }
+        }
+        Ok(header)
+    }
+
+    fn take(&mut self, word: &str) -> Result<(), Fault> {
+        let (name, value) = word.split_once('=').map_or((word, None), |(name, value)| (name, Some(value)));
+        let value_or = |shape| value.filter(|value| !value.is_empty()).ok_or(Fault::Shape(shape));
+        match name {
+            "timeout" => self.timeout = Some(length(value_or("timeout=10m")?)?),
+            "retry-delay" => self.retry_delay = Some(length(value_or("retry-delay=30s")?)?),
+            "retries" => {
+                let count = value_or("retries=2")?.parse().ok().filter(|count| *count <= MOST_RETRIES);
+                self.retries = Some(count.ok_or(Fault::Value("a number from 0 to 10"))?);
+            }
+            "user" => self.user = Some(user(value_or("user=NAME")?)?),
+            "when" => {
+                self.when = Some(match value_or("when=once")? {
+                    "once" => When::Once,
+                    "change" => When::Change,
+                    "boot" => When::Boot,
+                    _ => return Err(Fault::Value("once, change or boot")),
+                });
+            }
+            "delete-after-success" => match value {
+                None => self.delete_after_success = true,
+                Some(_) => return Err(Fault::Shape("delete-after-success")),
+            },
+            "env" => self.environment.push(variable(value_or("env=NAME=VALUE")?)?),
+            _ => return Err(Fault::Unknown(nearest(name, NAMES))),
+        }
+        Ok(())
+    }
+}
+
+fn length(text: &str) -> Result<Duration, Fault> {
+    let length = humantime::parse_duration(text).ok();
+    length
+        .filter(|length| !length.is_zero() && *length <= LONGEST)
+        .ok_or(Fault::Value("a length of time such as 90s or 10m, and at most a year"))
+}
+
+/// A name that cannot be taken for an option, nor lead elsewhere.
+fn user(name: &str) -> Result<String, Fault> {
+    let good = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
+    if name.starts_with('-') || !name.chars().all(good) {
+        return Err(Fault::Value("the name of a user"));
+    }
+    Ok(name.to_owned())
+}
+
+fn variable(text: &str) -> Result<(String, String), Fault> {
+    let (name, value) = text.split_once('=').ok_or(Fault::Shape("env=NAME=VALUE"))?;
+    let good = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+        && name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+    if !good {
+        return Err(Fault::Value("NAME=VALUE, with a name of letters, digits and _"));
+    }
+    if name.starts_with("SCW_") || OURS.contains(&name) {
+        return Err(Fault::Value("another variable: the agent sets this one"));
+    }
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+impl fmt::Display for HeaderError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { line, word, fault } = self;
+        write!(f, "line {line} of the script: {word:?} ")?;
+        match fault {
+            Fault::Unknown(None) => write!(f, "is no setting; there are {}", NAMES.join(", ")),
+            Fault::Unknown(Some(near)) => write!(f, "is no setting; is {near:?} meant?"),
+            Fault::Twice => f.write_str("is set twice"),
+            Fault::Shape(shape) => write!(f, "must be written as `{shape}`"),
+            Fault::Value(should) => write!(f, "is not good: its value must be {should}"),
+        }
+    }
+}
+
+impl std::error::Error for HeaderError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_are_read_from_the_leading_comments_and_from_nowhere_else() {
+        let script = "#!/bin/sh\n# Sets the machine up.\n# scw-setup: timeout=10m retries=2\n#scw-setup: user=deploy when=once delete-after-success retry-delay=30s\n## scw-setup: env=A=1 env=B_2=x=y\n\n# scw-setup: nonsense\necho '# scw-setup: more'\n";
+        let header = Header::parse(script).expect("good settings");
+        let expected = Header {
+            timeout: Some(Duration::from_secs(600)),
+            retries: Some(2),
+            retry_delay: Some(Duration::from_secs(30)),
+            user: Some("deploy".to_owned()),
+            when: Some(When::Once),
+            delete_after_success: true,
+            environment: vec![("A".to_owned(), "1".to_owned()), ("B_2".to_owned(), "x=y".to_owned())],
+        };
+        assert_eq!(header, expected);
+        assert_eq!(Header::parse("#!/bin/sh\necho\n"), Ok(Header::default()));
+    }
+
+    #[test]
+    fn what_is_not_understood_is_named_with_its_line_and_nothing_is_guessed() {
+        for (settings, named) in [
+            ("timeuot=10m", "\"timeout\" meant"),
+            ("frobnicate", "there are timeout"),
+            ("timeout", "`timeout=10m`"),
+            ("timeout=", "`timeout=10m`"),
+            ("timeout=10", "length of time"),
+            ("timeout=0s", "length of time"),
+            ("timeout=2years", "at most a year"),
+            ("retries=11", "0 to 10"),
+            ("retries=-1", "0 to 10"),
+            ("user=-x", "name of a user"),
+            ("user=a/b", "name of a user"),
+            ("when=sometimes", "once, change or boot"),
+            ("delete-after-success=yes", "`delete-after-success`"),
+            ("retries=1 retries=1", "set twice"),
+            ("env=A", "`env=NAME=VALUE`"),
+            ("env=1=2", "letters"),
+            ("env=SCW_ZONE=x", "agent sets"),
+            ("env=PATH=x", "agent sets"),
+            ("Timeout=1m", "timeout"),
+        ] {
+            let why = Header::parse(&format!("#!/bin/sh\n#\n# scw-setup: {settings}\n")).expect_err(settings);
+            let text = why.to_string();
+            assert!(text.contains("line 3") && text.contains(named), "{settings}: {text}");
+        }
+    }
+}

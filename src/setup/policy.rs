@@ -1,0 +1,84 @@
+//! What holds for a script: what it asks for itself, or else what the configuration says. Pure.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::header::{Header, When};
+use super::script::ScriptKind;
+use crate::metadata::UserDataKey;
+
+/// What the configuration says about scripts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// How long an attempt may take.
+    pub timeout: Duration,
+    /// The user data key under which a boot's outcome is published; nothing is, by default.
+    pub outcome_key: Option<UserDataKey>,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self { timeout: Duration::from_secs(3600), outcome_key: None }
+    }
+}
+
+/// What holds for one script.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Terms {
+    /// How long an attempt may take.
+    pub timeout: Duration,
+    /// How often it is started again when it failed.
+    pub retries: u32,
+    /// The pause before that.
+    pub retry_delay: Duration,
+    /// As whom it runs; root, if it does not say.
+    pub user: Option<String>,
+    /// When it is due.
+    pub when: When,
+    /// Whether its key is deleted once it succeeded.
+    pub delete_after_success: bool,
+    /// Additions to its environment.
+    pub environment: Vec<(String, String)>,
+}
+
+/// A setting that has no meaning for this kind of script.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotForShutdown;
+
+impl Terms {
+    /// What holds for a value whose own wishes are not understood; it is not run.
+    pub fn plain(kind: ScriptKind, policy: &Policy) -> Self {
+        Self::with(kind, Header::default(), policy)
+    }
+
+    /// What holds for a script of this kind.
+    ///
+    /// # Errors
+    /// When it asks for what its kind cannot have.
+    pub fn of(kind: ScriptKind, header: &Header, policy: &Policy) -> Result<Self, NotForShutdown> {
+        if kind == ScriptKind::Shutdown && header.when.is_some() {
+            return Err(NotForShutdown);
+        }
+        Ok(Self::with(kind, header.clone(), policy))
+    }
+
+    fn with(kind: ScriptKind, header: Header, policy: &Policy) -> Self {
+        Self {
+            timeout: header.timeout.unwrap_or(policy.timeout),
+            retries: header.retries.unwrap_or(0),
+            retry_delay: header.retry_delay.unwrap_or(Duration::from_secs(10)),
+            user: header.user,
+            when: header.when.unwrap_or(kind.when()),
+            delete_after_success: header.delete_after_success,
+            environment: header.environment,
+        }
+    }
+}
+
+impl fmt::Display for NotForShutdown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("`when=` has no meaning for a shutdown script, which runs when the machine goes down")
+    }
+}
+
+impl std::error::Error for NotForShutdown {}

@@ -1,0 +1,139 @@
+//! S2, S4 and S5 for scripts that misbehave: each has its status, its lines in the log, and the others run all the same.
+
+use std::fs;
+
+use nix::sys::signal::Signal;
+use scw_stage::{Daemon, Journald, World};
+
+use crate::machine::*;
+
+/// Key, script, what its outcome says. The last one must run whatever the others do.
+const MISBEHAVING: [(&str, &str, &str); 12] = [
+    ("setup-script.01-fine", "#!/bin/sh\nexit 0\n", "exit code 0"),
+    ("setup-script.02-fails", "#!/bin/sh\nexit 3\n", "exit code 3"),
+    ("setup-script.03-killed", "#!/bin/sh\nkill -SEGV $$\n", "killed by SIGSEGV"),
+    ("setup-script.04-no-interpreter", "#!/opt/python9\n", "/opt/python9 is not on this machine"),
+    ("setup-script.05-wrong-user", "#!/bin/sh\n# scw-setup: user=nobody-here\n", "no user \"nobody-here\""),
+    (
+        "setup-script.06-stubborn-child",
+        "#!/bin/sh\n# scw-setup: timeout=300ms\nsh -c 'trap \"\" TERM; sleep 4713 & wait; sleep 4713' &\nsleep 4713\n",
+        "longer than it may",
+    ),
+    ("setup-script.07-daemon", "#!/bin/sh\nsetsid sleep 4714 >/dev/null 2>&1 &\nsleep 0.2\n", "exit code 0"),
+    ("setup-script.08-removes-itself", "#!/bin/sh\nrm -rf \"$(dirname \"$0\")\"\nexit 0\n", "exit code 0"),
+    (
+        "setup-script.09-closes-its-output",
+        "#!/bin/sh\nexec >&- 2>&-\nsleep 0.3\n: > /var/lib/went-on\n",
+        "exit code 0",
+    ),
+    (
+        "setup-script.10-fills-the-disk",
+        "#!/bin/sh\ndd if=/dev/zero of=/var/lib/scw-agent/filler bs=64k 2>/dev/null\nrm /var/lib/scw-agent/filler\n",
+        "exit code 0",
+    ),
+    ("setup-script.11-not-utf8-output", "#!/bin/sh\nprintf 'caf\\351\\n'\n", "exit code 0"),
+    ("setup-script.99-last", "#!/bin/sh\necho ran > /var/lib/last\n", "exit code 0"),
+];
+
+#[test]
+fn s2_s5_scripts_that_misbehave_have_each_its_outcome_and_the_last_one_runs() {
+    World::builder().run(|world| {
+        // A disk that can be filled, and folders from which nothing can be executed.
+        let script = "mount -t tmpfs -o size=1m,mode=700 none /var/lib/scw-agent; mkdir -p /run/scw-agent-setup; \
+            mount -t tmpfs -o noexec none /run/scw-agent-setup; chmod 755 /run/scw-agent-setup";
+        assert_eq!(run(world.command("sh").args(["-ec", script])).code, 0);
+        for (key, body, _) in MISBEHAVING {
+            world.standin().set_user_data(key, body);
+        }
+        let daemon = start_daemon(world);
+        let mut command = world.command(AGENT);
+        let mut runner = Daemon::spawn(command.args(["setup", "run"])).expect("started");
+        assert_eq!(runner.wait(LONG * 2).and_then(|status| status.code()), Some(1), "the unit fails");
+        let log = runner.output();
+        let listed = agent(world, &["setup", "list"]).out;
+        let status = agent(world, &["status"]).out;
+        for (key, _, outcome) in MISBEHAVING {
+            for (name, text) in [("log", &log), ("list", &listed), ("status", &status)] {
+                let told = text.lines().any(|line| line.contains(key) && line.contains(outcome));
+                assert!(told, "{key} with {outcome:?} is not in the {name}: {text}");
+            }
+        }
+        assert!(fs::exists("/var/lib/last").expect("looked") && fs::exists("/var/lib/went-on").expect("looked"));
+        // What was left running is named, and lives; what was ended is gone, its stubborn child with it.
+        assert!(log.lines().any(|line| line.contains("07-daemon") && line.contains("left running: sleep (")), "{log}");
+        let running = run(world.command("sh").args(["-c", "cat /proc/[0-9]*/cmdline | tr '\\0' ' '"])).out;
+        assert_eq!((running.contains("sleep 4714"), running.contains("sleep 4713")), (true, false), "{running}");
+        daemon.terminate();
+    });
+}
+
+#[test]
+fn s2_a_hundred_megabytes_of_output_and_a_line_of_one_megabyte_cost_no_memory_and_lose_nothing() {
+    World::builder().run(|world| {
+        let script = "#!/bin/sh\nyes 0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789 | head -c 100000000\nhead -c 1000000 /dev/zero | tr '\\0' z\necho\necho the end\n";
+        world.standin().set_user_data("setup-script", script);
+        let out = fs::File::create("/var/lib/log").expect("made");
+        let mut runner = world.command(AGENT).args(["setup", "run"]).stderr(out).spawn().expect("started");
+        let mut peak = 0;
+        let status = loop {
+            peak = peak.max(peak_memory(runner.id()));
+            if let Some(status) = runner.try_wait().expect("waited") {
+                break status;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        };
+        assert!(status.success());
+        let log = fs::read_to_string("/var/lib/log").expect("read");
+        let zs: usize = log.lines().map(|line| line.bytes().filter(|byte| *byte == b'z').count()).sum();
+        let bytes: usize = log.lines().filter(|line| line.contains("0123456789")).map(|line| line.rsplit(' ').next().map_or(0, str::len) + 1).sum();
+        assert!(zs >= 1_000_000 && bytes >= 99_999_900, "{zs} {bytes}");
+        assert!(log.lines().any(|line| line.ends_with("setup-script: the end")));
+        println!("peak memory of the runner: {peak} kB");
+        assert!((1000..40_000).contains(&peak), "{peak} kB");
+        let kept = agent(world, &["setup", "show", "setup-script"]).out;
+        assert!(kept.len() < 10_000 && kept.contains("the end"));
+    });
+}
+
+/// In kB; 0 once the process has ended.
+fn peak_memory(pid: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    peak.and_then(|peak| peak.trim().trim_end_matches(" kB").parse().ok()).unwrap_or(0)
+}
+
+#[test]
+fn s4_what_a_script_left_running_can_go_on_writing_and_is_heard() {
+    World::builder().run(|world| {
+        let journald = Journald::start(world).expect("journald");
+        let script = "#!/bin/sh\n(sleep 2; echo late-word; echo still-alive > /var/lib/alive) &\n";
+        world.standin().set_user_data("setup-script", script);
+        let ran = run(&mut into_the_journal(world, "setup run"));
+        assert_eq!(ran.code, 0, "{}", ran.err);
+        until(world, "alive", || fs::exists("/var/lib/alive").ok()?.then_some(()));
+        until(world, "heard", || {
+            let lines = journald.entries(world, &["SCW_SCRIPT=setup-script"]).expect("read");
+            lines.iter().any(|line| line.contains("late-word")).then_some(())
+        });
+    });
+}
+
+#[test]
+fn s2_a_journal_that_hangs_does_not_keep_a_script_beyond_its_time() {
+    World::builder().run(|world| {
+        let journald = Journald::start(world).expect("journald");
+        world.standin().set_user_data(
+            "setup-script",
+            "#!/bin/sh\n# scw-setup: timeout=1s\n: > /var/lib/began\nexec yes\n",
+        );
+        let runner = Daemon::spawn(&mut into_the_journal(world, "setup run")).expect("started");
+        until(world, "began", || fs::exists("/var/lib/began").ok()?.then_some(()));
+        journald.daemon().signal(Signal::SIGSTOP);
+        until(world, "ended", || {
+            let running = run(world.command("sh").args(["-c", "cat /proc/[0-9]*/comm"])).out;
+            (!running.lines().any(|name| name == "yes")).then_some(())
+        });
+        journald.daemon().signal(Signal::SIGCONT);
+        drop(runner);
+    });
+}

@@ -1,0 +1,181 @@
+//! S1 to S4 for what a script asks for in its own comments: user, environment, time, retries, when, deletion.
+
+use std::fs;
+
+use nix::sys::signal::Signal;
+use scw_stage::{Daemon, World};
+use scw_standin::{Fault, Order};
+
+use crate::machine::*;
+
+/// Lines that a script wrote.
+fn written(file: &str) -> Vec<String> {
+    fs::read_to_string(file).unwrap_or_default().lines().map(str::to_owned).collect()
+}
+
+/// A user of the world's own, in a further group.
+fn add_user(world: &World) {
+    let script = "echo 'deploy:x:4801:4801::/home/deploy:/bin/bash' >> /etc/passwd; \
+        echo 'deploy:x:4801:' >> /etc/group; echo 'docker:x:4802:deploy' >> /etc/group; chmod 1777 /var/lib";
+    assert_eq!(run(world.command("sh").args(["-ec", script])).code, 0);
+}
+
+#[test]
+fn s2_a_script_runs_as_the_user_that_it_names_with_that_users_groups_and_surroundings() {
+    World::builder().run(|world| {
+        add_user(world);
+        let script = "#!/bin/sh\n# scw-setup: user=deploy env=COLOUR=blue\nid -u; id -G; echo $HOME $USER $LOGNAME $SHELL $COLOUR; umask; stat -c '%a %u' \"$0\" \"$(dirname \"$0\")\"\n";
+        world.standin().set_user_data("setup-script", script);
+        let ran = agent(world, &["setup", "run"]);
+        assert_eq!(ran.code, 0, "{}", ran.err);
+        let shown = agent(world, &["setup", "show", "setup-script"]).out;
+        for line in ["4801", "4801 4802", "/home/deploy deploy deploy /bin/bash blue", "500 4801", "700 4801"] {
+            assert!(shown.lines().any(|shown| shown == line), "{line:?} is not in {shown}");
+        }
+        let left = run(world.command("find").args(["/run/scw-agent-setup/scripts", "-mindepth", "1"])).out;
+        assert_eq!(left, "");
+    });
+}
+
+#[test]
+fn s5_what_a_script_asks_for_and_cannot_have_is_named_and_the_others_run() {
+    World::builder().run(|world| {
+        let counting = "#!/bin/sh\necho ran >> /var/lib/ran\n";
+        let cases = [
+            ("setup-script.1", "user=nobody-of-that-name", "no user \"nobody-of-that-name\""),
+            (
+                "setup-script.2",
+                "timeuot=1m",
+                "line 2 of the script: \"timeuot=1m\" is no setting; is \"timeout\" meant?",
+            ),
+            ("setup-script.3", "retries=lots", "line 2 of the script: \"retries=lots\""),
+        ];
+        for (key, settings, _) in cases {
+            let script = counting.replace("\n", &format!("\n# scw-setup: {settings}\n"));
+            world.standin().set_user_data(key, script);
+        }
+        world.standin().set_user_data("setup-script.9", counting);
+        let ran = agent(world, &["setup", "run"]);
+        assert_eq!((ran.code, written("/var/lib/ran").len()), (1, 1), "{}", ran.err);
+        for (key, _, why) in cases {
+            assert!(
+                ran.err.lines().any(|line| line.contains(key) && line.contains(why)),
+                "{key}: {}",
+                ran.err
+            );
+        }
+        // What could not be run is tried at the next boot: the user may be there by then.
+        world.reboot();
+        run(world.command("sh").args([
+            "-c",
+            "echo 'nobody-of-that-name:x:4803:4803::/:/bin/sh' >> /etc/passwd; chmod 666 /var/lib/ran",
+        ]));
+        let ran = agent(world, &["setup", "run"]);
+        assert!(ran.code == 1 && written("/var/lib/ran").len() == 2, "{}", ran.err);
+    });
+}
+
+#[test]
+fn s1_s2_a_script_that_fails_is_started_again_as_often_as_it_asks_for_and_each_attempt_is_recorded() {
+    World::builder().run(|world| {
+        let script = "#!/bin/sh\n# scw-setup: retries=3 retry-delay=50ms\necho $SCW_SETUP_ATTEMPT >> /var/lib/ran\n[ $SCW_SETUP_ATTEMPT = 3 ]\n";
+        world.standin().set_user_data("setup-script", script);
+        let hopeless = "#!/bin/sh\n# scw-setup: retries=2 retry-delay=10ms\necho $SCW_SETUP_ATTEMPT >> /var/lib/hopeless\nexit 9\n";
+        world.standin().set_user_data("setup-script.2", hopeless);
+        for _ in 0..2 {
+            let ran = agent(world, &["setup", "run"]);
+            assert_eq!(ran.code, 1, "{}", ran.err);
+            assert_eq!((written("/var/lib/ran"), written("/var/lib/hopeless").len()), (["1", "2", "3"].map(str::to_owned).to_vec(), 3));
+            world.reboot();
+        }
+        let runs: serde_json::Value =
+            serde_json::from_str(&agent(world, &["setup", "show", "setup-script", "--json"]).out).expect("JSON");
+        let outcomes: Vec<_> = runs.as_array().expect("a list").iter().map(|run| &run["outcome"]["exit"]).collect();
+        assert_eq!(outcomes, [&serde_json::json!(1), &serde_json::json!(1), &serde_json::json!(0)]);
+    });
+}
+
+#[test]
+fn s1_when_says_once_or_with_every_change_or_at_every_boot() {
+    World::builder().run(|world| {
+        let keys = ["once", "change", "boot"];
+        for round in 1..=3 {
+            for when in keys {
+                // The content changes before the third boot.
+                let change = if round == 3 { "# changed\n" } else { "" };
+                let script =
+                    format!("#!/bin/sh\n# scw-setup: when={when}\n{change}echo ran >> /var/lib/{when}\n");
+                world.standin().set_user_data(&format!("setup-script.{when}"), script);
+            }
+            assert_eq!(agent(world, &["setup", "run"]).code, 0);
+            world.reboot();
+        }
+        let counts = keys.map(|when| written(&format!("/var/lib/{when}")).len());
+        assert_eq!(counts, [1, 2, 3]);
+    });
+}
+
+#[test]
+fn s3_a_script_that_asks_for_it_is_deleted_from_user_data_once_it_succeeded_and_not_before() {
+    World::builder().run(|world| {
+        let script =
+            "#!/bin/sh\n# scw-setup: delete-after-success\necho ran >> /var/lib/ran\n[ -e /var/lib/good ]\n";
+        world.standin().set_user_data("setup-script", script);
+        assert_eq!(agent(world, &["setup", "run"]).code, 1);
+        assert!(world.standin().user_data("setup-script").is_some(), "it failed");
+
+        world.reboot();
+        fs::write("/var/lib/good", "").expect("written");
+        world.standin().set_user_data("setup-script", format!("{script}# again\n"));
+        // The service refuses at first: the key is tried again at the next boot, and the script is not run again.
+        world.standin().set_orders(vec![Order::new(Fault::status(403)).method("DELETE").nth("1")]);
+        let ran = agent(world, &["setup", "run"]);
+        assert!(ran.code == 0 && ran.err.contains("could not be"), "{}", ran.err);
+        assert!(world.standin().user_data("setup-script").is_some());
+        world.reboot();
+        assert_eq!(agent(world, &["setup", "run"]).code, 0);
+        assert_eq!((world.standin().user_data("setup-script"), written("/var/lib/ran").len()), (None, 2));
+        let runs: serde_json::Value =
+            serde_json::from_str(&agent(world, &["setup", "show", "setup-script", "--json"]).out)
+                .expect("JSON");
+        assert_eq!(runs[1]["deleted"], true);
+    });
+}
+
+#[test]
+fn s2_the_outcome_is_published_where_the_administrator_asks_for_it_and_nowhere_else() {
+    World::builder().run(|world| {
+        world.standin().set_user_data("setup-script", "#!/bin/sh\necho hunter2-secret\n");
+        world.standin().set_user_data("setup-script.2", "#!/bin/sh\nexit 3\n");
+        agent(world, &["setup", "run"]);
+        assert!(asked(world).iter().all(|line| line.starts_with("GET ")), "{:?}", asked(world));
+
+        world.reboot();
+        fs::write("/etc/scw-agent.toml", "[setup]\noutcome-key = \"setup-outcome\"\n").expect("written");
+        agent(world, &["setup", "run"]);
+        let value =
+            String::from_utf8(world.standin().user_data("setup-outcome").expect("published")).expect("UTF-8");
+        let outcome: serde_json::Value = serde_json::from_str(&value).expect("JSON");
+        assert_eq!((&outcome["version"], &outcome["success"]), (&1.into(), &false.into()));
+        assert_eq!(outcome["scripts"][0]["outcome"]["exit"], 0);
+        assert_eq!(outcome["scripts"][1]["outcome"]["exit"], 3);
+        assert!(!value.contains("hunter2"), "{value}");
+    });
+}
+
+#[test]
+fn s1_a_script_whose_runner_was_killed_is_not_started_beside_itself() {
+    World::builder().run(|world| {
+        world
+            .standin()
+            .set_user_data("setup-script", "#!/bin/sh\necho ran >> /var/lib/ran\nexec sleep 4712\n");
+        let mut command = world.command(AGENT);
+        let mut runner = Daemon::spawn(command.args(["setup", "run"])).expect("started");
+        until(world, "running", || (written("/var/lib/ran").len() == 1).then_some(()));
+        runner.signal(Signal::SIGKILL);
+        runner.wait(LONG);
+        let ran = agent(world, &["setup", "run"]);
+        assert!(ran.code == 1 && ran.err.contains("still running: sleep ("), "{}", ran.err);
+        assert_eq!(written("/var/lib/ran").len(), 1);
+    });
+}

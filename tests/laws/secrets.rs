@@ -1,0 +1,59 @@
+//! S3: a secret in a script's body or in a user data value is found nowhere where somebody else than root can look, and in no log at all.
+
+use std::fs;
+
+use scw_stage::{Daemon, Journald, World};
+
+use crate::machine::*;
+
+const IN_A_SCRIPT: &str = "hunter2-in-a-script";
+const IN_A_VALUE: &str = "hunter2-in-a-value";
+
+/// Looks for the secrets as a user who is not root: in every file, command line and environment that can be read.
+fn seen_by_others(world: &World) -> String {
+    let search = "for at in /run /var/lib /var/log /etc/scw-agent* /tmp/scw*; do grep -rIl '[h]unter2' $at; done 2>/dev/null; \
+        for p in /proc/[0-9]*; do grep -l '[h]unter2' $p/cmdline $p/environ; done 2>/dev/null";
+    let mut command = world.command("setpriv");
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "sh", "-c", search]);
+    run(&mut command).out
+}
+
+#[test]
+fn s3_a_planted_secret_is_in_no_log_and_nowhere_where_others_than_root_can_read() {
+    World::builder().run(|world| {
+        make_host_key(world);
+        let journald = Journald::start(world).expect("journald");
+        let script = format!(
+            "#!/bin/sh\n# scw-setup: user=somebody\nPASSWORD={IN_A_SCRIPT}\n: > /run/somebody/began\nwhile [ ! -e /run/go-on ]; do sleep 0.02; done\n"
+        );
+        let script_of_root = script.replace("user=somebody", "timeout=1m").replace("began", "began-2");
+        run(world.command("sh").args(["-c", "echo 'somebody:x:4900:4900::/:/bin/sh' >> /etc/passwd; mkdir -m 777 /run/somebody"]));
+        world.standin().set_user_data("setup-script", script);
+        world.standin().set_user_data("setup-script.2", script_of_root);
+        world.standin().set_user_data("password", IN_A_VALUE);
+        let binary = [&[0x1f, 0x8b, 0, 255][..], IN_A_VALUE.as_bytes()].concat();
+        world.standin().set_user_data("setup-script.broken", binary);
+
+        let daemon = start_daemon(world);
+        let mut runner = Daemon::spawn(&mut into_the_journal(world, "setup run")).expect("started");
+        until(world, "running as somebody", || fs::exists("/run/somebody/began").ok()?.then_some(()));
+        // That user's own processes may know; others must not.
+        assert_eq!(seen_by_others(world), "", "while it runs");
+        fs::write("/run/go-on", "").expect("written");
+        until(world, "running as root", || fs::exists("/run/somebody/began-2").ok()?.then_some(()));
+        assert_eq!(userdata(world, &["password"]).out, IN_A_VALUE, "root may know it");
+        assert_eq!(seen_by_others(world), "", "while it runs as root");
+        assert_eq!(runner.wait(LONG).and_then(|status| status.code()), Some(1), "one of them is no script");
+        let status = agent(world, &["status", "--json"]).out + &agent(world, &["setup", "list", "--json"]).out;
+        assert_eq!(seen_by_others(world), "", "afterwards");
+        let (_, logged) = daemon.terminate();
+        let journal = journald.entries(world, &[]).expect("read").concat();
+        for (name, text) in [("the status", &status), ("the daemon's log", &logged), ("the journal", &journal)] {
+            assert!(!text.contains("hunter2"), "it is in {name}");
+        }
+        assert!(journal.contains("setup-script.broken"), "the journal tells of the rest: {journal}");
+        // No script is left on any disk; root's eyes, too.
+        let left = run(world.command("grep").args(["-rl", "hunter2", "/var/lib/scw-agent", "/run/scw-agent-setup"])).out;
+        assert_eq!(left, "");
+    });
+}
