@@ -11,7 +11,8 @@ const IN_A_VALUE: &str = "hunter2-in-a-value";
 
 /// Looks for the secrets as a user who is not root: in every file, command line and environment that can be read.
 fn seen_by_others(world: &World) -> String {
-    let search = "for at in /run /var/lib /var/log /etc/scw-agent* /tmp/scw*; do grep -rIl '[h]unter2' $at; done 2>/dev/null; \
+    // Names that can be guessed are tried, too.
+    let search = "for at in /run/scw-agent-setup/scripts/setup-script/script /run/scw-agent-setup/scripts/setup-script.2/script /run /var/lib /var/log /etc/scw-agent* /tmp/scw*; do grep -rIl '[h]unter2' $at; done 2>/dev/null; \
         for p in /proc/[0-9]*; do grep -l '[h]unter2' $p/cmdline $p/environ; done 2>/dev/null";
     let mut command = world.command("setpriv");
     command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "sh", "-c", search]);
