@@ -6,7 +6,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
-use nix::fcntl::OFlag;
+use nix::fcntl::{Flock, FlockArg, OFlag};
 
 /// Puts `bytes` at `path`, so that at any instant, power cuts included, the old content or the new is there, whole.
 ///
@@ -41,6 +41,25 @@ pub fn sync_folder(folder: &Path) -> io::Result<()> {
 /// Makes a folder that only its owner may enter, its parents with it; one that is there stays as it is.
 pub fn private_folder(path: &Path) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// A folder of which no other process has a [`Lock`]; given back when dropped.
+pub struct Lock(Option<Flock<File>>);
+
+/// Waits until nobody else has the folder.
+pub fn lock(folder: &Path) -> io::Result<Lock> {
+    let file = File::open(folder)?;
+    let lock = Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, why)| io::Error::from(why))?;
+    Ok(Lock(Some(lock)))
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Its own way of dropping panics where the system says no; then the end of the process gives it back.
+        if let Some(Err((lock, _))) = self.0.take().map(Flock::unlock) {
+            std::mem::forget(lock);
+        }
+    }
 }
 
 /// Takes away what another user may have put at `path`, whatever it is. A link goes, and not what it points to.

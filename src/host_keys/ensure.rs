@@ -11,8 +11,6 @@ use std::os::unix::fs::{DirBuilderExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use nix::fcntl::{Flock, FlockArg};
-
 use super::inspect::{Private, inspect};
 use super::key_type::KeyType;
 use super::plan::{Mending, Plan, Reason, plan};
@@ -81,7 +79,7 @@ pub fn ensure(folder: &Path, types: &[KeyType], renew: Renew) -> Ensured {
     let mut done = Ensured::default();
     let mut to_make = Vec::new();
     // One at a time: the unit and a person may meet. Without a folder there is nothing to meet over.
-    let _lock = File::open(folder).ok().and_then(|folder| Flock::lock(folder, FlockArg::LockExclusive).ok());
+    let _lock = files::lock(folder).ok();
     clear_away(folder);
     if renew == Renew::All {
         to_make.extend(types.iter().map(|key_type| (*key_type, false)));

@@ -81,6 +81,7 @@ struct Work<'a> {
     places: &'a Places,
     types: Vec<KeyType>,
     recorded: Option<Identity>,
+    may_record: bool,
     evidence: Evidence,
     done: Done,
 }
@@ -88,7 +89,10 @@ struct Work<'a> {
 impl<'a> Work<'a> {
     fn begin(places: &'a Places, wishes: Wishes<'_>, metadata: Option<InstanceId>) -> Self {
         let mut troubles = Vec::new();
-        let recorded = identity::read(&places.record).unwrap_or_else(|why: IdentityError| {
+        let mut may_record = true;
+        let recorded = identity::read(&places.record).unwrap_or_else(|why| {
+            // A record that is there and cannot be read now may prove another Instance at the next boot: it must not be overwritten.
+            may_record = matches!(why, IdentityError::SetAside(..));
             troubles.push(why.to_string());
             None
         });
@@ -101,7 +105,7 @@ impl<'a> Work<'a> {
         }
         let ensured = Ensured::default();
         let done = Done { verdict, renewed: false, ensured, old_keys: None, troubles };
-        Self { places, types, recorded, evidence, done }
+        Self { places, types, recorded, may_record, evidence, done }
     }
 
     fn is_another(&self) -> bool {
@@ -147,7 +151,7 @@ impl<'a> Work<'a> {
 
     /// Last of all: whose disk this is from now on.
     fn finish(mut self) -> Done {
-        if self.done.ensured.failed.is_empty() {
+        if self.may_record && self.done.ensured.failed.is_empty() {
             let now = recordable(&self.evidence, &self.done.verdict);
             if let Some(now) = now.filter(|now| self.recorded.as_ref() != Some(now)) {
                 if let Err(why) = identity::write(&self.places.record, &now) {

@@ -1,13 +1,12 @@
 //! The runner: one boot's work, from the list of keys to the summary and the published outcome. It reads as the whole program.
 
 use std::fmt;
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use hyper::body::Bytes;
-use nix::fcntl::{Flock, FlockArg};
 
 use super::boot::Boot;
 use super::execute::Stop;
@@ -71,7 +70,8 @@ pub async fn run_boot(api: &mut impl Ask, places: &Places, policy: &Policy) -> R
     // Taken back first of all: what changes later is asked for anew, and a request that stayed would start this again at once.
     files::remove_anything(&places.request);
     let records = Records::open(&places.state).map_err(SetupError::State)?;
-    let _lock = lock(&places.state)?;
+    // One runner at a time: the unit and a person may meet.
+    let _lock = files::lock(&places.state).map_err(|why| SetupError::File(places.state.clone(), why))?;
     let mut stop = Stop::listen().map_err(|why| SetupError::File(places.state.clone(), why))?;
     if let Ok(Some(summary)) = Summary::read(&places.summary) {
         return Ok(BootRun::AlreadyDone(summary));
@@ -129,13 +129,6 @@ async fn gather(api: &mut impl Ask) -> Result<(Instance, Vec<Found>), MetadataEr
         found.push(Found { key, kind, body });
     }
     Ok((instance, found))
-}
-
-/// One runner at a time: the unit and a person may meet.
-fn lock(folder: &Path) -> Result<Flock<File>, SetupError> {
-    let failed = |why| SetupError::File(folder.to_owned(), why);
-    let file = File::open(folder).map_err(failed)?;
-    Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, why)| failed(why.into()))
 }
 
 /// The kernel's id of this boot; it differs at every boot, and where it cannot be read, every run counts as another boot's.

@@ -10,6 +10,7 @@ mod faults;
 mod fleet;
 mod host_keys;
 mod identity;
+mod injected;
 mod journal;
 mod key_states;
 mod machine;

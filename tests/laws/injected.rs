@@ -1,0 +1,262 @@
+//! The system says no: each system call that a program makes fails once, with each error that it can fail with; the program ends in
+//! good order, harms nothing, and a clean run afterwards ends in the one right state.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::process::Command;
+
+use scw_stage::{Daemon, World};
+
+use crate::crash::MOST;
+use crate::machine::*;
+
+const ORIGINAL: &str = "daa2ea5a-0ee6-4cdc-9f1a-e0d1cb4e6d86";
+const CLONE: &str = "11111111-2222-4333-8444-555555555555";
+const SEEN: &str = "/run/scw-agent/instance-seen";
+const TYPES: [&str; 2] = ["ecdsa", "ed25519"];
+
+/// Calls, and the errors that they are made to fail with.
+const FILES: [(&str, &[&str]); 12] = [
+    ("openat", &["ENOSPC", "EIO", "EROFS", "EACCES", "EMFILE"]),
+    ("read", &["EIO"]),
+    ("write", &["ENOSPC", "EIO", "EINTR"]),
+    ("fsync", &["EIO", "ENOSPC"]),
+    ("rename", &["EIO", "ENOSPC", "EROFS", "EACCES"]),
+    ("mkdir", &["ENOSPC", "EROFS", "EACCES"]),
+    ("unlink", &["EIO", "EROFS", "EACCES"]),
+    ("unlinkat", &["EIO", "EACCES"]),
+    ("fchmod", &["EIO", "EPERM"]),
+    ("chmod", &["EROFS", "EPERM"]),
+    ("flock", &["EIO", "EINTR"]),
+    ("pipe2", &["EMFILE"]),
+];
+const NETWORK: [(&str, &[&str]); 8] = [
+    ("socket", &["EMFILE", "ENOBUFS", "EACCES"]),
+    ("bind", &["EADDRINUSE", "EACCES"]),
+    ("connect", &["ENETUNREACH", "ECONNREFUSED", "EINTR"]),
+    ("sendto", &["EPIPE", "ENOBUFS"]),
+    ("writev", &["EPIPE"]),
+    ("recvfrom", &["ECONNRESET"]),
+    ("getsockopt", &["EIO"]),
+    ("setsockopt", &["ENOMEM"]),
+];
+
+/// What fails before the program begins; and what cannot fail but here: a write to the runtime's event counter, reading a child's pipe.
+const NOT_OURS: [&str; 3] =
+    ["error while loading shared libraries", "failed to wake I/O driver", "library/std/src/process.rs"];
+
+/// The command, whose n-th call of this kind fails. Whether it did is told by the file `/root/strace`.
+fn injected(world: &World, call: &str, error: &str, nth: usize) -> Command {
+    let mut command = world.command("strace");
+    command.args(["-qq", "-o", "/root/strace", "-e"]).arg(format!("trace=?{call}"));
+    command.arg("-e").arg(format!("inject=?{call}:error={error}:when={nth}"));
+    command
+}
+
+fn was_injected() -> bool {
+    fs::read_to_string("/root/strace").is_ok_and(|log| log.contains("(INJECTED)"))
+}
+
+/// It ended by itself, and not by a panic.
+fn ended_in_good_order(what: &str, command: &mut Command) -> Ended {
+    let output = command.output().expect("strace runs (package strace)");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let ended = Ended {
+        code: output.status.code().unwrap_or(-1),
+        out: text(&output.stdout),
+        err: text(&output.stderr),
+    };
+    let in_order = (0..=6).contains(&ended.code) && !ended.err.contains("panicked");
+    let not_ours = NOT_OURS.iter().any(|text| ended.err.contains(text));
+    assert!(in_order || not_ours, "{what}: {} {}", ended.code, ended.err);
+    ended
+}
+
+fn sh(world: &World, script: &str) {
+    let ended = run(world.command("sh").args(["-ec", script]));
+    assert_eq!(ended.code, 0, "{script}: {}", ended.err);
+}
+
+fn whole_keys(world: &World) -> BTreeMap<&'static str, Vec<u8>> {
+    let whole = |name: &&'static str| {
+        let path = format!("/etc/ssh/ssh_host_{name}_key");
+        let shown = run(world.command("ssh-keygen").args(["-y", "-P", "", "-f", &path]));
+        (shown.code == 0).then(|| fs::read(path).expect("read"))
+    };
+    TYPES.iter().filter_map(|name| Some((*name, whole(name)?))).collect()
+}
+
+fn save(world: &World, name: &str) {
+    sh(
+        world,
+        &format!(
+            "mkdir -p /root/{name} && cp -a /etc/ssh /var/lib/scw-agent /run/scw-agent-hostkeys /root/{name}/ 2>/dev/null || true"
+        ),
+    );
+}
+
+fn restore(world: &World, name: &str) {
+    sh(world, &format!(
+        "rm -rf /etc/ssh /var/lib/scw-agent /run/scw-agent-hostkeys; cp -a /root/{name}/ssh /etc/; cp -a /root/{name}/scw-agent /var/lib/
+         [ ! -e /root/{name}/scw-agent-hostkeys ] || cp -a /root/{name}/scw-agent-hostkeys /run/"
+    ));
+}
+
+/// Every call of the list, every error of it, every time that it is made; how many there were.
+fn campaign(calls: &[(&str, &[&str])], mut try_one: impl FnMut(&str, &str, usize) -> bool) -> usize {
+    let mut points = 0;
+    for (call, errors) in calls {
+        for error in *errors {
+            points += (1..MOST).take_while(|nth| try_one(call, error, *nth)).count();
+        }
+    }
+    points
+}
+
+#[test]
+fn h1_h2_d2_each_call_of_the_keys_role_fails_once_and_a_clean_run_ends_in_the_right_state() {
+    World::builder().run(|world| {
+        fs::write("/etc/scw-agent.toml", "[host-keys]\ntypes = [\"ecdsa\", \"ed25519\"]\n").expect("written");
+        save(world, "empty");
+        assert_eq!(agent(world, &["host-keys", "ensure"]).code, 0);
+        fs::write(SEEN, ORIGINAL).expect("written");
+        assert_eq!(agent(world, &["host-keys", "settle"]).code, 0);
+        world.reboot();
+        assert_eq!(agent(world, &["host-keys", "ensure"]).code, 0);
+        save(world, "recorded");
+        let first = whole_keys(world);
+        let mut all = 0;
+        for (scenario, from, pass, instance) in [
+            ("first boot", "empty", "ensure", ORIGINAL),
+            ("a later boot", "recorded", "ensure", ORIGINAL),
+            ("a later boot, with the metadata", "recorded", "settle", ORIGINAL),
+            ("a clone", "recorded", "settle", CLONE),
+        ] {
+            let points = campaign(&FILES, |call, error, nth| {
+                restore(world, from);
+                let tell = || {
+                    if pass == "settle" {
+                        fs::write(SEEN, instance).expect("written")
+                    }
+                };
+                tell();
+                let what = format!("{scenario}: {call} {nth} fails with {error}");
+                let faulty = ended_in_good_order(
+                    &what,
+                    injected(world, call, error, nth).arg(AGENT).args(["host-keys", pass]),
+                );
+                let survivors = whole_keys(world);
+                if scenario.starts_with("a later boot") {
+                    assert!(survivors == first, "{what}: a good key was touched");
+                }
+                tell();
+                let again = agent(world, &["host-keys", pass]);
+                assert_eq!(again.code, 0, "{what}: {}", again.err);
+                let end = whole_keys(world);
+                assert_eq!(end.len(), TYPES.len(), "{what}");
+                match scenario {
+                    "a clone" => {
+                        assert!(
+                            TYPES.iter().all(|name| end[name] != first[name]),
+                            "{what}: a cloned key: {}",
+                            faulty.err
+                        )
+                    }
+                    _ => assert!(
+                        survivors.iter().all(|(name, key)| end[name] == *key),
+                        "{what}: remade without proof"
+                    ),
+                }
+                was_injected()
+            });
+            println!("{scenario}: {points} points");
+            all += points;
+        }
+        println!("host-keys: {all} points, 0 violations");
+        assert!(all > 300, "{all}");
+    });
+}
+
+#[test]
+fn s1_d2_each_call_of_the_runner_fails_once_and_a_clean_run_ends_in_the_right_state() {
+    World::builder().run(|world| {
+        world.standin().set_user_data("setup-script", "#!/bin/sh\necho ran >> /root/ran\n");
+        let ran = || fs::read_to_string("/root/ran").unwrap_or_default().lines().count();
+        let record = || fs::read_to_string("/var/lib/scw-agent/setup/setup-script.json").unwrap_or_default();
+        let calls: Vec<_> = FILES.iter().chain(&NETWORK).copied().collect();
+        let points = campaign(&calls, |call, error, nth| {
+            sh(world, "rm -rf /var/lib/scw-agent/setup /run/scw-agent-setup /root/ran /root/strace");
+            let what = format!("{call} {nth} fails with {error}");
+            let ended = ended_in_good_order(
+                &what,
+                injected(world, call, error, nth).arg(AGENT).args(["setup", "run"]),
+            );
+            let (before, recorded) = (ran(), record().contains("\"exit\": 0"));
+            assert!(
+                before <= 1 && (before == 0 || !record().is_empty()),
+                "{what}: it ran without a record: {}",
+                ended.err
+            );
+            let injected = was_injected();
+            // The next boot, as far as the runner is concerned.
+            sh(world, "rm -rf /run/scw-agent-setup");
+            let again = agent(world, &["setup", "run"]);
+            assert_eq!(again.code, 0, "{what}: {}", again.err);
+            let expected = if recorded { 1 } else { before + 1 };
+            assert_eq!(ran(), expected, "{what}: {}\nthen {}", ended.err, again.err);
+            injected
+        });
+        println!("setup run: {points} points, 0 violations");
+        assert!(points > 200, "{points}");
+    });
+}
+
+#[test]
+fn h4_d2_each_call_of_the_daemon_fails_once_and_it_publishes_all_the_same() {
+    let calls: Vec<_> = NETWORK
+        .iter()
+        .chain(&[("openat", &["EMFILE", "EIO"][..]), ("rename", &["ENOSPC"]), ("fsync", &["EIO"])])
+        .copied()
+        .collect();
+    let points: usize = std::thread::scope(|scope| {
+        // Most of the time goes by in pauses between two tries.
+        let parts: Vec<_> = calls.iter().map(|part| scope.spawn(move || daemon_part(*part))).collect();
+        parts.into_iter().map(|part| part.join().expect("held")).sum()
+    });
+    println!("daemon: {points} points, 0 violations");
+    assert!(points > 40, "{points}");
+}
+
+fn daemon_part(calls: (&'static str, &'static [&'static str])) -> usize {
+    World::builder().run(|world| {
+        make_host_key(world);
+        campaign(&[calls], |call, error, nth| {
+            world.standin().delete_user_data(FINGERPRINTS);
+            let what = format!("{call} {nth} fails with {error}");
+            let mut command = injected(world, call, error, nth);
+            let mut daemon = Daemon::spawn(command.arg(AGENT).arg("daemon")).expect("started");
+            let mut gone = None;
+            until(world, &what, || {
+                gone = daemon.wait(std::time::Duration::ZERO);
+                (gone.is_some() || world.standin().user_data(FINGERPRINTS).is_some()).then_some(())
+            });
+            if let Some(status) = gone {
+                // It cannot serve: systemd starts it again.
+                assert!(
+                    status.code().is_some_and(|code| (1..=6).contains(&code)),
+                    "{what}: {status:?} {}",
+                    daemon.output()
+                );
+                assert!(!daemon.output().contains("panicked"), "{what}: {}", daemon.output());
+                let clean = start_daemon(world);
+                published(world);
+                clean.terminate();
+            }
+            drop(daemon);
+            let injected = was_injected();
+            let _ = fs::remove_file(SEEN);
+            // As many as a first round makes, and some.
+            injected && nth < 25
+        })
+    })
+}
