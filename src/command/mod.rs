@@ -1,6 +1,7 @@
 //! What is typed, by people and by units: words become one call of a role, its result becomes lines and an exit code.
 //!
-//! No logic of a role is here. The two programs are [`agent()`] and [`userdata()`].
+//! No logic of a role is here. The two programs are [`agent()`] and [`userdata()`];
+//! packages hold one file with two names, for [`by_name()`] to choose.
 
 mod agent;
 mod daemon;
@@ -15,6 +16,14 @@ mod status;
 mod status_view;
 mod userdata;
 
+use std::path::Path;
+
 pub use agent::agent;
 pub use exit::Exit;
 pub use userdata::userdata;
+
+/// Runs what the process was started as: `scw-userdata` under that name, `scw-agent` under every other.
+pub fn by_name() -> Exit {
+    let name = std::env::args_os().next().unwrap_or_default();
+    if Path::new(&name).file_name() == Some("scw-userdata".as_ref()) { userdata() } else { agent() }
+}
