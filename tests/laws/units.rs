@@ -37,6 +37,7 @@ fn nothing_chains_sshd_to_the_network_or_the_daemon() {
         "sshd.service",
         "ssh.socket",
         "sshd.socket",
+        "sshd-keygen.service",
         "sshd-keygen.target",
         "sshd-keygen@rsa.service",
     ] {

@@ -1,0 +1,120 @@
+//! The life of an image: installed in a chroot, first boot, reboot, clone, a snapshot that lost its state.
+
+use scw_images::{Disk, Kit, Machine, Suite};
+use scw_stage::World;
+
+use crate::common::{
+    OTHER_INSTANCE, SCRIPT, become_instance, failed, log_in, published, script_runs, writes,
+};
+
+#[test]
+fn h1_h3_s1_a_debian_12_image_has_keys_before_sshd_publishes_them_and_runs_its_script() {
+    life_of_an_image(Suite::Bookworm);
+}
+
+#[test]
+fn h1_h3_s1_a_debian_13_image_has_keys_before_sshd_publishes_them_and_runs_its_script() {
+    life_of_an_image(Suite::Trixie);
+}
+
+fn life_of_an_image(suite: Suite) {
+    let kit = Kit::new(suite);
+    World::builder().run(|world| {
+        world.standin().set_user_data("setup-script", SCRIPT);
+        let image = Disk::new(world, &kit);
+        image.install(kit.deb());
+        installing_made_nothing(&image);
+
+        let disk = image.copy();
+        let mut machine = Machine::boot(world, &disk);
+        let first = published(world, &machine);
+        assert_eq!(first.len(), 3, "{first:?}");
+        units_are_well(&machine);
+        keys_came_before_sshd(&machine);
+        log_in(&machine, &first);
+        script_runs(&machine, 1);
+
+        world.standin().clear_requests();
+        machine.reboot();
+        assert_eq!(published(world, &machine), first, "a reboot keeps the keys");
+        units_are_well(&machine);
+        script_runs(&machine, 1);
+        assert_eq!(writes(world), 0, "a reboot writes nothing");
+        machine.power_off();
+
+        let (clone, restored) = (disk.copy(), disk.copy());
+        a_snapshot_that_lost_its_state_keeps_its_keys(world, &restored, &first);
+
+        become_instance(world, OTHER_INSTANCE);
+        let machine = Machine::boot(world, &clone);
+        machine.until("keys of its own", "[ -d /var/lib/scw-agent/old-host-keys ]");
+        let second = published(world, &machine);
+        assert!(
+            second.iter().all(|line| !first.contains(line)),
+            "a clone has new keys: {first:?} {second:?}"
+        );
+        machine.until(
+            "the new Instance's script",
+            &format!("grep -q '^ran for {OTHER_INSTANCE}' /var/log/setup-script.log"),
+        );
+        log_in(&machine, &second);
+        units_are_well(&machine);
+        machine.power_off();
+    });
+}
+
+/// What a chroot without systemd must have after an installation, and what it must not.
+fn installing_made_nothing(image: &Disk) {
+    let enabled = image.chroot("ls /etc/systemd/system/multi-user.target.wants").ok("ls");
+    for unit in ["-hostkeys.service", "-hostkeys-settle.path", ".service", "-setup.service", "-setup.path"] {
+        assert!(enabled.lines().any(|line| line == format!("scw-agent{unit}")), "{unit} is enabled");
+    }
+    assert!(image.read("/etc/passwd").contains("\nscw-agent:"), "the daemon's user is there");
+    let keys = image.chroot("ls /etc/ssh/ | grep ssh_host_ || true").ok("ls");
+    assert_eq!(keys, "", "no key is made at an installation");
+    let records = image.chroot("find /var/lib/scw-agent -mindepth 1 2>/dev/null || true").ok("find");
+    assert_eq!(records, "", "nothing was recorded");
+}
+
+fn units_are_well(machine: &Machine) {
+    assert_eq!(failed(machine), "");
+    for unit in ["scw-agent.service", "scw-agent-hostkeys.service", "scw-agent-setup.path", "ssh.service"] {
+        assert_eq!(machine.sh(&format!("systemctl is-active {unit}")).out, "active\n", "{unit}");
+    }
+    let cycles = machine.ok("journalctl --boot --no-pager | grep -i 'ordering cycle' || true");
+    assert_eq!(cycles, "");
+}
+
+/// sshd waits for the keys, and for nothing else of ours nor for the network.
+fn keys_came_before_sshd(machine: &Machine) {
+    let when = |unit: &str, what: &str| -> u64 {
+        let text = machine.ok(&format!("systemctl show --property={what} --value {unit}"));
+        text.parse().unwrap_or_else(|_| panic!("{unit} {what}: {text}"))
+    };
+    let made = when("scw-agent-hostkeys.service", "ExecMainExitTimestampMonotonic");
+    let started = when("ssh.service", "ExecMainStartTimestampMonotonic");
+    assert!(made > 0 && made <= started, "keys at {made}, sshd at {started}");
+
+    let chain = machine.ok("systemd-analyze critical-chain ssh.service");
+    println!("{chain}");
+    for word in ["scw-agent.service", "scw-agent-setup", "settle", "network-online"] {
+        assert!(!chain.contains(word), "{chain}");
+    }
+    let after = machine.ok("systemctl show --property=After --value ssh.service");
+    for word in ["scw-agent.service", "scw-agent-setup", "settle", "network-online"] {
+        assert!(!after.contains(word), "{after}");
+    }
+    assert!(after.contains("scw-agent-hostkeys.service"), "{after}");
+}
+
+fn a_snapshot_that_lost_its_state_keeps_its_keys(world: &World, disk: &Disk, keys: &[String]) {
+    disk.chroot("find /var/lib/scw-agent -type f -exec truncate --size=3 {} +").ok("truncate");
+    let machine = Machine::boot(world, disk);
+    assert_eq!(published(world, &machine), keys, "what cannot be read is no other Instance");
+    script_runs(&machine, 1);
+    // The status tells it, and so it is no success.
+    let status = machine.sh("scw-agent status").out;
+    assert!(status.contains("set aside"), "{status}");
+    assert_eq!(failed(&machine), "");
+    machine.power_off();
+}

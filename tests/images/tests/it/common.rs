@@ -1,0 +1,91 @@
+//! What the tests share: who the machine is, what it must look like when all is well.
+
+use std::time::Duration;
+
+use scw_images::Machine;
+use scw_stage::World;
+use serde_json::json;
+
+/// Far more than anything takes.
+pub(crate) const LONG: Duration = Duration::from_secs(120);
+/// The key under which the fingerprints are published.
+pub(crate) const FINGERPRINTS: &str = "ssh-host-fingerprints";
+/// Another one.
+pub(crate) const OTHER_INSTANCE: &str = "11111111-2222-4333-8444-555555555555";
+
+/// A setup script that tells each of its runs.
+pub(crate) const SCRIPT: &str = "#!/bin/sh\necho \"ran for $SCW_INSTANCE_ID\" >>/var/log/setup-script.log\n";
+
+/// From now on the metadata name this Instance.
+pub(crate) fn become_instance(world: &World, id: &str) {
+    let mut conf = world.standin().conf();
+    conf["id"] = json!(id);
+    world.standin().set_conf(conf);
+}
+
+/// Waits until the fingerprints are published and are those of the running sshd, as ssh-keyscan sees them; returns them, sorted.
+#[track_caller]
+pub(crate) fn published(world: &World, machine: &Machine) -> Vec<String> {
+    let deadline = std::time::Instant::now() + LONG;
+    loop {
+        let stored = world.standin().user_data(FINGERPRINTS).unwrap_or_default();
+        let mut stored: Vec<String> =
+            String::from_utf8(stored).expect("UTF-8").lines().map(without_comment).collect();
+        stored.sort();
+        let mut seen = scanned(machine);
+        seen.sort();
+        if !seen.is_empty() && stored == seen {
+            return stored;
+        }
+        assert!(std::time::Instant::now() < deadline, "published: {stored:#?}\nserved: {seen:#?}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+/// The keys that sshd offers, as `bits SHA256:… (TYPE)`.
+pub(crate) fn scanned(machine: &Machine) -> Vec<String> {
+    let seen = machine.sh("ssh-keyscan 127.0.0.1 2>/dev/null | ssh-keygen -lf -");
+    seen.out.lines().map(without_comment).collect()
+}
+
+/// A fingerprint line without its third word.
+fn without_comment(line: &str) -> String {
+    let words: Vec<_> = line.split(' ').collect();
+    [&words[..2], &words[words.len() - 1..]].concat().join(" ")
+}
+
+/// Logs in by ssh as root, trusting nothing but the keys whose fingerprints are published.
+#[track_caller]
+pub(crate) fn log_in(machine: &Machine, published: &[String]) {
+    let list = published.join("\n");
+    let words = machine.ok(&format!(
+        r#"[ -e /root/.ssh/id_ed25519 ] || ssh-keygen -q -t ed25519 -N '' -f /root/.ssh/id_ed25519
+cp /root/.ssh/id_ed25519.pub /root/.ssh/authorized_keys
+ssh-keyscan 127.0.0.1 2>/dev/null >/tmp/offered
+: >/tmp/known_hosts
+while read -r line; do
+    set -- $(printf '%s\n' "$line" | ssh-keygen -lf -)
+    case '{list}' in *"$2"*) printf '%s\n' "$line" >>/tmp/known_hosts ;; esac
+done </tmp/offered
+ssh -o StrictHostKeyChecking=yes -o UserKnownHostsFile=/tmp/known_hosts root@127.0.0.1 echo in as '$USER'"#
+    ));
+    assert_eq!(words, "in as root");
+}
+
+/// The units that failed.
+pub(crate) fn failed(machine: &Machine) -> String {
+    machine.ok("systemctl --failed --plain --no-legend")
+}
+
+/// Waits for the end of the boot's scripts, and makes sure that the setup script ran so many times on this disk.
+#[track_caller]
+pub(crate) fn script_runs(machine: &Machine, times: usize) {
+    machine.until("the boot's scripts are done", "[ -e /run/scw-agent-setup/summary.json ]");
+    let told = machine.ok("cat /var/log/setup-script.log");
+    assert_eq!(told.lines().count(), times, "{told}");
+}
+
+/// How often the service was told something.
+pub(crate) fn writes(world: &World) -> usize {
+    world.standin().requests().iter().filter(|request| request.method != "GET").count()
+}

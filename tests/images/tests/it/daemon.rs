@@ -1,0 +1,117 @@
+//! The daemon under real systemd: what it may do, and what happens when it hangs.
+
+use scw_images::{Disk, Kit, Machine, Suite};
+use scw_stage::World;
+
+use crate::common::{FINGERPRINTS, LONG, SCRIPT, published, script_runs, writes};
+
+/// What the daemon's sandbox lets through, tried one by one. Told in one word each.
+const TRIAL: &str = r#"#!/bin/bash
+connects() { timeout 3 bash -c "exec 3<>/dev/tcp/$1/$2" 2>/dev/null && echo "$1 yes" || echo "$1 no"; }
+connects 169.254.42.42 80
+connects fd00:42::42 80
+connects 192.0.2.10 22
+connects 127.0.0.1 22
+connects 2001:db8::10 22
+may() { "$@" 2>/dev/null >&2 && echo "$* yes" || echo "$* no"; }
+may cat /etc/ssh/ssh_host_ed25519_key
+may touch /etc/of-the-daemon
+may touch /usr/bin/scw-agent
+may ls /var/lib/scw-agent
+may cat /root/.profile
+"#;
+
+#[test]
+fn the_daemon_has_one_capability_no_root_no_private_key_and_no_way_but_to_the_service_on_debian_12() {
+    confinement(Suite::Bookworm);
+}
+
+#[test]
+fn the_daemon_has_one_capability_no_root_no_private_key_and_no_way_but_to_the_service_on_debian_13() {
+    confinement(Suite::Trixie);
+}
+
+fn confinement(suite: Suite) {
+    let kit = Kit::new(suite);
+    World::builder().run(|world| {
+        let disk = Disk::new(world, &kit);
+        disk.install(kit.deb());
+        std::fs::write(disk.path("/usr/local/bin/trial"), TRIAL).expect("written");
+        let machine = Machine::boot(world, &disk);
+        published(world, &machine);
+
+        let status = machine.ok("cat /proc/$(systemctl show --property=MainPID --value scw-agent.service)/status");
+        let field = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name)).expect(name);
+            line.trim_matches([':', '\t', ' ']).to_owned()
+        };
+        // CAP_NET_BIND_SERVICE is number 10.
+        for set in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {
+            assert_eq!(field(set), "0000000000000400", "{set}");
+        }
+        assert!(!field("Uid").split('\t').any(|id| id == "0"), "{}", field("Uid"));
+        assert_eq!((field("NoNewPrivs").as_str(), field("Seccomp").as_str()), ("1", "2"));
+
+        // Outside of the unit, as root, each of these works: so they can be refused.
+        let outside = machine.ok("bash /usr/local/bin/trial; rm /etc/of-the-daemon");
+        assert!(!outside.lines().any(|line| line.ends_with(" no")), "{outside}");
+        // The unit itself, with the trial in the daemon's place.
+        machine.ok("sed -e 's|^ExecStart=.*|ExecStart=/bin/bash /usr/local/bin/trial|' -e 's|^Type=.*|Type=oneshot|' \
+                    -e '/^Restart/d' -e '/^WatchdogSec/d' -e '/^RuntimeDirectory/d' \
+                    /usr/lib/systemd/system/scw-agent.service >/run/systemd/system/trial.service
+                    systemctl daemon-reload; systemctl start trial.service; journalctl --sync");
+        let inside = machine.ok("journalctl --unit=trial.service --output=cat --no-pager | grep -E ' (yes|no)$'");
+        let expected = [
+            "169.254.42.42 yes",
+            "fd00:42::42 yes",
+            "192.0.2.10 no",
+            "127.0.0.1 no",
+            "2001:db8::10 no",
+            "cat /etc/ssh/ssh_host_ed25519_key no",
+            "touch /etc/of-the-daemon no",
+            "touch /usr/bin/scw-agent no",
+            "ls /var/lib/scw-agent no",
+            "cat /root/.profile no",
+        ];
+        assert_eq!(inside.lines().collect::<Vec<_>>(), expected);
+
+        let exposure = machine.ok("systemd-analyze security --no-pager scw-agent.service | tail -n 1");
+        println!("{suite:?}: {exposure}");
+        let words: Vec<_> = exposure.split(' ').collect();
+        let at = words.iter().position(|word| *word == "scw-agent.service:").expect("a figure");
+        assert!(words[at + 1].parse::<f32>().expect("a number") <= 1.4, "{exposure}");
+    });
+}
+
+#[test]
+fn h4_s4_a_daemon_that_hangs_is_restarted_by_its_watchdog_and_nothing_is_lost_or_repeated() {
+    let kit = Kit::new(Suite::Trixie);
+    World::builder().run(|world| {
+        world.standin().set_user_data("setup-script", SCRIPT);
+        let disk = Disk::new(world, &kit);
+        disk.install(kit.deb());
+        let machine = Machine::boot(world, &disk);
+        let keys = published(world, &machine);
+        script_runs(&machine, 1);
+        let sshd = machine.ok("systemctl show --property=MainPID --value ssh.service");
+
+        world.standin().clear_requests();
+        machine.ok("kill -STOP $(systemctl show --property=MainPID --value scw-agent.service)");
+        // While it hangs: what is lost is put right, and what asks it is answered.
+        world.standin().delete_user_data(FINGERPRINTS);
+        world.standin().set_user_data("colour", "blue");
+        machine.until(
+            "the watchdog",
+            "[ $(systemctl show --property=NRestarts --value scw-agent.service) = 1 ]",
+        );
+        machine.until("ready again", "systemctl is-active --quiet scw-agent.service");
+        assert_eq!(machine.ok("scw-userdata colour"), "blue");
+        assert_eq!(published(world, &machine), keys);
+        script_runs(&machine, 1);
+        assert_eq!(writes(world), 1, "only what was lost is written");
+        assert_eq!(machine.ok("systemctl show --property=MainPID --value ssh.service"), sshd);
+        let said = machine.ok("journalctl --boot --unit=scw-agent.service --no-pager --output=cat");
+        assert!(said.contains("Watchdog timeout"), "{said}");
+        assert!(world.standin().wait_for(LONG, |requests| !requests.is_empty()));
+    });
+}

@@ -1,0 +1,12 @@
+//! What image builders, and those who boot their images, can rely on. One file a theme.
+
+mod boot;
+mod cloud_init;
+mod common;
+mod daemon;
+mod ecosystem;
+mod network;
+mod packages;
+mod rpm;
+mod ssh;
+mod upgrade;

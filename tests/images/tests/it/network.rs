@@ -1,0 +1,50 @@
+//! Machines with one family only, and with no network at all.
+
+use std::thread::sleep;
+use std::time::Duration;
+
+use scw_images::{Disk, Kit, Machine, Suite};
+use scw_stage::{Reach, World};
+
+use crate::common::{SCRIPT, failed, log_in, published, script_runs};
+
+#[test]
+fn t3_an_image_does_its_whole_job_over_ipv6_alone() {
+    let kit = Kit::new(Suite::Trixie);
+    World::builder().ipv4(Reach::Absent).run(|world| {
+        world.standin().set_user_data("setup-script", SCRIPT);
+        let disk = Disk::new(world, &kit);
+        disk.install(kit.deb());
+        let machine = Machine::boot(world, &disk);
+        log_in(&machine, &published(world, &machine));
+        script_runs(&machine, 1);
+        assert_eq!(failed(&machine), "");
+        assert!(world.standin().requests().iter().all(|request| request.local.is_ipv6()));
+    });
+}
+
+#[test]
+fn t5_t6_without_a_network_sshd_is_up_nothing_hangs_or_spams_and_the_job_is_done_when_it_comes() {
+    let kit = Kit::new(Suite::Trixie);
+    World::builder().run(|world| {
+        world.set_link(false);
+        world.standin().set_user_data("setup-script", SCRIPT);
+        let disk = Disk::new(world, &kit);
+        disk.install(kit.deb());
+        let machine = Machine::power_on(world, &disk);
+        machine.until("sshd listens", "ssh-keyscan 127.0.0.1 2>/dev/null | grep -q ssh-ed25519");
+        machine.until("the daemon is ready", "systemctl is-active --quiet scw-agent.service");
+        sleep(Duration::from_secs(20));
+        assert_eq!(failed(&machine), "");
+        assert_eq!(world.standin().requests().len(), 0);
+        let said = machine.ok(
+            "journalctl --boot --identifier=scw-agent --identifier=scw-agent-setup --no-pager --output=cat",
+        );
+        println!("{said}");
+        assert!(said.lines().count() <= 6, "{said}");
+
+        world.set_link(true);
+        log_in(&machine, &published(world, &machine));
+        script_runs(&machine, 1);
+    });
+}
