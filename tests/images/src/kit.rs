@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
+use crate::ran::Ran;
+
 /// A root file system that tests/images/rootfs makes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Suite {
@@ -50,6 +52,19 @@ impl Kit {
     /// The .deb of this checkout.
     pub fn deb(&self) -> &Path {
         &self.deb
+    }
+
+    /// The same package under another version, as a stand-in for the build before this one or after it.
+    pub fn deb_as(&self, version: &str) -> PathBuf {
+        let folder = Kit::target().join("tmp").join(format!("deb-{version}-{}", std::process::id()));
+        let file = folder.with_extension("deb");
+        let script = r#"rm -rf "$2"; mkdir -p "${2%/*}"; dpkg-deb --raw-extract "$1" "$2"
+            sed -i "s/^Version: .*/Version: $4/" "$2/DEBIAN/control"
+            dpkg-deb --root-owner-group -Znone --build "$2" "$3" >/dev/null; rm -rf "$2""#;
+        let mut command = Command::new("sh");
+        command.args(["-ec", script, "sh"]).args([self.deb(), &folder, &file]).arg(version);
+        Ran::run(&mut command).ok("dpkg-deb");
+        file
     }
 
     /// The .rpm of this checkout.

@@ -25,4 +25,5 @@ mod ran;
 pub use disk::Disk;
 pub use kit::{Kit, Suite};
 pub use machine::Machine;
+
 pub use ran::Ran;

@@ -1,1 +1,121 @@
-//! .
+//! The packages as files: what they weigh, where they run, whether they come out the same again, what the checkers say.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use scw_images::{Kit, Ran, Suite};
+use scw_stage::World;
+
+fn run(program: &str, words: &[&str]) -> Ran {
+    Ran::run(Command::new(program).args(words))
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("UTF-8")
+}
+
+#[test]
+fn the_deb_is_under_700_kb_and_3_mb_installed() {
+    let kit = Kit::new(Suite::Trixie);
+    let rpm = Kit::rpm();
+    let size = |path: &Path| fs::metadata(path).expect("there").len();
+    let installed: u64 = run("dpkg-deb", &["--field", text(kit.deb()), "Installed-Size"])
+        .ok("dpkg-deb")
+        .parse()
+        .expect("a number");
+    println!(".deb {} bytes, .rpm {} bytes, installed {installed} KiB", size(kit.deb()), size(&rpm));
+    assert!(size(kit.deb()) < 700_000 && size(&rpm) < 700_000 && installed < 3_000);
+}
+
+#[test]
+fn the_program_asks_for_no_symbol_newer_than_glibc_2_28_and_for_no_other_library() {
+    let kit = Kit::new(Suite::Trixie);
+    let folder = Kit::target().join("tmp/deb-unpacked");
+    run("dpkg-deb", &["--extract", text(kit.deb()), text(&folder)]).ok("dpkg-deb");
+    let program = folder.join("usr/bin/scw-agent");
+    let versions = run("readelf", &["--version-info", "--wide", text(&program)]).ok("readelf");
+    let mut wanted: Vec<(u32, u32)> = versions
+        .split("GLIBC_")
+        .skip(1)
+        .filter_map(|rest| {
+            let number: String = rest.chars().take_while(|c| c.is_ascii_digit() || *c == '.').collect();
+            let mut parts = number.split('.').map(|part| part.parse().unwrap_or(0));
+            Some((parts.next()?, parts.next()?))
+        })
+        .collect();
+    wanted.sort_unstable();
+    println!("newest glibc symbol version: {:?}", wanted.last());
+    assert!(!wanted.is_empty() && wanted.last() <= Some(&(2, 28)), "{wanted:?}");
+
+    // The parts of glibc, some of which newer ones have in one file.
+    let dynamic = run("readelf", &["--dynamic", "--wide", text(&program)]).ok("readelf");
+    let libraries: Vec<_> = dynamic.lines().filter(|line| line.contains("(NEEDED)")).collect();
+    for line in &libraries {
+        let glibcs = ["libc.so.6", "libpthread.so.0", "libdl.so.2", "libm.so.6", "librt.so.1", "ld-linux"];
+        assert!(glibcs.iter().any(|name| line.contains(name)), "{libraries:#?}");
+    }
+}
+
+#[test]
+fn the_same_sources_give_the_same_packages_in_another_folder() {
+    let kit = Kit::new(Suite::Trixie);
+    let rpm = Kit::rpm();
+    // The sources as they are now, the uncommitted ones too, elsewhere, and built from nothing.
+    let folder = Kit::target().join("tmp/another-checkout");
+    let script = r#"rm -rf "$2"; mkdir -p "$2/checkout"; cd "$1"
+        git ls-files -z --cached --others --exclude-standard | xargs -0 cp --parents --no-dereference -t "$2/checkout"
+        cd "$2/checkout"; CARGO_TARGET_DIR="$2/target" SOURCE_DATE_EPOCH=$3 packaging/build all"#;
+    let time = run("git", &["-C", text(Kit::checkout()), "log", "-1", "--format=%ct"]).ok("git");
+    // The linker is the same one: what is fetched is pinned, and takes a while.
+    let target = folder.join("target");
+    let mut command = Command::new("sh");
+    command.args(["-ec", script, "sh"]).args([Kit::checkout(), &folder]).arg(time);
+    let printed = Ran::run(&mut command).ok("the other build");
+    let again: Vec<_> = printed.lines().collect();
+    assert!(again.iter().all(|path| Path::new(path).starts_with(&target)), "{again:?}");
+    for (first, second) in [(kit.deb(), again[0]), (&rpm, again[1])] {
+        assert!(
+            fs::read(first).expect("read") == fs::read(second).expect("read"),
+            "{} and {second} differ",
+            first.display()
+        );
+    }
+    fs::remove_dir_all(&folder).expect("removed");
+}
+
+#[test]
+fn lintian_and_rpmlint_find_nothing_that_is_not_explained() {
+    let kit = Kit::new(Suite::Trixie);
+    let lintian = run("lintian", &["--allow-root", "--fail-on", "error,warning", text(kit.deb())]);
+    assert!(lintian.is_ok(), "{}{}", lintian.out, lintian.err);
+    let settings = Kit::checkout().join("packaging/rpm/rpmlint.toml");
+    let rpmlint = run("rpmlint", &["--config", text(&settings), text(&Kit::rpm())]);
+    assert!(
+        rpmlint.is_ok() && rpmlint.out.contains(" 0 errors, 0 warnings"),
+        "{}{}",
+        rpmlint.out,
+        rpmlint.err
+    );
+}
+
+#[test]
+fn one_program_is_both_commands() {
+    let kit = Kit::new(Suite::Bookworm);
+    World::builder().run(|world| {
+        let disk = scw_images::Disk::new(world, &kit);
+        disk.install(kit.deb());
+        assert!(disk.chroot("scw-userdata --version").ok("scw-userdata").starts_with("scw-userdata "));
+        assert!(disk.chroot("scw-agent --version").ok("scw-agent").starts_with("scw-agent "));
+        // The example is a configuration, and holds the defaults as the README's does.
+        disk.chroot("scw-agent config check").ok("config check");
+        let example = disk.read("/etc/scw-agent.toml");
+        assert!(
+            example.contains("#[metadata]")
+                && !example.lines().any(|line| !line.is_empty() && !line.starts_with('#')),
+            "{example}"
+        );
+        disk.chroot("sed -i 's/^#\\([^ ]\\)/\\1/' /etc/scw-agent.toml; scw-agent config check")
+            .ok("config check of the defaults");
+    });
+}

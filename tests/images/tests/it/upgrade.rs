@@ -1,1 +1,104 @@
-//! .
+//! Installing, upgrading, downgrading, removing and purging the .deb on a machine that runs.
+
+use scw_images::{Disk, Kit, Machine, Suite};
+use scw_stage::World;
+
+use crate::common::{FINGERPRINTS, SCRIPT, failed, log_in, published, script_runs};
+
+#[test]
+fn s4_an_upgrade_and_the_way_back_restart_the_daemon_only_on_debian_12() {
+    upgrade(Suite::Bookworm);
+}
+
+#[test]
+fn s4_an_upgrade_and_the_way_back_restart_the_daemon_only_on_debian_13() {
+    upgrade(Suite::Trixie);
+}
+
+/// What no package may disturb: sshd's process, the runs of the two other doors, and what setup scripts did.
+fn undisturbed(machine: &Machine) -> String {
+    machine.ok("systemctl show --property=MainPID,ExecMainStartTimestampMonotonic ssh.service
+        for unit in scw-agent-hostkeys scw-agent-setup; do systemctl show --property=InvocationID $unit.service; done
+        cat /var/log/setup-script.log; cat /etc/ssh/ssh_host_*; ls -i /etc/ssh/ssh_host_*")
+}
+
+fn daemon(machine: &Machine) -> String {
+    machine.ok("systemctl is-active --quiet scw-agent.service; systemctl show --property=MainPID --value scw-agent.service")
+}
+
+fn upgrade(suite: Suite) {
+    let kit = Kit::new(suite);
+    let (older, newer) = (kit.deb_as("0.0.1-1"), kit.deb_as("9.0.0-1"));
+    World::builder().run(|world| {
+        world.standin().set_user_data("setup-script", SCRIPT);
+        let disk = Disk::new(world, &kit);
+        disk.install(&older);
+        let before = files(&disk);
+        let machine = Machine::boot(world, &disk);
+        let keys = published(world, &machine);
+        script_runs(&machine, 1);
+        machine.ok("printf '[metadata]\\nlook-again = \"14m\"\\n' >/etc/scw-agent.toml; systemctl disable scw-agent-setup.service");
+
+        let packages = [kit.deb(), &newer, kit.deb(), &older].map(|deb| disk.bring(deb));
+        for package in packages {
+            let (calm, pid) = (undisturbed(&machine), daemon(&machine));
+            machine.ok(&format!("dpkg --force-downgrade --force-confold --install {package}"));
+            assert_eq!(undisturbed(&machine), calm, "{package}");
+            assert_ne!(daemon(&machine), pid, "{package}: the daemon is a new one");
+            assert_eq!(machine.ok("scw-userdata ssh-host-fingerprints | grep -c SHA256"), "3");
+            assert!(disk.read("/etc/scw-agent.toml").contains("14m"), "{package}: the administrator's file stays");
+            let enabled = machine.sh("systemctl is-enabled scw-agent-setup.service").out;
+            assert_eq!(enabled, "disabled\n", "{package}: what the administrator disabled stays so");
+            assert_eq!(failed(&machine), "");
+        }
+        assert_eq!(published(world, &machine), keys);
+
+        let calm = machine.ok("systemctl show --property=MainPID ssh.service; cat /etc/ssh/ssh_host_*");
+        machine.ok("dpkg --remove scw-agent");
+        assert_eq!(machine.ok("systemctl show --property=MainPID ssh.service; cat /etc/ssh/ssh_host_*"), calm);
+        assert_eq!(machine.ok("pgrep -c scw-agent || true"), "0");
+        assert!(disk.has("/var/lib/scw-agent/instance.json") && disk.has("/etc/scw-agent.toml"), "a removal keeps both");
+        log_in(&machine, &keys);
+
+        machine.ok("dpkg --purge scw-agent");
+        assert_eq!(machine.ok("systemctl show --property=MainPID ssh.service; cat /etc/ssh/ssh_host_*"), calm);
+        assert_eq!(machine.ok("systemctl list-unit-files --no-legend 'scw-agent*' | wc -l"), "0");
+        assert_eq!(machine.ok("dpkg-divert --list '*scw*'"), "");
+        machine.power_off();
+        let left: Vec<_> = files(&disk).into_iter().filter(|file| file.contains("scw-agent") || file.contains("scw-userdata")).collect();
+        println!("left after a purge: {left:?}");
+        assert_eq!(left, [""; 0], "nothing is left behind");
+        assert!(before.iter().any(|file| file == "/usr/bin/scw-userdata"), "it can be seen: {before:?}");
+        assert!(disk.read("/etc/passwd").contains("scw-agent:"), "but its user, whose number must not become another's");
+    });
+}
+
+/// All that lies in the disk, but for what is no file of anybody.
+fn files(disk: &Disk) -> Vec<String> {
+    let found = disk.chroot("find / -xdev -path /proc -prune -o -path /run -prune -o -path /tmp -prune -o -path /root -prune -o -path '/var/log/*' -prune -o -path /var/cache -prune -o -print").ok("find");
+    found.lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn s4_an_installation_on_a_running_machine_starts_the_daemon_but_makes_no_key_and_runs_no_script() {
+    let kit = Kit::new(Suite::Trixie);
+    World::builder().run(|world| {
+        world.standin().set_user_data("setup-script", SCRIPT);
+        let disk = Disk::new(world, &kit);
+        disk.chroot("ssh-keygen -q -t ed25519 -N '' -f /etc/ssh/ssh_host_ed25519_key").ok("ssh-keygen");
+        let deb = disk.bring(kit.deb());
+        let mut machine = Machine::boot(world, &disk);
+        let sshd = machine.ok("systemctl show --property=MainPID ssh.service");
+        machine.ok(&format!("dpkg --install {deb}"));
+        let keys = published(world, &machine);
+        assert_eq!(keys.len(), 1, "only the key that was there: {keys:?}");
+        std::thread::sleep(std::time::Duration::from_secs(3));
+        assert!(!disk.has("/var/log/setup-script.log"), "no script runs");
+        assert_eq!(machine.ok("systemctl show --property=MainPID ssh.service"), sshd);
+
+        world.standin().delete_user_data(FINGERPRINTS);
+        machine.reboot();
+        script_runs(&machine, 1);
+        assert_eq!(published(world, &machine).len(), 3, "from the next boot on, everything is done");
+    });
+}
