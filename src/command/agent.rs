@@ -5,7 +5,7 @@ use lexopt::{Arg, Parser};
 use super::exit::Exit;
 use super::help::AGENT;
 use super::process::print;
-use super::{daemon, doctor, host_keys, setup, status};
+use super::{daemon, doctor, host_keys, setup, status, sysprep};
 
 /// What was asked for.
 #[derive(Debug, PartialEq, Eq)]
@@ -25,6 +25,7 @@ enum Command {
     Status { json: bool },
     Doctor { json: bool },
     ConfigCheck,
+    Sysprep { dry_run: bool, host_keys: bool },
 }
 
 /// Runs `scw-agent` with the process's arguments.
@@ -49,17 +50,21 @@ pub fn agent() -> Exit {
         Command::Status { json } => status::show(json),
         Command::Doctor { json } => doctor::run(json),
         Command::ConfigCheck => daemon::check_config(),
+        Command::Sysprep { dry_run, host_keys } => sysprep::run(dry_run, host_keys),
     }
 }
 
 fn parse(mut parser: Parser) -> Result<Command, String> {
     let mut words = Vec::new();
     let (mut json, mut host) = (false, None);
+    let (mut dry_run, mut host_keys) = (false, false);
     while let Some(argument) = parser.next().map_err(|why| why.to_string())? {
         match argument {
             Arg::Short('h') | Arg::Long("help") => return Ok(Command::Help),
             Arg::Short('V') | Arg::Long("version") => return Ok(Command::Version),
             Arg::Long("json") => json = true,
+            Arg::Long("dry-run") => dry_run = true,
+            Arg::Long("host-keys") => host_keys = true,
             Arg::Long("host") => host = Some(host_name(parser.value().map_err(|why| why.to_string())?)?),
             Arg::Value(word) => {
                 words.push(word.into_string().map_err(|word| format!("{word:?} is not valid UTF-8"))?)
@@ -70,6 +75,9 @@ fn parse(mut parser: Parser) -> Result<Command, String> {
     let words: Vec<_> = words.iter().map(String::as_str).collect();
     let command = match *words {
         [] => return Err("say what to do".to_owned()),
+        ["sysprep"] if !json && host.is_none() => Command::Sysprep { dry_run, host_keys },
+        _ if dry_run => return Err(format!("`{}` takes no --dry-run", words.join(" "))),
+        _ if host_keys => return Err(format!("`{}` takes no --host-keys", words.join(" "))),
         ["host-keys", "known-hosts"] if !json => Command::HostKeysKnownHosts { host },
         ["host-keys", "sshfp"] if !json => Command::HostKeysSshfp { host },
         _ if host.is_some() => return Err(format!("`{}` takes no --host", words.join(" "))),
@@ -114,6 +122,7 @@ mod tests {
             ("host-keys ensure", Command::HostKeysEnsure),
             ("host-keys show", Command::HostKeysShow { json: false }),
             ("setup show setup-script", Command::SetupShow { key: "setup-script".to_owned(), json: false }),
+            ("sysprep --dry-run", Command::Sysprep { dry_run: true, host_keys: false }),
             ("status -h", Command::Help),
         ] {
             assert_eq!(parsed(line), Ok(command), "{line}");
@@ -131,6 +140,7 @@ mod tests {
             ("daemon --json", "daemon"),
             ("status --jsno", "--jsno"),
             ("status --host x", "--host"),
+            ("status --dry-run", "--dry-run"),
             ("host-keys known-hosts --host=", "--host"),
         ] {
             let why = parsed(line).expect_err(line);

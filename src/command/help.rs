@@ -37,6 +37,7 @@ pub(super) const AGENT: Program = Program {
         ("setup show KEY", "show a script's runs and the end of its output"),
         ("setup run", "run the scripts that are due in this boot (run by scw-agent-setup.service)"),
         ("config check", "read the configuration as the agent does, and say what is wrong in it"),
+        ("sysprep", "make this disk ready to be cloned: remove what is recorded of this Instance"),
         ("daemon", "publish the fingerprints and serve the local socket (run by scw-agent.service)"),
     ],
     options: &[
@@ -48,6 +49,8 @@ pub(super) const AGENT: Program = Program {
             "--host NAME",
             "with `host-keys known-hosts` and `host-keys sshfp`: the machine's name, for its own",
         ),
+        ("--dry-run", "with `sysprep`: only say what would be removed"),
+        ("--host-keys", "with `sysprep`: remove the host keys, too"),
         ("-h, --help", "show this help"),
         ("-V, --version", "show the version"),
     ],

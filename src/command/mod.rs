@@ -14,6 +14,7 @@ mod rows;
 mod setup;
 mod status;
 mod status_view;
+mod sysprep;
 mod userdata;
 
 use std::path::Path;

@@ -22,6 +22,7 @@ mod script_settings;
 mod scripts;
 mod secrets;
 mod served;
+mod sysprep;
 mod transport;
 mod units;
 mod userdata;

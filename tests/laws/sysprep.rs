@@ -1,0 +1,42 @@
+//! A disk made ready to become an image: what goes, what stays, and what is said of it.
+
+use std::fs;
+use std::path::Path;
+
+use scw_stage::World;
+
+use crate::machine::{agent, make_host_key, published, start_daemon};
+
+#[test]
+fn h1_sysprep_removes_what_is_recorded_of_this_instance_and_keys_on_demand_only() {
+    World::builder().run(|world| {
+        make_host_key(world);
+        let daemon = start_daemon(world);
+        published(world);
+        drop(daemon);
+        assert_eq!(agent(world, &["host-keys", "settle"]).code, 0);
+        fs::write("/var/lib/scw-agent/instance.json.unreadable-1", "{").expect("written");
+        let (record, key) =
+            (Path::new("/var/lib/scw-agent/instance.json"), Path::new("/etc/ssh/ssh_host_ed25519_key"));
+        assert!(record.exists() && key.exists());
+
+        let told = agent(world, &["sysprep", "--dry-run", "--host-keys"]);
+        assert_eq!(told.code, 0, "{}", told.err);
+        for path in [record, key, Path::new("/etc/ssh/ssh_host_ed25519_key.pub")] {
+            assert!(told.out.contains(&format!("would remove {}\n", path.display())), "{}", told.out);
+            assert!(path.exists(), "a dry run removes nothing");
+        }
+
+        let told = agent(world, &["sysprep"]);
+        assert_eq!(told.code, 0, "{}", told.err);
+        assert!(told.out.contains(&format!("removed {}\n", record.display())), "{}", told.out);
+        assert_eq!(fs::read_dir("/var/lib/scw-agent").expect("there").count(), 0);
+        assert!(key.exists(), "keys go on demand only");
+        assert!(Path::new("/etc/scw-agent.toml").exists(), "a configuration is nobody's record");
+
+        let told = agent(world, &["sysprep", "--host-keys"]);
+        assert_eq!(told.code, 0, "{}", told.err);
+        assert!(!key.exists() && !key.with_extension("pub").exists());
+        assert!(agent(world, &["sysprep", "--host-keys"]).out.contains("nothing is recorded"));
+    });
+}
