@@ -31,6 +31,9 @@ pub struct Status {
     pub has_scripts: Option<bool>,
     /// This boot's scripts; null until their work is done.
     pub setup: Option<Summary>,
+    /// The configuration files that do not count, each with what is wrong in it.
+    #[serde(default)]
+    pub configuration: Vec<String>,
     /// What is wrong, and what to do about it; empty when all is well.
     #[serde(default)]
     pub problems: Vec<Problem>,
@@ -122,6 +125,7 @@ impl Status {
             host_keys: Vec::new(),
             has_scripts: None,
             setup: None,
+            configuration: Vec::new(),
             problems: Vec::new(),
         }
     }
@@ -148,7 +152,8 @@ impl Status {
             Fingerprints::Failed { .. } => "fingerprints could not be published",
         };
         let of = self.instance.as_ref().map(|instance| format!(" for {}", instance.id)).unwrap_or_default();
-        format!("{reach}; {fingerprints}{of}")
+        let faults = if self.configuration.is_empty() { "" } else { "; the configuration has faults" };
+        format!("{reach}; {fingerprints}{of}{faults}")
     }
 }
 
@@ -182,6 +187,12 @@ fn problems(status: &Status) -> Vec<Problem> {
                 "run `scw-agent host-keys ensure` as root, which derives it again",
             );
         }
+    }
+    for fault in &status.configuration {
+        add(
+            fault.clone(),
+            "mend it until `scw-agent config check` is content, then `systemctl reload scw-agent`",
+        );
     }
     for script in status.setup.iter().flat_map(|setup| &setup.scripts) {
         if !script.outcome.is_success() {

@@ -5,7 +5,7 @@ use lexopt::{Arg, Parser};
 use super::exit::Exit;
 use super::help::AGENT;
 use super::process::print;
-use super::{daemon, doctor, host_keys, setup, status, sysprep};
+use super::{config, daemon, doctor, host_keys, setup, status, sysprep};
 
 /// What was asked for.
 #[derive(Debug, PartialEq, Eq)]
@@ -24,8 +24,9 @@ enum Command {
     SetupShow { key: String, json: bool },
     Status { json: bool },
     Doctor { json: bool },
-    ConfigCheck,
     Sysprep { dry_run: bool, host_keys: bool },
+    ConfigCheck { json: bool },
+    ConfigShow { defaults: bool },
 }
 
 /// Runs `scw-agent` with the process's arguments.
@@ -49,14 +50,15 @@ pub fn agent() -> Exit {
         Command::SetupShow { key, json } => setup::show(&key, json),
         Command::Status { json } => status::show(json),
         Command::Doctor { json } => doctor::run(json),
-        Command::ConfigCheck => daemon::check_config(),
         Command::Sysprep { dry_run, host_keys } => sysprep::run(dry_run, host_keys),
+        Command::ConfigCheck { json } => config::check(json),
+        Command::ConfigShow { defaults } => config::show(defaults),
     }
 }
 
 fn parse(mut parser: Parser) -> Result<Command, String> {
     let mut words = Vec::new();
-    let (mut json, mut host) = (false, None);
+    let (mut json, mut defaults, mut host) = (false, false, None);
     let (mut dry_run, mut host_keys) = (false, false);
     while let Some(argument) = parser.next().map_err(|why| why.to_string())? {
         match argument {
@@ -65,6 +67,7 @@ fn parse(mut parser: Parser) -> Result<Command, String> {
             Arg::Long("json") => json = true,
             Arg::Long("dry-run") => dry_run = true,
             Arg::Long("host-keys") => host_keys = true,
+            Arg::Long("defaults") => defaults = true,
             Arg::Long("host") => host = Some(host_name(parser.value().map_err(|why| why.to_string())?)?),
             Arg::Value(word) => {
                 words.push(word.into_string().map_err(|word| format!("{word:?} is not valid UTF-8"))?)
@@ -80,12 +83,15 @@ fn parse(mut parser: Parser) -> Result<Command, String> {
         _ if host_keys => return Err(format!("`{}` takes no --host-keys", words.join(" "))),
         ["host-keys", "known-hosts"] if !json => Command::HostKeysKnownHosts { host },
         ["host-keys", "sshfp"] if !json => Command::HostKeysSshfp { host },
+        ["config", "show"] if !json && host.is_none() => Command::ConfigShow { defaults },
+        _ if defaults => return Err(format!("`{}` takes no --defaults", words.join(" "))),
         _ if host.is_some() => return Err(format!("`{}` takes no --host", words.join(" "))),
         ["host-keys", "show"] => Command::HostKeysShow { json },
         ["setup", "list"] => Command::SetupList { json },
         ["setup", "show", key] => Command::SetupShow { key: key.to_owned(), json },
         ["status"] => Command::Status { json },
         ["doctor"] => Command::Doctor { json },
+        ["config", "check"] => Command::ConfigCheck { json },
         _ if json => return Err(format!("`{}` has no JSON form", words.join(" "))),
         ["daemon"] => Command::Daemon,
         ["host-keys", "ensure"] => Command::HostKeysEnsure,
@@ -93,7 +99,6 @@ fn parse(mut parser: Parser) -> Result<Command, String> {
         ["setup", "run"] => Command::SetupRun,
         // The runner's own, and in no help.
         ["setup", "follow", key] => Command::SetupFollow { key: key.to_owned() },
-        ["config", "check"] => Command::ConfigCheck,
         _ => return Err(format!("there is no command `{}`", words.join(" "))),
     };
     Ok(command)
@@ -141,6 +146,8 @@ mod tests {
             ("status --jsno", "--jsno"),
             ("status --host x", "--host"),
             ("status --dry-run", "--dry-run"),
+            ("config check --defaults", "--defaults"),
+            ("config show --json", "JSON"),
             ("host-keys known-hosts --host=", "--host"),
         ] {
             let why = parsed(line).expect_err(line);

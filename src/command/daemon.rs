@@ -1,19 +1,15 @@
-//! `scw-agent daemon` and `scw-agent config check`.
-
-use std::path::Path;
+//! `scw-agent daemon`.
 
 use super::exit::Exit;
-use super::help::AGENT;
-use super::process::{block_on, print};
+use super::process::block_on;
 use crate::daemon::{self, Places};
 use crate::log;
-use crate::settings::{self, Settings};
+use crate::settings::Sources;
 
 pub(super) fn run() -> Exit {
     log::start("scw-agent");
-    let settings = Settings::load_or_default(Path::new(settings::FILE));
     block_on(async {
-        match daemon::run(settings, Places::default()).await {
+        match daemon::run(Sources::default(), Places::default()).await {
             Ok(()) => Exit::Success,
             Err(why) => {
                 tracing::error!("{why}");
@@ -21,14 +17,4 @@ pub(super) fn run() -> Exit {
             }
         }
     })
-}
-
-pub(super) fn check_config() -> Exit {
-    match Settings::load(Path::new(settings::FILE)) {
-        Ok(_) if !Path::new(settings::FILE).exists() => {
-            print(&format!("there is no {}: the defaults hold\n", settings::FILE))
-        }
-        Ok(_) => print(&format!("{} is good\n", settings::FILE)),
-        Err(why) => AGENT.failed(&why, Exit::Usage),
-    }
 }

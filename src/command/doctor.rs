@@ -7,13 +7,13 @@ use super::process::{block_on, print};
 use super::rows::{Mark, Rows, colours_wanted};
 use crate::doctor::{Daemon, FamilyReport, Report, StepName, probe};
 use crate::local_api;
-use crate::settings::{self, Settings};
+use crate::settings::{self, Loaded, Sources};
 
 pub(super) fn run(json: bool) -> Exit {
-    let settings = Settings::load(Path::new(settings::FILE)).unwrap_or_else(|why| {
-        eprintln!("scw-agent: {why}; going on with the defaults");
-        Settings::default()
-    });
+    let Loaded { settings, problems, .. } = settings::load(&Sources::default());
+    for problem in problems {
+        eprintln!("scw-agent: {problem}; this file does not count");
+    }
     block_on(async {
         let report = probe(&settings.limits, Path::new(local_api::SOCKET)).await;
         let text = if json {

@@ -38,13 +38,15 @@ pub(super) const AGENT: Program = Program {
         ("setup run", "run the scripts that are due in this boot (run by scw-agent-setup.service)"),
         ("config check", "read the configuration as the agent does, and say what is wrong in it"),
         ("sysprep", "make this disk ready to be cloned: remove what is recorded of this Instance"),
+        ("config show", "print the settings that hold, and which file each comes from"),
         ("daemon", "publish the fingerprints and serve the local socket (run by scw-agent.service)"),
     ],
     options: &[
         (
             "--json",
-            "with `status`, `doctor`, `host-keys show`, `setup list` and `setup show`: answer in JSON",
+            "with `status`, `doctor`, `host-keys show`, `setup list`, `setup show` and `config check`: answer in JSON",
         ),
+        ("--defaults", "with `config show`: print every key with its default and what it is for"),
         (
             "--host NAME",
             "with `host-keys known-hosts` and `host-keys sshfp`: the machine's name, for its own",

@@ -13,7 +13,7 @@ use crate::identity::Verdict;
 use crate::local_api::{self, SocketClient};
 use crate::log;
 use crate::metadata::{Ask, Limits, UserDataKey};
-use crate::settings::{self, Settings};
+use crate::settings;
 
 /// The command of `scw-agent-hostkeys.service`. It must do its work whatever the configuration says: without keys there is no sshd.
 pub(super) fn ensure() -> Exit {
@@ -27,7 +27,7 @@ pub(super) fn settle() -> Exit {
 
 fn run_role(role: fn(&Places, Wishes<'_>) -> Done) -> Exit {
     log::start("scw-agent-hostkeys");
-    let settings = Settings::load_or_default(Path::new(settings::FILE));
+    let settings = settings::load_and_tell();
     let wishes = Wishes { types: &settings.key_types, regenerate: settings.regenerate };
     let done = role(&Places::default(), wishes);
     tell_whose(&done, settings.regenerate);

@@ -4,6 +4,7 @@
 //! packages hold one file with two names, for [`by_name()`] to choose.
 
 mod agent;
+mod config;
 mod daemon;
 mod doctor;
 mod exit;

@@ -26,5 +26,10 @@ pub(super) fn block_on<F: Future<Output = Exit>>(future: F) -> Exit {
 
 /// The same for what is not a whole command.
 pub(super) fn on_this_thread<F: Future>(future: F) -> std::io::Result<F::Output> {
-    Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(future))
+    // The further threads look up groups, which may hang: see `local_api::peer`. The end does not wait for them.
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(2).build()?;
+    let output = runtime.block_on(future);
+    runtime.shutdown_background();
+    Ok(output)
 }

@@ -1,14 +1,12 @@
 //! `scw-agent setup …`
 
-use std::path::Path;
-
 use super::exit::Exit;
 use super::help::AGENT;
 use super::process::{block_on, print};
 use crate::log;
 use crate::metadata::retry::Budget;
 use crate::metadata::{Client, ErrorKind, Persistent, UserDataKey};
-use crate::settings::{self, Settings};
+use crate::settings;
 use crate::setup::{BootRun, Outcome, Places, Record, Records, Run, Summary, follower, run_boot};
 
 /// The command of `scw-agent-setup.service`.
@@ -17,7 +15,7 @@ use crate::setup::{BootRun, Outcome, Places, Record, Records, Run, Summary, foll
 /// choose it.
 pub(super) fn run() -> Exit {
     log::start("scw-agent-setup");
-    let settings = Settings::load_or_default(Path::new(settings::FILE));
+    let settings = settings::load_and_tell();
     block_on(async {
         let mut api = Persistent::new(Client::new(settings.limits.clone()), Budget::COMMAND);
         match run_boot(&mut api, &Places::default(), &settings.setup).await {

@@ -16,7 +16,7 @@ use crate::files;
 use crate::local_api::{self, Access};
 use crate::metadata::retry::Budget;
 use crate::metadata::{Ask, Format, MetadataError, Persistent, Request, UserDataKey};
-use crate::settings::{self, Settings};
+use crate::settings::{self, Sources};
 
 /// What was asked for.
 #[derive(Debug, PartialEq, Eq)]
@@ -55,7 +55,7 @@ pub fn userdata() -> Exit {
         },
         other => other,
     };
-    let limits = Settings::load(Path::new(settings::FILE)).unwrap_or_default().limits;
+    let limits = settings::load(&Sources::default()).settings.limits;
     block_on(async {
         let access = Access::open(Path::new(local_api::SOCKET), &limits).await;
         let mut api = match access {

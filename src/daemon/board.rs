@@ -37,6 +37,11 @@ impl Board {
         self.change(|status| status.instance = Some(instance));
     }
 
+    /// The configuration files that do not count.
+    pub(super) fn configuration(&self, faults: Vec<String>) {
+        self.change(|status| status.configuration = faults);
+    }
+
     pub(super) fn has_scripts(&self, has_scripts: bool) {
         self.change(|status| status.has_scripts = Some(has_scripts));
     }

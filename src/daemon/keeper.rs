@@ -7,18 +7,22 @@
 use std::io;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 use super::board::Board;
 use super::key_watch::KeyWatch;
+use super::metadata::QUEUE;
 use super::network::NetworkNews;
 use super::observer::Observer;
 use super::publisher;
+use super::pulse::Pulse;
 use super::survey::Survey;
 use crate::host_keys;
 use crate::metadata::retry::{Budget, Failure, Next, Retry};
 use crate::metadata::{Ask, ErrorKind, MetadataError};
 use crate::random;
+use crate::settings::Settings;
 use crate::setup::Places;
 
 /// How often news of the network may start the tries anew, at once…
@@ -31,36 +35,45 @@ pub(super) struct Duties<'a> {
     /// The keys, and where the two roles leave things for each other.
     pub(super) host_keys: &'a host_keys::Places,
     pub(super) setup: &'a Places,
-    pub(super) look_again: Duration,
+    pub(super) settings: watch::Receiver<Settings>,
+    pub(super) pulse: Pulse,
 }
 
 /// Runs for ever.
-pub(super) async fn task(mut api: impl Ask, board: Board, duties: &Duties<'_>) {
+pub(super) async fn task(mut api: impl Ask, board: Board, mut duties: Duties<'_>) {
     let mut random = random::generator();
     let mut retry = Retry::new(Budget::Unlimited);
     let mut observer = Observer::default();
     let mut survey = Survey::default();
     let mut waiting = Waiting::new(duties.host_keys);
     loop {
+        let Settings { look_again, limits, .. } = duties.settings.borrow_and_update().clone();
+        // A round's questions may each find the queue full.
+        duties.pulse.next_within(limits.whole * 2 * QUEUE);
         survey.ask_if_needed(duties.host_keys);
-        let failure = round(&mut api, &board, duties, &mut observer).await.err();
+        let failure = round(&mut api, &board, &duties, &mut observer).await.err();
         // Whatever came of publishing: scripts can be known all the same.
         let soon = observer.ask_for_runner(duties.setup);
         let wait = match &failure {
             None => {
                 retry.reset();
                 // Give or take a fifth, so that Instances started together drift apart.
-                soon.unwrap_or(duties.look_again).min(duties.look_again).mul_f64(0.8 + 0.4 * random.f64())
+                soon.unwrap_or(look_again).min(look_again).mul_f64(0.8 + 0.4 * random.f64())
             }
             Some(why) => match retry.after(Failure::of(why), &mut random) {
                 Next::After(wait) => wait,
-                Next::GiveUp => duties.look_again,
+                Next::GiveUp => look_again,
             },
         };
         let unreachable = failure.is_some_and(|why| why.kind() == ErrorKind::Unreachable);
-        if waiting.wait(wait, unreachable).await == Woken::Network {
-            // What comes up with a new route may need a moment more: short waits first, once again.
-            retry.reset();
+        duties.pulse.next_within(wait);
+        tokio::select! {
+            woken = waiting.wait(wait, unreachable) => if woken == Woken::Network {
+                // What comes up with a new route may need a moment more: short waits first, once again.
+                retry.reset();
+            },
+            // A reload is a reason to look at everything again.
+            Ok(()) = duties.settings.changed() => {}
         }
     }
 }
@@ -227,9 +240,10 @@ mod tests {
             served: folder.join("served"),
             ..host_keys::Places::default()
         };
-        let duties = Duties { host_keys: &places, setup: &setup, look_again: Duration::from_secs(900) };
+        let (_settings, settings) = watch::channel(Settings::default());
+        let duties = Duties { host_keys: &places, setup: &setup, settings, pulse: Pulse::of("keeper") };
         let before = on_cpu();
-        let month = tokio::time::timeout(30 * DAY, task(&mut nowhere, board, &duties)).await;
+        let month = tokio::time::timeout(30 * DAY, task(&mut nowhere, board, duties)).await;
         assert!(month.is_err(), "it goes on for ever");
         let (asked, logged) = (nowhere.asked, lines.0.load(std::sync::atomic::Ordering::Relaxed));
         println!(

@@ -1,13 +1,15 @@
 //! The task that owns the connection to the metadata service. Everybody asks through a [`Handle`]; questions are
 //! answered in their order, over one connection (law T4).
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::board::Board;
+use super::pulse::Pulse;
 use crate::metadata::{Ask, Client, ErrorKind, Request, Response, TransportError};
+use crate::settings::Settings;
 
 /// Questions that may wait; the next asker waits for a place.
-const QUEUE: usize = 32;
+pub(super) const QUEUE: u32 = 32;
 
 type Question = (Request, oneshot::Sender<Result<Response, TransportError>>);
 
@@ -16,15 +18,25 @@ type Question = (Request, oneshot::Sender<Result<Response, TransportError>>);
 pub(super) struct Handle(mpsc::Sender<Question>);
 
 /// Makes the task and the way to it. The task ends when the last handle is gone.
-pub(super) fn task(mut client: Client, board: Board) -> (Handle, impl Future<Output = ()>) {
-    let (handle, mut questions) = mpsc::channel::<Question>(QUEUE);
+pub(super) fn task(
+    mut settings: watch::Receiver<Settings>,
+    board: Board,
+    pulse: Pulse,
+) -> (Handle, impl Future<Output = ()>) {
+    let (handle, mut questions) = mpsc::channel::<Question>(QUEUE as usize);
+    let mut client = Client::new(settings.borrow_and_update().limits.clone());
     let task = async move {
         while let Some((request, asker)) = questions.recv().await {
             // Whoever asked may have gone away while it waited.
             if asker.is_closed() {
                 continue;
             }
+            if settings.has_changed().is_ok_and(|changed| changed) {
+                client.set_limits(settings.borrow_and_update().limits.clone());
+            }
+            pulse.next_within(settings.borrow().limits.whole);
             let answer = client.ask(request).await;
+            pulse.idle();
             match &answer {
                 Ok(_) => board.reached(client.family()),
                 Err(why) if matches!(why.kind(), ErrorKind::Unreachable | ErrorKind::NotPermitted) => {

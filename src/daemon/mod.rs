@@ -3,7 +3,7 @@
 //! - [`metadata`] owns the one connection to the service and answers questions in their order;
 //! - [`keeper`] does the rounds: [`publisher`] keeps `ssh-host-fingerprints` true, [`observer`] learns which Instance this is, and asks
 //!   PID 1 for the setup runner, [`survey`] for sshd's word on its keys; [`network`] tells it that the network came up, [`key_watch`] that keys changed;
-//! - [`systemd`] is told the status, and its watchdog fed;
+//! - [`systemd`] is told the status, and its watchdog fed while the first two show signs of life ([`pulse`]); [`reload`] waits for SIGHUP;
 //! - the local API ([`crate::local_api`]) serves the other programs.
 //!
 //! What they learn goes onto the [`board`], of which systemd's status line and `/status` are made. The daemon needs no
@@ -16,6 +16,8 @@ mod metadata;
 mod network;
 mod observer;
 mod publisher;
+mod pulse;
+mod reload;
 mod run;
 mod survey;
 mod systemd;

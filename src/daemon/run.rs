@@ -9,11 +9,12 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::board::Board;
 use super::keeper::{self, Duties};
 use super::metadata::Handle;
-use super::{metadata, systemd};
+use super::pulse::Pulse;
+use super::{metadata, reload, systemd};
 use crate::host_keys;
 use crate::local_api::{self, Backend};
-use crate::metadata::{Client, Request, Response, TransportError};
-use crate::settings::Settings;
+use crate::metadata::{Request, Response, TransportError};
+use crate::settings::Sources;
 use crate::setup::Summary;
 use crate::status::Status;
 
@@ -48,23 +49,33 @@ pub enum DaemonError {
 }
 
 /// Runs until SIGTERM or SIGINT. READY as soon as the socket stands: never when the network is up.
-pub async fn run(settings: Settings, places: Places) -> Result<(), DaemonError> {
+pub async fn run(sources: Sources, places: Places) -> Result<(), DaemonError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(DaemonError::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(DaemonError::Signals)?;
+    let hangup = signal(SignalKind::hangup()).map_err(DaemonError::Signals)?;
     let socket = places.socket.clone();
-    let listener = local_api::bind(&socket).map_err(|why| DaemonError::Socket(socket.clone(), why))?;
+    let no_socket = |why| DaemonError::Socket(socket.clone(), why);
+    let listener = local_api::bind(&socket).map_err(no_socket)?;
 
     let board = Board::new();
-    let (api, metadata) = metadata::task(Client::new(settings.limits.clone()), board.clone());
+    let settings = reload::first(&sources, &board);
+    local_api::open_to(&socket, &settings.borrow()).map_err(no_socket)?;
+    let pulses = [Pulse::of("the connection to the metadata service"), Pulse::of("the keeper")];
+    let (api, metadata) = metadata::task(settings.subscribe(), board.clone(), pulses[0].clone());
     let front = Front { api: api.clone(), board: board.clone(), summary: places.setup.summary.clone() };
-    let duties =
-        Duties { host_keys: &places.host_keys, setup: &places.setup, look_again: settings.look_again };
+    let duties = Duties {
+        host_keys: &places.host_keys,
+        setup: &places.setup,
+        settings: settings.subscribe(),
+        pulse: pulses[1].clone(),
+    };
     systemd::ready(&board.read().line());
     tokio::select! {
         () = metadata => {}
-        () = keeper::task(api, board.clone(), &duties) => {}
-        () = local_api::serve(listener, front) => {}
-        () = systemd::task(board.clone()) => {}
+        () = keeper::task(api, board.clone(), duties) => {}
+        () = local_api::serve(listener, front, settings.subscribe()) => {}
+        () = systemd::task(board.clone(), &pulses) => {}
+        () = reload::task(hangup, &settings, &sources, &socket, &board) => {}
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }

@@ -6,6 +6,7 @@ use sd_notify::NotifyState;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::board::Board;
+use super::pulse::Pulse;
 
 pub(super) fn ready(status: &str) {
     tell(&[NotifyState::Ready, NotifyState::Status(status)]);
@@ -15,16 +16,28 @@ pub(super) fn stopping() {
     tell(&[NotifyState::Stopping]);
 }
 
-/// Keeps `STATUS=` current, and feeds the watchdog for as long as the loop turns. Runs for ever.
-pub(super) async fn task(board: Board) {
+/// A reload begins; [`ready`] ends it. The time is for `Type=notify-reload`, and older versions pass over it.
+pub(super) fn reloading() {
+    match NotifyState::monotonic_usec_now() {
+        Ok(now) => tell(&[NotifyState::Reloading, now]),
+        Err(_) => tell(&[NotifyState::Reloading]),
+    }
+}
+
+/// Keeps `STATUS=` current, and feeds the watchdog for as long as the loop turns and the work in it moves. Runs for ever.
+pub(super) async fn task(board: Board, pulses: &[Pulse]) {
     let mut changes = board.watch();
-    // Without a watchdog, a tick that never comes to matter.
+    // Twice in the time allowed: each is a wake-up of an idle machine. Without a watchdog, a tick that never comes to matter.
     let limit = sd_notify::watchdog_enabled();
-    let mut ticks = interval(limit.map_or(Duration::from_secs(365 * 24 * 3600), |limit| limit / 3));
+    let mut ticks = interval(limit.map_or(Duration::from_secs(365 * 24 * 3600), |limit| limit / 2));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            _ = ticks.tick() => if limit.is_some() { tell(&[NotifyState::Watchdog]) },
+            _ = ticks.tick() => match pulses.iter().find_map(Pulse::overdue) {
+                None if limit.is_some() => tell(&[NotifyState::Watchdog]),
+                None => {}
+                Some(name) => tracing::error!("{name} does not move any more; without a watchdog's restart, restart the agent"),
+            },
             changed = changes.changed() => {
                 if changed.is_err() {
                     return;

@@ -1,15 +1,17 @@
 //! The daemon's Unix socket: HTTP with the Metadata API's own paths, passed through with their statuses, and `/status`.
 //!
 //! [`server`] is the daemon's side, [`client`] the other programs', and [`access`] chooses for them: the daemon where there
-//! is one, the API itself where there is none. Nothing here knows what an answer means.
+//! is one, the API itself where there is none; [`peer`] says who may ask, [`places`] how many at once. Nothing here knows what an answer means.
 
 mod access;
 mod client;
+mod peer;
+mod places;
 mod server;
 
 pub use access::Access;
 pub use client::SocketClient;
-pub use server::{Backend, bind, serve};
+pub use server::{Backend, bind, open_to, serve};
 
 /// Where the daemon listens.
 pub const SOCKET: &str = "/run/scw-agent/api.sock";

@@ -1,4 +1,4 @@
-//! The daemon's side of the socket: who may come in, how many at once, which path leads where.
+//! The daemon's side of the socket: letting clients in, and which path leads where.
 //!
 //! Who asks is told by the kernel (peer credentials), never by the caller. Every client and every request is bounded, so that
 //! a slow one harms itself only.
@@ -9,7 +9,6 @@ use std::future::Future;
 use std::io;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Full, Limited};
@@ -20,15 +19,16 @@ use hyper::service::service_fn;
 use hyper::{Method, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::Semaphore;
+use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::ERROR_HEADER;
+use super::peer::{self, Groups, Right};
+use super::places::Places;
 use crate::metadata::{ErrorKind, Request, RequestError, Response, TransportError};
+use crate::settings::Settings;
 use crate::status::Status;
 
-/// Clients served at once; the next one waits in the kernel's queue.
-const MOST_CLIENTS: usize = 64;
 /// For the head of a request, and then for its body.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// For a connection as a whole: one whose client does not read gives its place to another.
@@ -76,17 +76,47 @@ pub fn bind(path: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
+/// Sets who may connect at all. Nobody's word but the kernel's decides who may ask, either way: see [`super::peer`]. The mode keeps strangers
+/// from even knocking where only root is let in; a group's members cannot be told from others by a mode, since the daemon may not give its
+/// socket to a group that it is not in.
+pub fn open_to(path: &Path, settings: &Settings) -> io::Result<()> {
+    let mode = if Groups::of(settings).any() { 0o666 } else { 0o600 };
+    fs::set_permissions(path, fs::Permissions::from_mode(mode))
+}
+
 /// Serves until dropped.
-pub async fn serve<B: Backend + Send + Sync>(listener: UnixListener, backend: B) {
-    let places = Arc::new(Semaphore::new(MOST_CLIENTS));
+pub async fn serve<B: Backend + Send + Sync>(
+    listener: UnixListener,
+    backend: B,
+    settings: watch::Receiver<Settings>,
+) {
+    let places = Places::new();
     loop {
-        let Ok(place) = places.clone().acquire_owned().await else { return };
-        match listener.accept().await {
-            Ok((stream, _)) => {
+        let Ok(place) = places.trusted.clone().acquire_owned().await else { return };
+        let accepted = listener.accept().await.and_then(|(stream, _)| Ok((stream.peer_cred()?, stream)));
+        match accepted {
+            Ok((peer, stream)) if peer::is_trusted(peer) => {
                 let backend = backend.clone();
+                let groups = Groups::of(&settings.borrow());
                 tokio::spawn(async move {
-                    serve_client(stream, backend).await;
+                    serve_client(stream, backend, Right::Write, &groups, WHOLE).await;
                     drop(place);
+                });
+            }
+            // Who finds no place is turned away without a word: an answer would be work, too.
+            Ok((peer, stream)) => {
+                let Some(door) = places.at_the_door(peer.uid()) else { continue };
+                let (backend, places) = (backend.clone(), places.clone());
+                let groups = Groups::of(&settings.borrow());
+                tokio::spawn(async move {
+                    let (user_place, at_the_door) = door;
+                    let right = groups.right_of(peer).await;
+                    drop(at_the_door);
+                    let is_member = right > Right::Nothing;
+                    let Some(place) = places.inside(is_member) else { return };
+                    let time = if is_member { WHOLE } else { PATIENCE };
+                    serve_client(stream, backend, right, &groups, time).await;
+                    drop((place, user_place));
                 });
             }
             Err(why) => {
@@ -98,23 +128,30 @@ pub async fn serve<B: Backend + Send + Sync>(listener: UnixListener, backend: B)
     }
 }
 
-async fn serve_client<B: Backend + Send + Sync>(stream: UnixStream, backend: B) {
-    let may_ask =
-        stream.peer_cred().is_ok_and(|peer| peer.uid() == 0 || peer.uid() == nix::unistd::geteuid().as_raw());
+async fn serve_client<B: Backend + Send + Sync>(
+    stream: UnixStream,
+    backend: B,
+    right: Right,
+    groups: &Groups,
+    time: Duration,
+) {
     let service = service_fn(|http| {
         let backend = backend.clone();
         async move {
-            Ok::<_, Infallible>(if may_ask {
+            let write = !matches!(*http.method(), Method::GET | Method::HEAD);
+            let needed = if write { Right::Write } else { Right::Read };
+            Ok::<_, Infallible>(if right >= needed {
                 answer(&backend, http).await
             } else {
-                error(StatusCode::FORBIDDEN, ErrorKind::NotPermitted, "only root may ask the agent")
+                let refusal = groups.refusal(write && right > Right::Nothing);
+                error(StatusCode::FORBIDDEN, ErrorKind::NotPermitted, &refusal)
             })
         }
     });
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(PATIENCE).max_buf_size(32 * 1024);
     // A client that breaks off is its own affair.
-    let _ = timeout(WHOLE, builder.serve_connection(TokioIo::new(stream), service)).await;
+    let _ = timeout(time, builder.serve_connection(TokioIo::new(stream), service)).await;
 }
 
 async fn answer<B: Backend>(backend: &B, http: hyper::Request<Incoming>) -> Answer {

@@ -52,6 +52,11 @@ impl Client {
         Self { only: Some(family), first: family, ..Self::new(limits) }
     }
 
+    /// Other bounds, for the requests to come.
+    pub fn set_limits(&mut self, limits: Limits) {
+        self.limits = limits;
+    }
+
     /// From now on the service is told to close the connection after its answer.
     pub fn close_after_answer(&mut self) {
         self.closing = true;

@@ -1,4 +1,4 @@
-//! The configuration as it is written: every key optional. From here it becomes [`Settings`], with the defaults.
+//! One file of the configuration as it is written, every key optional; and how all of them together become [`Settings`]. Pure.
 
 use std::time::Duration;
 
@@ -6,6 +6,8 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error};
 
 use super::Settings;
+use super::error::Fault;
+use super::keys::{KEYS, nearest};
 use crate::host_keys::KeyType;
 use crate::metadata::{Limits, UserDataKey};
 use crate::setup::{Policy, ScriptKind};
@@ -14,6 +16,7 @@ use crate::setup::{Policy, ScriptKind};
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 struct File {
     host_keys: HostKeys,
+    local_api: LocalApi,
     metadata: Metadata,
     setup: Setup,
 }
@@ -21,7 +24,7 @@ struct File {
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 struct HostKeys {
-    types: Option<Vec<KeyType>>,
+    types: Option<KeyTypes>,
     regenerate: Option<Regenerate>,
 }
 
@@ -30,6 +33,38 @@ struct HostKeys {
 enum Regenerate {
     NewInstance,
     Never,
+}
+
+/// At least one: without a host key, sshd does not start.
+struct KeyTypes(Vec<KeyType>);
+
+impl<'de> Deserialize<'de> for KeyTypes {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let types = Vec::deserialize(from)?;
+        let none = || D::Error::custom("types is empty: sshd needs at least one host key");
+        if types.is_empty() { Err(none()) } else { Ok(Self(types)) }
+    }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+struct LocalApi {
+    read_group: Option<GroupName>,
+    write_group: Option<GroupName>,
+}
+
+/// A group's name, or nothing for no group. Whether there is such a group is known only when somebody asks.
+struct GroupName(String);
+
+impl<'de> Deserialize<'de> for GroupName {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(from)?;
+        let good = |c: char| c.is_alphanumeric() || "-_.@$".contains(c);
+        if name.chars().all(good) {
+            return Ok(Self(name));
+        }
+        Err(D::Error::custom(format!("{name:?} cannot be the name of a group")))
+    }
 }
 
 #[derive(Default, Deserialize)]
@@ -70,39 +105,78 @@ impl<'de> Deserialize<'de> for Length {
     }
 }
 
-/// A user data key that is nobody's yet.
-struct OutcomeKey(UserDataKey);
+/// A user data key that is nobody's yet, or nothing for none.
+struct OutcomeKey(Option<UserDataKey>);
 
 impl<'de> Deserialize<'de> for OutcomeKey {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let key = UserDataKey::new(&String::deserialize(from)?).map_err(D::Error::custom)?;
+        let name = String::deserialize(from)?;
+        if name.is_empty() {
+            return Ok(Self(None));
+        }
+        let key = UserDataKey::new(&name).map_err(D::Error::custom)?;
         let taken = key == UserDataKey::fingerprints()
             || key.as_str() == "cloud-init"
             || ScriptKind::of(&key).is_some();
         if taken {
             return Err(D::Error::custom(format!("the user data key {key} has a meaning of its own")));
         }
-        Ok(Self(key))
+        Ok(Self(Some(key)))
     }
 }
 
-/// Reads the text of a configuration file.
+/// What one file says.
+pub(super) type Fragment = toml::Table;
+
+/// Reads the text of one file: every key known, every value good.
+pub(super) fn parse(text: &str) -> Result<Fragment, Fault> {
+    let bad = |why: toml::de::Error| {
+        Fault::new(text, why.span().map(|span| span.start), why.message().trim_end().replace('\n', ", "))
+    };
+    let spanned = toml::de::DeTable::parse(text).map_err(bad)?;
+    for (section, value) in spanned.get_ref() {
+        let unknown = |word: &toml::Spanned<_>, what: String, meant: Option<&str>| {
+            let fault = Fault::new(text, Some(word.span().start), what);
+            Err(Fault { suggestion: meant.map(str::to_owned), ..fault })
+        };
+        let name: &str = section.get_ref();
+        let mut sections = KEYS.iter().map(|key| key.section);
+        if !sections.clone().any(|known| known == name) {
+            return unknown(
+                section,
+                format!("there is no section [{name}]"),
+                nearest(name, sections.by_ref()),
+            );
+        }
+        let keys = || KEYS.iter().filter(|key| key.section == name).map(|key| key.name);
+        for key in value.get_ref().as_table().into_iter().flat_map(|table| table.keys()) {
+            let word: &str = key.get_ref();
+            if !keys().any(|known| known == word) {
+                return unknown(key, format!("there is no key `{word}` in [{name}]"), nearest(word, keys()));
+            }
+        }
+    }
+    toml::from_str::<File>(text).map_err(bad)?;
+    toml::from_str(text).map_err(bad)
+}
+
+/// All files together become settings, the defaults where they say nothing.
 ///
 /// # Errors
-/// A message for a person, with line, column and the line itself.
-pub(super) fn parse(text: &str) -> Result<Settings, String> {
-    let file: File = toml::from_str(text).map_err(|why| why.to_string().trim_end().to_owned())?;
+/// In words: what one file alone could not show.
+pub(super) fn validated(merged: Fragment) -> Result<Settings, String> {
+    let file: File = merged.try_into().map_err(|why: toml::de::Error| why.message().to_owned())?;
     let defaults = Settings::default();
     let or = |given: Option<Length>, default| given.map_or(default, |length| length.0);
-    let mut key_types = file.host_keys.types.unwrap_or(defaults.key_types);
-    if key_types.is_empty() {
-        return Err("[host-keys] types is empty: sshd needs at least one host key".to_owned());
-    }
+    let group = |given: Option<GroupName>| given.map(|name| name.0).filter(|name| !name.is_empty());
+    let mut key_types = file.host_keys.types.map_or(defaults.key_types, |types| types.0);
     key_types.sort_unstable();
     key_types.dedup();
     Ok(Settings {
         key_types,
         regenerate: file.host_keys.regenerate != Some(Regenerate::Never),
+        readers: group(file.local_api.read_group),
+        writers: group(file.local_api.write_group),
         limits: Limits {
             connect: or(file.metadata.connect_timeout, defaults.limits.connect),
             headers: or(file.metadata.headers_timeout, defaults.limits.headers),
@@ -112,7 +186,7 @@ pub(super) fn parse(text: &str) -> Result<Settings, String> {
         look_again: or(file.metadata.look_again, defaults.look_again),
         setup: Policy {
             timeout: or(file.setup.timeout, defaults.setup.timeout),
-            outcome_key: file.setup.outcome_key.map(|key| key.0),
+            outcome_key: file.setup.outcome_key.and_then(|key| key.0),
         },
     })
 }
@@ -123,19 +197,21 @@ mod tests {
 
     #[test]
     fn an_empty_file_means_the_defaults() {
-        assert_eq!(parse(""), Ok(Settings::default()));
-        assert_eq!(parse("[host-keys]\n[metadata]\n[setup]\n"), Ok(Settings::default()));
+        for text in ["", "[host-keys]\n[local-api]\n[metadata]\n[setup]\n"] {
+            assert_eq!(validated(parse(text).expect(text)), Ok(Settings::default()));
+        }
     }
 
     #[test]
     fn every_key_can_be_set() {
-        let text = "[host-keys]\ntypes = [\"rsa\", \"ed25519\", \"rsa\"]\nregenerate = \"never\"\n[metadata]\nconnect-timeout = \"1s\"\nheaders-timeout = \"2s\"\nbody-timeout = \"3s\"\nwhole-timeout = \"4s\"\nlook-again = \"1h\"\n[setup]\ntimeout = \"5m\"\noutcome-key = \"ready\"\n";
+        let text = "[host-keys]\ntypes = [\"rsa\", \"ed25519\", \"rsa\"]\nregenerate = \"never\"\n[local-api]\nread-group = \"adm\"\nwrite-group = \"sudo\"\n[metadata]\nconnect-timeout = \"1s\"\nheaders-timeout = \"2s\"\nbody-timeout = \"3s\"\nwhole-timeout = \"4s\"\nlook-again = \"1h\"\n[setup]\ntimeout = \"5m\"\noutcome-key = \"ready\"\n";
         let seconds = Duration::from_secs;
         let limits = Limits { connect: seconds(1), headers: seconds(2), body: seconds(3), whole: seconds(4) };
-        let key_types = vec![KeyType::Ed25519, KeyType::Rsa];
         let expected = Settings {
-            key_types,
+            key_types: vec![KeyType::Ed25519, KeyType::Rsa],
             regenerate: false,
+            readers: Some("adm".to_owned()),
+            writers: Some("sudo".to_owned()),
             limits,
             look_again: seconds(3600),
             setup: Policy {
@@ -143,24 +219,34 @@ mod tests {
                 outcome_key: Some(UserDataKey::new("ready").expect("a good key")),
             },
         };
-        assert_eq!(parse(text), Ok(expected));
+        let read = validated(parse(text).expect("good")).expect("good");
+        assert_eq!(read, expected);
+        for key in KEYS {
+            assert_ne!((key.value)(&read), (key.value)(&Settings::default()), "{} is not set here", key.name);
+        }
     }
 
     #[test]
-    fn what_is_wrong_is_named_with_its_line() {
-        for (text, line, what) in [
-            ("[setup]\ntimeuot = \"5m\"\n", "line 2", "timeuot"),
-            ("[setup]\ntimeout = \"5 parsecs\"\n", "line 2", "parsecs"),
-            ("[setup]\ntimeout = \"0s\"\n", "line 2", "zero"),
-            ("[setup]\ntimeout = \"550000000000y\"\n", "line 2", "year"),
-            ("[host-keys]\ntypes = [\"dsa\"]\n", "line 2", "dsa"),
-            ("[host-keys]\nregenerate = \"sometimes\"\n", "line 2", "sometimes"),
-            ("[setup]\noutcome-key = \"setup-script.x\"\n", "line 2", "meaning of its own"),
-            ("[setup\n", "line 1", ""),
+    fn what_is_wrong_is_named_with_its_place_and_what_was_meant() {
+        for (text, at, what, meant) in [
+            ("[setup]\ntimeuot = \"5m\"\n", (2, 1), "timeuot", Some("timeout")),
+            ("[host-keys]\n  regenrate = \"never\"\n", (2, 3), "regenrate", Some("regenerate")),
+            ("# é\n[host_keys]\n", (2, 2), "[host_keys]", Some("host-keys")),
+            ("frobnicate = 1\n", (1, 1), "frobnicate", None),
+            ("setup = 1\n", (1, 9), "expected", None),
+            ("[setup]\ntimeout = \"5 parsecs\"\n", (2, 11), "parsecs", None),
+            ("[setup]\ntimeout = \"0s\"\n", (2, 11), "zero", None),
+            ("[setup]\ntimeout = \"550000000000y\"\n", (2, 11), "year", None),
+            ("[host-keys]\ntypes = [\"dsa\"]\n", (2, 10), "dsa", None),
+            ("[host-keys]\ntypes = []\n", (2, 9), "at least one", None),
+            ("[host-keys]\nregenerate = \"sometimes\"\n", (2, 14), "sometimes", None),
+            ("[local-api]\nread-group = \"a b\"\n", (2, 14), "name of a group", None),
+            ("[setup]\noutcome-key = \"setup-script.x\"\n", (2, 15), "meaning of its own", None),
+            ("[setup\n", (1, 7), "", None),
         ] {
-            let why = parse(text).expect_err(text);
-            assert!(why.contains(line) && why.contains(what), "{why}");
+            let fault = parse(text).expect_err(text);
+            assert_eq!((fault.at, fault.suggestion.as_deref()), (Some(at), meant), "{text}: {fault:?}");
+            assert!(fault.what.contains(what), "{text}: {fault:?}");
         }
-        assert!(parse("[host-keys]\ntypes = []").expect_err("no types").contains("at least one"));
     }
 }

@@ -1,23 +1,25 @@
-//! What the administrator asked for: the text of one optional TOML file becomes [`Settings`], every value checked.
+//! What the administrator asked for: the files there are ([`Sources`]), each read for itself (`file`), laid over each other ([`load`]),
+//! become [`Settings`], every value checked.
 //!
-//! A key that is not known is an error with its line: a typing error must not pass for a setting. A broken file never
-//! leaves the machine without host keys: the caller then goes on with the defaults, and says so.
+//! A key that is not known is an error with its place: a typing error must not pass for a setting. A broken file never leaves the machine
+//! without host keys: it does not count, the others and the defaults do, and everybody who reads the configuration says so.
 
+mod error;
 mod file;
+mod keys;
+mod load;
+mod sources;
 
-use std::fmt;
-use std::io;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::files;
+pub use error::{Fault, SettingsError};
+pub use keys::{KEYS, Key};
+pub use load::{Loaded, defaults, load};
+pub use sources::{FILE, FOLDERS, Sources};
+
 use crate::host_keys::KeyType;
 use crate::metadata::Limits;
 use crate::setup::Policy;
-
-/// Where the configuration stands.
-pub const FILE: &str = "/etc/scw-agent.toml";
-const LARGEST: u64 = 1024 * 1024;
 
 /// The whole configuration. [`Settings::default`] suits a stock image.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +28,10 @@ pub struct Settings {
     pub key_types: Vec<KeyType>,
     /// `[host-keys] regenerate`: whether a disk that was cloned to another Instance gets new keys.
     pub regenerate: bool,
+    /// `[local-api] read-group`: whose members may ask the daemon, besides root.
+    pub readers: Option<String>,
+    /// `[local-api] write-group`: whose members may also set and delete user data.
+    pub writers: Option<String>,
     /// `[metadata]`: bounds in time of a request.
     pub limits: Limits,
     /// `[metadata] look-again`: how long until what is published is looked at again (law H4), give or take a fifth.
@@ -39,6 +45,8 @@ impl Default for Settings {
         Self {
             key_types: KeyType::ALL.to_vec(),
             regenerate: true,
+            readers: None,
+            writers: None,
             limits: Limits::default(),
             look_again: Duration::from_secs(15 * 60),
             setup: Policy::default(),
@@ -46,43 +54,11 @@ impl Default for Settings {
     }
 }
 
-/// Why the configuration cannot be used.
-#[derive(Debug)]
-pub enum SettingsError {
-    /// The file is there and cannot be read.
-    Read(PathBuf, io::Error),
-    /// The text is not good; the message has line and column.
-    Text(PathBuf, String),
-}
-
-impl Settings {
-    /// Reads the configuration; without a file, the defaults.
-    pub fn load(path: &Path) -> Result<Self, SettingsError> {
-        let read = |why| SettingsError::Read(path.to_owned(), why);
-        let Some(bytes) = files::read_bounded(path, LARGEST).map_err(read)? else {
-            return Ok(Self::default());
-        };
-        let text = String::from_utf8(bytes)
-            .map_err(|_| SettingsError::Text(path.to_owned(), "the file is not valid UTF-8".to_owned()))?;
-        file::parse(&text).map_err(|why| SettingsError::Text(path.to_owned(), why))
+/// The settings of this machine, for a service that must do its work whatever the files say: what is wrong in them is logged.
+pub fn load_and_tell() -> Settings {
+    let Loaded { settings, problems, .. } = load(&Sources::default());
+    for problem in problems {
+        tracing::error!("{problem}; this file does not count");
     }
-
-    /// The same for a service that must do its work whatever the file says: on an error it is logged, and the defaults hold.
-    pub fn load_or_default(path: &Path) -> Self {
-        Self::load(path).unwrap_or_else(|why| {
-            tracing::error!("{why}; going on with the defaults");
-            Self::default()
-        })
-    }
+    settings
 }
-
-impl fmt::Display for SettingsError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Read(path, why) => write!(f, "the configuration {} cannot be read: {why}", path.display()),
-            Self::Text(path, why) => write!(f, "the configuration {} is not good: {why}", path.display()),
-        }
-    }
-}
-
-impl std::error::Error for SettingsError {}

@@ -6,13 +6,12 @@ mod table;
 
 use std::net::TcpListener;
 use std::panic::resume_unwind;
-use std::path::Path;
 use std::thread;
 use std::time::Instant;
 
 use scw_agent::command::Exit;
 use scw_agent::metadata::{Ask, Client};
-use scw_agent::settings::{FILE, Settings};
+use scw_agent::settings::{self, Sources};
 use scw_stage::{Reach, TcpState, World};
 
 use crate::machine::*;
@@ -104,7 +103,7 @@ fn try_case(world: &World, ways: Ways, row: &Row, operation: Operation) -> Optio
     let standin = world.standin();
     let waits = matches!(promise, Promise::Silence | Promise::NoWay);
     let bounds = if waits { SHORT } else { "" };
-    std::fs::write(FILE, bounds).expect("written");
+    std::fs::write(settings::FILE, bounds).expect("written");
     standin.set_orders(Vec::new());
     standin.set_user_data("key", "value");
     standin.clear_requests();
@@ -146,7 +145,7 @@ fn carry_out(world: &World, operation: Operation) -> Ended {
 /// Asks for the Instance as the daemon does, on a connection that is not told to close.
 fn conf(world: &World) -> Ended {
     world.check_inside().expect("a thread inside the world");
-    let limits = Settings::load(Path::new(FILE)).expect("a good configuration").limits;
+    let limits = settings::load(&Sources::default()).settings.limits;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
         let mut client = Client::new(limits);

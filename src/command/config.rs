@@ -1,0 +1,42 @@
+//! `scw-agent config …`: what the files say, as the agent understands it.
+
+use super::exit::Exit;
+use super::process::print;
+use crate::settings::{self, Sources};
+
+/// Says which files count, and what is wrong in the others.
+pub(super) fn check(json: bool) -> Exit {
+    let loaded = settings::load(&Sources::default());
+    let shown = if json {
+        let problems: Vec<_> = loaded.problems.iter().map(settings::SettingsError::to_json).collect();
+        print(&format!(
+            "{}\n",
+            serde_json::json!({ "version": 1, "files": loaded.files, "problems": problems })
+        ))
+    } else {
+        for problem in &loaded.problems {
+            eprintln!("scw-agent: {problem}");
+        }
+        let good = loaded.files.iter().map(|path| format!("{} is good\n", path.display()));
+        match (loaded.files.is_empty(), loaded.problems.is_empty()) {
+            (true, true) => print(&format!("there is no {}: the defaults hold\n", settings::FILE)),
+            _ => print(&good.collect::<String>()),
+        }
+    };
+    if loaded.problems.is_empty() { shown } else { Exit::Usage }
+}
+
+/// The settings that hold, and where each comes from; or the defaults, explained.
+pub(super) fn show(defaults: bool) -> Exit {
+    if defaults {
+        return print(&settings::defaults());
+    }
+    let loaded = settings::load(&Sources::default());
+    for problem in &loaded.problems {
+        eprintln!("scw-agent: {problem}; this file does not count");
+    }
+    match print(&loaded.to_toml()) {
+        Exit::Success if !loaded.problems.is_empty() => Exit::Usage,
+        exit => exit,
+    }
+}

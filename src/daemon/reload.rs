@@ -1,0 +1,49 @@
+//! The configuration, read at the start and again on SIGHUP. At the start a broken file does not count and the others do; a reload that finds
+//! one changes nothing: what was good stays.
+
+use std::path::Path;
+
+use tokio::signal::unix::Signal;
+use tokio::sync::watch;
+
+use super::board::Board;
+use super::systemd;
+use crate::local_api;
+use crate::settings::{self, Loaded, Settings, Sources};
+
+/// The settings to start with. What is wrong is logged, and stands on the board.
+pub(super) fn first(sources: &Sources, board: &Board) -> watch::Sender<Settings> {
+    let loaded = settings::load(sources);
+    tell(&loaded, board, "this file does not count");
+    watch::Sender::new(loaded.settings)
+}
+
+/// Runs for ever.
+pub(super) async fn task(
+    mut hangup: Signal,
+    settings: &watch::Sender<Settings>,
+    sources: &Sources,
+    socket: &Path,
+    board: &Board,
+) {
+    while hangup.recv().await.is_some() {
+        systemd::reloading();
+        let loaded = settings::load(sources);
+        tell(&loaded, board, "the settings stay as they were");
+        if loaded.problems.is_empty() {
+            if let Err(why) = local_api::open_to(socket, &loaded.settings) {
+                tracing::error!("the mode of {} cannot be set: {why}", socket.display());
+            }
+            settings.send_replace(loaded.settings);
+            tracing::info!("the configuration was read again");
+        }
+        systemd::ready(&board.read().line());
+    }
+}
+
+fn tell(loaded: &Loaded, board: &Board, so: &str) {
+    for problem in &loaded.problems {
+        tracing::error!("{problem}; {so}");
+    }
+    board.configuration(loaded.problems.iter().map(ToString::to_string).collect());
+}

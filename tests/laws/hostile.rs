@@ -1,0 +1,233 @@
+//! Hostile clients of the local socket: many, half, huge, slow, strange. The daemon goes on feeding its watchdog, its memory and its file
+//! descriptors stay bounded, and a client that behaves is served all the while.
+
+use std::fs;
+use std::io::{ErrorKind, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use scw_stage::{Daemon, Notify, Reach, World};
+
+use crate::machine::*;
+
+const SOCKET: &str = "/run/scw-agent/api.sock";
+/// What the daemon may take at most, however it is beset, in KiB: half of its unit's MemoryMax=.
+const MOST_MEMORY: u64 = 32 * 1024;
+/// A request of somebody who behaves takes milliseconds; this is far more, and far less than what a client may hold its place for.
+const SERVED_WITHIN: Duration = Duration::from_secs(20);
+
+struct Beset<'a> {
+    world: &'a World,
+    daemon: Daemon,
+    notify: Notify,
+    descriptors: usize,
+}
+
+/// A daemon with a watchdog, in which a group may read and another one write.
+fn beset(attack: impl Fn(&Beset<'_>) + Send + Sync) {
+    World::builder().ipv6(Reach::Absent).run(|world| {
+        world.standin().set_user_data("key", "value");
+        make_host_key(world);
+        let groups = fs::read_to_string("/etc/group").expect("read");
+        fs::write("/etc/group", format!("{groups}readers:x:7001:\nwriters:x:7002:\n")).expect("written");
+        fs::write(
+            "/etc/scw-agent.toml",
+            "[local-api]\nread-group = \"readers\"\nwrite-group = \"writers\"\n",
+        )
+        .expect("written");
+        let notify = Notify::new(world).expect("a socket");
+        let mut command = world.agent_command(AGENT);
+        command.arg("daemon").env("NOTIFY_SOCKET", notify.path()).env("WATCHDOG_USEC", "1000000");
+        let daemon = Daemon::spawn(&mut command).expect("started");
+        assert!(notify.wait_for("READY=1", LONG), "{}", daemon.output());
+        wait_until_settled(world);
+        let mut beset = Beset { world, daemon, notify, descriptors: 0 };
+        beset.descriptors = until(world, "at rest", || {
+            let (one, other) = (beset.open(), {
+                sleep(Duration::from_millis(50));
+                beset.open()
+            });
+            (one == other).then_some(one)
+        });
+        attack(&beset);
+        beset.is_well_again();
+        let (status, output) = beset.daemon.terminate();
+        assert!(status.success(), "{output}");
+    });
+}
+
+impl Beset<'_> {
+    fn open(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.daemon.pid())).expect("listed").count()
+    }
+
+    fn highest_memory(&self) -> u64 {
+        let text = fs::read_to_string(format!("/proc/{}/status", self.daemon.pid())).expect("read");
+        let line = text.lines().find(|line| line.starts_with("VmHWM:")).expect("a line");
+        line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).expect("a number")
+    }
+
+    fn fed(&self) -> usize {
+        self.notify.messages().iter().filter(|told| told.contains("WATCHDOG=1")).count()
+    }
+
+    /// Somebody who behaves, while all this goes on.
+    fn serves(&self) {
+        let before = Instant::now();
+        let got = userdata(self.world, &["key"]);
+        assert_eq!((got.code, &*got.out), (0, "value"), "{}", got.err);
+        assert!(before.elapsed() < SERVED_WITHIN, "{:?}", before.elapsed());
+    }
+
+    fn is_well_again(&self) {
+        self.serves();
+        let fed = self.fed();
+        until(self.world, "fed", || (self.fed() > fed).then_some(()));
+        until(self.world, "as few file descriptors as before", || {
+            (self.open() <= self.descriptors).then_some(())
+        });
+        let memory = self.highest_memory();
+        println!("at most {memory} KiB of memory; {} file descriptors before and after", self.descriptors);
+        assert!(memory < MOST_MEMORY, "{memory} KiB");
+    }
+}
+
+/// Somebody else's curl, with what it printed.
+fn curl_as(world: &World, user: u32, group: u32, words: &[&str]) -> Command {
+    let mut command = world.command("setpriv");
+    command.args([format!("--reuid={user}"), format!("--regid={group}")]);
+    command.args(["--clear-groups", "--", "curl", "-s", "-m", "20", "--unix-socket", SOCKET]).args(words);
+    command
+}
+
+/// Connects, however full the queue is.
+fn connect() -> UnixStream {
+    let stream = UnixStream::connect(SOCKET).expect("connected");
+    stream.set_read_timeout(Some(LONG)).expect("set");
+    stream.set_write_timeout(Some(LONG)).expect("set");
+    stream
+}
+
+#[test]
+fn thousands_of_connections_that_say_nothing_or_half_keep_nobody_out() {
+    beset(|beset| {
+        for round in 0..3000 {
+            let mut stream = connect();
+            let said: &[u8] = match round % 4 {
+                0 => b"",
+                1 => b"GET /user_data/key HT",
+                2 => b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+                _ => b"PATCH /user_data/key HTTP/1.1\r\nhost: x\r\ncontent-length: 1000\r\n\r\nhalf",
+            };
+            // It may have closed already: that is its right.
+            let _ = stream.write_all(said);
+        }
+        beset.serves();
+        assert_eq!(beset.world.standin().user_data("key").as_deref(), Some(&b"value"[..]), "half is nothing");
+        // These stay: more than there are places, each silent until it is shown the door.
+        let held: Vec<_> = (0..100).map(|_| connect()).collect();
+        beset.serves();
+        drop(held);
+    });
+}
+
+#[test]
+fn what_is_too_large_or_no_http_is_refused_within_bounds() {
+    beset(|beset| {
+        let header = format!("GET /status HTTP/1.1\r\nx: {}\r\n\r\n", "y".repeat(10 << 20));
+        let many = format!("GET /status HTTP/1.1\r\n{}\r\n", "x: y\r\n".repeat(1 << 20));
+        let target = format!("GET /{} HTTP/1.1\r\n\r\n", "y".repeat(10 << 20));
+        let body = format!(
+            "PATCH /user_data/key HTTP/1.1\r\ncontent-length: 11534336\r\n\r\n{}",
+            "y".repeat(11 << 20)
+        );
+        let chunk = "10000\r\n".to_owned() + &"y".repeat(1 << 16) + "\r\n";
+        let chunks = format!(
+            "PATCH /user_data/key HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n{}",
+            chunk.repeat(160)
+        );
+        for _ in 0..8 {
+            for sent in [&header, &many, &target, &body, &chunks] {
+                let mut stream = connect();
+                // The answer may come, and the connection close, long before all was said.
+                let _ = stream.write_all(sent.as_bytes());
+                let mut answer = Vec::new();
+                match stream.read_to_end(&mut answer) {
+                    Ok(_) => {}
+                    Err(why) => assert!(
+                        matches!(why.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe),
+                        "{why}"
+                    ),
+                }
+                let answer = String::from_utf8_lossy(&answer);
+                assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 4"), "{answer}");
+            }
+        }
+        assert_eq!(beset.world.standin().user_data("key").as_deref(), Some(&b"value"[..]));
+    });
+}
+
+#[test]
+fn a_client_that_asks_and_never_reads_harms_itself_only() {
+    beset(|beset| {
+        beset.world.standin().set_user_data("large", vec![b'x'; 1 << 20]);
+        let held: Vec<_> = (0..16)
+            .map(|_| {
+                let mut stream = connect();
+                stream
+                    .write_all(&b"GET /user_data/large HTTP/1.1\r\nhost: x\r\n\r\n".repeat(20))
+                    .expect("written");
+                stream
+            })
+            .collect();
+        beset.serves();
+        sleep(Duration::from_secs(1));
+        beset.serves();
+        drop(held);
+    });
+}
+
+#[test]
+fn d3_strangers_and_readers_in_crowds_get_no_value_write_nothing_and_take_no_place_of_another() {
+    beset(|beset| {
+        let world = beset.world;
+        let silent = |user, group| -> Child {
+            // It connects eighty times and says nothing, for as long as it is let.
+            let script = "use IO::Socket::UNIX; $| = 1; for (1..80) { push @held, IO::Socket::UNIX->new(Peer => $ARGV[0]) || die $! } print \"all\\n\"; sleep 60";
+            let mut command = world.command("setpriv");
+            command.args([format!("--reuid={user}"), format!("--regid={group}")]);
+            command.args(["--clear-groups", "--", "/usr/bin/perl", "-e", script, SOCKET]);
+            let mut child = command.stdout(Stdio::piped()).spawn().expect("started");
+            let mut said = [0; 4];
+            child.stdout.as_mut().expect("piped").read_exact(&mut said).expect("all connected");
+            child
+        };
+        let mut crowd = vec![silent(12345, 12345), silent(12346, 12346), silent(4001, 7001)];
+        beset.serves();
+        // Another member of the same group is served, whatever the first one holds.
+        let url = "http://x/user_data/key";
+        let got = run(&mut curl_as(world, 4002, 7001, &[url]));
+        assert_eq!((got.code, &*got.out), (0, "value"), "{}", got.err);
+        for _ in 0..20 {
+            let got = run(&mut curl_as(
+                world,
+                4002,
+                7001,
+                &["-w", " %{http_code}", "-X", "PATCH", "-d", "mine", url],
+            ));
+            assert!(got.out.ends_with(" 403"), "{}", got.out);
+            let got = run(&mut curl_as(world, 4002, 7001, &["-w", " %{http_code}", "-X", "DELETE", url]));
+            assert!(got.out.ends_with(" 403"), "{}", got.out);
+            let got = run(&mut curl_as(world, 12347, 12347, &["-w", " %{http_code}", url]));
+            assert!(got.out.ends_with(" 403") || got.out.ends_with(" 000"), "{}", got.out);
+            assert!(!got.out.contains("value"));
+        }
+        assert_eq!(world.standin().user_data("key").as_deref(), Some(&b"value"[..]));
+        for child in &mut crowd {
+            child.kill().expect("killed");
+            child.wait().expect("waited");
+        }
+    });
+}

@@ -1,0 +1,268 @@
+//! The resident service: its configuration, who may ask it, reloading, what it tells systemd, and what its process holds.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::process::Command;
+
+use nix::sys::signal::Signal;
+use scw_stage::{Daemon, Notify, Reach, World};
+
+use crate::machine::*;
+
+const MAIN: &str = "/etc/scw-agent.toml";
+/// Nobody by name, and a member of what the test says.
+const MEMBER: u32 = 65534;
+
+/// `scw-userdata` as another user, without further groups: what counts is the user database.
+fn as_user(world: &World, uid: u32, words: &[&str]) -> Ended {
+    // The program may stand where nobody else can go.
+    let copy = "/run/scw-userdata";
+    if fs::metadata(copy).is_err() {
+        fs::copy(USERDATA, copy).expect("copied");
+    }
+    let user = [format!("--reuid={uid}"), format!("--regid={uid}")];
+    run(world.command("setpriv").args(user).args(["--clear-groups", "--", copy]).args(words))
+}
+
+/// A line for /etc/group.
+fn add_group(line: &str) {
+    let groups = fs::read_to_string("/etc/group").expect("read");
+    fs::write("/etc/group", format!("{groups}{line}\n")).expect("written");
+}
+
+/// The daemon with the socket on which it talks to systemd.
+fn start_with_notify(world: &World) -> (Daemon, Notify) {
+    let notify = Notify::new(world).expect("a socket");
+    let mut command = world.agent_command(AGENT);
+    let daemon = Daemon::spawn(command.arg("daemon").env("NOTIFY_SOCKET", notify.path())).expect("started");
+    assert!(notify.wait_for("READY=1", LONG), "{}", daemon.output());
+    (daemon, notify)
+}
+
+fn status(world: &World) -> serde_json::Value {
+    serde_json::from_str(&agent(world, &["status", "--json"]).out).expect("a document")
+}
+
+#[test]
+fn d3_a_group_is_let_in_to_read_and_another_one_to_write() {
+    World::builder().run(|world| {
+        world.standin().set_user_data("key", "value");
+        add_group("readers:x:7001:nobody");
+        add_group("writers:x:7002:");
+        fs::write(MAIN, "[local-api]\nread-group = \"readers\"\nwrite-group = \"writers\"\n")
+            .expect("written");
+        let daemon = start_daemon(world);
+        let got = as_user(world, MEMBER, &["key"]);
+        assert_eq!((got.code, &*got.out), (0, "value"), "{}", got.err);
+        for words in [&["key", "other"][..], &["--delete", "key"]] {
+            let refused = as_user(world, MEMBER, words);
+            assert_eq!(refused.code, 4, "{}", refused.err);
+            assert!(refused.err.contains("only root and members of writers may set"), "{}", refused.err);
+        }
+        assert!(
+            !asked(world)
+                .iter()
+                .any(|line| line.starts_with("PATCH /user_data/key") || line.starts_with("DELETE"))
+        );
+        // Somebody else is as much of a stranger as ever; and a primary group counts as much as a further one.
+        let refused = as_user(world, 12345, &["key"]);
+        assert_eq!((refused.code, &*refused.out), (4, ""), "{}", refused.err);
+        assert!(refused.err.contains("members of readers and writers"), "{}", refused.err);
+        let written = as_user(world, 7002, &["key", "other"]);
+        assert_eq!(written.code, 0, "{}", written.err);
+        assert_eq!(world.standin().user_data("key").as_deref(), Some(&b"other"[..]));
+        // Whoever is taken out of the group is out at once.
+        let groups = fs::read_to_string("/etc/group").expect("read");
+        fs::write("/etc/group", groups.replace("readers:x:7001:nobody", "readers:x:7001:")).expect("written");
+        assert_eq!(as_user(world, MEMBER, &["key"]).code, 4);
+        daemon.terminate();
+    });
+}
+
+#[test]
+fn d3_a_group_that_is_not_there_lets_nobody_in() {
+    World::builder().run(|world| {
+        fs::write(MAIN, "[local-api]\nread-group = \"no-such-group\"\n").expect("written");
+        let daemon = start_daemon(world);
+        assert_eq!(as_user(world, MEMBER, &[]).code, 4);
+        assert_eq!(userdata(world, &[]).code, 0, "root needs no group");
+        daemon.terminate();
+    });
+}
+
+#[test]
+fn a_reload_takes_effect_and_a_broken_file_changes_nothing_and_is_told() {
+    World::builder().run(|world| {
+        world.standin().set_user_data("key", "value");
+        make_host_key(world);
+        add_group("readers:x:7001:nobody");
+        let (daemon, notify) = start_with_notify(world);
+        wait_until_settled(world);
+        assert_eq!(as_user(world, MEMBER, &["key"]).code, 4);
+
+        fs::write(MAIN, "[local-api]\nread-group = \"readers\"\n").expect("written");
+        daemon.signal(Signal::SIGHUP);
+        until(world, "let in", || (as_user(world, MEMBER, &["key"]).code == 0).then_some(()));
+        let told = notify.messages().join("\n");
+        let at = |words: &str| told.find(words).unwrap_or_else(|| panic!("no {words} in {told}"));
+        assert!(at("RELOADING=1") < at("MONOTONIC_USEC="), "{told}");
+        assert!(told.rfind("READY=1") > Some(at("MONOTONIC_USEC=")), "{told}");
+
+        fs::write(MAIN, "[local-api]\nread-gruop = \"readers\"\n").expect("written");
+        daemon.signal(Signal::SIGHUP);
+        assert!(notify.wait_for("STATUS=metadata over IPv4; fingerprints published for daa2ea5a-0ee6-4cdc-9f1a-e0d1cb4e6d86; the configuration has faults", LONG) || notify.messages().join("\n").contains("the configuration has faults"), "{:?}", notify.messages());
+        assert_eq!(as_user(world, MEMBER, &["key"]).code, 0, "what was good stays");
+        let shown = status(world);
+        let problem = &shown["problems"][0];
+        assert!(problem["what"].as_str().is_some_and(|what| what.contains("did you mean `read-group`?")), "{shown}");
+        assert!(problem["remedy"].as_str().is_some_and(|remedy| remedy.contains("reload")), "{shown}");
+
+        fs::remove_file(MAIN).expect("removed");
+        daemon.signal(Signal::SIGHUP);
+        until(world, "well again", || status(world)["problems"].as_array().is_some_and(Vec::is_empty).then_some(()));
+        assert_eq!(as_user(world, MEMBER, &["key"]).code, 4);
+        daemon.terminate();
+    });
+}
+
+#[test]
+fn a_broken_configuration_leaves_host_keys_a_daemon_and_a_word_about_it() {
+    World::builder().run(|world| {
+        fs::create_dir_all("/etc/scw-agent.toml.d").expect("made");
+        fs::write(MAIN, "[host-keys]\ntypes = [\"ed25519\"]\n").expect("written");
+        fs::write("/etc/scw-agent.toml.d/50-slip.toml", "[host-keys]\ntypse = [\"rsa\"]\n").expect("written");
+        let made = agent(world, &["host-keys", "ensure"]);
+        assert_eq!(made.code, 0, "{}", made.err);
+        assert!(made.err.contains("50-slip.toml, line 2, column 1"), "{}", made.err);
+        assert!(fs::metadata("/etc/ssh/ssh_host_ed25519_key").is_ok());
+        assert!(fs::metadata("/etc/ssh/ssh_host_rsa_key").is_err(), "the good file counts");
+        let daemon = start_daemon(world);
+        published(world);
+        let shown = agent(world, &["status"]);
+        assert!(shown.code == 1 && shown.out.contains("did you mean `types`?"), "{}", shown.out);
+
+        let checked = agent(world, &["config", "check"]);
+        assert_eq!((checked.code, &*checked.out), (2, "/etc/scw-agent.toml is good\n"), "{}", checked.err);
+        let checked = agent(world, &["config", "check", "--json"]);
+        let json: serde_json::Value = serde_json::from_str(&checked.out).expect("JSON");
+        assert_eq!(
+            (&json["problems"][0]["line"], &json["problems"][0]["suggestion"]),
+            (&2.into(), &"types".into())
+        );
+        let shown = agent(world, &["config", "show"]);
+        assert!(shown.out.contains("types = [\"ed25519\"]  # /etc/scw-agent.toml\n"), "{}", shown.out);
+        daemon.terminate();
+    });
+}
+
+/// The fields of /proc/PID/status.
+fn proc_status(daemon: &Daemon) -> BTreeMap<String, String> {
+    let text = fs::read_to_string(format!("/proc/{}/status", daemon.pid())).expect("read");
+    text.lines()
+        .filter_map(|line| line.split_once(":\t"))
+        .map(|(k, v)| (k.to_owned(), v.trim().to_owned()))
+        .collect()
+}
+
+#[test]
+fn the_daemons_process_has_one_capability_and_no_root_and_cannot_read_a_private_key() {
+    World::builder().run(|world| {
+        make_host_key(world);
+        let daemon = start_daemon(world);
+        let held = proc_status(&daemon);
+        let uid = world.agent_uid().to_string();
+        assert_eq!(held["Uid"].split('\t').collect::<Vec<_>>(), [&*uid; 4]);
+        // Bit 10 is CAP_NET_BIND_SERVICE.
+        for set in ["CapPrm", "CapEff", "CapBnd", "CapInh", "CapAmb"] {
+            assert_eq!(u64::from_str_radix(&held[set], 16), Ok(1 << 10), "{set}");
+        }
+        assert_eq!(held["NoNewPrivs"], "1");
+        let read = run(world.agent_command("cat").arg("/etc/ssh/ssh_host_ed25519_key"));
+        assert!(read.code != 0 && read.err.contains("Permission denied"), "{}", read.err);
+        daemon.terminate();
+    });
+}
+
+#[test]
+fn the_watchdog_is_fed_twice_in_its_time_and_not_by_a_process_that_stands() {
+    World::builder().ipv4(Reach::Silent).ipv6(Reach::Silent).run(|world| {
+        make_host_key(world);
+        let notify = Notify::new(world).expect("a socket");
+        let mut command = world.agent_command(AGENT);
+        command.arg("daemon").env("NOTIFY_SOCKET", notify.path()).env("WATCHDOG_USEC", "400000");
+        let daemon = Daemon::spawn(&mut command).expect("started");
+        let fed = || notify.messages().iter().filter(|told| told.contains("WATCHDOG=1")).count();
+        // The service is silent all the while: waiting for it is no standstill.
+        until(world, "fed", || (fed() > 5).then_some(()));
+        daemon.signal(Signal::SIGSTOP);
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        let before = fed();
+        std::thread::sleep(std::time::Duration::from_secs(1));
+        assert_eq!(fed(), before);
+        daemon.signal(Signal::SIGCONT);
+        until(world, "fed again", || (fed() > before).then_some(()));
+        daemon.terminate();
+    });
+}
+
+#[test]
+fn killed_again_and_again_while_it_is_asked_every_answer_is_right_or_a_clear_error() {
+    World::builder().ipv6(Reach::Absent).run(|world| {
+        world.standin().set_user_data("key", "value");
+        make_host_key(world);
+        let (mut right, mut wrong) = (0, 0);
+        let mut kills = 0;
+        let end = std::time::Instant::now() + std::time::Duration::from_secs(15);
+        while std::time::Instant::now() < end {
+            let daemon = Daemon::spawn(world.agent_command(AGENT).arg("daemon")).expect("started");
+            let asker = |_| {
+                world
+                    .command(USERDATA)
+                    .arg("key")
+                    .stdout(std::process::Stdio::piped())
+                    .stderr(std::process::Stdio::piped())
+                    .spawn()
+                    .expect("started")
+            };
+            let askers: Vec<_> = (0..4).map(asker).collect();
+            std::thread::sleep(std::time::Duration::from_millis(kills % 12));
+            daemon.signal(Signal::SIGKILL);
+            kills += 1;
+            for asker in askers {
+                let output = asker.wait_with_output().expect("waited");
+                let err = String::from_utf8_lossy(&output.stderr).into_owned();
+                match output.status.code() {
+                    Some(0) => {
+                        assert_eq!(output.stdout, b"value");
+                        right += 1;
+                    }
+                    // Cut off with its daemon, and nothing printed that could be taken for a value.
+                    Some(5 | 6) => {
+                        assert!(output.stdout.is_empty() && err.starts_with("scw-userdata: "), "{err}");
+                        wrong += 1;
+                    }
+                    other => panic!("exit code {other:?}: {err}"),
+                }
+            }
+        }
+        println!("{kills} daemons killed; {right} right answers, {wrong} clear errors, nothing else");
+        assert!(right > 0);
+        let daemon = start_daemon(world);
+        assert_eq!(userdata(world, &["key"]).out, "value");
+        assert!(published(world).contains("ED25519"));
+        daemon.terminate();
+    });
+}
+
+#[test]
+fn the_sandbox_of_the_daemon_is_as_tight_as_promised() {
+    let unit = concat!(env!("CARGO_MANIFEST_DIR"), "/systemd/scw-agent.service");
+    let analysed = Command::new("systemd-analyze")
+        .args(["security", "--offline=true", "--no-pager", "--threshold=14", unit])
+        .output()
+        .expect("started");
+    let text = String::from_utf8_lossy(&analysed.stdout);
+    let bad: Vec<_> = text.lines().filter(|line| line.contains('✗')).collect();
+    println!("{}\n{}", bad.join("\n"), text.lines().last().unwrap_or_default());
+    assert!(analysed.status.success(), "{text}{}", String::from_utf8_lossy(&analysed.stderr));
+}
