@@ -156,9 +156,13 @@ mod tests {
     }
 
     #[test]
-    fn every_command_of_the_help_is_understood() {
+    fn every_command_of_the_help_is_understood_with_the_options_that_the_help_gives_it_and_no_other() {
         for (form, _) in AGENT.uses {
             assert!(parsed(form).is_ok(), "{form}");
+            for option in AGENT.options.iter().filter(|option| !option.with.is_empty()) {
+                let line = format!("{form} --{} {}", option.long, option.value.unwrap_or_default());
+                assert_eq!(parsed(&line).is_ok(), option.with.contains(form), "{line}");
+            }
         }
     }
 }

@@ -1,19 +1,40 @@
-//! The commands and options of both programs, as one table of which `--help` is made.
+//! The commands and options of both programs, as one table of which `--help` is made, and the manual pages and completions
+//! (`packaging/docs`). Pure.
 
 use super::exit::Exit;
 
 /// One program.
-pub(super) struct Program {
-    pub(super) name: &'static str,
-    pub(super) about: &'static str,
-    /// How it is called, and what that does.
-    pub(super) uses: &'static [(&'static str, &'static str)],
-    /// Its options, and what they do.
-    pub(super) options: &'static [(&'static str, &'static str)],
+pub struct Program {
+    /// What it is called by.
+    pub name: &'static str,
+    /// What it is, in one sentence.
+    pub about: &'static str,
+    /// How it is called, and what that does. Words in capitals stand for something.
+    pub uses: &'static [(&'static str, &'static str)],
+    /// Its options.
+    pub options: &'static [Opt],
 }
 
+/// One option.
+pub struct Opt {
+    /// Its letter, where it has one.
+    pub short: Option<char>,
+    /// Its name, without the dashes.
+    pub long: &'static str,
+    /// What its value is called, where it takes one.
+    pub value: Option<&'static str>,
+    /// The uses that it goes with; empty where it goes with all of them, or they name it.
+    pub with: &'static [&'static str],
+    /// What it does.
+    pub does: &'static str,
+}
+
+const HELP: Opt = Opt { short: Some('h'), long: "help", value: None, with: &[], does: "show this help" };
+const VERSION: Opt =
+    Opt { short: Some('V'), long: "version", value: None, with: &[], does: "show the version" };
+
 /// `scw-agent`
-pub(super) const AGENT: Program = Program {
+pub const AGENT: Program = Program {
     name: "scw-agent",
     about: "The in-guest agent of a Scaleway Instance.",
     uses: &[
@@ -42,24 +63,48 @@ pub(super) const AGENT: Program = Program {
         ("daemon", "publish the fingerprints and serve the local socket (run by scw-agent.service)"),
     ],
     options: &[
-        (
-            "--json",
-            "with `status`, `doctor`, `host-keys show`, `setup list`, `setup show` and `config check`: answer in JSON",
-        ),
-        ("--defaults", "with `config show`: print every key with its default and what it is for"),
-        (
-            "--host NAME",
-            "with `host-keys known-hosts` and `host-keys sshfp`: the machine's name, for its own",
-        ),
-        ("--dry-run", "with `sysprep`: only say what would be removed"),
-        ("--host-keys", "with `sysprep`: remove the host keys, too"),
-        ("-h, --help", "show this help"),
-        ("-V, --version", "show the version"),
+        Opt {
+            short: None,
+            long: "json",
+            value: None,
+            with: &["status", "doctor", "host-keys show", "setup list", "setup show KEY", "config check"],
+            does: "answer in JSON",
+        },
+        Opt {
+            short: None,
+            long: "host",
+            value: Some("NAME"),
+            with: &["host-keys known-hosts", "host-keys sshfp"],
+            does: "the machine's name, for its own",
+        },
+        Opt {
+            short: None,
+            long: "defaults",
+            value: None,
+            with: &["config show"],
+            does: "print every key with its default and what it is for",
+        },
+        Opt {
+            short: None,
+            long: "dry-run",
+            value: None,
+            with: &["sysprep"],
+            does: "only say what would be removed",
+        },
+        Opt {
+            short: None,
+            long: "host-keys",
+            value: None,
+            with: &["sysprep"],
+            does: "remove the host keys, too",
+        },
+        HELP,
+        VERSION,
     ],
 };
 
 /// `scw-userdata`
-pub(super) const USERDATA: Program = Program {
+pub const USERDATA: Program = Program {
     name: "scw-userdata",
     about: "Reads and writes the user data of this Scaleway Instance.",
     uses: &[
@@ -70,13 +115,50 @@ pub(super) const USERDATA: Program = Program {
         ("--delete KEY", "delete KEY"),
     ],
     options: &[
-        ("-d, --delete", "delete the key"),
-        ("-f, --file FILE", "take the value from FILE; `-` is standard input"),
-        ("-j, --json", "answer in JSON; a value that is not UTF-8 comes as base64"),
-        ("-h, --help", "show this help"),
-        ("-V, --version", "show the version"),
+        Opt { short: Some('d'), long: "delete", value: None, with: &[], does: "delete the key" },
+        Opt {
+            short: Some('f'),
+            long: "file",
+            value: Some("FILE"),
+            with: &[],
+            does: "take the value from FILE; `-` is standard input",
+        },
+        Opt {
+            short: Some('j'),
+            long: "json",
+            value: None,
+            with: &[],
+            does: "answer in JSON; a value that is not UTF-8 comes as base64",
+        },
+        HELP,
+        VERSION,
     ],
 };
+
+impl Opt {
+    /// As it is typed: `-f, --file FILE`.
+    pub fn form(&self) -> String {
+        let short = self.short.map(|letter| format!("-{letter}, ")).unwrap_or_default();
+        let value = self.value.map(|value| format!(" {value}")).unwrap_or_default();
+        format!("{short}--{}{value}", self.long)
+    }
+
+    /// What it does, and with which commands it goes.
+    fn told(&self) -> String {
+        let commands: Vec<_> = self.with.iter().map(|form| format!("`{}`", words(form))).collect();
+        match &commands[..] {
+            [] => self.does.to_owned(),
+            [one] => format!("with {one}: {}", self.does),
+            [others @ .., last] => format!("with {} and {last}: {}", others.join(", "), self.does),
+        }
+    }
+}
+
+/// The words of a use that are typed as they are: what stands for something is in capitals.
+pub fn words(form: &str) -> String {
+    let typed = |word: &&str| !word.starts_with('-') && word.chars().any(char::is_lowercase);
+    form.split(' ').filter(typed).collect::<Vec<_>>().join(" ")
+}
 
 impl Program {
     /// The text of `--help`.
@@ -86,7 +168,8 @@ impl Program {
             self.uses.iter().map(|(form, does)| (format!("{} {form}", self.name), *does)).collect();
         table(&mut text, uses.iter().map(|(form, does)| (form.trim_end(), *does)));
         text.push_str("\nOptions:\n");
-        table(&mut text, self.options.iter().copied());
+        let options: Vec<_> = self.options.iter().map(|option| (option.form(), option.told())).collect();
+        table(&mut text, options.iter().map(|(form, does)| (&**form, &**does)));
         text.push_str("\nExit codes:\n");
         let codes = Exit::MEANINGS.map(|(exit, meaning)| ((exit as u8).to_string(), meaning));
         table(&mut text, codes.iter().map(|(code, meaning)| (&**code, *meaning)));

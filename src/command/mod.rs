@@ -22,6 +22,7 @@ use std::path::Path;
 
 pub use agent::agent;
 pub use exit::Exit;
+pub use help::{AGENT, Opt, Program, USERDATA, words};
 pub use userdata::userdata;
 
 /// Runs what the process was started as: `scw-userdata` under that name, `scw-agent` under every other.

@@ -1,0 +1,55 @@
+//! The manual pages ([`man`]) and the completions of bash, zsh and fish, made of the tables that the programs' `--help` and `config show` are
+//! made of. Pure: `main` writes them.
+
+mod bash;
+mod fish;
+mod man;
+mod zsh;
+
+use scw_agent::command::{AGENT, Program, USERDATA};
+
+/// Every file: its path below /usr/share, and its text.
+pub fn files() -> Vec<(String, String)> {
+    let mut files = vec![
+        ("man/man8/scw-agent.8".to_owned(), man::agent()),
+        ("man/man1/scw-userdata.1".to_owned(), man::userdata()),
+        ("man/man5/scw-agent.toml.5".to_owned(), man::configuration()),
+    ];
+    for program in [&AGENT, &USERDATA] {
+        let name = program.name;
+        files.push((format!("bash-completion/completions/{name}"), bash::completion(program)));
+        files.push((format!("zsh/site-functions/_{name}"), zsh::completion(program)));
+        files.push((format!("fish/vendor_completions.d/{name}.fish"), fish::completion(program)));
+    }
+    files
+}
+
+/// What may stand after these words: each next word once, with what it does where it ends a command.
+fn next_words(program: &Program, before: &[&str]) -> Vec<(String, &'static str)> {
+    let mut found: Vec<(String, &'static str)> = Vec::new();
+    for (form, does) in program.uses {
+        let words = scw_agent::command::words(form);
+        let words: Vec<_> = words.split(' ').filter(|word| !word.is_empty()).collect();
+        let Some((word, rest)) = words.strip_prefix(before).and_then(|rest| rest.split_first()) else {
+            continue;
+        };
+        if !found.iter().any(|(known, _)| known == word) {
+            found.push(((*word).to_owned(), if rest.is_empty() { does } else { "" }));
+        }
+    }
+    found
+}
+
+/// The first words of commands that have a second one.
+fn groups(program: &Program) -> Vec<String> {
+    next_words(program, &[])
+        .into_iter()
+        .map(|(word, _)| word)
+        .filter(|word| !next_words(program, &[word]).is_empty())
+        .collect()
+}
+
+/// Where scripts leave what shells would take for something else.
+fn quoted(text: &str) -> String {
+    text.replace('\'', "'\\''")
+}

@@ -1,0 +1,199 @@
+//! The manual pages. What only a manual has (examples, files) is here; all else is in the tables.
+
+use scw_agent::command::{AGENT, Exit, Program, USERDATA};
+use scw_agent::settings::{FILE, FOLDERS, KEYS, Settings};
+
+/// Of the last change that a reader would notice.
+const DATE: &str = "2026-11-23";
+
+/// Lines of a table in a section: what is typed, and what it does or means.
+type Rows<'a> = &'a [(&'a str, &'a str)];
+
+const AGENT_FILES: Rows<'_> = &[
+    ("/etc/scw-agent.toml", "The configuration, which need not be there; see scw-agent.toml(5)."),
+    (
+        "/run/scw-agent/api.sock",
+        "Where the daemon is asked: HTTP with the Metadata API's own paths, and /status.",
+    ),
+    (
+        "/var/lib/scw-agent",
+        "Which Instance the disk belongs to, the records of scripts, the public keys that were replaced. For root alone.",
+    ),
+];
+
+const AGENT_EXAMPLES: Rows<'_> = &[
+    ("scw-agent status", "See at a glance what is well and what is not."),
+    ("scw-agent status --json | jq -r .fingerprints.state", "Ask one thing in a script."),
+    ("scw-agent doctor", "Find out why the metadata service cannot be reached."),
+    (
+        "scw-agent host-keys known-hosts --host 192.0.2.1 >> ~/.ssh/known_hosts",
+        "Print the keys for a client.",
+    ),
+    ("curl --unix-socket /run/scw-agent/api.sock http://x/status", "Ask the daemon without this program."),
+];
+
+const USERDATA_EXAMPLES: Rows<'_> = &[
+    ("scw-userdata", "List the keys."),
+    ("scw-userdata colour blue", "Set a key."),
+    ("scw-userdata setup-script --file install.sh", "Leave a script that runs at the next boot."),
+    (
+        "scw-userdata colour || [ $? = 3 ]",
+        "Read a key that need not be there: exit code 3 says that it is not.",
+    ),
+    ("tar -cz etc | scw-userdata backup --file -", "Set a key to bytes from standard input."),
+];
+
+pub(crate) fn agent() -> String {
+    let mut text = head("scw-agent", 8, AGENT.about);
+    synopsis(&mut text, &AGENT);
+    section(&mut text, "DESCRIPTION");
+    paragraph(
+        &mut text,
+        "The agent makes the machine's SSH host keys before sshd starts, publishes their fingerprints as the user data key ssh-host-fingerprints, runs the scripts that the owner left in user data, and answers questions about the Instance. systemd starts it: the commands that are said to be run by a unit are not for people.",
+    );
+    section(&mut text, "COMMANDS");
+    rows(&mut text, AGENT.uses);
+    program_rest(&mut text, &AGENT);
+    section(&mut text, "FILES");
+    rows(&mut text, AGENT_FILES);
+    examples(&mut text, AGENT_EXAMPLES);
+    see_also(&mut text, &["scw-userdata(1)", "scw-agent.toml(5)", "systemctl(1)"]);
+    text
+}
+
+pub(crate) fn userdata() -> String {
+    let mut text = head("scw-userdata", 1, USERDATA.about);
+    synopsis(&mut text, &USERDATA);
+    section(&mut text, "DESCRIPTION");
+    paragraph(
+        &mut text,
+        "User data are keys and values that belong to the Instance. The owner sees and sets them from outside, too. The daemon of scw-agent(8) is asked, and the metadata service itself where no daemon runs. Only root may do that, and the members of the groups that the configuration lets in.",
+    );
+    rows(&mut text, USERDATA.uses);
+    program_rest(&mut text, &USERDATA);
+    examples(&mut text, USERDATA_EXAMPLES);
+    see_also(&mut text, &["scw-agent(8)", "scw-agent.toml(5)"]);
+    text
+}
+
+pub(crate) fn configuration() -> String {
+    let about = "The configuration of the agent of a Scaleway Instance.";
+    let mut text = head("scw-agent.toml", 5, about);
+    section(&mut text, "SYNOPSIS");
+    paragraph(&mut text, FILE);
+    for folder in FOLDERS.iter().rev() {
+        paragraph(&mut text, &format!("{folder}/*.toml"));
+    }
+    section(&mut text, "DESCRIPTION");
+    paragraph(
+        &mut text,
+        "Nothing must be configured. The main file counts first, then the drop-ins of all folders in the order of their names: what comes later wins. Of drop-ins with the same name only the one in the folder that is named first here counts; a link to /dev/null switches one off. A file with a fault does not count as a whole; the others and the defaults do.",
+    );
+    paragraph(&mut text, "A length of time is written as in \"90s\" or \"1h 30m\".");
+    let defaults = Settings::default();
+    let mut last = "";
+    for key in KEYS {
+        if key.section != last {
+            section(&mut text, &format!("[{}]", key.section));
+            last = key.section;
+        }
+        let does = format!("{} Default: {}", key.about, (key.value)(&defaults));
+        rows(&mut text, &[(key.name, &does)]);
+    }
+    examples(
+        &mut text,
+        &[
+            ("scw-agent config check", "See whether the files are good."),
+            ("scw-agent config show", "See what holds, and where it comes from."),
+            ("systemctl reload scw-agent", "Have the daemon read them again."),
+        ],
+    );
+    see_also(&mut text, &["scw-agent(8)"]);
+    text
+}
+
+fn head(name: &str, number: u8, about: &str) -> String {
+    let about = about.trim_end_matches('.');
+    format!(
+        ".\\\" Made by packaging/docs; do not edit.\n.TH {} {number} {DATE} \"scw-agent {}\" \"scw-agent\"\n.SH NAME\n{} \\- {}\n",
+        escaped(name),
+        env!("CARGO_PKG_VERSION"),
+        escaped(name),
+        escaped(about)
+    )
+}
+
+fn synopsis(text: &mut String, program: &Program) {
+    section(text, "SYNOPSIS");
+    for (index, (form, _)) in program.uses.iter().enumerate() {
+        let line_end = if index > 0 { ".br\n" } else { "" };
+        text.push_str(
+            &format!("{line_end}.B {}\n{}\n", escaped(program.name), form_of(form)).replace("\n\n", "\n"),
+        );
+    }
+}
+
+fn program_rest(text: &mut String, program: &Program) {
+    section(text, "OPTIONS");
+    for option in program.options {
+        let with: Vec<_> = option.with.iter().map(|form| format!("`{form}`")).collect();
+        let with = if with.is_empty() { String::new() } else { format!(" (with {})", with.join(", ")) };
+        rows(text, &[(&option.form(), &format!("{}{with}", option.does))]);
+    }
+    section(text, "EXIT STATUS");
+    for (exit, meaning) in Exit::MEANINGS {
+        rows(text, &[(&(exit as u8).to_string(), meaning)]);
+    }
+}
+
+fn section(text: &mut String, name: &str) {
+    text.push_str(&format!(".SH \"{}\"\n", escaped(name)));
+}
+
+fn paragraph(text: &mut String, words: &str) {
+    if !text.ends_with(&['"', '\n'][..]) || !text.lines().last().is_some_and(|line| line.starts_with(".SH")) {
+        text.push_str(".PP\n");
+    }
+    text.push_str(&format!("{}\n", escaped(words)));
+}
+
+fn rows(text: &mut String, rows: Rows<'_>) {
+    for (form, does) in rows {
+        let form = if form.is_empty() { "(nothing)" } else { form };
+        text.push_str(&format!(".TP\n{}\n{}\n", form_of(form), escaped(does)));
+    }
+}
+
+fn examples(text: &mut String, examples: Rows<'_>) {
+    section(text, "EXAMPLES");
+    for (command, does) in examples {
+        text.push_str(&format!(".TP\n.B {}\n{}\n", escaped(command), escaped(does)));
+    }
+}
+
+fn see_also(text: &mut String, pages: &[&str]) {
+    section(text, "SEE ALSO");
+    let pages: Vec<_> = pages
+        .iter()
+        .filter_map(|page| page.trim_end_matches(')').split_once('('))
+        .map(|(name, number)| format!(".BR {} ({number})", escaped(name)))
+        .collect();
+    text.push_str(&format!("{}\n", pages.join(" ,\n")));
+}
+
+/// What is typed is bold, what stands for something in italics.
+fn form_of(form: &str) -> String {
+    let placeholder = |word: &str| word.len() > 1 && word.chars().all(char::is_uppercase);
+    let words = form.split(' ').filter(|word| !word.is_empty());
+    let words = words.map(|word| {
+        let font = if placeholder(word) { 'I' } else { 'B' };
+        format!("\\f{font}{}\\fR", escaped(word))
+    });
+    words.collect::<Vec<_>>().join(" ")
+}
+
+/// Nothing in a text may be taken for a request of roff.
+fn escaped(text: &str) -> String {
+    let text = text.replace('\\', "\\e").replace('-', "\\-").replace('`', "\\(ga");
+    if text.starts_with(['.', '\'']) { format!("\\&{text}") } else { text }
+}

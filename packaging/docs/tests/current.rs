@@ -1,0 +1,108 @@
+//! The files in the repository are what the programs' tables make today, and the real `man`, `mandoc`, bash, zsh and fish take them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+fn top() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../usr/share")
+}
+
+fn run(command: &mut Command) -> String {
+    let Output { status, stdout, stderr } =
+        command.output().unwrap_or_else(|why| panic!("{command:?}: {why}"));
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(
+        status.success() && stderr.is_empty(),
+        "{command:?}: {status}\n{}{}",
+        text(&stderr),
+        text(&stdout)
+    );
+    text(&stdout)
+}
+
+#[test]
+fn what_is_in_the_repository_is_current() {
+    for (name, text) in scw_docs::files() {
+        let there = fs::read_to_string(top().join(&name)).unwrap_or_default();
+        assert!(there == text, "{name} is not current: run `cargo docs`");
+    }
+}
+
+#[test]
+fn the_manual_pages_are_read_without_a_complaint() {
+    for (name, _) in scw_docs::files().iter().filter(|(name, _)| name.starts_with("man/")) {
+        run(Command::new("mandoc").args(["-T", "lint", "-W", "warning"]).arg(top().join(name)));
+        let page = run(Command::new("man")
+            .args(["--warnings", "-l"])
+            .arg(top().join(name))
+            .env("MANWIDTH", "80")
+            .env("LC_ALL", "C.UTF-8"));
+        assert!(page.contains("EXAMPLES") && page.contains("SEE ALSO"), "{page}");
+    }
+}
+
+#[test]
+fn bash_completes_commands_and_options() {
+    let ask = |line: &str| {
+        let words: Vec<_> = line.split(' ').collect();
+        let script = format!(
+            "set -eu; . {}/bash-completion/completions/{name}; COMP_WORDS=({}); COMP_CWORD={}; _{} ; echo \"${{COMPREPLY[*]}}\"",
+            top().display(),
+            words.iter().map(|word| format!("'{word}'")).collect::<Vec<_>>().join(" "),
+            words.len() - 1,
+            words[0].replace('-', "_"),
+            name = words[0],
+        );
+        run(Command::new("bash").args(["--norc", "-c", &script])).trim().to_owned()
+    };
+    assert_eq!(ask("scw-agent st"), "status");
+    assert_eq!(ask("scw-agent config "), "check show");
+    assert_eq!(ask("scw-agent config show --def"), "--defaults");
+    assert_eq!(ask("scw-userdata --del"), "--delete");
+    assert_eq!(ask("scw-userdata key --file /etc/host"), ask("scw-userdata key -f /etc/host"));
+    assert!(ask("scw-userdata key -f /etc/host").contains("/etc/hosts"));
+}
+
+#[test]
+fn fish_completes_commands_and_options() {
+    let ask = |line: &str| {
+        let name = line.split(' ').next().unwrap_or_default();
+        let file = top().join(format!("fish/vendor_completions.d/{name}.fish"));
+        run(Command::new("fish")
+            .args(["--no-config", "-c", &format!("source {}; complete -C '{line}'", file.display())])
+            .env("HOME", "/nowhere"))
+    };
+    assert!(
+        ask("scw-agent stat").starts_with("status\tshow what the agent sees"),
+        "{}",
+        ask("scw-agent stat")
+    );
+    assert!(ask("scw-agent config ").contains("check\t") && ask("scw-agent config ").contains("show\t"));
+    assert!(!ask("scw-agent config ").contains("doctor"));
+    assert!(ask("scw-agent config show --").contains("--defaults\t"));
+    assert!(!ask("scw-agent doctor --").contains("--defaults"));
+    assert!(ask("scw-userdata --del").contains("--delete"));
+}
+
+/// zsh completes only in an interactive shell: one in a terminal of its own, whose list of matches is read.
+#[test]
+fn zsh_completes_commands_and_options() {
+    let ask = |line: &str, last: &str| {
+        let script = format!(
+            "zmodload zsh/zpty; zpty z zsh -f -i; zpty -w z \"PS1=; fpath=({}/zsh/site-functions \\$fpath); autoload -U compinit; compinit -u -D; bindkey '^I' list-choices; print rea''dy\"; zpty -r -m z seen '*ready*'; zpty -w -n z $'{line}\\t'; zpty -r -m z seen '*{last}*'; print -r -- $seen; zpty -d z",
+            fs::canonicalize(top()).expect("there").display()
+        );
+        // Where what is waited for never comes, time ends it.
+        run(Command::new("timeout")
+            .args(["60", "zsh", "-f", "-c", &script])
+            .env("TERM", "dumb")
+            .env("COLUMNS", "200"))
+    };
+    let seen = ask("scw-agent config ", "print the settings");
+    assert!(seen.contains("check") && seen.contains("show") && seen.contains("print the settings"), "{seen}");
+    let seen = ask("scw-agent host-keys --", "show the version");
+    assert!(seen.contains("--host") && seen.contains("--json"), "{seen}");
+    let seen = ask("scw-userdata --", "show the version");
+    assert!(seen.contains("--file") && seen.contains("take the value"), "{seen}");
+}
