@@ -79,7 +79,7 @@ impl View {
                 None => self.row(Mark::Waiting, "scripts", "user data not known yet"),
             };
         };
-        if setup.scripts.is_empty() {
+        if setup.scripts.is_empty() && setup.passed_over.is_empty() {
             self.row(Mark::Good, "scripts", "none in user data");
         }
         for script in &setup.scripts {
@@ -90,6 +90,10 @@ impl View {
                 (false, None) => String::new(),
             };
             self.row(mark, "script", &format!("{}: {}{when}", script.key, script.outcome));
+        }
+        for left in &setup.passed_over {
+            let why = "not run: it needs cloud-init, which is not active here";
+            self.row(Mark::Waiting, "script", &format!("{}: {}: {why}", left.key, left.what));
         }
     }
 }

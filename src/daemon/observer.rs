@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::board::Board;
 use crate::files;
 use crate::metadata::{Ask, InstanceId, MetadataError};
-use crate::setup::{Places, ScriptKind};
+use crate::setup::{self, Places};
 
 /// A runner that is at work needs no second request soon; one that failed to reach the service does.
 const ASK_AGAIN: Duration = Duration::from_secs(60);
@@ -31,8 +31,7 @@ impl Observer {
             tell_host_keys(seen, &instance.id);
             board.instance(instance);
             let keys = api.list().await?;
-            let of_a_boot = |key| ScriptKind::of(key).is_some_and(|kind| kind != ScriptKind::Shutdown);
-            let has_scripts = keys.iter().any(of_a_boot);
+            let has_scripts = keys.iter().any(setup::is_of_a_boot);
             board.has_scripts(has_scripts);
             self.has_scripts = Some(has_scripts);
         }

@@ -35,6 +35,11 @@ impl UserDataKey {
         Self("ssh-host-fingerprints".to_owned())
     }
 
+    /// cloud-init's own key.
+    pub fn cloud_init() -> Self {
+        Self("cloud-init".to_owned())
+    }
+
     /// Checks `name`.
     pub fn new(name: &str) -> Result<Self, KeyError> {
         match name {

@@ -116,7 +116,7 @@ impl<'de> Deserialize<'de> for OutcomeKey {
         }
         let key = UserDataKey::new(&name).map_err(D::Error::custom)?;
         let taken = key == UserDataKey::fingerprints()
-            || key.as_str() == "cloud-init"
+            || key == UserDataKey::cloud_init()
             || ScriptKind::of(&key).is_some();
         if taken {
             return Err(D::Error::custom(format!("the user data key {key} has a meaning of its own")));

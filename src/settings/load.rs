@@ -172,7 +172,10 @@ mod tests {
             ("/etc/scw-agent.toml.d/10.toml", "[metadata]\nlook-again = \"1h\"\n[setup]\ntimeuot = \"6m\"\n"),
         ]);
         let loaded = load(&sources);
-        let five = Settings { setup: Policy { timeout: Duration::from_secs(300), ..Policy::default() }, ..Settings::default() };
+        let five = Settings {
+            setup: Policy { timeout: Duration::from_secs(300), ..Policy::default() },
+            ..Settings::default()
+        };
         assert_eq!(loaded.settings, five, "no half of a broken file counts");
         let [problem] = &loaded.problems[..] else { panic!("{:?}", loaded.problems) };
         let said = problem.to_string();

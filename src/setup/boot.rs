@@ -10,10 +10,10 @@ use tokio::time::sleep;
 use super::account::Account;
 use super::decide::{Decision, Question, decide};
 use super::execute::{Order, Stop, execute};
+use super::gather::Found;
 use super::left;
 use super::policy::{Policy, Terms};
 use super::record::{Outcome, Record, RecordError, Records, Run};
-use super::run::Found;
 use super::script::{Digest, Script, ScriptKind};
 use super::summary::ScriptSummary;
 use crate::events;
@@ -51,9 +51,9 @@ impl Boot<'_> {
         let (key, kind) = (&found.key, found.kind);
         let body = match found.body {
             Ok(body) => body,
-            Err(why) => return Some(not_run(key, kind, why.to_string())),
+            Err(why) => return Some(not_run(key, kind, why)),
         };
-        let candidate = self.candidate(key, kind, &body);
+        let candidate = self.candidate(key, kind, found.is_part, &body);
         let mut record = match self.records.read(key) {
             Ok(record) => record,
             Err(why @ RecordError::Unreadable(..)) => {
@@ -87,10 +87,17 @@ impl Boot<'_> {
     }
 
     /// Everything that can be wrong with a value is found before anything is done with it.
-    fn candidate<'b>(&self, key: &'b UserDataKey, kind: ScriptKind, body: &'b [u8]) -> Candidate<'b> {
+    fn candidate<'b>(
+        &self,
+        key: &'b UserDataKey,
+        kind: ScriptKind,
+        is_part: bool,
+        body: &'b [u8],
+    ) -> Candidate<'b> {
         let digest = Digest::of(body);
-        let terms =
-            |script: &Script<'_>| Terms::of(kind, &script.header, self.policy).map_err(|why| why.to_string());
+        let terms = |script: &Script<'_>| {
+            Terms::of(kind, is_part, &script.header, self.policy).map_err(|why| why.to_string())
+        };
         let checked = Script::parse(body).map_err(|why| why.to_string()).and_then(|script| {
             let terms = terms(&script)?;
             let account = match &terms.user {

@@ -1,4 +1,5 @@
-//! The scripts that the owner left in user data: which keys are scripts ([`script`](mod@script)), what they ask for themselves
+//! The scripts that the owner left in user data: which keys are scripts ([`script`](mod@script)), what the key `cloud-init` holds where
+//! cloud-init is not active ([`cloud_init`](mod@cloud_init), [`unpack`](mod@unpack), [`multipart`](mod@multipart)), all of them together ([`gather`](mod@gather)), what they ask for themselves
 //! ([`header`](mod@header)) and what holds for them ([`policy`](mod@policy)), which of them are due ([`decide`](mod@decide)), all pure; one script's attempts in a boot
 //! ([`boot`](mod@boot)), running it ([`execute`](mod@execute)) as somebody ([`account`](mod@account)), its [`output`](mod@output) and what it [`left`](mod@left); what is
 //! kept of it ([`record`](mod@record)), the whole of one boot's work ([`run`](mod@run)) and its published [`outcome`](mod@outcome).
@@ -8,10 +9,13 @@
 
 mod account;
 mod boot;
+mod cloud_init;
 mod decide;
 mod execute;
+mod gather;
 mod header;
 mod left;
+mod multipart;
 mod outcome;
 mod output;
 mod policy;
@@ -19,13 +23,17 @@ mod record;
 mod run;
 mod script;
 mod summary;
+mod unpack;
 
 pub use account::{Account, AccountError};
 pub use decide::{Decision, Question, decide};
 pub use execute::follower;
+pub use gather::is_of_a_boot;
 pub use header::{Fault, Header, HeaderError, When};
-pub use policy::{NotForShutdown, Policy, Terms};
+pub use multipart::MimeError;
+pub use policy::{Policy, Terms, TermsError};
 pub use record::{Outcome, Record, RecordError, Records, Run};
 pub use run::{BootRun, Places, SetupError, run_boot};
 pub use script::{Digest, Interpreter, Script, ScriptError, ScriptKind};
-pub use summary::{ScriptSummary, Summary};
+pub use summary::{PassedOver, ScriptSummary, Summary};
+pub use unpack::UnpackError;

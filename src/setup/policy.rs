@@ -41,9 +41,14 @@ pub struct Terms {
     pub environment: Vec<(String, String)>,
 }
 
-/// A setting that has no meaning for this kind of script.
+/// A setting that has no meaning for this script.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NotForShutdown;
+pub enum TermsError {
+    /// `when=` in a shutdown script.
+    WhenAtShutdown,
+    /// `delete-after-success` in a part of what `cloud-init` holds.
+    DeleteOfPart,
+}
 
 impl Terms {
     /// What holds for a value whose own wishes are not understood; it is not run.
@@ -55,9 +60,12 @@ impl Terms {
     ///
     /// # Errors
     /// When it asks for what its kind cannot have.
-    pub fn of(kind: ScriptKind, header: &Header, policy: &Policy) -> Result<Self, NotForShutdown> {
+    pub fn of(kind: ScriptKind, is_part: bool, header: &Header, policy: &Policy) -> Result<Self, TermsError> {
         if kind == ScriptKind::Shutdown && header.when.is_some() {
-            return Err(NotForShutdown);
+            return Err(TermsError::WhenAtShutdown);
+        }
+        if is_part && header.delete_after_success {
+            return Err(TermsError::DeleteOfPart);
         }
         Ok(Self::with(kind, header.clone(), policy))
     }
@@ -75,10 +83,17 @@ impl Terms {
     }
 }
 
-impl fmt::Display for NotForShutdown {
+impl fmt::Display for TermsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("`when=` has no meaning for a shutdown script, which runs when the machine goes down")
+        f.write_str(match self {
+            Self::WhenAtShutdown => {
+                "`when=` has no meaning for a shutdown script, which runs when the machine goes down"
+            }
+            Self::DeleteOfPart => {
+                "`delete-after-success` is not for a part of a message: its key holds the other parts, too"
+            }
+        })
     }
 }
 
-impl std::error::Error for NotForShutdown {}
+impl std::error::Error for TermsError {}

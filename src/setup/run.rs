@@ -6,17 +6,15 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use hyper::body::Bytes;
-
 use super::boot::Boot;
 use super::execute::Stop;
+use super::gather::{Gathered, gather};
 use super::outcome;
 use super::policy::Policy;
 use super::record::{RecordError, Records};
-use super::script::ScriptKind;
 use super::summary::Summary;
 use crate::files;
-use crate::metadata::{Ask, ErrorKind, Instance, MetadataError, UserDataKey};
+use crate::metadata::{Ask, MetadataError};
 use crate::moment::Moment;
 
 /// Where the runner keeps what it keeps.
@@ -77,7 +75,7 @@ pub async fn run_boot(api: &mut impl Ask, places: &Places, policy: &Policy) -> R
         return Ok(BootRun::AlreadyDone(summary));
     }
 
-    let (instance, found) = match gather(api).await {
+    let Gathered { instance, found, passed_over } = match gather(api).await {
         Ok(gathered) => gathered,
         Err(why) => return Ok(BootRun::NotYet(why)),
     };
@@ -89,7 +87,7 @@ pub async fn run_boot(api: &mut impl Ask, places: &Places, policy: &Policy) -> R
             None => return Ok(BootRun::Stopped),
         }
     }
-    let summary = Summary { ended: Moment::now(), scripts };
+    let summary = Summary { ended: Moment::now(), scripts, passed_over };
     let folder = places.summary.parent().unwrap_or(Path::new("/"));
     let file = |why| SetupError::File(places.summary.clone(), why);
     fs::create_dir_all(folder).map_err(file)?;
@@ -101,34 +99,6 @@ pub async fn run_boot(api: &mut impl Ask, places: &Places, policy: &Policy) -> R
         outcome::publish(api, key, &boot.instance, &summary).await;
     }
     Ok(BootRun::Done(summary))
-}
-
-/// A script as user data has it.
-pub(super) struct Found {
-    pub(super) key: UserDataKey,
-    pub(super) kind: ScriptKind,
-    pub(super) body: Result<Bytes, MetadataError>,
-}
-
-/// Fetches everything before anything runs: a script may take the network down, and half a boot's work is none.
-///
-/// # Errors
-/// When the service fails in a way that may pass. An answer that will not change is that script's own trouble.
-async fn gather(api: &mut impl Ask) -> Result<(Instance, Vec<Found>), MetadataError> {
-    let instance = api.instance().await?;
-    let mut found = Vec::new();
-    for key in api.list().await? {
-        let Some(kind) = ScriptKind::of(&key).filter(|kind| *kind != ScriptKind::Shutdown) else { continue };
-        let body = match api.get(&key).await {
-            Ok(Some(body)) => Ok(body),
-            // Deleted since it was listed.
-            Ok(None) => continue,
-            Err(why) if why.kind() == ErrorKind::BadAnswer => Err(why),
-            Err(why) => return Err(why),
-        };
-        found.push(Found { key, kind, body });
-    }
-    Ok((instance, found))
 }
 
 /// The kernel's id of this boot; it differs at every boot, and where it cannot be read, every run counts as another boot's.

@@ -20,6 +20,18 @@ pub struct Summary {
     pub ended: Moment,
     /// The scripts that user data holds, in the order in which they run.
     pub scripts: Vec<ScriptSummary>,
+    /// What the key `cloud-init` holds that is no script, where cloud-init is not active: it is not run, and that is no failure.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub passed_over: Vec<PassedOver>,
+}
+
+/// Something that needs cloud-init.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PassedOver {
+    /// The user data key, with the part's name behind it.
+    pub key: String,
+    /// cloud-init's name for it, such as `#cloud-config`.
+    pub what: String,
 }
 
 /// One script.

@@ -2,6 +2,7 @@
 //! metadata service's real addresses, a throw-away view of the file system, real `ssh-keygen` and sshd. One module a group
 //! of laws; what they share is in `machine`.
 
+mod cloud_init_key;
 mod crash;
 mod disk;
 mod doctor;
@@ -23,8 +24,8 @@ mod script_settings;
 mod scripts;
 mod secrets;
 mod served;
-mod sysprep;
 mod service;
+mod sysprep;
 mod transport;
 mod units;
 mod userdata;

@@ -1,0 +1,208 @@
+//! The user data key `cloud-init`: cloud-init's where that is active, and never touched there; elsewhere its scripts run as setup scripts.
+
+use std::fs;
+use std::io::Write;
+use std::process::Stdio;
+
+use scw_stage::World;
+
+use crate::machine::*;
+
+const KEY: &str = "cloud-init";
+const ASKED: &str = "GET /user_data/cloud-init";
+
+/// A script that writes a word to a file.
+fn saying(word: &str) -> String {
+    format!("#!/bin/sh\necho {word} >> /var/lib/said\n")
+}
+
+fn said() -> String {
+    fs::read_to_string("/var/lib/said").unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Packed by the machine's own gzip.
+fn zipped(world: &World, bytes: &[u8]) -> Vec<u8> {
+    let mut command = world.command("gzip");
+    let mut gzip = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("started");
+    gzip.stdin.take().expect("its input").write_all(bytes).expect("written");
+    gzip.wait_with_output().expect("ended").stdout
+}
+
+fn message(parts: &[(&str, &str)]) -> String {
+    let parts = parts.iter().map(|(headers, body)| format!("--=b\n{headers}\n{body}\n")).collect::<String>();
+    format!("Content-Type: multipart/mixed; boundary=\"=b\"\nMIME-Version: 1.0\n\n{parts}--=b--\n")
+}
+
+#[test]
+fn where_cloud_init_is_not_active_its_scripts_run_once_packed_or_not_in_their_order() {
+    World::builder().run(|world| {
+        let parts = message(&[
+            ("Content-Type: text/x-shellscript; name=b.sh\n", &saying("first")),
+            ("Content-Type: text/cloud-config\n", "#cloud-config\nusers: []"),
+            ("Content-Type: text/x-shellscript; name=a.sh\n", &saying("second")),
+            ("Content-Type: text/x-shellscript-per-boot\n", &saying("every-boot")),
+        ]);
+        let plain = saying("plain");
+        for (what, value, first_boot, second_boot) in [
+            ("a script", plain.clone().into_bytes(), "plain", ""),
+            ("gzip", zipped(world, saying("zipped").as_bytes()), "zipped", ""),
+            ("a message", parts.clone().into_bytes(), "first second every-boot", "every-boot"),
+            (
+                "a message in gzip",
+                zipped(world, message(&[("", &saying("inside"))]).as_bytes()),
+                "inside",
+                "",
+            ),
+        ] {
+            world.standin().set_user_data(KEY, value);
+            for (boot, expected) in [("first", first_boot), ("second", second_boot)] {
+                let _ = fs::remove_file("/var/lib/said");
+                let ran = agent(world, &["setup", "run"]);
+                assert_eq!((ran.code, &*said()), (0, expected), "{what}, {boot} boot: {}", ran.err);
+                world.reboot();
+            }
+        }
+        let listed = agent(world, &["setup", "list"]).out;
+        for name in ["cloud-init ", "cloud-init.b.sh ", "cloud-init.a.sh ", "cloud-init.part-004 "] {
+            assert!(listed.lines().any(|line| line.starts_with(name)), "{name}: {listed}");
+        }
+    });
+}
+
+#[test]
+fn what_needs_cloud_init_is_told_by_its_name_and_is_no_failure() {
+    World::builder().run(|world| {
+        world.standin().set_user_data("setup-script", saying("setup"));
+        for (value, name) in [
+            ("#cloud-config\npassword: planted-secret\n".to_owned(), "cloud-init: #cloud-config"),
+            ("#include\nhttp://example.com/planted-secret\n".to_owned(), "cloud-init: #include"),
+            ("## template: jinja\n#!/bin/sh\n".to_owned(), "cloud-init: ## template: jinja"),
+            ("planted-secret".to_owned(), "cloud-init: text that is no script"),
+            (
+                message(&[("Content-Type: text/cloud-boothook; name=hook\n", "#!/bin/sh\n# planted-secret")]),
+                "cloud-init.hook: text/cloud-boothook",
+            ),
+        ] {
+            world.standin().set_user_data(KEY, value);
+            let ran = agent(world, &["setup", "run"]);
+            assert_eq!((ran.code, &*said()), (0, "setup"), "{}", ran.err);
+            let daemon = start_daemon(world);
+            let status = agent(world, &["status"]).out;
+            let (_, logged) = daemon.terminate();
+            let row = status.lines().find(|line| line.contains(name)).expect(&status);
+            assert!(row.starts_with('…') && row.contains("not run"), "{row}");
+            assert!(ran.err.contains(name), "{}", ran.err);
+            for text in [&ran.err, &status, &logged] {
+                assert!(!text.contains("planted-secret"), "{text}");
+            }
+            world.reboot();
+        }
+    });
+}
+
+#[test]
+fn s5_a_value_of_cloud_init_that_cannot_be_read_has_its_own_message_and_the_others_run() {
+    World::builder().run(|world| {
+        let whole = message(&[("", &saying("part"))]);
+        let cut_off = whole.strip_suffix("--=b--\n").expect("its end");
+        let bomb = zipped(world, &vec![b'\n'; 17 << 20]);
+        for (value, why) in [
+            (b"\x1f\x8b\x08 damaged".to_vec(), "begins like gzip"),
+            (cut_off.as_bytes().to_vec(), "cut off"),
+            (bomb, "larger than 16 MiB"),
+            (message(&[("Content-Transfer-Encoding: base64\n", "?")]).into_bytes(), "says that it is base64"),
+            (b"#!/bin/sh\r\necho\r\n".to_vec(), "CRLF"),
+            (
+                message(&[("", "#!/bin/sh\n# scw-setup: delete-after-success\n")]).into_bytes(),
+                "its key holds the other parts",
+            ),
+        ] {
+            let _ = fs::remove_file("/var/lib/said");
+            world.standin().set_user_data(KEY, value);
+            world.standin().set_user_data("startup-script", saying("startup"));
+            let ran = agent(world, &["setup", "run"]);
+            assert_eq!((ran.code, &*said()), (1, "startup"), "{}", ran.err);
+            assert!(ran.err.contains(why), "{}", ran.err);
+            world.reboot();
+        }
+    });
+}
+
+#[test]
+fn where_cloud_init_is_active_its_key_is_never_asked_for() {
+    World::builder().with_cloud_init().run(|world| {
+        world.standin().set_user_data(KEY, saying("ours"));
+        let boot = |signs: &[&str]| {
+            world.reboot();
+            for sign in signs {
+                fs::create_dir_all(std::path::Path::new(sign).parent().expect("a folder")).expect("made");
+                fs::write(sign, "").expect("written");
+            }
+            world.standin().clear_requests();
+            let daemon = start_daemon(world);
+            wait_until_known(world);
+            let wanted = fs::exists("/run/scw-agent/setup-requested").expect("looked");
+            assert_eq!(agent(world, &["setup", "run"]).code, 0);
+            daemon.terminate();
+            (wanted, asked(world).iter().any(|line| line == ASKED), said())
+        };
+        let theirs = (false, false, String::new());
+        assert_eq!(boot(&[]), theirs, "it is installed");
+        assert_eq!(boot(&["/run/cloud-init/enabled"]), theirs, "its generator enabled it");
+        let disabled = "/etc/cloud/cloud-init.disabled";
+        assert_eq!(
+            boot(&["/run/cloud-init/enabled", disabled]),
+            theirs,
+            "disabled, but at work in this boot"
+        );
+        assert_eq!(boot(&[disabled]), (true, true, "ours".to_owned()), "an administrator disabled it");
+        fs::remove_file(disabled).expect("removed");
+        world.standin().set_user_data(KEY, saying("again"));
+        assert_eq!(
+            boot(&["/run/cloud-init/disabled"]),
+            (true, true, "ours again".to_owned()),
+            "its generator disabled it"
+        );
+    });
+}
+
+/// Waits until the daemon has seen which keys there are.
+fn wait_until_known(world: &World) {
+    until(world, "known", || {
+        let status = agent(world, &["status", "--json"]).out;
+        let status: serde_json::Value = serde_json::from_str(&status).ok()?;
+        (!status["has_scripts"].is_null()).then_some(())
+    });
+}
+
+#[test]
+fn a_message_that_cloud_inits_own_tool_wrote_is_understood() {
+    World::builder().with_cloud_init().run(|world| {
+        fs::write("/root/one.sh", saying("one")).expect("written");
+        fs::write(
+            "/root/zwei.sh",
+            format!("{}# ä, and = and a long line {}\n", saying("two"), "x".repeat(2000)),
+        )
+        .expect("written");
+        fs::write("/root/config", "#cloud-config\nusers: []\n").expect("written");
+        let mut command = world.command("cloud-init");
+        command.args([
+            "devel",
+            "make-mime",
+            "-a",
+            "/root/one.sh:x-shellscript",
+            "-a",
+            "/root/config:cloud-config",
+        ]);
+        let made = run(command.args(["-a", "/root/zwei.sh:x-shellscript"]));
+        assert_eq!(made.code, 0, "{}", made.err);
+        fs::create_dir_all("/run/cloud-init").expect("made");
+        fs::write("/run/cloud-init/disabled", "").expect("written");
+        world.standin().set_user_data(KEY, made.out);
+        let ran = agent(world, &["setup", "run"]);
+        assert_eq!((ran.code, &*said()), (0, "one two"), "{}", ran.err);
+        for name in ["cloud-init.one.sh", "cloud-init.zwei.sh", "cloud-init.config: text/cloud-config"] {
+            assert!(ran.err.contains(name), "{name}: {}", ran.err);
+        }
+    });
+}
