@@ -3,7 +3,7 @@
 use lexopt::{Arg, Parser};
 
 use super::exit::Exit;
-use super::help::AGENT;
+use super::help::{AGENT, Opt};
 use super::process::print;
 use super::{config, daemon, doctor, host_keys, setup, status, sysprep};
 
@@ -58,17 +58,20 @@ pub fn agent() -> Exit {
 
 fn parse(mut parser: Parser) -> Result<Command, String> {
     let mut words = Vec::new();
-    let (mut json, mut defaults, mut host) = (false, false, None);
-    let (mut dry_run, mut host_keys) = (false, false);
+    let mut given = Vec::new();
+    let mut host = None;
     while let Some(argument) = parser.next().map_err(|why| why.to_string())? {
         match argument {
             Arg::Short('h') | Arg::Long("help") => return Ok(Command::Help),
             Arg::Short('V') | Arg::Long("version") => return Ok(Command::Version),
-            Arg::Long("json") => json = true,
-            Arg::Long("dry-run") => dry_run = true,
-            Arg::Long("host-keys") => host_keys = true,
-            Arg::Long("defaults") => defaults = true,
-            Arg::Long("host") => host = Some(host_name(parser.value().map_err(|why| why.to_string())?)?),
+            Arg::Long(name) => {
+                let known = AGENT.options.iter().find(|option| option.long == name);
+                let Some(option) = known else { return Err(Arg::Long(name).unexpected().to_string()) };
+                given.push(option);
+                if option.long == "host" {
+                    host = Some(host_name(parser.value().map_err(|why| why.to_string())?)?);
+                }
+            }
             Arg::Value(word) => {
                 words.push(word.into_string().map_err(|word| format!("{word:?} is not valid UTF-8"))?)
             }
@@ -76,32 +79,41 @@ fn parse(mut parser: Parser) -> Result<Command, String> {
         }
     }
     let words: Vec<_> = words.iter().map(String::as_str).collect();
+    let has = |name: &str| given.iter().any(|option| option.long == name);
+    let json = has("json");
     let command = match *words {
         [] => return Err("say what to do".to_owned()),
-        ["sysprep"] if !json && host.is_none() => Command::Sysprep { dry_run, host_keys },
-        _ if dry_run => return Err(format!("`{}` takes no --dry-run", words.join(" "))),
-        _ if host_keys => return Err(format!("`{}` takes no --host-keys", words.join(" "))),
-        ["host-keys", "known-hosts"] if !json => Command::HostKeysKnownHosts { host },
-        ["host-keys", "sshfp"] if !json => Command::HostKeysSshfp { host },
-        ["config", "show"] if !json && host.is_none() => Command::ConfigShow { defaults },
-        _ if defaults => return Err(format!("`{}` takes no --defaults", words.join(" "))),
-        _ if host.is_some() => return Err(format!("`{}` takes no --host", words.join(" "))),
-        ["host-keys", "show"] => Command::HostKeysShow { json },
-        ["setup", "list"] => Command::SetupList { json },
-        ["setup", "show", key] => Command::SetupShow { key: key.to_owned(), json },
         ["status"] => Command::Status { json },
         ["doctor"] => Command::Doctor { json },
-        ["config", "check"] => Command::ConfigCheck { json },
-        _ if json => return Err(format!("`{}` has no JSON form", words.join(" "))),
-        ["daemon"] => Command::Daemon,
+        ["host-keys", "show"] => Command::HostKeysShow { json },
+        ["host-keys", "known-hosts"] => Command::HostKeysKnownHosts { host },
+        ["host-keys", "sshfp"] => Command::HostKeysSshfp { host },
         ["host-keys", "ensure"] => Command::HostKeysEnsure,
         ["host-keys", "settle"] => Command::HostKeysSettle,
+        ["setup", "list"] => Command::SetupList { json },
+        ["setup", "show", key] => Command::SetupShow { key: key.to_owned(), json },
         ["setup", "run"] => Command::SetupRun,
         // The runner's own, and in no help.
         ["setup", "follow", key] => Command::SetupFollow { key: key.to_owned() },
+        ["config", "check"] => Command::ConfigCheck { json },
+        ["config", "show"] => Command::ConfigShow { defaults: has("defaults") },
+        ["sysprep"] => Command::Sysprep { dry_run: has("dry-run"), host_keys: has("host-keys") },
+        ["daemon"] => Command::Daemon,
         _ => return Err(format!("there is no command `{}`", words.join(" "))),
     };
-    Ok(command)
+    // Which option goes with which command stands in one place, the help.
+    let goes = |option: &&&Opt| option.with.iter().any(|form| is_form(form, &words));
+    match given.iter().find(|option| !goes(option)) {
+        Some(option) => Err(format!("`{}` takes no --{}", words.join(" "), option.long)),
+        None => Ok(command),
+    }
+}
+
+/// Whether the words are this form of the help, where a word in capitals stands for any.
+fn is_form(form: &str, words: &[&str]) -> bool {
+    let parts: Vec<_> = form.split(' ').collect();
+    let fits = |(part, word): (&&str, &&str)| part == word || part.chars().all(|c| c.is_ascii_uppercase());
+    parts.len() == words.len() && parts.iter().zip(words).all(fits)
 }
 
 /// A name that goes into one field of a known_hosts line or a zone file.
@@ -147,7 +159,7 @@ mod tests {
             ("status --host x", "--host"),
             ("status --dry-run", "--dry-run"),
             ("config check --defaults", "--defaults"),
-            ("config show --json", "JSON"),
+            ("config show --json", "--json"),
             ("host-keys known-hosts --host=", "--host"),
         ] {
             let why = parsed(line).expect_err(line);

@@ -27,7 +27,7 @@ impl Disk {
 
     /// A copy of the disk as it is now. Nothing may write to the original any more.
     pub fn copy(&self) -> Disk {
-        Disk::over([&[self.layer.clone()], &self.below[..]].concat())
+        Disk::over([std::slice::from_ref(&self.layer), &self.below[..]].concat())
     }
 
     fn over(below: Vec<PathBuf>) -> Disk {
@@ -63,7 +63,7 @@ impl Disk {
     /// What a file of it holds.
     #[track_caller]
     pub fn read(&self, inside: &str) -> String {
-        std::fs::read_to_string(self.path(inside)).unwrap_or_else(|why| panic!("{inside}: {why}"))
+        std::fs::read_to_string(self.path(inside)).expect(inside)
     }
 
     /// Runs a script in it as an image's builder does: with nothing running, no /proc and no systemd.

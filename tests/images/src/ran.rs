@@ -16,7 +16,7 @@ pub struct Ran {
 impl Ran {
     /// Runs a command to its end.
     pub fn run(command: &mut Command) -> Ran {
-        let output = command.output().unwrap_or_else(|why| panic!("{:?}: {why}", command.get_program()));
+        let output = command.output().expect("the program can be started");
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         Ran { code: output.status.code(), out: text(&output.stdout), err: text(&output.stderr) }
     }
