@@ -9,8 +9,7 @@ fn top() -> PathBuf {
 }
 
 fn run(command: &mut Command) -> String {
-    let Output { status, stdout, stderr } =
-        command.output().unwrap_or_else(|why| panic!("{command:?}: {why}"));
+    let Output { status, stdout, stderr } = command.output().expect("the program can be started");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     assert!(
         status.success() && stderr.is_empty(),

@@ -99,7 +99,7 @@ fn built(kind: &'static str) -> PathBuf {
 fn script(name: &str, words: &[&str]) -> PathBuf {
     let mut command = Command::new(Kit::checkout().join(name));
     command.args(words).env("CARGO_TARGET_DIR", Kit::target()).stdin(Stdio::null()).stderr(Stdio::inherit());
-    let output = command.output().expect(&name);
+    let output = command.output().expect(name);
     assert!(output.status.success(), "{name} {words:?} failed: see above");
     PathBuf::from(String::from_utf8_lossy(&output.stdout).trim())
 }
