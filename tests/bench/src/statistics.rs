@@ -20,6 +20,11 @@ impl Spread {
         Self { least: at(0), median: at(runs / 2), most: at(runs.saturating_sub(1)), runs }
     }
 
+    /// The middle one.
+    pub(crate) fn median(&self) -> Duration {
+        self.median
+    }
+
     /// This median as a multiple of the other's.
     pub(crate) fn ratio(&self, other: &Self) -> f64 {
         self.median.as_secs_f64() / other.median.as_secs_f64()
