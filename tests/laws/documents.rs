@@ -32,6 +32,18 @@ fn the_readme_shows_the_defaults_that_the_agent_shows() {
 }
 
 #[test]
+fn the_readme_names_every_field_of_the_status_document() {
+    let readme = read("README.md");
+    let status = serde_json::to_value(scw_agent::status::Status::unknown()).expect("JSON");
+    for field in status.as_object().expect("an object").keys() {
+        assert!(
+            readme.lines().any(|line| line.starts_with("| `") && line.contains(&format!("`{field}`"))),
+            "{field}"
+        );
+    }
+}
+
+#[test]
 fn every_test_that_the_architecture_names_is_there() {
     let text = read("ARCHITECTURE.md");
     let named = text

@@ -1,0 +1,109 @@
+//! What the daemon costs while nothing happens, beside `qemu-ga` (Debian's qemu-guest-agent, where it is installed) on the same machine at the
+//! same time; and how long it takes until it is ready.
+
+use std::fs;
+use std::path::Path;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use scw_stage::{Daemon, Notify, Programs, Reach, World};
+
+use crate::statistics::Spread;
+
+const STARTS: usize = 20;
+/// Long enough for any machine.
+const PATIENCE: Duration = Duration::from_secs(30);
+const QEMU_GA: &str = "/usr/sbin/qemu-ga";
+
+/// What the kernel says of a process.
+#[derive(Clone, Copy, Default)]
+struct Usage {
+    /// KiB
+    resident: u64,
+    /// KiB; what it shares with others, counted in part.
+    proportional: u64,
+    on_cpu: Duration,
+    wake_ups: u64,
+}
+
+/// Measures over a window and prints.
+pub(crate) fn measure(programs: &Programs, window: Duration) -> Result<(), String> {
+    World::builder().ipv6(Reach::Absent).run(|world| {
+        let made = world.command(&programs.agent).args(["host-keys", "ensure"]).output();
+        made.map_err(|why| why.to_string())?;
+        let starts = (0..STARTS).map(|_| ready(world, programs)).collect::<Result<Vec<_>, _>>()?;
+        println!("From the daemon's start to READY=1:");
+        println!("  scw-agent daemon                                         {}", Spread::of(starts));
+
+        let notify = Notify::new(world).map_err(|why| why.to_string())?;
+        let mut command = world.agent_command(&programs.agent);
+        // As in its unit.
+        command.arg("daemon").env("NOTIFY_SOCKET", notify.path()).env("WATCHDOG_USEC", "60000000");
+        let agent = Daemon::spawn(&mut command).map_err(|why| why.to_string())?;
+        let other = Path::new(QEMU_GA).exists().then(|| {
+            Daemon::spawn(world.command(QEMU_GA).args(["-m", "unix-listen", "-p", "/run/qga.sock"]))
+        });
+        let other = other.transpose().map_err(|why| why.to_string())?;
+        // The first rounds are no idling.
+        sleep(Duration::from_secs(5));
+        let usage = |daemon: &Daemon| usage(daemon.pid());
+        let before = (usage(&agent)?, other.as_ref().map(usage).transpose()?);
+        sleep(window);
+        println!(
+            "Idle for {} s:                     RSS       PSS    CPU time  wake-ups a minute",
+            window.as_secs()
+        );
+        row("scw-agent daemon", before.0, usage(&agent)?, window);
+        match (before.1, &other) {
+            (Some(before), Some(other)) => row("qemu-ga", before, usage(other)?, window),
+            _ => println!("  qemu-ga                  not installed (Debian package qemu-guest-agent)"),
+        }
+        Ok(())
+    })
+}
+
+fn ready(world: &World, programs: &Programs) -> Result<Duration, String> {
+    let notify = Notify::new(world).map_err(|why| why.to_string())?;
+    let start = Instant::now();
+    let mut command = world.agent_command(&programs.agent);
+    let daemon = Daemon::spawn(command.arg("daemon").env("NOTIFY_SOCKET", notify.path()));
+    let daemon = daemon.map_err(|why| why.to_string())?;
+    if !notify.wait_for("READY=1", PATIENCE) {
+        return Err(format!("never ready: {}", daemon.output()));
+    }
+    let took = start.elapsed();
+    daemon.terminate();
+    Ok(took)
+}
+
+fn row(name: &str, before: Usage, after: Usage, window: Duration) {
+    println!(
+        "  {name:<25}{:>8} KiB {:>6} KiB {:>8.2} ms  {:.1}",
+        after.resident,
+        after.proportional,
+        (after.on_cpu - before.on_cpu).as_secs_f64() * 1000.0,
+        (after.wake_ups - before.wake_ups) as f64 / window.as_secs_f64() * 60.0,
+    );
+}
+
+/// Of all its threads. A switch away from the processor that was asked for is a wait that began, and so a wake-up when it ends.
+fn usage(pid: impl std::fmt::Display) -> Result<Usage, String> {
+    let read = |path: String| fs::read_to_string(&path).map_err(|why| format!("{path}: {why}"));
+    let field = |text: &str, name: &str| -> Option<u64> {
+        text.lines().find_map(|line| line.strip_prefix(name))?.split_whitespace().next()?.parse().ok()
+    };
+    let status = read(format!("/proc/{pid}/status"))?;
+    let rollup = read(format!("/proc/{pid}/smaps_rollup"))?;
+    let mut usage = Usage {
+        resident: field(&status, "VmRSS:").unwrap_or_default(),
+        proportional: field(&rollup, "Pss:").unwrap_or_default(),
+        ..Usage::default()
+    };
+    for task in fs::read_dir(format!("/proc/{pid}/task")).map_err(|why| why.to_string())?.flatten() {
+        let of = |name: &str| read(task.path().join(name).display().to_string());
+        usage.wake_ups += field(&of("status")?, "voluntary_ctxt_switches:").unwrap_or_default();
+        let ran = of("schedstat")?.split(' ').next().and_then(|first| first.parse().ok()).unwrap_or_default();
+        usage.on_cpu += Duration::from_nanos(ran);
+    }
+    Ok(usage)
+}
