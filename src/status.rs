@@ -137,6 +137,22 @@ impl Status {
         self
     }
 
+    /// What of this boot's work is not done yet, for a person; `None` when all is.
+    pub fn left_to_do(&self) -> Option<String> {
+        match &self.fingerprints {
+            Fingerprints::Published { .. } | Fingerprints::NoKeys => {}
+            Fingerprints::Waiting => return Some("the fingerprints are not published yet".to_owned()),
+            Fingerprints::Failed { why, .. } => {
+                return Some(format!("the fingerprints could not be published: {why}"));
+            }
+        }
+        match (&self.setup, self.has_scripts) {
+            (Some(_), _) | (None, Some(false)) => None,
+            (None, Some(true)) => Some("the scripts have not all run yet".to_owned()),
+            (None, None) => Some("user data are not known yet".to_owned()),
+        }
+    }
+
     /// One line for systemd's `STATUS=`.
     pub fn line(&self) -> String {
         let reach = match &self.metadata {
@@ -217,6 +233,27 @@ mod tests {
         assert_eq!(json["metadata"]["state"], "unknown");
         assert_eq!(json["fingerprints"]["state"], "waiting");
         assert_eq!(serde_json::from_value::<Status>(json).expect("the same shape"), status);
+    }
+
+    #[test]
+    fn a_boots_work_is_done_when_keys_are_published_and_scripts_have_run_or_there_are_none() {
+        let published = Fingerprints::Published { checked: Moment::now() };
+        let failed = Fingerprints::Failed { since: Moment::now(), why: "no route".to_owned() };
+        let ran = Some(Summary { ended: Moment::now(), scripts: vec![], passed_over: vec![] });
+        for (fingerprints, has_scripts, setup, left) in [
+            (Fingerprints::Waiting, None, None, Some("not published yet")),
+            (Fingerprints::Waiting, None, ran.clone(), Some("not published yet")),
+            (failed, Some(false), None, Some("no route")),
+            (published.clone(), None, None, Some("user data")),
+            (published.clone(), Some(true), None, Some("scripts")),
+            (published.clone(), Some(true), ran, None),
+            (published, Some(false), None, None),
+            (Fingerprints::NoKeys, Some(false), None, None),
+        ] {
+            let said = Status { fingerprints, has_scripts, setup, ..Status::unknown() }.left_to_do();
+            assert_eq!(said.is_some(), left.is_some(), "{said:?}");
+            assert!(said.unwrap_or_default().contains(left.unwrap_or_default()));
+        }
     }
 
     #[test]

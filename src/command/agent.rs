@@ -1,11 +1,18 @@
 //! `scw-agent`: from its words to a command.
 
+use std::time::Duration;
+
 use lexopt::{Arg, Parser};
 
 use super::exit::Exit;
 use super::help::{AGENT, Opt};
 use super::process::print;
-use super::{config, daemon, doctor, host_keys, setup, status, sysprep};
+use super::{config, daemon, doctor, host_keys, setup, status, sysprep, validate};
+use crate::metadata::UserDataKey;
+use crate::setup::Choice;
+
+/// How long `status --wait` waits by itself.
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// What was asked for.
 #[derive(Debug, PartialEq, Eq)]
@@ -18,11 +25,13 @@ enum Command {
     HostKeysShow { json: bool },
     HostKeysKnownHosts { host: Option<String> },
     HostKeysSshfp { host: Option<String> },
-    SetupRun,
+    SetupRun(Choice),
+    SetupRunShutdown,
+    SetupValidate { files: Vec<String>, json: bool },
     SetupFollow { key: String },
     SetupList { json: bool },
     SetupShow { key: String, json: bool },
-    Status { json: bool },
+    Status { json: bool, wait: Option<Duration> },
     Doctor { json: bool },
     Sysprep { dry_run: bool, host_keys: bool },
     ConfigCheck { json: bool },
@@ -44,11 +53,13 @@ pub fn agent() -> Exit {
         Command::HostKeysShow { json } => host_keys::show(json),
         Command::HostKeysKnownHosts { host } => host_keys::known_hosts(host.as_deref()),
         Command::HostKeysSshfp { host } => host_keys::sshfp(host.as_deref()),
-        Command::SetupRun => setup::run(),
+        Command::SetupRun(choice) => setup::run(&choice),
+        Command::SetupRunShutdown => setup::run_shutdown(),
+        Command::SetupValidate { files, json } => validate::validate(&files, json),
         Command::SetupFollow { key } => setup::follow(&key),
         Command::SetupList { json } => setup::list(json),
         Command::SetupShow { key, json } => setup::show(&key, json),
-        Command::Status { json } => status::show(json),
+        Command::Status { json, wait } => status::status(json, wait),
         Command::Doctor { json } => doctor::run(json),
         Command::Sysprep { dry_run, host_keys } => sysprep::run(dry_run, host_keys),
         Command::ConfigCheck { json } => config::check(json),
@@ -59,7 +70,7 @@ pub fn agent() -> Exit {
 fn parse(mut parser: Parser) -> Result<Command, String> {
     let mut words = Vec::new();
     let mut given = Vec::new();
-    let mut host = None;
+    let (mut host, mut timeout) = (None, None);
     while let Some(argument) = parser.next().map_err(|why| why.to_string())? {
         match argument {
             Arg::Short('h') | Arg::Long("help") => return Ok(Command::Help),
@@ -68,8 +79,10 @@ fn parse(mut parser: Parser) -> Result<Command, String> {
                 let known = AGENT.options.iter().find(|option| option.long == name);
                 let Some(option) = known else { return Err(Arg::Long(name).unexpected().to_string()) };
                 given.push(option);
-                if option.long == "host" {
-                    host = Some(host_name(parser.value().map_err(|why| why.to_string())?)?);
+                match option.long {
+                    "host" => host = Some(host_name(parser.value().map_err(|why| why.to_string())?)?),
+                    "timeout" => timeout = Some(length(parser.value().map_err(|why| why.to_string())?)?),
+                    _ => {}
                 }
             }
             Arg::Value(word) => {
@@ -83,7 +96,10 @@ fn parse(mut parser: Parser) -> Result<Command, String> {
     let json = has("json");
     let command = match *words {
         [] => return Err("say what to do".to_owned()),
-        ["status"] => Command::Status { json },
+        ["status"] => {
+            let wait = timeout.or(has("wait").then_some(PATIENCE));
+            Command::Status { json, wait }
+        }
         ["doctor"] => Command::Doctor { json },
         ["host-keys", "show"] => Command::HostKeysShow { json },
         ["host-keys", "known-hosts"] => Command::HostKeysKnownHosts { host },
@@ -92,7 +108,16 @@ fn parse(mut parser: Parser) -> Result<Command, String> {
         ["host-keys", "settle"] => Command::HostKeysSettle,
         ["setup", "list"] => Command::SetupList { json },
         ["setup", "show", key] => Command::SetupShow { key: key.to_owned(), json },
-        ["setup", "run"] => Command::SetupRun,
+        ["setup", "validate", ref files @ ..] if !files.is_empty() => {
+            let files = files.iter().map(|file| (*file).to_owned()).collect();
+            Command::SetupValidate { files, json }
+        }
+        ["setup", "run"] => Command::SetupRun(Choice { only: None, again: has("again") }),
+        ["setup", "run", key] => {
+            let only = Some(UserDataKey::new(key).map_err(|why| why.to_string())?);
+            Command::SetupRun(Choice { only, again: has("again") })
+        }
+        ["setup", "run-shutdown"] => Command::SetupRunShutdown,
         // The runner's own, and in no help.
         ["setup", "follow", key] => Command::SetupFollow { key: key.to_owned() },
         ["config", "check"] => Command::ConfigCheck { json },
@@ -109,11 +134,17 @@ fn parse(mut parser: Parser) -> Result<Command, String> {
     }
 }
 
-/// Whether the words are this form of the help, where a word in capitals stands for any.
+/// Whether the words are this form of the help, where a word in capitals stands for any, and for several with `…` behind it.
 fn is_form(form: &str, words: &[&str]) -> bool {
-    let parts: Vec<_> = form.split(' ').collect();
+    let parts: Vec<_> = form.trim_end_matches('…').split(' ').collect();
     let fits = |(part, word): (&&str, &&str)| part == word || part.chars().all(|c| c.is_ascii_uppercase());
-    parts.len() == words.len() && parts.iter().zip(words).all(fits)
+    let as_many = if form.ends_with('…') { parts.len() <= words.len() } else { parts.len() == words.len() };
+    as_many && parts.iter().zip(words).all(fits)
+}
+
+fn length(word: std::ffi::OsString) -> Result<Duration, String> {
+    let length = word.to_str().and_then(|word| humantime::parse_duration(word).ok());
+    length.ok_or_else(|| "--timeout takes a length of time such as 90s or 10m".to_owned())
 }
 
 /// A name that goes into one field of a known_hosts line or a zone file.
@@ -134,8 +165,20 @@ mod tests {
     fn words_become_a_command() {
         for (line, command) in [
             ("daemon", Command::Daemon),
-            ("status --json", Command::Status { json: true }),
-            ("--json status", Command::Status { json: true }),
+            ("status --json", Command::Status { json: true, wait: None }),
+            ("--json status", Command::Status { json: true, wait: None }),
+            ("status --wait", Command::Status { json: false, wait: Some(PATIENCE) }),
+            (
+                "status --wait --timeout 2s",
+                Command::Status { json: false, wait: Some(Duration::from_secs(2)) },
+            ),
+            ("setup run", Command::SetupRun(Choice::default())),
+            ("setup run --again", Command::SetupRun(Choice { only: None, again: true })),
+            ("setup run x", Command::SetupRun(Choice { only: UserDataKey::new("x").ok(), again: false })),
+            (
+                "setup validate a b",
+                Command::SetupValidate { files: vec!["a".to_owned(), "b".to_owned()], json: false },
+            ),
             ("host-keys ensure", Command::HostKeysEnsure),
             ("host-keys show", Command::HostKeysShow { json: false }),
             ("setup show setup-script", Command::SetupShow { key: "setup-script".to_owned(), json: false }),
@@ -156,6 +199,12 @@ mod tests {
             ("daemon extra", "daemon extra"),
             ("daemon --json", "daemon"),
             ("status --jsno", "--jsno"),
+            ("doctor --timeout 1m", "--timeout"),
+            ("status --wait --timeout soon", "10m"),
+            ("doctor --wait", "--wait"),
+            ("setup show x --again", "--again"),
+            ("setup run --json", "setup run"),
+            ("setup validate", "setup validate"),
             ("status --host x", "--host"),
             ("status --dry-run", "--dry-run"),
             ("config check --defaults", "--defaults"),
@@ -172,7 +221,8 @@ mod tests {
         for (form, _) in AGENT.uses {
             assert!(parsed(form).is_ok(), "{form}");
             for option in AGENT.options.iter().filter(|option| !option.with.is_empty()) {
-                let line = format!("{form} --{} {}", option.long, option.value.unwrap_or_default());
+                let value = option.value.map(|value| if value == "TIME" { "9m" } else { value });
+                let line = format!("{form} --{} {}", option.long, value.unwrap_or_default());
                 assert_eq!(parsed(&line).is_ok(), option.with.contains(form), "{line}");
             }
         }

@@ -17,7 +17,7 @@ pub enum Exit {
     NotFound = 3,
     /// This user may not do that.
     NotPermitted = 4,
-    /// The metadata service cannot be reached, or does not answer in time.
+    /// The metadata service cannot be reached or does not answer in time, or what was waited for did not come in time.
     Unreachable = 5,
     /// The metadata service answered with a no, or with something that is no answer.
     Refused = 6,
@@ -31,7 +31,7 @@ impl Exit {
         (Self::Usage, "the command line or the configuration is not understood"),
         (Self::NotFound, "what was asked for is not there"),
         (Self::NotPermitted, "this user may not do that"),
-        (Self::Unreachable, "the metadata service cannot be reached"),
+        (Self::Unreachable, "the metadata service cannot be reached, or the time was up"),
         (Self::Refused, "the metadata service refused, or gave no good answer"),
     ];
 }

@@ -56,7 +56,16 @@ pub const AGENT: Program = Program {
         ),
         ("setup list", "list the scripts that ran, and how they ended"),
         ("setup show KEY", "show a script's runs and the end of its output"),
+        (
+            "setup validate FILE…",
+            "say what would become of these files as user data, and why; on any machine",
+        ),
         ("setup run", "run the scripts that are due in this boot (run by scw-agent-setup.service)"),
+        ("setup run KEY", "run this script, if it is due"),
+        (
+            "setup run-shutdown",
+            "run the shutdown scripts, if the machine is going down (run by scw-agent-shutdown.service)",
+        ),
         ("config check", "read the configuration as the agent does, and say what is wrong in it"),
         ("sysprep", "make this disk ready to be cloned: remove what is recorded of this Instance"),
         ("config show", "print the settings that hold, and which file each comes from"),
@@ -67,7 +76,15 @@ pub const AGENT: Program = Program {
             short: None,
             long: "json",
             value: None,
-            with: &["status", "doctor", "host-keys show", "setup list", "setup show KEY", "config check"],
+            with: &[
+                "status",
+                "doctor",
+                "host-keys show",
+                "setup list",
+                "setup show KEY",
+                "setup validate FILE…",
+                "config check",
+            ],
             does: "answer in JSON",
         },
         Opt {
@@ -76,6 +93,27 @@ pub const AGENT: Program = Program {
             value: Some("NAME"),
             with: &["host-keys known-hosts", "host-keys sshfp"],
             does: "the machine's name, for its own",
+        },
+        Opt {
+            short: None,
+            long: "again",
+            value: None,
+            with: &["setup run", "setup run KEY"],
+            does: "run it even though it is done",
+        },
+        Opt {
+            short: None,
+            long: "wait",
+            value: None,
+            with: &["status"],
+            does: "wait until all of this boot's work is done; then 0 means that it went well, 1 that it did not, 5 that the time was up",
+        },
+        Opt {
+            short: None,
+            long: "timeout",
+            value: Some("TIME"),
+            with: &["status"],
+            does: "wait for so long at most; 10m if it is not given",
         },
         Opt {
             short: None,
@@ -145,7 +183,8 @@ impl Opt {
 
     /// What it does, and with which commands it goes.
     fn told(&self) -> String {
-        let commands: Vec<_> = self.with.iter().map(|form| format!("`{}`", words(form))).collect();
+        let mut commands: Vec<_> = self.with.iter().map(|form| format!("`{}`", words(form))).collect();
+        commands.dedup();
         match &commands[..] {
             [] => self.does.to_owned(),
             [one] => format!("with {one}: {}", self.does),

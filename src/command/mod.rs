@@ -17,6 +17,7 @@ mod status;
 mod status_view;
 mod sysprep;
 mod userdata;
+mod validate;
 
 use std::path::Path;
 

@@ -28,7 +28,7 @@ impl Rows {
             Mark::Bad => ("✗", "31"),
         };
         let sign = if self.colours { format!("\x1b[{colour}m{sign}\x1b[0m") } else { sign.to_owned() };
-        self.text.push_str(&format!("{sign} {name:<12}  {}\n", shown(what)));
+        self.text.push_str(&format!("{sign} {:<12}  {}\n", shown(name), shown(what)));
     }
 
     /// A further line of the row above.

@@ -7,39 +7,89 @@ use crate::log;
 use crate::metadata::retry::Budget;
 use crate::metadata::{Client, ErrorKind, Persistent, UserDataKey};
 use crate::settings;
-use crate::setup::{BootRun, Outcome, Places, Record, Records, Run, Summary, follower, run_boot};
+use crate::setup::{
+    BootRun, Choice, Outcome, Places, Record, Records, Run, ScriptKind, SetupError, Summary, follower,
+    is_going_down, run_boot, run_shutdown as run_shutdown_scripts,
+};
 
-/// The command of `scw-agent-setup.service`.
+/// The command of `scw-agent-setup.service`; with a choice, a person's.
 ///
 /// It asks the service itself and not the daemon: what comes back is run as root, and the daemon's user must never be able to
 /// choose it.
-pub(super) fn run() -> Exit {
+pub(super) fn run(choice: &Choice) -> Exit {
+    if let (Some(ScriptKind::Shutdown), false) = (choice.only.as_ref().and_then(ScriptKind::of), choice.again)
+    {
+        return AGENT.misused("a shutdown script is due when the machine goes down; --again runs it now");
+    }
     log::start("scw-agent-setup");
     let settings = settings::load_and_tell();
     block_on(async {
         let mut api = Persistent::new(Client::new(settings.limits.clone()), Budget::COMMAND);
-        match run_boot(&mut api, &Places::default(), &settings.setup).await {
-            Ok(BootRun::Done(summary)) => told(&summary),
-            Ok(BootRun::AlreadyDone(summary)) => {
-                tracing::info!("this boot's scripts have run already ({}); nothing to do", summary.ended);
-                // The unit must not look well because it was started once more.
-                if summary.is_success() { Exit::Success } else { Exit::Failure }
-            }
-            Ok(BootRun::Stopped) => Exit::Failure,
-            Ok(BootRun::NotYet(why)) if why.kind() == ErrorKind::NotPermitted => {
-                tracing::error!("{why}");
-                Exit::NotPermitted
-            }
-            Ok(BootRun::NotYet(why)) => {
-                tracing::info!("nothing to run yet: {why}");
-                Exit::Success
-            }
-            Err(why) => {
-                tracing::error!("{why}");
-                if why.is_permission() { Exit::NotPermitted } else { Exit::Failure }
-            }
-        }
+        let came = run_boot(&mut api, &Places::default(), &settings.setup, choice).await;
+        // The daemon asks for the boot's work again, and for nothing else.
+        if *choice == Choice::default() { told(came) } else { told_now_or_never(came) }
     })
+}
+
+/// The command of `scw-agent-shutdown.service`.
+pub(super) fn run_shutdown() -> Exit {
+    log::start("scw-agent-setup");
+    match is_going_down() {
+        Ok(true) => {}
+        Ok(false) => {
+            tracing::info!("the machine is not going down; no shutdown script runs");
+            return Exit::Success;
+        }
+        Err(why) => {
+            tracing::error!(
+                "systemd does not say whether the machine is going down, so no shutdown script runs: {why}"
+            );
+            return Exit::Failure;
+        }
+    }
+    let settings = settings::load_and_tell();
+    block_on(async {
+        let mut api = Persistent::new(Client::new(settings.limits.clone()), Budget::COMMAND);
+        told_now_or_never(run_shutdown_scripts(&mut api, &Places::default(), &settings.setup).await)
+    })
+}
+
+fn told_now_or_never(came: Result<BootRun, SetupError>) -> Exit {
+    match came {
+        Ok(BootRun::NotYet(why)) => {
+            tracing::error!("no script was run: {why}");
+            why.kind().into()
+        }
+        came => told(came),
+    }
+}
+
+fn told(came: Result<BootRun, SetupError>) -> Exit {
+    match came {
+        Ok(BootRun::Done(summary)) => told_of(&summary),
+        Ok(BootRun::AlreadyDone(summary)) => {
+            tracing::info!("this boot's scripts have run already ({}); nothing to do", summary.ended);
+            // The unit must not look well because it was started once more.
+            if summary.is_success() { Exit::Success } else { Exit::Failure }
+        }
+        Ok(BootRun::Stopped) => Exit::Failure,
+        Ok(BootRun::NoSuchScript(name)) => {
+            tracing::error!("user data hold no script {name}");
+            Exit::NotFound
+        }
+        Ok(BootRun::NotYet(why)) if why.kind() == ErrorKind::NotPermitted => {
+            tracing::error!("{why}");
+            Exit::NotPermitted
+        }
+        Ok(BootRun::NotYet(why)) => {
+            tracing::info!("nothing to run yet: {why}");
+            Exit::Success
+        }
+        Err(why) => {
+            tracing::error!("{why}");
+            if why.is_permission() { Exit::NotPermitted } else { Exit::Failure }
+        }
+    }
 }
 
 /// What a script left running writes on; the runner starts this, and nobody else has a use for it.
@@ -57,7 +107,7 @@ pub(super) fn follow(key: &str) -> Exit {
     })
 }
 
-fn told(summary: &Summary) -> Exit {
+fn told_of(summary: &Summary) -> Exit {
     let ran = summary.scripts.iter().filter(|script| script.ran_now).count();
     let failed: Vec<_> =
         summary.scripts.iter().filter(|s| !s.outcome.is_success()).map(|s| s.key.as_str()).collect();

@@ -23,7 +23,7 @@ use crate::metadata::retry::{Budget, Failure, Next, Retry};
 use crate::metadata::{Ask, ErrorKind, MetadataError};
 use crate::random;
 use crate::settings::Settings;
-use crate::setup::Places;
+use crate::setup::{OnChange, Places};
 
 /// How often news of the network may start the tries anew, at once…
 const MOST_EAGER: u32 = 20;
@@ -92,7 +92,12 @@ async fn round(
         }
     }
     // A service that refuses to store may still tell.
-    observer.observe(api, board, &duties.host_keys.seen).await.and(published)
+    let mut observed = observer.observe(api, board, &duties.host_keys.seen).await;
+    let watch_scripts = duties.settings.borrow().setup.on_change == OnChange::Now;
+    if watch_scripts && observed.is_ok() {
+        observed = observer.look_for_changes(api, board, duties.setup).await;
+    }
+    observed.and(published)
 }
 
 /// What ended a wait.

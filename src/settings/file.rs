@@ -10,7 +10,7 @@ use super::error::Fault;
 use super::keys::{KEYS, nearest};
 use crate::host_keys::KeyType;
 use crate::metadata::{Limits, UserDataKey};
-use crate::setup::{Policy, ScriptKind};
+use crate::setup::{OnChange, Policy, ScriptKind};
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
@@ -81,10 +81,13 @@ struct Metadata {
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 struct Setup {
     timeout: Option<Length>,
+    shutdown_timeout: Option<ShutdownLength>,
+    on_change: Option<OnChange>,
     outcome_key: Option<OutcomeKey>,
 }
 
 const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
+const LONGEST_SHUTDOWN: Duration = Duration::from_secs(600);
 
 /// A length of time as people write it (`90s`, `1h 30m`), never zero.
 struct Length(Duration);
@@ -102,6 +105,19 @@ impl<'de> Deserialize<'de> for Length {
                 "{text:?} is not a length of time such as \"90s\" or \"10m\": {why}"
             ))),
         }
+    }
+}
+
+/// How long the machine waits before it goes down: `TimeoutStopSec=` of scw-agent-shutdown.service is a bit more.
+struct ShutdownLength(Duration);
+
+impl<'de> Deserialize<'de> for ShutdownLength {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let Length(length) = Length::deserialize(from)?;
+        if length > LONGEST_SHUTDOWN {
+            return Err(D::Error::custom("the machine waits no more than 10m before it goes down"));
+        }
+        Ok(Self(length))
     }
 }
 
@@ -186,6 +202,8 @@ pub(super) fn validated(merged: Fragment) -> Result<Settings, String> {
         look_again: or(file.metadata.look_again, defaults.look_again),
         setup: Policy {
             timeout: or(file.setup.timeout, defaults.setup.timeout),
+            shutdown_timeout: file.setup.shutdown_timeout.map_or(defaults.setup.shutdown_timeout, |l| l.0),
+            on_change: file.setup.on_change.unwrap_or(defaults.setup.on_change),
             outcome_key: file.setup.outcome_key.and_then(|key| key.0),
         },
     })
@@ -204,7 +222,7 @@ mod tests {
 
     #[test]
     fn every_key_can_be_set() {
-        let text = "[host-keys]\ntypes = [\"rsa\", \"ed25519\", \"rsa\"]\nregenerate = \"never\"\n[local-api]\nread-group = \"adm\"\nwrite-group = \"sudo\"\n[metadata]\nconnect-timeout = \"1s\"\nheaders-timeout = \"2s\"\nbody-timeout = \"3s\"\nwhole-timeout = \"4s\"\nlook-again = \"1h\"\n[setup]\ntimeout = \"5m\"\noutcome-key = \"ready\"\n";
+        let text = "[host-keys]\ntypes = [\"rsa\", \"ed25519\", \"rsa\"]\nregenerate = \"never\"\n[local-api]\nread-group = \"adm\"\nwrite-group = \"sudo\"\n[metadata]\nconnect-timeout = \"1s\"\nheaders-timeout = \"2s\"\nbody-timeout = \"3s\"\nwhole-timeout = \"4s\"\nlook-again = \"1h\"\n[setup]\ntimeout = \"5m\"\nshutdown-timeout = \"2m\"\non-change = \"now\"\noutcome-key = \"ready\"\n";
         let seconds = Duration::from_secs;
         let limits = Limits { connect: seconds(1), headers: seconds(2), body: seconds(3), whole: seconds(4) };
         let expected = Settings {
@@ -216,6 +234,8 @@ mod tests {
             look_again: seconds(3600),
             setup: Policy {
                 timeout: seconds(300),
+                shutdown_timeout: seconds(120),
+                on_change: OnChange::Now,
                 outcome_key: Some(UserDataKey::new("ready").expect("a good key")),
             },
         };
@@ -241,6 +261,8 @@ mod tests {
             ("[host-keys]\ntypes = []\n", (2, 9), "at least one", None),
             ("[host-keys]\nregenerate = \"sometimes\"\n", (2, 14), "sometimes", None),
             ("[local-api]\nread-group = \"a b\"\n", (2, 14), "name of a group", None),
+            ("[setup]\nshutdown-timeout = \"11m\"\n", (2, 20), "10m", None),
+            ("[setup]\non-change = \"later\"\n", (2, 13), "later", None),
             ("[setup]\noutcome-key = \"setup-script.x\"\n", (2, 15), "meaning of its own", None),
             ("[setup\n", (1, 7), "", None),
         ] {

@@ -85,6 +85,18 @@ pub const KEYS: &[Key] = &[
     },
     Key {
         section: "setup",
+        name: "shutdown-timeout",
+        about: "The same when the machine goes down, and how long all that runs then may take together: 10m at most.",
+        value: |settings| length(settings.setup.shutdown_timeout),
+    },
+    Key {
+        section: "setup",
+        name: "on-change",
+        about: "When a setup script whose content changed is run: at the \"next-boot\", \"now\" (when the daemon sees it), or \"never\".",
+        value: |settings| text(settings.setup.on_change.as_str()),
+    },
+    Key {
+        section: "setup",
         name: "outcome-key",
         about: "The user data key under which a boot's outcome is published. Empty: none.",
         value: |settings| text(settings.setup.outcome_key.as_ref().map_or("", UserDataKey::as_str)),

@@ -5,10 +5,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::account::Account;
-use super::decide::{Decision, Question, decide};
+use super::decide::{Decision, Question, again, decide};
 use super::execute::{Order, Stop, execute};
 use super::gather::Found;
 use super::left;
@@ -29,6 +29,10 @@ pub(super) struct Boot<'a> {
     /// Where scripts are while they run.
     pub(super) scripts: PathBuf,
     pub(super) policy: &'a Policy,
+    /// Whether somebody wants them to run, whatever was.
+    pub(super) again: bool,
+    /// When all of it must be over; a machine that goes down does not wait longer.
+    pub(super) deadline: Option<Instant>,
 }
 
 /// A script that can be run, or why it cannot.
@@ -58,7 +62,11 @@ impl Boot<'_> {
             Ok(record) => record,
             Err(why @ RecordError::Unreadable(..)) => {
                 tracing::error!(SCW_SCRIPT = %key, "{key}: {why}; it is set aside");
-                return Some(self.keep_unknown(key, kind, candidate.digest));
+                let (unknown, kept) = self.keep_unknown(key, candidate.digest.clone());
+                if !self.again {
+                    return Some(ScriptSummary::of(key.to_string(), kind, &unknown, false));
+                }
+                kept
             }
             Err(why) => return Some(not_run(key, kind, why.to_string())),
         };
@@ -83,7 +91,9 @@ impl Boot<'_> {
         if candidate.terms.delete_after_success && last.outcome.as_ref().is_some_and(Outcome::is_success) {
             self.delete(api, key, &mut record, last.clone()).await;
         }
-        Some(ScriptSummary::of(key.to_string(), kind, &last, ran_now))
+        // A second look in the same boot finds done what the first one ran.
+        let in_this_boot = ran_now || !self.id.is_empty() && last.boot == self.id;
+        Some(ScriptSummary::of(key.to_string(), kind, &last, in_this_boot))
     }
 
     /// Everything that can be wrong with a value is found before anything is done with it.
@@ -124,7 +134,12 @@ impl Boot<'_> {
                 instance: &self.instance.id,
                 boot: &self.id,
             };
-            let attempt = match decide(&question, record) {
+            let decision =
+                if self.again && !ran { again(&question, record) } else { decide(&question, record) };
+            let attempt = match decision {
+                Decision::Run { after_failure: true, .. } if self.ends_within(terms.retry_delay) => {
+                    return Attempts::Ran;
+                }
                 Decision::Run { attempt, after_failure } => {
                     if after_failure && pause(terms.retry_delay, key, attempt, stop).await == Paused::Stopped
                     {
@@ -161,11 +176,15 @@ impl Boot<'_> {
         let mut run = Run { attempt, ..self.new_run(digest.clone()) };
         self.records.write(key, record, run.clone())?;
         (run.outcome, run.output) = match script {
+            Ok(_) if self.ends_within(Duration::ZERO) => {
+                (Some(Outcome::NotRun("the time for all of them was up".to_owned())), String::new())
+            }
             Ok((script, account)) => {
                 let id = &self.instance.id;
                 tracing::info!(MESSAGE_ID = events::SCRIPT_STARTED, SCW_SCRIPT = %key, SCW_INSTANCE_ID = %id, "{key}: started (attempt {attempt})");
                 let environment = self.environment(key, &run, &terms.environment);
-                let (folder, timeout) = (&self.scripts, terms.timeout);
+                let left = self.deadline.map_or(Duration::MAX, |end| end.duration_since(Instant::now()));
+                let (folder, timeout) = (&self.scripts, terms.timeout.min(left));
                 execute(&Order { key, script, folder, account, timeout, environment }, stop).await
             }
             Err(why) => (Some(Outcome::NotRun(why.clone())), String::new()),
@@ -189,16 +208,15 @@ impl Boot<'_> {
     }
 
     /// A lost record must not look like a script that never ran (law D1).
-    fn keep_unknown(&self, key: &UserDataKey, kind: ScriptKind, digest: Digest) -> ScriptSummary {
+    fn keep_unknown(&self, key: &UserDataKey, digest: Digest) -> (Run, Record) {
         let run = Run { outcome: Some(Outcome::Unknown), ..self.new_run(digest) };
-        let kept = self
-            .records
-            .set_aside(key)
-            .and_then(|()| self.records.write(key, &mut Record::default(), run.clone()));
+        let mut record = Record::default();
+        let kept =
+            self.records.set_aside(key).and_then(|()| self.records.write(key, &mut record, run.clone()));
         if let Err(why) = kept {
             tracing::error!(SCW_SCRIPT = %key, "{key}: {why}");
         }
-        ScriptSummary::of(key.to_string(), kind, &run, false)
+        (run, record)
     }
 
     /// For a script that carries secrets. Where it cannot be done now, it is done at a later boot, since the key is still there then.
@@ -214,6 +232,10 @@ impl Boot<'_> {
                 tracing::warn!(SCW_SCRIPT = %key, "{key}: it asks to be deleted, and could not be: {why}; tried again at the next boot");
             }
         }
+    }
+
+    fn ends_within(&self, length: Duration) -> bool {
+        self.deadline.is_some_and(|deadline| Instant::now() + length >= deadline)
     }
 
     fn new_run(&self, digest: Digest) -> Run {
@@ -237,14 +259,17 @@ impl Boot<'_> {
 
     fn tell(&self, key: &UserDataKey, run: &Run) {
         let Some(outcome) = &run.outcome else { return };
-        let length =
-            humantime::format_duration(run.ended.unwrap_or(run.started).since(run.started)).to_string();
+        let length = run.ended.unwrap_or(run.started).since(run.started);
+        let after = match outcome {
+            Outcome::NotRun(_) => String::new(),
+            _ => format!(" after {}", humantime::format_duration(length)),
+        };
         let exit_status = if let Outcome::Exit(code) = outcome { Some(*code) } else { None };
         let (id, event) = (&self.instance.id, event(outcome));
         if outcome.is_success() {
-            tracing::info!(MESSAGE_ID = event, SCW_SCRIPT = %key, SCW_INSTANCE_ID = %id, SCW_EXIT_STATUS = exit_status, "{key}: {outcome} after {length}");
+            tracing::info!(MESSAGE_ID = event, SCW_SCRIPT = %key, SCW_INSTANCE_ID = %id, SCW_EXIT_STATUS = exit_status, "{key}: {outcome}{after}");
         } else {
-            tracing::error!(MESSAGE_ID = event, SCW_SCRIPT = %key, SCW_INSTANCE_ID = %id, SCW_EXIT_STATUS = exit_status, "{key}: {outcome} after {length}");
+            tracing::error!(MESSAGE_ID = event, SCW_SCRIPT = %key, SCW_INSTANCE_ID = %id, SCW_EXIT_STATUS = exit_status, "{key}: {outcome}{after}");
         }
     }
 }

@@ -73,6 +73,12 @@ pub fn decide(question: &Question<'_>, record: &Record) -> Decision {
     }
 }
 
+/// The same for somebody who wants it to run, whatever was.
+pub(super) fn again(question: &Question<'_>, record: &Record) -> Decision {
+    let last = record.runs.iter().rev().find(|run| question.concerns(run));
+    Decision::Run { attempt: last.map_or(1, |last| last.attempt.saturating_add(1)), after_failure: false }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

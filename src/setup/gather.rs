@@ -31,24 +31,22 @@ pub(super) struct Gathered {
 
 /// Whether a key may hold work for a boot. What cloud-init takes for itself does not.
 pub fn is_of_a_boot(key: &UserDataKey) -> bool {
-    kind_at_boot(key).is_some() || is_left_to_us(key)
+    match ScriptKind::of(key) {
+        Some(kind) => kind != ScriptKind::Shutdown,
+        None => *key == UserDataKey::cloud_init() && !cloud_init::is_active(Path::new("/")),
+    }
 }
 
-fn kind_at_boot(key: &UserDataKey) -> Option<ScriptKind> {
-    ScriptKind::of(key).filter(|kind| *kind != ScriptKind::Shutdown)
-}
-
-fn is_left_to_us(key: &UserDataKey) -> bool {
-    *key == UserDataKey::cloud_init() && !cloud_init::is_active(Path::new("/"))
-}
-
-/// Fetches it all.
+/// Fetches all that these keys hold.
 ///
 /// # Errors
 /// When the service fails in a way that may pass. An answer that will not change is that script's own trouble.
-pub(super) async fn gather(api: &mut impl Ask) -> Result<Gathered, MetadataError> {
+pub(super) async fn gather(
+    api: &mut impl Ask,
+    is_wanted: impl Fn(&UserDataKey) -> bool,
+) -> Result<Gathered, MetadataError> {
     let mut all = Gathered { instance: api.instance().await?, found: Vec::new(), passed_over: Vec::new() };
-    for key in api.list().await?.into_iter().filter(is_of_a_boot) {
+    for key in api.list().await?.into_iter().filter(is_wanted) {
         let body = match api.get(&key).await {
             Ok(Some(body)) => Ok(body),
             // Deleted since it was listed.
@@ -56,7 +54,7 @@ pub(super) async fn gather(api: &mut impl Ask) -> Result<Gathered, MetadataError
             Err(why) if why.kind() == ErrorKind::BadAnswer => Err(why.to_string()),
             Err(why) => return Err(why),
         };
-        match (kind_at_boot(&key), body) {
+        match (ScriptKind::of(&key), body) {
             (None, Ok(value)) => unpack(&value).into_iter().for_each(|item| all.take(&key, item)),
             (kind, body) => {
                 let kind = kind.unwrap_or(ScriptKind::Setup);
@@ -65,6 +63,13 @@ pub(super) async fn gather(api: &mut impl Ask) -> Result<Gathered, MetadataError
         }
     }
     Ok(all)
+}
+
+impl Found {
+    /// Whether it is meant by this name, its own or the key's that it came in.
+    pub(super) fn is_called(&self, name: &UserDataKey) -> bool {
+        self.key == *name || self.is_part && *name == UserDataKey::cloud_init()
+    }
 }
 
 impl Gathered {

@@ -5,8 +5,6 @@
 use std::fmt;
 use std::time::Duration;
 
-use serde::Serialize;
-
 use crate::nearest::nearest;
 
 /// What a line of settings begins with, behind its `#`.
@@ -19,8 +17,7 @@ const OURS: [&str; 7] = ["PATH", "HOME", "LANG", "USER", "LOGNAME", "SHELL", "PW
 const NAMES: [&str; 7] = ["timeout", "retries", "retry-delay", "user", "when", "delete-after-success", "env"];
 
 /// When a script is due.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum When {
     /// Once for this Instance, whatever becomes of its content.
     Once,
@@ -28,6 +25,15 @@ pub enum When {
     Change,
     /// Once in every boot.
     Boot,
+}
+
+impl When {
+    const WORDS: [(&str, Self); 3] = [("once", Self::Once), ("change", Self::Change), ("boot", Self::Boot)];
+
+    /// The word by which a script asks for it.
+    pub fn as_str(self) -> &'static str {
+        Self::WORDS.iter().find(|(_, when)| *when == self).map_or("", |(word, _)| word)
+    }
 }
 
 /// The settings; what is not set is `None`, and the configuration's or the key's default holds.
@@ -105,12 +111,9 @@ impl Header {
             }
             "user" => self.user = Some(user(value_or("user=NAME")?)?),
             "when" => {
-                self.when = Some(match value_or("when=once")? {
-                    "once" => When::Once,
-                    "change" => When::Change,
-                    "boot" => When::Boot,
-                    _ => return Err(Fault::Value("once, change or boot")),
-                });
+                let word = value_or("when=once")?;
+                let when = When::WORDS.iter().find(|(known, _)| *known == word).map(|(_, when)| *when);
+                self.when = Some(when.ok_or(Fault::Value("once, change or boot"))?);
             }
             "delete-after-success" => match value {
                 None => self.delete_after_success = true,
@@ -155,13 +158,18 @@ fn variable(text: &str) -> Result<(String, String), Fault> {
 impl fmt::Display for HeaderError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { line, word, fault } = self;
-        write!(f, "line {line} of the script: {word:?} ")?;
-        match fault {
-            Fault::Unknown(None) => write!(f, "is no setting; there are {}", NAMES.join(", ")),
-            Fault::Unknown(Some(near)) => write!(f, "is no setting; is {near:?} meant?"),
-            Fault::Twice => f.write_str("is set twice"),
-            Fault::Shape(shape) => write!(f, "must be written as `{shape}`"),
-            Fault::Value(should) => write!(f, "is not good: its value must be {should}"),
+        write!(f, "line {line} of the script: {word:?} {fault}")
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unknown(None) => write!(f, "is no setting; there are {}", NAMES.join(", ")),
+            Self::Unknown(Some(near)) => write!(f, "is no setting; is {near:?} meant?"),
+            Self::Twice => f.write_str("is set twice"),
+            Self::Shape(shape) => write!(f, "must be written as `{shape}`"),
+            Self::Value(should) => write!(f, "is not good: its value must be {should}"),
         }
     }
 }

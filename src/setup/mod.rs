@@ -2,7 +2,7 @@
 //! cloud-init is not active ([`cloud_init`](mod@cloud_init), [`unpack`](mod@unpack), [`multipart`](mod@multipart)), all of them together ([`gather`](mod@gather)), what they ask for themselves
 //! ([`header`](mod@header)) and what holds for them ([`policy`](mod@policy)), which of them are due ([`decide`](mod@decide)), all pure; one script's attempts in a boot
 //! ([`boot`](mod@boot)), running it ([`execute`](mod@execute)) as somebody ([`account`](mod@account)), its [`output`](mod@output) and what it [`left`](mod@left); what is
-//! kept of it ([`record`](mod@record)), the whole of one boot's work ([`run`](mod@run)) and its published [`outcome`](mod@outcome).
+//! kept of it ([`record`](mod@record)), the whole of one boot's work ([`run`](mod@run)), what runs at its end ([`shutdown`](mod@shutdown)), what a value would come to ([`preview`](mod@preview)) and its published [`outcome`](mod@outcome).
 //!
 //! This room runs as root, and what it gets is somebody else's: it checks before it trusts. It never writes a script's body
 //! anywhere but into its own folder in /run, and never into a log (law S3).
@@ -19,9 +19,11 @@ mod multipart;
 mod outcome;
 mod output;
 mod policy;
+mod preview;
 mod record;
 mod run;
 mod script;
+mod shutdown;
 mod summary;
 mod unpack;
 
@@ -31,9 +33,11 @@ pub use execute::follower;
 pub use gather::is_of_a_boot;
 pub use header::{Fault, Header, HeaderError, When};
 pub use multipart::MimeError;
-pub use policy::{Policy, Terms, TermsError};
+pub use policy::{OnChange, Policy, Terms, TermsError};
+pub use preview::{Fate, Part, Plan, Preview, Setting, Source};
 pub use record::{Outcome, Record, RecordError, Records, Run};
-pub use run::{BootRun, Places, SetupError, run_boot};
+pub use run::{BootRun, Choice, Places, SetupError, run_boot};
 pub use script::{Digest, Interpreter, Script, ScriptError, ScriptKind};
+pub use shutdown::{is_going_down, run_shutdown};
 pub use summary::{PassedOver, ScriptSummary, Summary};
 pub use unpack::UnpackError;

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use serde::Deserialize;
+
 use super::header::{Header, When};
 use super::script::ScriptKind;
 use crate::metadata::UserDataKey;
@@ -12,13 +14,61 @@ use crate::metadata::UserDataKey;
 pub struct Policy {
     /// How long an attempt may take.
     pub timeout: Duration,
+    /// The same when the machine goes down, and how long all that runs then may take together.
+    pub shutdown_timeout: Duration,
+    /// When a setup script whose content changed is run.
+    pub on_change: OnChange,
     /// The user data key under which a boot's outcome is published; nothing is, by default.
     pub outcome_key: Option<UserDataKey>,
 }
 
+/// When a setup script whose content changed is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnChange {
+    /// At the next boot.
+    NextBoot,
+    /// When the daemon sees it.
+    Now,
+    /// Not at all, if the script itself does not say `when=change`.
+    Never,
+}
+
+impl OnChange {
+    /// The word that the configuration has for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NextBoot => "next-boot",
+            Self::Now => "now",
+            Self::Never => "never",
+        }
+    }
+}
+
 impl Default for Policy {
     fn default() -> Self {
-        Self { timeout: Duration::from_secs(3600), outcome_key: None }
+        Self {
+            timeout: Duration::from_secs(3600),
+            shutdown_timeout: Duration::from_secs(60),
+            on_change: OnChange::NextBoot,
+            outcome_key: None,
+        }
+    }
+}
+
+impl Policy {
+    /// How long an attempt of a script of this kind may take.
+    pub fn timeout_of(&self, kind: ScriptKind) -> Duration {
+        if kind == ScriptKind::Shutdown { self.shutdown_timeout } else { self.timeout }
+    }
+
+    /// When a script of this kind is due.
+    pub fn when(&self, kind: ScriptKind) -> When {
+        match kind {
+            ScriptKind::Setup if self.on_change == OnChange::Never => When::Once,
+            ScriptKind::Setup => When::Change,
+            ScriptKind::Startup | ScriptKind::Shutdown => When::Boot,
+        }
     }
 }
 
@@ -72,11 +122,11 @@ impl Terms {
 
     fn with(kind: ScriptKind, header: Header, policy: &Policy) -> Self {
         Self {
-            timeout: header.timeout.unwrap_or(policy.timeout),
+            timeout: header.timeout.unwrap_or(policy.timeout_of(kind)),
             retries: header.retries.unwrap_or(0),
             retry_delay: header.retry_delay.unwrap_or(Duration::from_secs(10)),
             user: header.user,
-            when: header.when.unwrap_or(kind.when()),
+            when: header.when.unwrap_or(policy.when(kind)),
             delete_after_success: header.delete_after_success,
             environment: header.environment,
         }

@@ -8,13 +8,14 @@ use std::path::{Path, PathBuf};
 
 use super::boot::Boot;
 use super::execute::Stop;
-use super::gather::{Gathered, gather};
+use super::gather::{Gathered, gather, is_of_a_boot};
 use super::outcome;
-use super::policy::Policy;
+use super::policy::{OnChange, Policy};
 use super::record::{RecordError, Records};
+use super::script::ScriptKind;
 use super::summary::Summary;
 use crate::files;
-use crate::metadata::{Ask, MetadataError};
+use crate::metadata::{Ask, MetadataError, UserDataKey};
 use crate::moment::Moment;
 
 /// Where the runner keeps what it keeps.
@@ -50,6 +51,8 @@ pub enum BootRun {
     Done(Summary),
     /// It was told to stop before all was done. What was cut off starts again.
     Stopped,
+    /// User data hold no script of that name.
+    NoSuchScript(UserDataKey),
     /// The metadata service cannot be reached yet, so nothing is known of scripts; the daemon asks again when it can be.
     NotYet(MetadataError),
 }
@@ -63,23 +66,65 @@ pub enum SetupError {
     File(PathBuf, io::Error),
 }
 
-/// Runs the scripts that are due, once in a boot.
-pub async fn run_boot(api: &mut impl Ask, places: &Places, policy: &Policy) -> Result<BootRun, SetupError> {
-    // Taken back first of all: what changes later is asked for anew, and a request that stayed would start this again at once.
-    files::remove_anything(&places.request);
+/// Which scripts a call is about, and whether they must be due.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Choice {
+    /// This one; otherwise all of a boot.
+    pub only: Option<UserDataKey>,
+    /// Whatever was, they run.
+    pub again: bool,
+}
+
+impl Choice {
+    /// Whether it is what the unit does.
+    fn is_the_boots(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Whether a key must be fetched for it. What runs when the machine goes down is run now only for somebody who insists.
+    fn wants(&self, key: &UserDataKey) -> bool {
+        let can_be = is_of_a_boot(key) || self.again && ScriptKind::of(key) == Some(ScriptKind::Shutdown);
+        match &self.only {
+            None => is_of_a_boot(key),
+            Some(only) => can_be && (only == key || only.as_str().starts_with(&format!("{key}."))),
+        }
+    }
+}
+
+/// Runs the scripts that are due, once in a boot; or those that somebody chose.
+pub async fn run_boot(
+    api: &mut impl Ask,
+    places: &Places,
+    policy: &Policy,
+    choice: &Choice,
+) -> Result<BootRun, SetupError> {
+    let requested = fs::symlink_metadata(&places.request).is_ok();
+    if choice.only.is_none() {
+        // Taken back first of all: what changes later is asked for anew, and a request that stayed would start this again at once.
+        files::remove_anything(&places.request);
+    }
     let records = Records::open(&places.state).map_err(SetupError::State)?;
     // One runner at a time: the unit and a person may meet.
     let _lock = files::lock(&places.state).map_err(|why| SetupError::File(places.state.clone(), why))?;
     let mut stop = Stop::listen().map_err(|why| SetupError::File(places.state.clone(), why))?;
-    if let Ok(Some(summary)) = Summary::read(&places.summary) {
-        return Ok(BootRun::AlreadyDone(summary));
-    }
+    let done = Summary::read(&places.summary).ok().flatten();
+    let look_again = requested && policy.on_change == OnChange::Now;
+    let done = match done {
+        Some(summary) if choice.is_the_boots() && !look_again => return Ok(BootRun::AlreadyDone(summary)),
+        done => done,
+    };
 
-    let Gathered { instance, found, passed_over } = match gather(api).await {
+    let Gathered { instance, mut found, passed_over } = match gather(api, |key| choice.wants(key)).await {
         Ok(gathered) => gathered,
         Err(why) => return Ok(BootRun::NotYet(why)),
     };
-    let boot = Boot { instance, id: boot_id(), records, scripts: places.scripts.clone(), policy };
+    found.retain(|script| choice.only.as_ref().is_none_or(|name| script.is_called(name)));
+    if let (Some(name), true) = (&choice.only, found.is_empty()) {
+        return Ok(BootRun::NoSuchScript(name.clone()));
+    }
+    let scripts = places.scripts.clone();
+    let boot =
+        Boot { instance, id: boot_id(), records, scripts, policy, again: choice.again, deadline: None };
     let mut scripts = Vec::new();
     for script in found {
         match boot.one(api, script, &mut stop).await {
@@ -87,22 +132,35 @@ pub async fn run_boot(api: &mut impl Ask, places: &Places, policy: &Policy) -> R
             None => return Ok(BootRun::Stopped),
         }
     }
-    let summary = Summary { ended: Moment::now(), scripts, passed_over };
+    let now = Summary { ended: Moment::now(), scripts, passed_over };
+    // One script by itself is not the boot's work; but what is known of that is kept true.
+    let whole = match (&choice.only, done) {
+        (None, _) => now.clone(),
+        (Some(_), Some(done)) => done.with(&now),
+        (Some(_), None) => return Ok(BootRun::Done(now)),
+    };
+    leave(&whole, places)?;
+    if choice.only.is_none() {
+        // The daemon may have asked again while a script took its time.
+        files::remove_anything(&places.request);
+    }
+    if let Some(key) = &policy.outcome_key {
+        outcome::publish(api, key, &boot.instance, &whole).await;
+    }
+    Ok(BootRun::Done(now))
+}
+
+/// Writes the summary where everybody can read it.
+fn leave(summary: &Summary, places: &Places) -> Result<(), SetupError> {
     let folder = places.summary.parent().unwrap_or(Path::new("/"));
     let file = |why| SetupError::File(places.summary.clone(), why);
     fs::create_dir_all(folder).map_err(file)?;
     fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).map_err(file)?;
-    summary.write(&places.summary).map_err(file)?;
-    // The daemon may have asked again while a script took its time.
-    files::remove_anything(&places.request);
-    if let Some(key) = &policy.outcome_key {
-        outcome::publish(api, key, &boot.instance, &summary).await;
-    }
-    Ok(BootRun::Done(summary))
+    summary.write(&places.summary).map_err(file)
 }
 
 /// The kernel's id of this boot; it differs at every boot, and where it cannot be read, every run counts as another boot's.
-fn boot_id() -> String {
+pub(super) fn boot_id() -> String {
     let id = files::read_bounded(Path::new("/proc/sys/kernel/random/boot_id"), 128).ok().flatten();
     String::from_utf8_lossy(&id.unwrap_or_default()).trim().to_owned()
 }

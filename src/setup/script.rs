@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::header::{Header, HeaderError, When};
+use super::header::{Header, HeaderError};
 use crate::metadata::UserDataKey;
 
 /// When a script runs; its key says so.
@@ -32,14 +32,6 @@ impl ScriptKind {
             let rest = key.as_str().strip_prefix(name)?;
             (rest.is_empty() || rest.len() > 1 && rest.starts_with('.')).then_some(kind)
         })
-    }
-
-    /// When a script of this kind is due, if it does not say so itself.
-    pub fn when(self) -> When {
-        match self {
-            Self::Setup => When::Change,
-            Self::Startup | Self::Shutdown => When::Boot,
-        }
     }
 }
 

@@ -97,6 +97,18 @@ impl Summary {
         self.scripts.iter().all(|script| script.outcome.is_success())
     }
 
+    /// The same with what a later run of some of its scripts came to.
+    #[must_use]
+    pub fn with(mut self, later: &Self) -> Self {
+        self.ended = later.ended;
+        for script in &later.scripts {
+            // What runs when the machine goes down is no part of a boot's work.
+            let known = self.scripts.iter_mut().find(|known| known.key == script.key);
+            known.into_iter().for_each(|known| *known = script.clone());
+        }
+        self
+    }
+
     /// Reads the file; `None` where there is none yet.
     pub fn read(path: &Path) -> io::Result<Option<Self>> {
         let Some(bytes) = files::read_bounded(path, LARGEST)? else { return Ok(None) };

@@ -60,6 +60,16 @@ pub enum UnpackError {
     Mime(MimeError),
 }
 
+/// Whether a value is of a kind that only this key has: packed, a message, or for cloud-init alone.
+pub(super) fn is_for_cloud_init(value: &[u8]) -> bool {
+    value.starts_with(GZIP) || multipart::is_message(value) || foreign(value).is_some()
+}
+
+fn foreign(value: &[u8]) -> Option<&'static str> {
+    let begin = value.trim_ascii_start();
+    FOREIGN.into_iter().find(|known| begin.starts_with(known.as_bytes()))
+}
+
 /// Takes a value apart; an empty one holds nothing.
 pub(super) fn unpack(value: &[u8]) -> Vec<Item> {
     let mut room = LARGEST;
@@ -121,9 +131,7 @@ fn content(declared: &str, body: Vec<u8>) -> Content {
     if let Some(kind) = declared_kind {
         return Content::Script(kind, body.into());
     }
-    let begin = body.trim_ascii_start();
-    let known = FOREIGN.into_iter().find(|known| begin.starts_with(known.as_bytes()));
-    Content::Foreign(known.unwrap_or("text that is no script").to_owned())
+    Content::Foreign(foreign(&body).unwrap_or("text that is no script").to_owned())
 }
 
 fn unzipped(bytes: &[u8], room: &mut u64) -> Result<Vec<u8>, UnpackError> {

@@ -183,7 +183,8 @@ fn see_also(text: &mut String, pages: &[&str]) {
 
 /// What is typed is bold, what stands for something in italics.
 fn form_of(form: &str) -> String {
-    let placeholder = |word: &str| word.len() > 1 && word.chars().all(char::is_uppercase);
+    let capitals = |word: &str| word.len() > 1 && word.chars().all(char::is_uppercase);
+    let placeholder = |word: &str| capitals(word.trim_end_matches('…'));
     let words = form.split(' ').filter(|word| !word.is_empty());
     let words = words.map(|word| {
         let font = if placeholder(word) { 'I' } else { 'B' };

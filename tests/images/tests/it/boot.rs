@@ -66,7 +66,14 @@ fn life_of_an_image(suite: Suite) {
 /// What a chroot without systemd must have after an installation, and what it must not.
 fn installing_made_nothing(image: &Disk) {
     let enabled = image.chroot("ls /etc/systemd/system/multi-user.target.wants").ok("ls");
-    for unit in ["-hostkeys.service", "-hostkeys-settle.path", ".service", "-setup.service", "-setup.path"] {
+    for unit in [
+        "-hostkeys.service",
+        "-hostkeys-settle.path",
+        ".service",
+        "-setup.service",
+        "-setup.path",
+        "-shutdown.service",
+    ] {
         assert!(enabled.lines().any(|line| line == format!("scw-agent{unit}")), "{unit} is enabled");
     }
     assert!(image.read("/etc/passwd").contains("\nscw-agent:"), "the daemon's user is there");
@@ -78,7 +85,13 @@ fn installing_made_nothing(image: &Disk) {
 
 fn units_are_well(machine: &Machine) {
     assert_eq!(failed(machine), "");
-    for unit in ["scw-agent.service", "scw-agent-hostkeys.service", "scw-agent-setup.path", "ssh.service"] {
+    for unit in [
+        "scw-agent.service",
+        "scw-agent-hostkeys.service",
+        "scw-agent-setup.path",
+        "scw-agent-shutdown.service",
+        "ssh.service",
+    ] {
         assert_eq!(machine.sh(&format!("systemctl is-active {unit}")).out, "active\n", "{unit}");
     }
     let cycles = machine.ok("journalctl --boot --no-pager | grep -i 'ordering cycle' || true");

@@ -1,0 +1,113 @@
+//! `scw-agent setup validate`: what would become of files if they were values in user data. It reads them and nothing else.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::exit::Exit;
+use super::help::AGENT;
+use super::process::print;
+use super::rows::{Mark, Rows, colours_wanted};
+use crate::files;
+use crate::metadata::{Request, UserDataKey};
+use crate::settings::{self, Sources};
+use crate::setup::{Fate, Part, Plan, Policy, Preview, Source};
+
+const VERSION: u32 = 1;
+
+/// The document of `--json`.
+#[derive(Serialize)]
+struct Document<'a> {
+    version: u32,
+    files: Vec<Looked<'a>>,
+}
+
+#[derive(Serialize)]
+struct Looked<'a> {
+    file: &'a str,
+    #[serde(flatten)]
+    preview: Preview,
+}
+
+/// The command.
+pub(super) fn validate(files: &[String], json: bool) -> Exit {
+    let loaded = settings::load(&Sources::default());
+    let mut exit = Exit::Success;
+    for problem in &loaded.problems {
+        exit = AGENT.failed(&format!("{problem}; this file does not count"), Exit::Usage);
+    }
+    let mut looked = Vec::new();
+    for file in files {
+        match look(file, &loaded.settings.setup) {
+            Ok(preview) => looked.push(Looked { file, preview }),
+            Err(why) => {
+                let missing = why.kind() == std::io::ErrorKind::NotFound;
+                let its = if missing { Exit::NotFound } else { Exit::Failure };
+                exit = AGENT.failed(&format!("{file}: {why}"), its);
+            }
+        }
+    }
+    if exit == Exit::Success && !looked.iter().all(|looked| looked.preview.is_good()) {
+        exit = Exit::Failure;
+    }
+    let text = if json {
+        let document = Document { version: VERSION, files: looked };
+        serde_json::to_string_pretty(&document).unwrap_or_default() + "\n"
+    } else {
+        let mut rows = Rows::new(colours_wanted());
+        looked.iter().for_each(|looked| show(looked, &mut rows));
+        rows.text
+    };
+    match print(&text) {
+        Exit::Success => exit,
+        exit => exit,
+    }
+}
+
+fn look(file: &str, policy: &Policy) -> std::io::Result<Preview> {
+    let path = Path::new(file);
+    // The service's answer would not be read beyond this.
+    let limit = Request::GetUserData(UserDataKey::cloud_init()).answer_limit();
+    let value = files::read_bounded(path, limit as u64)?.ok_or(std::io::ErrorKind::NotFound)?;
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    Ok(Preview::of(name, &value, policy))
+}
+
+fn show(looked: &Looked<'_>, rows: &mut Rows) {
+    let Looked { file, preview } = looked;
+    if preview.parts.is_empty() {
+        rows.row(Mark::Waiting, file, "empty: nothing to run");
+    }
+    for Part { name, fate } in &preview.parts {
+        match fate {
+            Fate::Runs(plan) => {
+                rows.row(Mark::Good, file, &format!("as {name}: runs {}", plan.due));
+                rows.below(&with_settings(plan));
+            }
+            Fate::LeftToCloudInit { what } => {
+                rows.row(Mark::Waiting, file, &format!("as {name}: {what}: not run, it needs cloud-init"));
+            }
+            Fate::NotRun { line, why } => {
+                let place = line.map_or((*file).to_owned(), |line| format!("{file}:{line}"));
+                rows.row(Mark::Bad, &place, &format!("as {name}: not run: {why}"));
+            }
+        }
+    }
+    if preview.key == UserDataKey::cloud_init().as_str() {
+        rows.below("all this only where cloud-init is not active: there it takes the value for itself");
+    }
+}
+
+fn with_settings(plan: &Plan) -> String {
+    let mut text = format!("with {}", plan.interpreter);
+    for setting in &plan.settings {
+        let _ = write!(text, ", {}={}", setting.name, setting.value);
+        match setting.from {
+            Source::Script => {}
+            Source::Configuration => text.push_str(" (configuration)"),
+            Source::Default => text.push_str(" (default)"),
+        }
+    }
+    text
+}

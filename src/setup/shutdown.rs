@@ -1,0 +1,95 @@
+//! The scripts for the machine's going down, and whether it does. systemd alone knows: the unit of these scripts is stopped as well by an
+//! upgrade or by a person, and then nothing may run (law S4).
+
+use std::io;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout};
+
+use super::boot::Boot;
+use super::execute::Stop;
+use super::gather::{Gathered, gather};
+use super::policy::Policy;
+use super::record::Records;
+use super::run::{BootRun, Places, SetupError, boot_id};
+use super::script::ScriptKind;
+use super::summary::Summary;
+use crate::metadata::{Ask, Step, TransportError, UserDataKey};
+use crate::moment::Moment;
+
+/// How long a machine that goes down waits for the list of its scripts.
+const ASKING: Duration = Duration::from_secs(10);
+
+/// Runs the shutdown scripts, within the time that all of them have together. Whether the machine goes down is the caller's to know.
+///
+/// It does not wait for a runner that is at work: that one is being stopped.
+pub async fn run_shutdown(
+    api: &mut impl Ask,
+    places: &Places,
+    policy: &Policy,
+) -> Result<BootRun, SetupError> {
+    let deadline = Some(Instant::now() + policy.shutdown_timeout);
+    let records = Records::open(&places.state).map_err(SetupError::State)?;
+    let mut stop = Stop::listen().map_err(|why| SetupError::File(places.state.clone(), why))?;
+    let is_wanted = |key: &UserDataKey| ScriptKind::of(key) == Some(ScriptKind::Shutdown);
+    let gathered = timeout(ASKING, gather(api, is_wanted)).await;
+    let too_late = |_| Err(TransportError::TimedOut { step: Step::Whole, after: ASKING }.into());
+    let Gathered { instance, found, .. } = match gathered.unwrap_or_else(too_late) {
+        Ok(gathered) => gathered,
+        Err(why) => return Ok(BootRun::NotYet(why)),
+    };
+    let scripts = places.scripts.clone();
+    // It goes down once: a trial run in this boot is of no concern.
+    let boot = Boot { instance, id: boot_id(), records, scripts, policy, again: true, deadline };
+    let mut scripts = Vec::new();
+    for script in found {
+        match boot.one(api, script, &mut stop).await {
+            Some(summary) => scripts.push(summary),
+            None => return Ok(BootRun::Stopped),
+        }
+    }
+    Ok(BootRun::Done(Summary { ended: Moment::now(), scripts, passed_over: Vec::new() }))
+}
+
+/// Asks systemd. Its overall state (`systemctl is-system-running`) would not do: a machine that goes down before it was wholly up, because a
+/// setup script reboots it, is still "starting" to the end.
+///
+/// # Errors
+/// When systemd cannot be asked or gives no answer.
+pub fn is_going_down() -> io::Result<bool> {
+    let mut command = Command::new("systemctl");
+    command.args(["show", "--property=ActiveState", "--property=Job", "shutdown.target"]);
+    let output = command.stdin(Stdio::null()).output()?;
+    if !output.status.success() {
+        return Err(io::Error::other(String::from_utf8_lossy(&output.stderr).trim().to_owned()));
+    }
+    Ok(says_so(&String::from_utf8_lossy(&output.stdout)))
+}
+
+/// The target is reached, or there is a job to reach it.
+fn says_so(properties: &str) -> bool {
+    properties.lines().any(|line| match line.split_once('=') {
+        Some(("ActiveState", state)) => matches!(state, "active" | "activating"),
+        Some(("Job", job)) => !matches!(job, "" | "0"),
+        _ => false,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_or_the_state_of_the_target_tells() {
+        for (properties, down) in [
+            ("ActiveState=inactive\n", false),
+            ("Job=0\nActiveState=inactive\n", false),
+            ("Job=1234\nActiveState=inactive\n", true),
+            ("ActiveState=active\n", true),
+            ("", false),
+        ] {
+            assert_eq!(says_so(properties), down, "{properties}");
+        }
+    }
+}

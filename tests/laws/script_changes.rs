@@ -1,0 +1,121 @@
+//! A setup script that changes while the machine runs: `[setup] on-change`.
+
+use std::fs;
+use std::path::Path;
+
+use scw_stage::World;
+
+use crate::machine::*;
+
+const REQUEST: &str = "/run/scw-agent/setup-requested";
+const FETCHED: &str = "GET /user_data/setup-script";
+
+fn counting(comment: &str) -> String {
+    format!("#!/bin/sh\n# {comment}\necho ran >> /var/lib/ran\n")
+}
+
+fn runs() -> usize {
+    fs::read_to_string("/var/lib/ran").unwrap_or_default().lines().count()
+}
+
+fn configure(on_change: &str) {
+    let text = format!(
+        "[host-keys]\ntypes = [\"ed25519\"]\n[metadata]\nlook-again = \"100ms\"\n[setup]\non-change = {on_change:?}\n"
+    );
+    fs::write("/etc/scw-agent.toml", text).expect("written");
+}
+
+/// As PID 1 does it when the request is there.
+fn run_when_requested(world: &World) {
+    until(world, "asked for", || Path::new(REQUEST).exists().then_some(()));
+    agent(world, &["setup", "run"]);
+    assert!(!Path::new(REQUEST).exists());
+}
+
+/// The daemon looks a few times.
+fn looks(world: &World) {
+    let looked =
+        || asked(world).iter().filter(|line| *line == "GET /user_data/ssh-host-fingerprints").count();
+    let before = looked();
+    until(world, "looked", || (looked() >= before + 4).then_some(()));
+}
+
+#[test]
+fn s1_with_on_change_now_a_changed_script_runs_when_the_daemon_sees_it_and_once() {
+    World::builder().run(|world| {
+        configure("now");
+        agent(world, &["host-keys", "ensure"]);
+        world.standin().set_user_data("setup-script", counting("planted-secret-1"));
+        world.standin().set_user_data("startup-script", "#!/bin/sh\necho ran >> /var/lib/started\n");
+        let daemon = start_daemon(world);
+        run_when_requested(world);
+        assert_eq!(runs(), 1);
+        looks(world);
+        assert!(!Path::new(REQUEST).exists(), "nothing changed");
+
+        world.standin().set_user_data("setup-script", counting("planted-secret-2"));
+        run_when_requested(world);
+        assert_eq!(runs(), 2);
+        looks(world);
+        assert!(!Path::new(REQUEST).exists(), "it was asked for once");
+        assert_eq!(agent(world, &["status"]).code, 0);
+
+        world.standin().set_user_data("setup-script.new", counting("planted-secret-3"));
+        run_when_requested(world);
+        assert_eq!(runs(), 3, "one that is new");
+
+        // What ran once for a content does not run again for it; what cannot run is not asked for over and over.
+        world.standin().set_user_data("setup-script", counting("planted-secret-1"));
+        run_when_requested(world);
+        world.standin().set_user_data("setup-script", "no script: planted-secret-4");
+        run_when_requested(world);
+        looks(world);
+        assert!(!Path::new(REQUEST).exists(), "it was asked for once");
+        assert_eq!(runs(), 3);
+        assert_eq!(fs::read_to_string("/var/lib/started").expect("read").lines().count(), 1, "once a boot");
+
+        // Without a request, a second start does nothing, whatever changed (law S4).
+        let (_, logged) = daemon.terminate();
+        assert!(!logged.contains("planted-secret"), "{logged}");
+        world.standin().set_user_data("setup-script", counting("planted-secret-5"));
+        agent(world, &["setup", "run"]);
+        assert_eq!(runs(), 3);
+    });
+}
+
+#[test]
+fn by_default_the_daemon_does_not_look_at_scripts_and_a_change_waits_for_the_next_boot() {
+    World::builder().run(|world| {
+        configure("next-boot");
+        agent(world, &["host-keys", "ensure"]);
+        world.standin().set_user_data("setup-script", counting("one"));
+        let daemon = start_daemon(world);
+        run_when_requested(world);
+        world.standin().set_user_data("setup-script", counting("two"));
+        world.standin().clear_requests();
+        looks(world);
+        assert!(!asked(world).iter().any(|line| line == FETCHED), "the daemon has no business with it");
+        // Whoever has become the daemon's user can ask.
+        fs::write(REQUEST, "").expect("written");
+        agent(world, &["setup", "run"]);
+        assert_eq!(runs(), 1);
+        daemon.terminate();
+        world.reboot();
+        agent(world, &["setup", "run"]);
+        assert_eq!(runs(), 2);
+    });
+}
+
+#[test]
+fn with_on_change_never_only_a_script_that_says_so_itself_runs_for_a_new_content() {
+    World::builder().run(|world| {
+        configure("never");
+        for (content, expected) in
+            [("one", 1), ("two", 1), ("scw-setup: when=change", 2), ("scw-setup: when=change timeout=9m", 3)]
+        {
+            world.standin().set_user_data("setup-script", counting(content));
+            assert_eq!((agent(world, &["setup", "run"]).code, runs()), (0, expected), "{content}");
+            world.reboot();
+        }
+    });
+}

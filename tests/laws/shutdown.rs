@@ -1,0 +1,100 @@
+//! The scripts for the machine's going down: only then, in time, and recorded. systemd's word is played by a program of its name.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use scw_stage::{Reach, World};
+
+use crate::machine::*;
+
+const NOT: &str = "echo ActiveState=inactive; echo Job=0";
+const GOING_DOWN: &str = "echo ActiveState=inactive; echo Job=471";
+
+/// A script that writes a word to a file.
+fn saying(word: &str) -> String {
+    format!("#!/bin/sh\necho {word} >> /var/lib/said\n")
+}
+
+fn said() -> String {
+    fs::read_to_string("/var/lib/said").unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// What the unit does when it is stopped, while `systemctl` says this.
+fn stopped(world: &World, systemctl: &str) -> Ended {
+    fs::create_dir_all("/run/bin").expect("made");
+    let asked = "show --property=ActiveState --property=Job shutdown.target";
+    let text = format!("#!/bin/sh\n[ \"$*\" = '{asked}' ] || exit 9\n{systemctl}\n");
+    fs::write("/run/bin/systemctl", text).expect("written");
+    fs::set_permissions("/run/bin/systemctl", fs::Permissions::from_mode(0o755)).expect("executable");
+    let mut command = world.command(AGENT);
+    run(command.args(["setup", "run-shutdown"]).env("PATH", "/run/bin:/usr/sbin:/usr/bin:/sbin:/bin"))
+}
+
+#[test]
+fn s4_shutdown_scripts_run_when_the_machine_goes_down_and_never_otherwise() {
+    World::builder().run(|world| {
+        world.standin().set_user_data("shutdown-script.b", saying("second"));
+        world.standin().set_user_data("shutdown-script", saying("first"));
+        world.standin().set_user_data("setup-script", saying("setup"));
+        // An upgrade, `systemctl stop`, a systemd that does not answer.
+        for (systemctl, code) in [(NOT, 0), ("echo no bus >&2; exit 1", 1), ("true", 0)] {
+            let ended = stopped(world, systemctl);
+            assert_eq!((ended.code, &*said(), asked(world).len()), (code, "", 0), "{}", ended.err);
+        }
+        assert_eq!(
+            (agent(world, &["setup", "run"]).code, &*said()),
+            (0, "setup"),
+            "a boot runs none of them"
+        );
+        // A trial by hand.
+        assert_eq!(agent(world, &["setup", "run", "shutdown-script"]).code, 2);
+        assert_eq!(agent(world, &["setup", "run", "shutdown-script", "--again"]).code, 0);
+        for boot in ["setup first first second", "setup first first second first second"] {
+            let ended = stopped(world, GOING_DOWN);
+            assert_eq!((ended.code, &*said()), (0, boot), "{}", ended.err);
+            world.reboot();
+            agent(world, &["setup", "run"]);
+        }
+        let shown = agent(world, &["setup", "show", "shutdown-script"]).out;
+        assert_eq!(shown.matches("exit code 0").count(), 3, "{shown}");
+    });
+}
+
+#[test]
+fn s2_s5_one_shutdown_script_that_fails_stops_no_other_and_all_keep_to_their_time() {
+    World::builder().run(|world| {
+        fs::write("/etc/scw-agent.toml", "[setup]\nshutdown-timeout = \"1s\"\n").expect("written");
+        for (key, script) in [
+            ("shutdown-script.1", "#!/bin/sh\nexit 3\n".to_owned()),
+            ("shutdown-script.2", "#!/bin/sh\n# scw-setup: when=boot\n".to_owned()),
+            ("shutdown-script.3", saying("third")),
+            ("shutdown-script.4", "#!/bin/sh\n# scw-setup: timeout=1h\nexec sleep 1000\n".to_owned()),
+            ("shutdown-script.5", saying("too late")),
+        ] {
+            world.standin().set_user_data(key, script);
+        }
+        let ended = stopped(world, GOING_DOWN);
+        assert_eq!((ended.code, &*said()), (1, "third"), "{}", ended.err);
+        for line in [
+            "shutdown-script.1: exit code 3",
+            "shutdown-script.2: not run: `when=` has no meaning",
+            "shutdown-script.3: exit code 0",
+            "shutdown-script.4: ended: it ran for longer than it may",
+            "shutdown-script.5: not run: the time for all of them was up",
+        ] {
+            assert!(ended.err.contains(line), "{line:?} is not in {}", ended.err);
+        }
+    });
+}
+
+#[test]
+fn a_machine_that_cannot_ask_for_its_shutdown_scripts_goes_down_all_the_same() {
+    for reach in [Reach::Absent, Reach::Refused, Reach::Silent] {
+        World::builder().ipv4(reach).ipv6(Reach::Absent).run(|world| {
+            fs::write("/etc/scw-agent.toml", "[metadata]\nconnect-timeout = \"200ms\"\n").expect("written");
+            let ended = stopped(world, GOING_DOWN);
+            assert_eq!(ended.code, 5, "{}", ended.err);
+            assert!(ended.err.contains("no script was run"), "{}", ended.err);
+        });
+    }
+}
