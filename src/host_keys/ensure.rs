@@ -78,8 +78,6 @@ pub fn ensure(folder: &Path, types: &[KeyType], renew: Renew) -> Ensured {
     let key_group = key_group();
     let mut done = Ensured::default();
     let mut to_make = Vec::new();
-    // One at a time: the unit and a person may meet. Without a folder there is nothing to meet over.
-    let _lock = files::lock(folder).ok();
     clear_away(folder);
     if renew == Renew::All {
         to_make.extend(types.iter().map(|key_type| (*key_type, false)));

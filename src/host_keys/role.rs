@@ -84,10 +84,13 @@ struct Work<'a> {
     may_record: bool,
     evidence: Evidence,
     done: Done,
+    /// One pass at a time: the units and a person may meet. Without a folder there is nothing to meet over.
+    _lock: Option<files::Lock>,
 }
 
 impl<'a> Work<'a> {
     fn begin(places: &'a Places, wishes: Wishes<'_>, metadata: Option<InstanceId>) -> Self {
+        let lock = files::lock(&places.keys).ok();
         let mut troubles = Vec::new();
         let mut may_record = true;
         let recorded = identity::read(&places.record).unwrap_or_else(|why| {
@@ -105,7 +108,7 @@ impl<'a> Work<'a> {
         }
         let ensured = Ensured::default();
         let done = Done { verdict, renewed: false, ensured, old_keys: None, troubles };
-        Self { places, types, recorded, may_record, evidence, done }
+        Self { places, types, recorded, may_record, evidence, done, _lock: lock }
     }
 
     fn is_another(&self) -> bool {
