@@ -207,11 +207,11 @@ impl Records {
         }
     }
 
-    /// Adds a run, or takes the place of the last one where that is the same run, and writes the record.
+    /// Adds a run, or takes the place of what was known of the same run, and writes the record.
     pub fn write(&self, key: &UserDataKey, record: &mut Record, run: Run) -> Result<(), RecordError> {
-        match record.runs.last_mut() {
-            Some(last) if last.id == run.id => *last = run,
-            _ => record.runs.push(run),
+        match record.runs.iter_mut().rfind(|known| known.id == run.id) {
+            Some(known) => *known = run,
+            None => record.runs.push(run),
         }
         let surplus = record.runs.len().saturating_sub(MOST_RUNS);
         record.runs.drain(..surplus);

@@ -8,5 +8,6 @@ mod ecosystem;
 mod network;
 mod packages;
 mod rpm;
+mod scripts;
 mod ssh;
 mod upgrade;
