@@ -30,7 +30,8 @@ pub(super) fn run(dry_run: bool, host_keys: bool) -> Exit {
         Err(why) => return failed(Path::new(STATE), &why),
     };
     for path in &paths {
-        if !dry_run && let Err(why) = remove(path) {
+        let removed = if dry_run { Ok(()) } else { remove(path) };
+        if let Err(why) = removed {
             return failed(path, &why);
         }
         print(&format!("{} {}\n", if dry_run { "would remove" } else { "removed" }, path.display()));

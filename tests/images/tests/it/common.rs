@@ -49,7 +49,7 @@ pub(crate) fn scanned(machine: &Machine) -> Vec<String> {
 }
 
 /// A fingerprint line without its third word.
-fn without_comment(line: &str) -> String {
+pub(crate) fn without_comment(line: &str) -> String {
     let words: Vec<_> = line.split(' ').collect();
     [&words[..2], &words[words.len() - 1..]].concat().join(" ")
 }

@@ -5,6 +5,7 @@ mod cloud_init;
 mod common;
 mod daemon;
 mod ecosystem;
+mod emulated;
 mod network;
 mod packages;
 mod rpm;

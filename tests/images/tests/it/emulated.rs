@@ -1,0 +1,144 @@
+//! One boot as on a real machine: Debian's own kernel and initrd, a disk, a serial console, all of it emulated.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use scw_images::{Disk, Kit, Ran, Suite};
+use scw_stage::{Daemon, World};
+
+use crate::common::{FINGERPRINTS, SCRIPT, without_comment};
+
+/// Emulation takes its time.
+const LONG: Duration = Duration::from_secs(240);
+/// Where the platform's end of the wire expects the guest.
+const MAC: &str = "02:00:00:00:00:10";
+/// Joins the machine to the wire, with an address for the one who looks on.
+const WIRE: &str = "ip addr flush dev eth0
+ip link set eth0 down
+ip link set eth0 address 02:00:00:00:00:77
+ip link add br0 type bridge
+ip link set eth0 master br0 up
+ip tuntap add dev tap0 mode tap
+ip link set tap0 master br0 up
+ip link set br0 up
+ip addr add 192.0.2.77/24 dev br0";
+const NETWORK: &str = "[Match]\nType=ether\n[Network]\nAddress=192.0.2.10/24\nAddress=2001:db8::10/64\nIPv6AcceptRA=no\n\
+    [Route]\nDestination=169.254.42.42/32\nScope=link\n[Route]\nDestination=fd00:42::42/128\n";
+
+#[test]
+fn h1_h3_s1_a_debian_13_machine_with_its_own_kernel_does_the_whole_job() {
+    let kit = Kit::new(Suite::TrixieKernel);
+    let folder = Kit::target().join(format!("tmp/emulated-{}", std::process::id()));
+    fs::create_dir_all(&folder).expect("made");
+    World::builder().run(|world| {
+        world.standin().set_user_data("setup-script", SCRIPT);
+        let sh = |script: &str| Ran::run(world.command("sh").args(["-ec", script]).current_dir(&folder));
+        sh(WIRE).ok("the wire");
+        sh("ssh-keygen -q -t ed25519 -N '' -f identity").ok("ssh-keygen");
+
+        let disk = Disk::new(world, &kit);
+        disk.install(kit.deb());
+        fs::write(disk.path("/etc/systemd/network/eth.network"), NETWORK).expect("written");
+        fs::create_dir_all(disk.path("/root/.ssh")).expect("made");
+        fs::copy(folder.join("identity.pub"), disk.path("/root/.ssh/authorized_keys")).expect("copied");
+        disk.chroot("systemctl enable systemd-networkd.service; chmod 700 /root/.ssh").ok("systemctl");
+        let boot = |name: &str| {
+            let found = disk.chroot(&format!("ls /boot/{name}-*")).ok("ls");
+            disk.path(&found)
+        };
+        let image = folder.join("disk.img");
+        let mut make = Command::new("mke2fs");
+        make.args(["-q", "-F", "-t", "ext4", "-d"]).arg(disk.root()).arg(&image).arg("1500M");
+        Ran::run(&mut make).ok("mke2fs");
+
+        let started = Instant::now();
+        let machine = emulate(world, &image, &boot("vmlinuz"), &boot("initrd.img"));
+        assert!(
+            machine.wait_for(LONG, |lines| lines
+                .iter()
+                .any(|line| line.contains("scw-example ttyS0") || line.contains("end trace"))),
+            "{}",
+            machine.output()
+        );
+        println!("a prompt on the serial console after {:?}", started.elapsed());
+
+        // The first connection: what is published, and what is offered.
+        let published = until(&machine, "published and served", || {
+            let stored = world.standin().user_data(FINGERPRINTS)?;
+            let mut stored: Vec<_> =
+                std::str::from_utf8(&stored).ok()?.lines().map(without_comment).collect();
+            let offered = sh("ssh-keyscan 192.0.2.10 2>/dev/null >known_hosts; ssh-keygen -lf known_hosts");
+            let mut offered: Vec<_> = offered.out.lines().map(without_comment).collect();
+            stored.sort();
+            offered.sort();
+            (stored == offered).then_some(stored)
+        });
+        assert_eq!(published.len(), 3, "{published:?}");
+        let ssh = |script: &str| {
+            let mut command = world.command("timeout");
+            command.args([
+                "120",
+                "ssh",
+                "-o",
+                "StrictHostKeyChecking=yes",
+                "-o",
+                "UserKnownHostsFile=known_hosts",
+            ]);
+            Ran::run(command.args(["-i", "identity", "root@192.0.2.10", script]).current_dir(&folder))
+                .ok(script)
+        };
+        until(&machine, "script", || {
+            ssh("cat /var/log/setup-script.log 2>/dev/null || true").starts_with("ran for").then_some(())
+        });
+        assert_eq!(ssh("systemctl --failed --plain --no-legend"), "");
+        let chain = ssh("systemd-analyze critical-chain ssh.service");
+        println!(
+            "{}\n{chain}\n{}",
+            ssh("uname -r; scw-agent status; systemd-analyze"),
+            ssh("systemctl status --no-pager scw-agent.service | head -n 12")
+        );
+        assert!(!chain.contains("scw-agent.service") && !chain.contains("online"), "{chain}");
+        // What a container cannot show here: the limits of a control group.
+        assert_eq!(
+            ssh("cat /sys/fs/cgroup/system.slice/scw-agent.service/memory.max"),
+            (64 << 20).to_string()
+        );
+        ssh("systemctl poweroff");
+    });
+    fs::remove_dir_all(&folder).expect("removed");
+}
+
+fn emulate(world: &World, image: &Path, kernel: &Path, initrd: &Path) -> Daemon {
+    let mut command = world.command("qemu-system-x86_64");
+    command.args(["-machine", "q35", "-accel", "tcg", "-cpu", "Nehalem", "-smp", "1", "-m", "768"]);
+    command.args([
+        "-nographic",
+        "-nodefaults",
+        "-serial",
+        "stdio",
+        "-no-reboot",
+        "-device",
+        "virtio-rng-pci",
+    ]);
+    command.arg("-drive").arg(format!("file={},format=raw,if=virtio,cache=unsafe", image.display()));
+    command.args(["-netdev", "tap,id=wire,ifname=tap0,script=no,downscript=no"]);
+    command.args(["-device", &format!("virtio-net-pci,netdev=wire,mac={MAC}")]);
+    command.arg("-kernel").arg(kernel).arg("-initrd").arg(initrd);
+    // The kernel's tracing changes its own code as it runs, and falls over it under this emulation.
+    command.args(["-append", "root=/dev/vda rw console=ttyS0 quiet systemd.mask=sys-kernel-tracing.mount"]);
+    Daemon::spawn(&mut command).expect("qemu-system-x86_64 (package qemu-system-x86)")
+}
+
+#[track_caller]
+fn until<T>(machine: &Daemon, what: &str, look: impl Fn() -> Option<T>) -> T {
+    let deadline = Instant::now() + LONG;
+    loop {
+        if let Some(seen) = look() {
+            return seen;
+        }
+        assert!(Instant::now() < deadline, "never {what}: {}", machine.output());
+        std::thread::sleep(Duration::from_millis(500));
+    }
+}
