@@ -6,7 +6,7 @@ use hyper::body::Bytes;
 
 use super::board::Board;
 use crate::events;
-use crate::host_keys::{self, Places};
+use crate::host_keys::{self, Places, Published};
 use crate::metadata::{Ask, MetadataError, Refusal, UserDataKey};
 
 /// One look: afterwards what is published is what the keys say, or there is an error.
@@ -24,11 +24,7 @@ pub(super) async fn look(api: &mut impl Ask, board: &Board, places: &Places) -> 
     let key = UserDataKey::fingerprints();
     let is_there = |found: Option<Bytes>| found.is_some_and(|found| found == value.as_str());
     if !is_there(api.get(&key).await?) {
-        api.set(&key, Bytes::from(value.as_str().to_owned())).await?;
-        if !is_there(api.get(&key).await?) {
-            let why = "the fingerprints were stored, and read back they were others".to_owned();
-            return Err(Refusal::Malformed(why).into());
-        }
+        store(api, &key, &value, is_there).await?;
         tracing::info!(
             MESSAGE_ID = events::FINGERPRINTS_PUBLISHED,
             "published the fingerprints of {} host keys",
@@ -37,4 +33,21 @@ pub(super) async fn look(api: &mut impl Ask, board: &Board, places: &Places) -> 
     }
     board.published();
     Ok(())
+}
+
+/// Writes, and reads back. Somebody may delete the value at that very moment (Terraform does it before it sets its own): once more, then.
+async fn store(
+    api: &mut impl Ask,
+    key: &UserDataKey,
+    value: &Published,
+    is_there: impl Fn(Option<Bytes>) -> bool,
+) -> Result<(), MetadataError> {
+    for _ in 0..2 {
+        api.set(key, Bytes::from(value.as_str().to_owned())).await?;
+        if is_there(api.get(key).await?) {
+            return Ok(());
+        }
+    }
+    let why = "the fingerprints were stored, and read back they were others".to_owned();
+    Err(Refusal::Malformed(why).into())
 }
