@@ -70,6 +70,17 @@ fn where_cloud_init_is_not_active_its_scripts_run_once_packed_or_not_in_their_or
 }
 
 #[test]
+fn a_script_that_is_all_of_the_key_may_ask_for_its_deletion() {
+    World::builder().run(|world| {
+        let script = saying("secret").replace('\n', "\n# scw-setup: delete-after-success\n");
+        world.standin().set_user_data(KEY, script);
+        let ran = agent(world, &["setup", "run"]);
+        assert_eq!((ran.code, &*said()), (0, "secret"), "{}", ran.err);
+        assert_eq!(world.standin().user_data(KEY), None);
+    });
+}
+
+#[test]
 fn what_needs_cloud_init_is_told_by_its_name_and_is_no_failure() {
     World::builder().run(|world| {
         world.standin().set_user_data("setup-script", saying("setup"));

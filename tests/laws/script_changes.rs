@@ -71,7 +71,16 @@ fn s1_with_on_change_now_a_changed_script_runs_when_the_daemon_sees_it_and_once(
         run_when_requested(world);
         looks(world);
         assert!(!Path::new(REQUEST).exists(), "it was asked for once");
-        assert_eq!(runs(), 3);
+        for content in ["scw-setup: when=once", "scw-setup: when=once timeout=9m"] {
+            world.standin().set_user_data("setup-script.once", counting(content));
+            run_when_requested(world);
+        }
+        looks(world);
+        assert!(
+            !Path::new(REQUEST).exists(),
+            "what does not run for a new content is not asked for over and over"
+        );
+        assert_eq!(runs(), 4);
         assert_eq!(fs::read_to_string("/var/lib/started").expect("read").lines().count(), 1, "once a boot");
 
         // Without a request, a second start does nothing, whatever changed (law S4).
@@ -79,7 +88,7 @@ fn s1_with_on_change_now_a_changed_script_runs_when_the_daemon_sees_it_and_once(
         assert!(!logged.contains("planted-secret"), "{logged}");
         world.standin().set_user_data("setup-script", counting("planted-secret-5"));
         agent(world, &["setup", "run"]);
-        assert_eq!(runs(), 3);
+        assert_eq!(runs(), 4);
     });
 }
 
