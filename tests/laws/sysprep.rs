@@ -5,14 +5,15 @@ use std::path::Path;
 
 use scw_stage::World;
 
-use crate::machine::{agent, make_host_key, published, start_daemon};
+use crate::machine::{agent, make_host_key, start_daemon, wait_until_settled};
 
 #[test]
 fn h1_sysprep_removes_what_is_recorded_of_this_instance_and_keys_on_demand_only() {
     World::builder().run(|world| {
         make_host_key(world);
         let daemon = start_daemon(world);
-        published(world);
+        // The Instance's id is left a moment after the fingerprints are published.
+        wait_until_settled(world);
         drop(daemon);
         assert_eq!(agent(world, &["host-keys", "settle"]).code, 0);
         fs::write("/var/lib/scw-agent/instance.json.unreadable-1", "{").expect("written");
