@@ -18,7 +18,7 @@ use super::summary::Summary;
 use crate::metadata::{Ask, Step, TransportError, UserDataKey};
 use crate::moment::Moment;
 
-/// How long a machine that goes down waits for the list of its scripts.
+/// How long a machine that goes down waits for its scripts to be told, at most.
 const ASKING: Duration = Duration::from_secs(10);
 
 /// Runs the shutdown scripts, within the time that all of them have together. Whether the machine goes down is the caller's to know.
@@ -33,8 +33,9 @@ pub async fn run_shutdown(
     let records = Records::open(&places.state).map_err(SetupError::State)?;
     let mut stop = Stop::listen().map_err(|why| SetupError::File(places.state.clone(), why))?;
     let is_wanted = |key: &UserDataKey| ScriptKind::of(key) == Some(ScriptKind::Shutdown);
-    let gathered = timeout(ASKING, gather(api, is_wanted)).await;
-    let too_late = |_| Err(TransportError::TimedOut { step: Step::Whole, after: ASKING }.into());
+    let patience = ASKING.min(policy.shutdown_timeout);
+    let gathered = timeout(patience, gather(api, is_wanted)).await;
+    let too_late = |_| Err(TransportError::TimedOut { step: Step::Whole, after: patience }.into());
     let Gathered { instance, found, .. } = match gathered.unwrap_or_else(too_late) {
         Ok(gathered) => gathered,
         Err(why) => return Ok(BootRun::NotYet(why)),

@@ -91,10 +91,11 @@ fn s2_s5_one_shutdown_script_that_fails_stops_no_other_and_all_keep_to_their_tim
 fn a_machine_that_cannot_ask_for_its_shutdown_scripts_goes_down_all_the_same() {
     for reach in [Reach::Absent, Reach::Refused, Reach::Silent] {
         World::builder().ipv4(reach).ipv6(Reach::Absent).run(|world| {
-            fs::write("/etc/scw-agent.toml", "[metadata]\nconnect-timeout = \"200ms\"\n").expect("written");
+            fs::write("/etc/scw-agent.toml", "[setup]\nshutdown-timeout = \"300ms\"\n").expect("written");
             let ended = stopped(world, GOING_DOWN);
             assert_eq!(ended.code, 5, "{}", ended.err);
             assert!(ended.err.contains("no script was run"), "{}", ended.err);
+            assert!(reach != Reach::Silent || ended.err.contains("300ms"), "{}", ended.err);
         });
     }
 }
