@@ -11,7 +11,7 @@ use scw_stage::{Daemon, World};
 use crate::common::{FINGERPRINTS, SCRIPT, without_comment};
 
 /// Emulation takes its time.
-const LONG: Duration = Duration::from_secs(240);
+const LONG: Duration = Duration::from_secs(600);
 /// Where the platform's end of the wire expects the guest.
 const MAC: &str = "02:00:00:00:00:10";
 /// Joins the machine to the wire, with an address for the one who looks on.
@@ -81,7 +81,7 @@ fn h1_h3_s1_a_debian_13_machine_with_its_own_kernel_does_the_whole_job() {
         let ssh = |script: &str| {
             let mut command = world.command("timeout");
             command.args([
-                "120",
+                "600",
                 "ssh",
                 "-o",
                 "StrictHostKeyChecking=yes",
