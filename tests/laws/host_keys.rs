@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
-use scw_stage::{Daemon, Reach, Sshd, World};
+use scw_stage::{Daemon, Reach, Sshd, World, consumers};
 use scw_standin::{Fault, Order};
 
 use crate::machine::*;
@@ -15,22 +15,6 @@ fn by_ssh_keygen(world: &World, file: &str) -> BTreeSet<String> {
     let listed = run(world.command("ssh-keygen").args(["-lf", file]));
     assert_eq!(listed.code, 0, "{}", listed.err);
     listed.out.lines().map(|line| line.split(' ').nth(1).expect("a fingerprint").to_owned()).collect()
-}
-
-/// A consumer's reading of the value, from the API's description: four fields a line, nothing else.
-fn read_strictly(value: &str) -> BTreeSet<String> {
-    let field = |line: &str| {
-        let fields: Vec<_> = line.split(' ').collect();
-        assert_eq!(fields.len(), 4, "{line:?}");
-        let (bits, fingerprint, key_type) = (fields[0], fields[1], fields[3]);
-        assert!(
-            bits.parse::<u32>().is_ok() && key_type.starts_with('(') && key_type.ends_with(')'),
-            "{line:?}"
-        );
-        assert_eq!((fingerprint.len(), &fingerprint[..7]), (50, "SHA256:"), "{line:?}");
-        fingerprint.to_owned()
-    };
-    value.split('\n').map(field).collect()
 }
 
 #[test]
@@ -119,7 +103,7 @@ fn h3_what_is_published_is_what_sshd_serves_and_a_client_can_check_it_before_the
         assert_eq!(agent(world, &["host-keys", "ensure"]).code, 0);
         let sshd = Sshd::start(world).expect("sshd");
         let daemon = start_daemon(world);
-        let published = read_strictly(&published(world));
+        let published = consumers::read_strictly(&published(world));
 
         let scanned = run(&mut sshd.keyscan(world));
         fs::write("/run/scanned", &scanned.out).expect("written");
@@ -219,7 +203,7 @@ fn h4_keys_that_somebody_remakes_are_published_within_a_second() {
         expected.append(&mut by_ssh_keygen(world, "/etc/ssh/ssh_host_ed25519_key.pub"));
         until(world, "published again", || {
             let value = String::from_utf8(world.standin().user_data(FINGERPRINTS)?).ok()?;
-            (value != first && read_strictly(&value) == expected).then_some(())
+            (value != first && consumers::read_strictly(&value) == expected).then_some(())
         });
         println!("published {:?} after the last key was made", remade.elapsed());
         daemon.terminate();
@@ -296,7 +280,7 @@ fn h3_a_public_key_without_its_private_one_is_not_published() {
             .command("sh")
             .args(["-c", "cp /etc/ssh/ssh_host_ed25519_key.pub /etc/ssh/ssh_host_old_key.pub"]));
         let daemon = start_daemon(world);
-        assert_eq!(read_strictly(&published(world)).len(), 1);
+        assert_eq!(consumers::read_strictly(&published(world)).len(), 1);
         assert_eq!(published(world).lines().count(), 1);
         daemon.terminate();
     });
@@ -347,24 +331,6 @@ fn d2_without_a_folder_for_keys_there_is_nothing_to_do() {
     });
 }
 
-/// The other consumer's reading, from the API's description: `^(?:\d+\s+)?(SHA256:[^\s]+).*\(([^)]+)\)\s*$`, or it throws.
-fn read_by_pattern(value: &str) -> BTreeSet<String> {
-    let line = |line: &str| {
-        let rest = line.trim_start_matches(|c: char| c.is_ascii_digit()).trim_start();
-        let (fingerprint, rest) = rest.split_once(char::is_whitespace).expect("more than one field");
-        assert!(fingerprint.starts_with("SHA256:"), "{line:?}");
-        let inside = rest
-            .trim_end()
-            .strip_suffix(')')
-            .and_then(|rest| rest.rsplit_once('('))
-            .expect("a type in brackets")
-            .1;
-        assert!(!inside.is_empty() && !inside.contains(')'), "{line:?}");
-        fingerprint.to_owned()
-    };
-    value.lines().filter(|text| !text.trim().is_empty()).map(line).collect()
-}
-
 #[test]
 fn h3_two_independent_readers_and_a_scan_of_the_real_sshd_agree() {
     World::builder().with_sshd().run(|world| {
@@ -374,7 +340,10 @@ fn h3_two_independent_readers_and_a_scan_of_the_real_sshd_agree() {
         let value = published(world);
         fs::write("/run/scanned", run(&mut sshd.keyscan(world)).out).expect("written");
         let served = by_ssh_keygen(world, "/run/scanned");
-        assert_eq!((read_strictly(&value), read_by_pattern(&value)), (served.clone(), served));
+        assert_eq!(
+            (consumers::read_strictly(&value), consumers::read_by_pattern(&value)),
+            (served.clone(), served)
+        );
         daemon.terminate();
     });
 }
@@ -392,7 +361,7 @@ fn h4_whatever_happens_to_the_value_and_the_keys_it_is_true_again_by_itself() {
             let start = std::time::Instant::now();
             until(world, what, || {
                 let value = String::from_utf8(world.standin().user_data(FINGERPRINTS)?).ok()?;
-                (read_by_pattern(&value) == truth()).then_some(())
+                (consumers::read_by_pattern(&value) == truth()).then_some(())
             });
             println!("{what}: true again after {:?}", start.elapsed());
         };

@@ -18,6 +18,7 @@
 //! ```
 
 mod accounts;
+pub mod consumers;
 mod daemon;
 mod error;
 mod guard;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use scw_images::Machine;
-use scw_stage::World;
+use scw_stage::{World, consumers};
 use serde_json::json;
 
 /// Far more than anything takes.
@@ -23,18 +23,23 @@ pub(crate) fn become_instance(world: &World, id: &str) {
     world.standin().set_conf(conf);
 }
 
-/// Waits until the fingerprints are published and are those of the running sshd, as ssh-keyscan sees them; returns them, sorted.
+/// Waits until the fingerprints are published and are those of the running sshd, as ssh-keyscan sees them and as both kinds of consumer read them;
+/// returns them, sorted.
 #[track_caller]
 pub(crate) fn published(world: &World, machine: &Machine) -> Vec<String> {
     let deadline = std::time::Instant::now() + LONG;
     loop {
-        let stored = world.standin().user_data(FINGERPRINTS).unwrap_or_default();
-        let mut stored: Vec<String> =
-            String::from_utf8(stored).expect("UTF-8").lines().map(without_comment).collect();
+        let value = world.standin().user_data(FINGERPRINTS).unwrap_or_default();
+        let value = String::from_utf8(value).expect("UTF-8");
+        let mut stored: Vec<String> = value.lines().map(without_comment).collect();
         stored.sort();
         let mut seen = scanned(machine);
         seen.sort();
         if !seen.is_empty() && stored == seen {
+            let fingerprints =
+                seen.iter().map(|line| line.split(' ').nth(1).expect("one").to_owned()).collect();
+            assert_eq!(consumers::read_strictly(&value), fingerprints);
+            assert_eq!(consumers::read_by_pattern(&value), fingerprints);
             return stored;
         }
         assert!(std::time::Instant::now() < deadline, "published: {stored:#?}\nserved: {seen:#?}");
