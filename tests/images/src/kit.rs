@@ -72,6 +72,12 @@ impl Kit {
         built("rpm")
     }
 
+    /// The .deb and the .rpm of this checkout for aarch64.
+    pub fn aarch64() -> (PathBuf, PathBuf) {
+        let build = |kind| script("packaging/build", &[kind, "aarch64"]);
+        (build("deb"), build("rpm"))
+    }
+
     /// The repository.
     pub fn checkout() -> &'static Path {
         // This crate is two folders down.

@@ -31,10 +31,28 @@ fn the_packages_stay_small() {
 
 #[test]
 fn the_program_asks_for_no_symbol_newer_than_glibc_2_28_and_for_no_other_library() {
-    let kit = Kit::new(Suite::Trixie);
-    let folder = Kit::target().join("tmp/deb-unpacked");
-    run("dpkg-deb", &["--extract", text(kit.deb()), text(&folder)]).ok("dpkg-deb");
+    assert_runs_with_old_glibcs(Kit::new(Suite::Trixie).deb(), "amd64", "X86-64");
+}
+
+/// The build itself starts the program under an emulator of that processor.
+#[test]
+fn there_are_packages_for_aarch64_and_their_program_runs_with_old_glibcs_too() {
+    let (deb, rpm) = Kit::aarch64();
+    assert_runs_with_old_glibcs(&deb, "arm64", "AArch64");
+    let queried = run("rpm", &["-qp", "--queryformat", "%{NAME} %{ARCH}", text(&rpm)]);
+    assert_eq!(queried.ok("rpm"), "scw-agent aarch64");
+    let size = |path: &Path| fs::metadata(path).expect("there").len();
+    println!("for aarch64: .deb {} bytes, .rpm {} bytes", size(&deb), size(&rpm));
+}
+
+/// That what the package says of its machine is so, and that its program needs nothing but a glibc, of 2.28 or newer.
+fn assert_runs_with_old_glibcs(deb: &Path, architecture: &str, machine: &str) {
+    assert_eq!(run("dpkg-deb", &["--field", text(deb), "Architecture"]).ok("dpkg-deb"), architecture);
+    let folder = Kit::target().join(format!("tmp/deb-unpacked-{architecture}"));
+    run("dpkg-deb", &["--extract", text(deb), text(&folder)]).ok("dpkg-deb");
     let program = folder.join("usr/bin/scw-agent");
+    let header = run("readelf", &["--file-header", text(&program)]).ok("readelf");
+    assert!(header.contains(machine), "{header}");
     let versions = run("readelf", &["--version-info", "--wide", text(&program)]).ok("readelf");
     let mut wanted: Vec<(u32, u32)> = versions
         .split("GLIBC_")
