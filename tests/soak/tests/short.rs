@@ -1,0 +1,20 @@
+//! The soak as the test command runs it: a day of it, and its socket for some seconds. The month and the half hour are for whoever asks.
+
+use std::process::Command;
+
+fn soak(words: &[&str]) {
+    let ended = Command::new(env!("CARGO_BIN_EXE_scw-soak")).args(words).output().expect("run");
+    let (out, err) = (String::from_utf8_lossy(&ended.stdout), String::from_utf8_lossy(&ended.stderr));
+    println!("{out}");
+    assert!(ended.status.success() && out.ends_with("all that is promised held\n"), "{out}{err}");
+}
+
+#[test]
+fn h4_a_day_of_changes_outages_and_deletions_leaves_what_is_published_true_and_the_daemon_small() {
+    soak(&["--days", "1", "--speed", "1500"]);
+}
+
+#[test]
+fn some_seconds_of_hostile_callers_leave_the_others_right_answers_and_the_daemon_small() {
+    soak(&["socket", "--minutes", "0.2"]);
+}
