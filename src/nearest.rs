@@ -1,7 +1,7 @@
 //! The word that was probably meant: for error messages only.
 
 /// The candidate that is a slip or two away from `word`; `None` where none is near.
-pub fn nearest<const N: usize>(word: &str, candidates: [&'static str; N]) -> Option<&'static str> {
+pub fn nearest(word: &str, candidates: impl IntoIterator<Item = &'static str>) -> Option<&'static str> {
     let word = word.to_ascii_lowercase();
     let distances = candidates.into_iter().map(|candidate| (distance(&word, candidate), candidate));
     let (slips, candidate) = distances.min()?;

@@ -1,222 +1,72 @@
-//! One file of the configuration as it is written, every key optional; and how all of them together become [`Settings`]. Pure.
+//! One file of the configuration as it is written: its text changes [`Settings`], all of it or nothing. Pure.
 
-use std::time::Duration;
-
-use serde::Deserialize;
-use serde::de::{Deserializer, Error};
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
 
 use super::Settings;
 use super::error::Fault;
-use super::keys::{KEYS, nearest};
-use crate::host_keys::KeyType;
-use crate::metadata::{Limits, UserDataKey};
-use crate::setup::{OnChange, Policy, ScriptKind};
+use super::keys::{KEYS, Key};
+use super::value::Wrong;
+use crate::nearest::nearest;
 
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
-struct File {
-    host_keys: HostKeys,
-    local_api: LocalApi,
-    metadata: Metadata,
-    setup: Setup,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
-struct HostKeys {
-    types: Option<KeyTypes>,
-    regenerate: Option<Regenerate>,
-}
-
-#[derive(Deserialize, PartialEq)]
-#[serde(rename_all = "kebab-case")]
-enum Regenerate {
-    NewInstance,
-    Never,
-}
-
-/// At least one: without a host key, sshd does not start.
-struct KeyTypes(Vec<KeyType>);
-
-impl<'de> Deserialize<'de> for KeyTypes {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let types = Vec::deserialize(from)?;
-        let none = || D::Error::custom("types is empty: sshd needs at least one host key");
-        if types.is_empty() { Err(none()) } else { Ok(Self(types)) }
-    }
-}
-
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
-struct LocalApi {
-    read_group: Option<GroupName>,
-    write_group: Option<GroupName>,
-}
-
-/// A group's name, or nothing for no group. Whether there is such a group is known only when somebody asks.
-struct GroupName(String);
-
-impl<'de> Deserialize<'de> for GroupName {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let name = String::deserialize(from)?;
-        let good = |c: char| c.is_alphanumeric() || "-_.@$".contains(c);
-        if name.chars().all(good) {
-            return Ok(Self(name));
-        }
-        Err(D::Error::custom(format!("{name:?} cannot be the name of a group")))
-    }
-}
-
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
-struct Metadata {
-    connect_timeout: Option<Length>,
-    headers_timeout: Option<Length>,
-    body_timeout: Option<Length>,
-    whole_timeout: Option<Length>,
-    look_again: Option<Length>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
-struct Setup {
-    timeout: Option<Length>,
-    shutdown_timeout: Option<ShutdownLength>,
-    on_change: Option<OnChange>,
-    outcome_key: Option<OutcomeKey>,
-}
-
-const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
-const LONGEST_SHUTDOWN: Duration = Duration::from_secs(600);
-
-/// A length of time as people write it (`90s`, `1h 30m`), never zero.
-struct Length(Duration);
-
-impl<'de> Deserialize<'de> for Length {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(from)?;
-        match humantime::parse_duration(&text) {
-            Ok(length) if length > LONGEST => {
-                Err(D::Error::custom("more than a year is not a sensible time here"))
-            }
-            Ok(length) if !length.is_zero() => Ok(Self(length)),
-            Ok(_) => Err(D::Error::custom("a time of zero would never be kept")),
-            Err(why) => Err(D::Error::custom(format!(
-                "{text:?} is not a length of time such as \"90s\" or \"10m\": {why}"
-            ))),
-        }
-    }
-}
-
-/// How long the machine waits before it goes down: `TimeoutStopSec=` of scw-agent-shutdown.service is a bit more.
-struct ShutdownLength(Duration);
-
-impl<'de> Deserialize<'de> for ShutdownLength {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let Length(length) = Length::deserialize(from)?;
-        if length > LONGEST_SHUTDOWN {
-            return Err(D::Error::custom("the machine waits no more than 10m before it goes down"));
-        }
-        Ok(Self(length))
-    }
-}
-
-/// A user data key that is nobody's yet, or nothing for none.
-struct OutcomeKey(Option<UserDataKey>);
-
-impl<'de> Deserialize<'de> for OutcomeKey {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let name = String::deserialize(from)?;
-        if name.is_empty() {
-            return Ok(Self(None));
-        }
-        let key = UserDataKey::new(&name).map_err(D::Error::custom)?;
-        let taken = key == UserDataKey::fingerprints()
-            || key == UserDataKey::cloud_init()
-            || ScriptKind::of(&key).is_some();
-        if taken {
-            return Err(D::Error::custom(format!("the user data key {key} has a meaning of its own")));
-        }
-        Ok(Self(Some(key)))
-    }
-}
-
-/// What one file says.
-pub(super) type Fragment = toml::Table;
-
-/// Reads the text of one file: every key known, every value good.
-pub(super) fn parse(text: &str) -> Result<Fragment, Fault> {
-    let bad = |why: toml::de::Error| {
-        Fault::new(text, why.span().map(|span| span.start), why.message().trim_end().replace('\n', ", "))
-    };
-    let spanned = toml::de::DeTable::parse(text).map_err(bad)?;
-    for (section, value) in spanned.get_ref() {
-        let unknown = |word: &toml::Spanned<_>, what: String, meant: Option<&str>| {
-            let fault = Fault::new(text, Some(word.span().start), what);
-            Err(Fault { suggestion: meant.map(str::to_owned), ..fault })
-        };
-        let name: &str = section.get_ref();
-        let mut sections = KEYS.iter().map(|key| key.section);
-        if !sections.clone().any(|known| known == name) {
-            return unknown(
-                section,
-                format!("there is no section [{name}]"),
-                nearest(name, sections.by_ref()),
-            );
-        }
-        let keys = || KEYS.iter().filter(|key| key.section == name).map(|key| key.name);
-        for key in value.get_ref().as_table().into_iter().flat_map(|table| table.keys()) {
-            let word: &str = key.get_ref();
-            if !keys().any(|known| known == word) {
-                return unknown(key, format!("there is no key `{word}` in [{name}]"), nearest(word, keys()));
-            }
-        }
-    }
-    toml::from_str::<File>(text).map_err(bad)?;
-    toml::from_str(text).map_err(bad)
-}
-
-/// All files together become settings, the defaults where they say nothing.
+/// The settings as this text changes them, and the keys that it sets.
 ///
 /// # Errors
-/// In words: what one file alone could not show.
-pub(super) fn validated(merged: Fragment) -> Result<Settings, String> {
-    let file: File = merged.try_into().map_err(|why: toml::de::Error| why.message().to_owned())?;
-    let defaults = Settings::default();
-    let or = |given: Option<Length>, default| given.map_or(default, |length| length.0);
-    let group = |given: Option<GroupName>| given.map(|name| name.0).filter(|name| !name.is_empty());
-    let mut key_types = file.host_keys.types.map_or(defaults.key_types, |types| types.0);
-    key_types.sort_unstable();
-    key_types.dedup();
-    Ok(Settings {
-        key_types,
-        regenerate: file.host_keys.regenerate != Some(Regenerate::Never),
-        readers: group(file.local_api.read_group),
-        writers: group(file.local_api.write_group),
-        limits: Limits {
-            connect: or(file.metadata.connect_timeout, defaults.limits.connect),
-            headers: or(file.metadata.headers_timeout, defaults.limits.headers),
-            body: or(file.metadata.body_timeout, defaults.limits.body),
-            whole: or(file.metadata.whole_timeout, defaults.limits.whole),
-        },
-        look_again: or(file.metadata.look_again, defaults.look_again),
-        setup: Policy {
-            timeout: or(file.setup.timeout, defaults.setup.timeout),
-            shutdown_timeout: file.setup.shutdown_timeout.map_or(defaults.setup.shutdown_timeout, |l| l.0),
-            on_change: file.setup.on_change.unwrap_or(defaults.setup.on_change),
-            outcome_key: file.setup.outcome_key.and_then(|key| key.0),
-        },
-    })
+/// The first thing in it that is not good: then nothing of it counts.
+pub(super) fn apply(text: &str, settings: &Settings) -> Result<(Settings, Vec<&'static Key>), Fault> {
+    let sections = DeTable::parse(text).map_err(|why| {
+        Fault::new(text, why.span().map(|span| span.start), why.message().trim_end().replace('\n', ", "))
+    })?;
+    let (mut settings, mut set) = (settings.clone(), Vec::new());
+    for (section, value) in sections.get_ref() {
+        let name: &str = section.get_ref();
+        let known = || KEYS.iter().filter(|key| key.section == name);
+        if known().next().is_none() {
+            let names = KEYS.iter().map(|key| key.section);
+            return Err(unknown(
+                text,
+                section,
+                format!("there is no section [{name}]"),
+                nearest(name, names),
+            ));
+        }
+        let DeValue::Table(table) = value.get_ref() else {
+            let wrong = Wrong::expected("a section", value);
+            return Err(Fault::new(text, Some(wrong.at), wrong.what));
+        };
+        for (word, value) in table {
+            let Some(key) = known().find(|key| key.name == word.get_ref()) else {
+                let what = format!("there is no key `{}` in [{name}]", word.get_ref());
+                return Err(unknown(text, word, what, nearest(word.get_ref(), known().map(|key| key.name))));
+            };
+            (key.set)(&mut settings, value).map_err(|wrong| Fault::new(text, Some(wrong.at), wrong.what))?;
+            set.push(key);
+        }
+    }
+    Ok((settings, set))
+}
+
+fn unknown<T>(text: &str, word: &Spanned<T>, what: String, meant: Option<&str>) -> Fault {
+    Fault { suggestion: meant.map(str::to_owned), ..Fault::new(text, Some(word.span().start), what) }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::host_keys::KeyType;
+    use crate::metadata::{Limits, UserDataKey};
+    use crate::setup::{OnChange, Policy};
+
+    fn parse(text: &str) -> Result<Settings, Fault> {
+        apply(text, &Settings::default()).map(|(settings, _)| settings)
+    }
 
     #[test]
     fn an_empty_file_means_the_defaults() {
         for text in ["", "[host-keys]\n[local-api]\n[metadata]\n[setup]\n"] {
-            assert_eq!(validated(parse(text).expect(text)), Ok(Settings::default()));
+            assert_eq!(parse(text), Ok(Settings::default()));
         }
     }
 
@@ -239,7 +89,7 @@ mod tests {
                 outcome_key: Some(UserDataKey::new("ready").expect("a good key")),
             },
         };
-        let read = validated(parse(text).expect("good")).expect("good");
+        let read = parse(text).expect("good");
         assert_eq!(read, expected);
         for key in KEYS {
             assert_ne!((key.value)(&read), (key.value)(&Settings::default()), "{} is not set here", key.name);
@@ -253,7 +103,12 @@ mod tests {
             ("[host-keys]\n  regenrate = \"never\"\n", (2, 3), "regenrate", Some("regenerate")),
             ("# é\n[host_keys]\n", (2, 2), "[host_keys]", Some("host-keys")),
             ("frobnicate = 1\n", (1, 1), "frobnicate", None),
-            ("setup = 1\n", (1, 9), "expected", None),
+            ("setup = 1\n", (1, 9), "a section is expected here, not an integer", None),
+            ("[[setup]]\n", (1, 1), "a section is expected here, not an array", None),
+            ("[setup]\ntimeout = 5\n", (2, 11), "a string is expected here, not an integer", None),
+            ("[host-keys]\ntypes = \"rsa\"\n", (2, 9), "a list is expected here, not a string", None),
+            ("[host-keys]\ntypes = [true]\n", (2, 10), "a string is expected here, not a boolean", None),
+            ("[setup]\ntimeout = \"5m\"\ntimeout = \"6m\"\n", (3, 1), "duplicate", None),
             ("[setup]\ntimeout = \"5 parsecs\"\n", (2, 11), "parsecs", None),
             ("[setup]\ntimeout = \"0s\"\n", (2, 11), "zero", None),
             ("[setup]\ntimeout = \"550000000000y\"\n", (2, 11), "year", None),

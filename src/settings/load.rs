@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::error::{Fault, SettingsError};
-use super::file::{self, Fragment};
+use super::file;
 use super::keys::Key;
 use super::sources::Sources;
 use super::{KEYS, Settings};
@@ -22,66 +22,42 @@ pub struct Loaded {
     /// The files that do not count, and why.
     pub problems: Vec<SettingsError>,
     /// Section and name of each key that a file sets, and which file won.
-    origins: BTreeMap<(String, String), PathBuf>,
+    origins: BTreeMap<(&'static str, &'static str), PathBuf>,
 }
 
 /// Reads all there is.
 pub fn load(sources: &Sources) -> Loaded {
     let mut loaded = Loaded::default();
-    let mut merged = Fragment::new();
     let (paths, bad) = sources.list();
     loaded.problems.extend(bad.into_iter().map(|(path, why)| SettingsError::Read(path, why)));
     for path in paths {
-        match read(&path) {
-            Ok(Some(fragment)) => {
-                loaded.lay_over(&mut merged, fragment, &path);
-                loaded.files.push(path);
-            }
-            Ok(None) => {}
-            Err(why) => loaded.problems.push(why),
-        }
-    }
-    match file::validated(merged) {
-        Ok(settings) => loaded.settings = settings,
-        Err(what) => {
-            let fault = Fault { at: None, what, suggestion: None };
-            loaded.problems.push(SettingsError::Text(sources.file.clone(), fault));
+        if let Err(why) = loaded.lay_over(path) {
+            loaded.problems.push(why);
         }
     }
     loaded
 }
 
-fn read(path: &Path) -> Result<Option<Fragment>, SettingsError> {
-    let in_text = |fault| SettingsError::Text(path.to_owned(), fault);
-    let Some(bytes) =
-        files::read_bounded(path, LARGEST).map_err(|why| SettingsError::Read(path.to_owned(), why))?
-    else {
-        return Ok(None);
-    };
-    let text = String::from_utf8(bytes).map_err(|_| {
-        in_text(Fault { at: None, what: "the file is not valid UTF-8".to_owned(), suggestion: None })
-    })?;
-    file::parse(&text).map(Some).map_err(in_text)
-}
-
 impl Loaded {
-    fn lay_over(&mut self, merged: &mut Fragment, fragment: Fragment, path: &Path) {
-        for (section, value) in fragment {
-            // What was parsed has only tables at the top.
-            let toml::Value::Table(keys) = value else { continue };
-            let under = merged.entry(section.clone()).or_insert_with(|| Fragment::new().into());
-            for (name, value) in keys {
-                self.origins.insert((section.clone(), name.clone()), path.to_owned());
-                if let Some(table) = under.as_table_mut() {
-                    table.insert(name, value);
-                }
-            }
-        }
+    /// One more file, over all those before it; nothing of it where anything in it is wrong.
+    fn lay_over(&mut self, path: PathBuf) -> Result<(), SettingsError> {
+        let in_text = |fault| SettingsError::Text(path.clone(), fault);
+        let read =
+            files::read_bounded(&path, LARGEST).map_err(|why| SettingsError::Read(path.clone(), why))?;
+        let Some(bytes) = read else { return Ok(()) };
+        let text = String::from_utf8(bytes).map_err(|_| {
+            in_text(Fault { at: None, what: "the file is not valid UTF-8".to_owned(), suggestion: None })
+        })?;
+        let (settings, set) = file::apply(&text, &self.settings).map_err(in_text)?;
+        self.settings = settings;
+        self.origins.extend(set.into_iter().map(|key| ((key.section, key.name), path.clone())));
+        self.files.push(path);
+        Ok(())
     }
 
     /// The file that sets a key; none where the default holds.
     pub fn origin(&self, key: &Key) -> Option<&Path> {
-        self.origins.get(&(key.section.to_owned(), key.name.to_owned())).map(PathBuf::as_path)
+        self.origins.get(&(key.section, key.name)).map(PathBuf::as_path)
     }
 
     /// The settings as TOML; every value that a file sets with that file's name.
@@ -191,8 +167,8 @@ mod tests {
     #[test]
     fn what_is_shown_can_be_read_again() {
         for text in [defaults(), Loaded::default().to_toml()] {
-            let read = file::parse(&text).map(file::validated);
-            assert_eq!(read, Ok(Ok(Settings::default())), "{text}");
+            let read = file::apply(&text, &Settings::default()).map(|(settings, set)| (settings, set.len()));
+            assert_eq!(read, Ok((Settings::default(), KEYS.len())), "{text}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What the administrator asked for: the files there are ([`Sources`]), each read for itself (`file`), laid over each other ([`load`]),
+//! What the administrator asked for: the files there are ([`Sources`]), each laid over those before it (`file`, [`load`]),
 //! become [`Settings`], every value checked.
 //!
 //! A key that is not known is an error with its place: a typing error must not pass for a setting. A broken file never leaves the machine
@@ -9,6 +9,7 @@ mod file;
 mod keys;
 mod load;
 mod sources;
+mod value;
 
 use std::time::Duration;
 

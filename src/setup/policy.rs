@@ -3,8 +3,6 @@
 use std::fmt;
 use std::time::Duration;
 
-use serde::Deserialize;
-
 use super::header::{Header, When};
 use super::script::ScriptKind;
 use crate::metadata::UserDataKey;
@@ -23,8 +21,7 @@ pub struct Policy {
 }
 
 /// When a setup script whose content changed is run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnChange {
     /// At the next boot.
     NextBoot,
@@ -35,6 +32,9 @@ pub enum OnChange {
 }
 
 impl OnChange {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::NextBoot, Self::Now, Self::Never];
+
     /// The word that the configuration has for it.
     pub fn as_str(self) -> &'static str {
         match self {
