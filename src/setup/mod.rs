@@ -13,6 +13,7 @@ mod cloud_init;
 mod decide;
 mod execute;
 mod gather;
+mod gzip;
 mod header;
 mod left;
 mod multipart;

@@ -4,17 +4,15 @@
 //! What a value is, is told as cloud-init tells it: by what it begins with, and in a MIME message by the type that a part says it has.
 
 use std::fmt;
-use std::io::Read;
 
-use flate2::read::MultiGzDecoder;
 use hyper::body::Bytes;
 
+use super::gzip;
 use super::multipart::{self, MimeError, Part};
 use super::script::ScriptKind;
 
 /// Unpacked bytes in all: a small value can grow to a thousand times its size.
-const LARGEST: u64 = 16 * 1024 * 1024;
-const GZIP: &[u8] = b"\x1f\x8b";
+const LARGEST: usize = 16 * 1024 * 1024;
 
 /// How values begin that only cloud-init understands; the longer names first.
 const FOREIGN: [&str; 9] = [
@@ -62,7 +60,7 @@ pub enum UnpackError {
 
 /// Whether a value is of a kind that only this key has: packed, a message, or for cloud-init alone.
 pub(super) fn is_for_cloud_init(value: &[u8]) -> bool {
-    value.starts_with(GZIP) || multipart::is_message(value) || foreign(value).is_some()
+    value.starts_with(gzip::MAGIC) || multipart::is_message(value) || foreign(value).is_some()
 }
 
 fn foreign(value: &[u8]) -> Option<&'static str> {
@@ -106,7 +104,7 @@ fn own_name(path: &str) -> Option<String> {
     (name.len() <= 100 && !name.starts_with("part-")).then(|| name.to_owned())
 }
 
-fn of_part(part: Part, room: &mut u64) -> Content {
+fn of_part(part: Part, room: &mut usize) -> Content {
     let body = part.body.map_err(UnpackError::Mime).and_then(|body| unzipped(&body, room));
     match body {
         Ok(body) => content(&part.content_type, body),
@@ -134,15 +132,10 @@ fn content(declared: &str, body: Vec<u8>) -> Content {
     Content::Foreign(foreign(&body).unwrap_or("text that is no script").to_owned())
 }
 
-fn unzipped(bytes: &[u8], room: &mut u64) -> Result<Vec<u8>, UnpackError> {
-    let mut unzipped = Vec::new();
-    if bytes.starts_with(GZIP) {
-        let read = MultiGzDecoder::new(bytes).take(*room + 1).read_to_end(&mut unzipped);
-        read.map_err(|_| UnpackError::Gzip)?;
-    } else {
-        unzipped.extend_from_slice(bytes);
-    }
-    *room = room.checked_sub(unzipped.len() as u64).ok_or(UnpackError::TooLarge)?;
+fn unzipped(bytes: &[u8], room: &mut usize) -> Result<Vec<u8>, UnpackError> {
+    let packed = bytes.starts_with(gzip::MAGIC);
+    let unzipped = if packed { gzip::unzipped(bytes, *room)? } else { bytes.to_vec() };
+    *room = room.checked_sub(unzipped.len()).ok_or(UnpackError::TooLarge)?;
     Ok(unzipped)
 }
 

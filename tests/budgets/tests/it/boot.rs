@@ -1,0 +1,108 @@
+//! What a boot asks of the service and of the processor, with the programs as they are shipped.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::process::Command;
+use std::time::Duration;
+
+use scw_budgets::{
+    BOOT_CONNECTIONS, BOOT_INSTRUCTIONS, FIRST_BOOT_REQUESTS, LATER_BOOT_REQUESTS, USERDATA_INSTRUCTIONS,
+};
+use scw_stage::{Daemon, Programs, World};
+
+/// Far over what anything takes, under valgrind as well.
+const LONG: Duration = Duration::from_secs(120);
+const LIST: &str = "/user_data?format=json";
+
+fn done(command: &mut Command) {
+    let output = command.output().expect("started");
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// The three roles, one after the other, each started by `start` with its words: the daemon until it has seen everything.
+fn boot(world: &World, start: impl Fn(&str) -> Command) {
+    world.standin().clear_requests();
+    done(&mut start("host-keys ensure"));
+    let daemon = Daemon::spawn(&mut start("daemon")).expect("started");
+    let listed = world.standin().wait_for(LONG, |requests| {
+        requests.iter().any(|request| request.target == LIST && request.status.is_some())
+    });
+    assert!(listed, "{}", daemon.output());
+    daemon.terminate();
+    done(&mut start("setup run"));
+    // In the next boot, nothing of this one is in /run.
+    let _ = fs::remove_dir_all("/run/scw-agent-setup");
+}
+
+fn agent(world: &World, programs: &Programs, words: &str) -> Command {
+    let mut command = world.command(&programs.agent);
+    command.args(words.split(' '));
+    command
+}
+
+fn requests_and_connections(world: &World) -> (u64, u64) {
+    let requests = world.standin().requests();
+    for request in &requests {
+        println!("  connection {}: {} {}", request.connection, request.method, request.target);
+    }
+    let connections: BTreeSet<_> = requests.iter().map(|request| request.connection).collect();
+    (requests.len() as u64, connections.len() as u64)
+}
+
+#[test]
+fn t4_a_boot_asks_little_and_over_two_connections() {
+    let programs = Programs::build().expect("built");
+    World::builder().run(|world| {
+        fs::write("/etc/scw-agent.toml", "[host-keys]\ntypes = [\"ed25519\"]\n").expect("written");
+        world.standin().set_user_data("setup-script", "#!/bin/sh\necho hello\n");
+        for budget in [FIRST_BOOT_REQUESTS, LATER_BOOT_REQUESTS] {
+            boot(world, |words| agent(world, &programs, words));
+            let (requests, connections) = requests_and_connections(world);
+            budget.check(requests);
+            BOOT_CONNECTIONS.check(connections);
+        }
+    });
+}
+
+/// `program` under callgrind, which counts instructions.
+fn counted(world: &World, program: &std::path::Path) -> Command {
+    let mut command = world.command("valgrind");
+    command.args(["--quiet", "--tool=callgrind", "--callgrind-out-file=/run/stage/counted.%p"]).arg(program);
+    command
+}
+
+/// The sum of what was counted since the last time.
+fn instructions() -> u64 {
+    let mut sum = 0;
+    for entry in fs::read_dir("/run/stage").expect("listed").flatten() {
+        if entry.file_name().to_string_lossy().starts_with("counted.") {
+            let text = fs::read_to_string(entry.path()).expect("read");
+            let total = text.lines().find_map(|line| line.strip_prefix("totals: ")).expect("a total");
+            let total: u64 = total.trim().parse().expect("a number");
+            println!("  {total} instructions");
+            sum += total;
+            fs::remove_file(entry.path()).expect("removed");
+        }
+    }
+    sum
+}
+
+#[test]
+fn instructions_of_a_question_and_of_an_idle_boot_stay_few() {
+    let programs = Programs::build().expect("built");
+    World::builder().run(|world| {
+        fs::write("/etc/scw-agent.toml", "[host-keys]\ntypes = [\"ed25519\"]\n").expect("written");
+        world.standin().set_user_data("key", "value");
+        boot(world, |words| agent(world, &programs, words));
+
+        done(counted(world, &programs.userdata).arg("key"));
+        USERDATA_INSTRUCTIONS.check(instructions());
+
+        boot(world, |words| {
+            let mut command = counted(world, &programs.agent);
+            command.args(words.split(' '));
+            command
+        });
+        BOOT_INSTRUCTIONS.check(instructions());
+    });
+}

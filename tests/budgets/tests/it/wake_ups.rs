@@ -1,0 +1,48 @@
+//! How often the daemon wakes the processor when nothing happens. A wake-up is a wait that came to its end. One by the runtime's own doing
+//! does not count: it is told before the wait begins, which so is none.
+
+use std::fs;
+use std::thread::sleep;
+use std::time::Duration;
+
+use scw_budgets::WAKE_UPS;
+use scw_stage::{Daemon, Notify, Programs, World};
+
+/// Twice the watchdog's period, in which it is fed.
+const WINDOW: Duration = Duration::from_secs(120);
+
+/// `WatchdogSec=` of the unit.
+fn watchdog() -> Duration {
+    let unit = concat!(env!("CARGO_MANIFEST_DIR"), "/../../systemd/scw-agent.service");
+    let unit = fs::read_to_string(unit).expect("the unit");
+    let seconds = unit.lines().find_map(|line| line.strip_prefix("WatchdogSec=")?.strip_suffix('s'));
+    Duration::from_secs(seconds.expect("a watchdog").parse().expect("seconds"))
+}
+
+#[test]
+fn t5_an_idle_daemon_wakes_less_than_five_times_a_minute() {
+    let programs = Programs::build().expect("built");
+    World::builder().run(|world| {
+        let notify = Notify::new(world).expect("a socket");
+        let trace = "/run/stage/waits";
+        let mut command = world.command("strace");
+        command.args(["-f", "--absolute-timestamps=format:unix,precision:ms", "--output", trace]);
+        command.args(["--trace=epoll_wait,epoll_pwait,poll,ppoll,futex,nanosleep,clock_nanosleep"]);
+        command.arg(&programs.agent).arg("daemon").env("NOTIFY_SOCKET", notify.path());
+        command.env("WATCHDOG_USEC", watchdog().as_micros().to_string());
+        let daemon = Daemon::spawn(&mut command).expect("started");
+        assert!(notify.wait_for("READY=1", Duration::from_secs(30)), "{}", daemon.output());
+        // The first round is no idling.
+        sleep(Duration::from_secs(5));
+        let woken =
+            || fs::read_to_string(trace).expect("read").lines().map(str::to_owned).collect::<Vec<_>>();
+        let before = waits().len();
+        sleep(WINDOW);
+        let waits = waits().split_off(before);
+        println!("{}", waits.join("\n"));
+        WAKE_UPS.check(waits.len() as u64);
+        let fed = notify.messages().iter().filter(|told| told.contains("WATCHDOG=1")).count();
+        assert!(fed > 0, "the watchdog must be fed all the same");
+        daemon.terminate();
+    });
+}
