@@ -38,7 +38,7 @@ pub(crate) fn measure(programs: &Programs, window: Duration) -> Result<(), Strin
         let notify = Notify::new(world).map_err(|why| why.to_string())?;
         let mut command = world.agent_command(&programs.agent);
         // As in its unit.
-        command.arg("daemon").env("NOTIFY_SOCKET", notify.path()).env("WATCHDOG_USEC", "60000000");
+        command.arg("daemon").env("NOTIFY_SOCKET", notify.path()).env("WATCHDOG_USEC", "120000000");
         let agent = Daemon::spawn(&mut command).map_err(|why| why.to_string())?;
         let other = Path::new(QEMU_GA).exists().then(|| {
             Daemon::spawn(world.command(QEMU_GA).args(["-m", "unix-listen", "-p", "/run/qga.sock"]))

@@ -13,25 +13,25 @@ pub struct Budget {
 }
 
 /// The program of the daemon and of all commands, as `cargo build --release` makes it on x86_64.
-pub const AGENT: Budget = Budget { what: "scw-agent, dynamic", limit: 1_750_000, unit: "bytes" };
+pub const AGENT: Budget = Budget { what: "scw-agent, dynamic", limit: 1_500_000, unit: "bytes" };
 /// The helper by itself; in packages it is a link to the other.
-pub const USERDATA: Budget = Budget { what: "scw-userdata, dynamic", limit: 900_000, unit: "bytes" };
+pub const USERDATA: Budget = Budget { what: "scw-userdata, dynamic", limit: 775_000, unit: "bytes" };
 /// Crates that are linked into the program.
-pub const CRATES: Budget = Budget { what: "crates in the program", limit: 66, unit: "crates" };
+pub const CRATES: Budget = Budget { what: "crates in the program", limit: 60, unit: "crates" };
 /// The package for Debian, for x86_64.
-pub const DEB: Budget = Budget { what: "the .deb", limit: 775_000, unit: "bytes" };
+pub const DEB: Budget = Budget { what: "the .deb", limit: 650_000, unit: "bytes" };
 /// The package for RHEL and its likes, for x86_64.
-pub const RPM: Budget = Budget { what: "the .rpm", limit: 790_000, unit: "bytes" };
+pub const RPM: Budget = Budget { what: "the .rpm", limit: 660_000, unit: "bytes" };
 /// What is on the disk when the package is installed.
-pub const INSTALLED: Budget = Budget { what: "installed files", limit: 2_100, unit: "KiB" };
+pub const INSTALLED: Budget = Budget { what: "installed files", limit: 1_750, unit: "KiB" };
 /// `scw-userdata KEY`, asking the API itself.
 pub const USERDATA_INSTRUCTIONS: Budget =
-    Budget { what: "scw-userdata KEY", limit: 2_000_000, unit: "instructions" };
+    Budget { what: "scw-userdata KEY", limit: 800_000, unit: "instructions" };
 /// A boot in which nothing is to be done: the roles for keys and scripts, and the daemon until it has seen everything.
 pub const BOOT_INSTRUCTIONS: Budget =
-    Budget { what: "a boot with nothing to do", limit: 15_000_000, unit: "instructions" };
+    Budget { what: "a boot with nothing to do", limit: 3_200_000, unit: "instructions" };
 /// A boot that publishes and runs a script.
-pub const FIRST_BOOT_REQUESTS: Budget = Budget { what: "a first boot", limit: 9, unit: "requests" };
+pub const FIRST_BOOT_REQUESTS: Budget = Budget { what: "a first boot", limit: 8, unit: "requests" };
 /// A boot in which nothing is to be done.
 pub const LATER_BOOT_REQUESTS: Budget = Budget { what: "a later boot", limit: 6, unit: "requests" };
 /// Of either: the daemon's, and the script runner's.

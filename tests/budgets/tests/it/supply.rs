@@ -1,0 +1,116 @@
+//! Where foreign code comes from and on what terms, by deny.toml: what cargo-deny checks without the database of advisories, for a machine
+//! that does not have it. Of all crates, those of the tests too.
+
+use std::collections::BTreeMap;
+use std::process::Command;
+
+use serde_json::Value;
+use toml::Table;
+
+fn allowed(section: &str, key: &str) -> Vec<String> {
+    let deny: Table = include_str!("../../../../deny.toml").parse().expect("TOML");
+    let list = deny[section][key].as_array().expect("a list");
+    list.iter().map(|one| one.as_str().expect("a string").to_owned()).collect()
+}
+
+fn crates() -> Vec<Value> {
+    let mut cargo = Command::new(env!("CARGO"));
+    let output = cargo.args(["metadata", "--locked", "--format-version", "1"]).output().expect("cargo");
+    assert!(
+        output.status.success(),
+        "Cargo.lock is not current: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let mut metadata: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    metadata["packages"].as_array_mut().map(std::mem::take).expect("packages")
+}
+
+/// Whether an SPDX expression leaves a choice of which all is allowed.
+fn is_allowed(expression: &str, allowed: &[String]) -> bool {
+    let spaced = expression.replace('/', " OR ").replace('(', " ( ").replace(')', " ) ");
+    let words: Vec<&str> = spaced.split_whitespace().collect();
+    let mut at = 0;
+    let good = either(&words, &mut at, allowed);
+    good && at == words.len()
+}
+
+fn either(words: &[&str], at: &mut usize, allowed: &[String]) -> bool {
+    let mut good = all(words, at, allowed);
+    while words.get(*at) == Some(&"OR") {
+        *at += 1;
+        good |= all(words, at, allowed);
+    }
+    good
+}
+
+fn all(words: &[&str], at: &mut usize, allowed: &[String]) -> bool {
+    let mut good = one(words, at, allowed);
+    while words.get(*at) == Some(&"AND") {
+        *at += 1;
+        good &= one(words, at, allowed);
+    }
+    good
+}
+
+fn one(words: &[&str], at: &mut usize, allowed: &[String]) -> bool {
+    let word = words.get(*at).copied().unwrap_or_default();
+    *at += 1;
+    if word == "(" {
+        let good = either(words, at, allowed);
+        *at += 1;
+        return good;
+    }
+    if words.get(*at) == Some(&"WITH") {
+        // An exception is another licence, and none is allowed.
+        *at += 2;
+        return false;
+    }
+    allowed.iter().any(|licence| licence == word)
+}
+
+#[test]
+fn an_expression_of_licences_is_understood() {
+    let allowed = ["MIT".to_owned(), "Unicode-3.0".to_owned()];
+    for (expression, expected) in [
+        ("MIT", true),
+        ("GPL-3.0-only", false),
+        ("GPL-3.0-only OR MIT", true),
+        ("MIT/Apache-2.0", true),
+        ("MIT AND GPL-3.0-only", false),
+        ("(MIT OR Apache-2.0) AND Unicode-3.0", true),
+        ("(GPL-3.0-only OR Apache-2.0) AND Unicode-3.0", false),
+        ("MIT WITH Some-exception", false),
+        ("MIT MIT", false),
+        ("", false),
+    ] {
+        assert_eq!(is_allowed(expression, &allowed), expected, "{expression}");
+    }
+}
+
+#[test]
+fn every_crate_has_a_licence_and_a_source_that_are_allowed() {
+    let (licences, registries) = (allowed("licenses", "allow"), allowed("sources", "allow-registry"));
+    let crates = crates();
+    assert!(crates.len() > 60, "{}", crates.len());
+    for one in crates {
+        let name = one["name"].as_str().expect("a name");
+        let licence = one["license"].as_str().unwrap_or_default();
+        assert!(is_allowed(licence, &licences), "{name}: deny.toml does not allow {licence:?}");
+        let registry = one["source"].as_str().map(|source| source.trim_start_matches("registry+").to_owned());
+        assert!(
+            registry.as_ref().is_none_or(|registry| registries.contains(registry)),
+            "{name} comes from {registry:?}, which deny.toml does not allow"
+        );
+    }
+}
+
+#[test]
+fn no_crate_is_there_in_two_versions() {
+    let mut versions: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for one in crates() {
+        let text = |key: &str| one[key].as_str().expect("a string").to_owned();
+        versions.entry(text("name")).or_default().push(text("version"));
+    }
+    versions.retain(|_, versions| versions.len() > 1);
+    assert!(versions.is_empty(), "{versions:?}");
+}
