@@ -1,19 +1,25 @@
 //! The work of a boot, the making of keys left out: ours beside a shell script in the manner of the images of today and beside cloud-init, on
-//! the same machine, against the same stand-in.
+//! the same machine, against the same stand-in, in turn.
 //!
-//! All three: learn which machine this is, see to host keys, publish fingerprints or tell them, run one script from user data.
-//! cloud-init has its data from a folder (its source for Scaleway wants a DHCP server), which spares it the network.
+//! All three learn which machine this is, see to host keys, and run one script from user data once. Ours and the shell publish the
+//! fingerprints; the shell and cloud-init also install the owner's SSH keys.
 
 use std::fs;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use scw_stage::{Programs, World};
 
+use crate::cloud_init::{CloudInit, sh};
+use crate::report::{Aim, Ratio, Report, Table, figure};
 use crate::statistics::Spread;
-use crate::usage::{self, Usage};
+use crate::usage::{self, Step, Usage};
 
 const RUNS: usize = 7;
+/// cloud-init takes its time.
+const RUNS_OF_CLOUD_INIT: usize = 3;
 const SCRIPT: &str = "#!/bin/sh\necho hello >/root/hello\n";
+const FINGERPRINTS: &str = "ssh-host-fingerprints";
 
 /// As `scw-fetch-ssh-keys`, `scw-generate-ssh-keys` and the like do it, from a description of what they do: one curl a question.
 const SHELL: &str = r#"
@@ -27,82 +33,167 @@ curl -sf --local-port 1-1023 -X PATCH -H 'Content-Type: text/plain' --data-binar
     http://169.254.42.42/user_data/ssh-host-fingerprints
 mkdir -p /root/.ssh
 sed -n "s/^SSH_PUBLIC_KEYS_[0-9]*_KEY='\(.*\)'$/\1/p" /run/conf >/root/.ssh/authorized_keys
-get user_data/setup-script >/run/setup-script && { chmod 700 /run/setup-script; /run/setup-script; }
+[ -e /var/lib/scw-agent/done ] && exit 0
+get user_data/setup-script >/run/setup-script && chmod 700 /run/setup-script && /run/setup-script && : >/var/lib/scw-agent/done
 "#;
 
-/// cloud-init's four stages, as its units start them.
-const CLOUD_INIT: &str = "cloud-init init --local; cloud-init init; cloud-init modules --mode=config; cloud-init modules --mode=final";
+const ABOUT: &str = "Host keys are there already; sshd is installed. CPU time is that of all processes together, peak memory that of the largest \
+one. `scw-agent` is all its units: host-keys ensure and settle, the daemon until it has published and asked for the runner, setup run. The shell is what \
+images do today: `/conf` by curl, keys if missing, fingerprints by `ssh-keygen` and one PATCH, authorized keys, the script. cloud-init is Debian 13's, all \
+stages in one process as its units have it, with its data source for Scaleway, without DHCP. Its time holds sleeps of five seconds: it takes source port \
+1 for each question, and its own last question still has that. Compare its CPU time.";
 
-/// Measures and prints.
-pub(crate) fn measure(programs: &Programs) -> Result<(), String> {
-    World::builder().with_cloud_init().run(|world| {
-        world.standin().set_user_data("setup-script", SCRIPT);
-        let agent = programs.agent.display();
-        // The daemon lives on; its work is done when it has published and asked for the runner.
-        let ours = format!(
-            "{agent} host-keys ensure; {agent} daemon & \
-             while [ ! -e /run/scw-agent/setup-requested ]; do sleep 0.002; done; \
-             {agent} setup run; {agent} host-keys settle; kill $!; wait"
-        );
-        let programs = [("scw-agent", ours.as_str()), ("shell and curl", SHELL), ("cloud-init", CLOUD_INIT)];
-        prepare(world)?;
-        for (what, later) in [("first", false), ("later", true)] {
-            println!("The work of a {what} boot, median of {RUNS} runs (keys are there):");
-            let mut first = None;
-            for (name, script) in programs {
-                let mut runs = Vec::new();
-                for _ in 0..RUNS {
-                    reset(world)?;
-                    if later {
-                        usage::of(world, script)?;
-                        world.reboot();
-                    }
-                    runs.push(usage::of(world, script)?);
+struct Contender {
+    name: &'static str,
+    steps: Vec<Step>,
+    /// The user data key of its script.
+    key: &'static str,
+    /// What its script leaves.
+    hello: PathBuf,
+    publishes: bool,
+}
+
+/// Measures and reports.
+pub(crate) fn measure(
+    programs: &Programs,
+    cloud_init: &CloudInit,
+    report: &mut Report,
+) -> Result<(), String> {
+    let [first, later] = World::builder().with_sshd().run(|world| {
+        // A reboot forgets TIME_WAIT, and the kernel here does not reboot; cloud-init would sleep for five seconds over each port of the shell's.
+        sh(world, "ssh-keygen -A >/dev/null; echo 0 >/proc/sys/net/ipv4/tcp_max_tw_buckets", &[])?;
+        let mut first = vec![Vec::new(); 3];
+        let mut later = first.clone();
+        let contenders = contenders(programs);
+        for round in 0..RUNS {
+            eprintln!("boots: round {} of {RUNS}", round + 1);
+            for (number, contender) in contenders.iter().enumerate() {
+                if round >= RUNS_OF_CLOUD_INIT && !contender.publishes {
+                    continue;
                 }
-                row(name, &runs, &mut first);
+                first[number].push(first_boot(world, contender, cloud_init)?);
+                reboot(world)?;
+                later[number].push(boot(world, contender)?);
             }
         }
-        Ok(())
-    })
+        Ok::<_, String>([first, later])
+    })?;
+    let whats = ["CPU time of a first boot", "peak memory of a first boot"];
+    add(report, "The work of a first boot", ABOUT, whats, &first);
+    let whats = ["CPU time of a later boot", "peak memory of a later boot"];
+    add(report, "The work of a later boot", "The same when everything is done.", whats, &later);
+    Ok(())
 }
 
-fn row(name: &str, runs: &[Usage], first: &mut Option<(Duration, Duration)>) {
-    let wall = Spread::of(runs.iter().map(|usage| usage.wall).collect());
-    let cpu = Spread::of(runs.iter().map(|usage| usage.cpu).collect());
-    let peak = runs.iter().map(|usage| usage.peak).max().unwrap_or_default();
-    let (our_wall, our_cpu) = *first.get_or_insert((wall.median(), cpu.median()));
-    let ratio = |theirs: Duration, ours: Duration| theirs.as_secs_f64() / ours.as_secs_f64();
-    println!(
-        "  {name:<16} wall {:9.1} ms ({:6.1})   cpu {:9.1} ms ({:6.1})   peak {:7.1} MiB",
-        wall.median().as_secs_f64() * 1e3,
-        ratio(wall.median(), our_wall),
-        cpu.median().as_secs_f64() * 1e3,
-        ratio(cpu.median(), our_cpu),
-        peak as f64 / 1024.0
-    );
+fn contenders(programs: &Programs) -> [Contender; 3] {
+    let agent = programs.agent.display().to_string();
+    let ours = |words: &str| [&*agent].into_iter().chain(words.split(' ')).map(str::to_owned).collect();
+    let steps = vec![
+        Step::Run(ours("host-keys ensure")),
+        Step::Start(ours("daemon")),
+        Step::Until("/run/scw-agent/instance-seen".to_owned()),
+        Step::Run(ours("host-keys settle")),
+        Step::Until("/run/scw-agent/setup-requested".to_owned()),
+        Step::Run(ours("setup run")),
+    ];
+    let shell = ["/bin/sh", "-c", SHELL].map(str::to_owned).to_vec();
+    let here = PathBuf::from("/root/hello");
+    [
+        Contender { name: "scw-agent", steps, key: "setup-script", hello: here.clone(), publishes: true },
+        Contender {
+            name: "shell and curl",
+            steps: vec![Step::Run(shell)],
+            key: "setup-script",
+            hello: here,
+            publishes: true,
+        },
+        Contender {
+            name: "cloud-init",
+            steps: CloudInit::steps(),
+            key: "cloud-init",
+            hello: CloudInit::path("/root/hello"),
+            publishes: false,
+        },
+    ]
 }
 
-/// Keys, and cloud-init's data.
-fn prepare(world: &World) -> Result<(), String> {
-    let settings = "datasource_list: [NoCloud]\nssh_deletekeys: false\n";
-    fs::write("/etc/cloud/cloud.cfg.d/99-bench.cfg", settings).map_err(|why| why.to_string())?;
-    sh(
-        world,
-        "ssh-keygen -A >/dev/null; mkdir -p /root/seed; cp -a /etc/ssh /root/ssh
-        printf 'instance-id: daa2ea5a-0ee6-4cdc-9f1a-e0d1cb4e6d86\n' >/root/seed/meta-data",
-    )?;
-    fs::write("/root/seed/user-data", SCRIPT).map_err(|why| why.to_string())
+fn first_boot(world: &World, contender: &Contender, cloud_init: &CloudInit) -> Result<Usage, String> {
+    reboot(world)?;
+    sh(world, "rm -rf /var/lib/scw-agent/* /root/hello", &[])?;
+    cloud_init.fresh(world)?;
+    CloudInit::boot(world)?;
+    for key in ["setup-script", "cloud-init", FINGERPRINTS] {
+        world.standin().delete_user_data(key);
+    }
+    world.standin().set_user_data(contender.key, SCRIPT);
+    let usage = boot(world, contender)?;
+    if fs::read_to_string(&contender.hello).ok().as_deref() != Some("hello\n") {
+        return Err(format!("{} did not run its script", contender.name));
+    }
+    // A second time it would be a fault.
+    fs::write(&contender.hello, "once\n").map_err(|why| why.to_string())?;
+    Ok(usage)
 }
 
-/// As before the first boot.
-fn reset(world: &World) -> Result<(), String> {
+/// Boots, and sees that the work was done.
+fn boot(world: &World, contender: &Contender) -> Result<Usage, String> {
+    world.standin().clear_requests();
+    let usage = usage::of(world, &contender.steps)?;
+    if world.standin().requests().is_empty() {
+        return Err(format!("{} asked for nothing", contender.name));
+    }
+    if contender.publishes && world.standin().user_data(FINGERPRINTS).is_none() {
+        return Err(format!("{} did not publish the fingerprints", contender.name));
+    }
+    if fs::read_to_string(&contender.hello).is_ok_and(|text| !["hello\n", "once\n"].contains(&&*text)) {
+        return Err(format!("{} ran its script a second time", contender.name));
+    }
+    Ok(usage)
+}
+
+fn reboot(world: &World) -> Result<(), String> {
     world.reboot();
-    world.standin().delete_user_data("ssh-host-fingerprints");
-    sh(world, "rm -rf /var/lib/scw-agent/* /var/lib/cloud /root/hello /var/log/cloud-init*; mkdir -p /var/lib/cloud/seed
-        cp -a /root/seed /var/lib/cloud/seed/nocloud")
+    if CloudInit::path("/run").exists() { CloudInit::boot(world) } else { Ok(()) }
 }
 
-fn sh(world: &World, script: &str) -> Result<(), String> {
-    let status = world.command("sh").args(["-ec", script]).status().map_err(|why| why.to_string())?;
-    if status.success() { Ok(()) } else { Err(format!("{script}: {status}")) }
+fn add(
+    report: &mut Report,
+    title: &'static str,
+    about: &'static str,
+    whats: [&'static str; 2],
+    runs: &[Vec<Usage>],
+) {
+    let spread = |runs: &[Usage], what: fn(&Usage) -> Duration| Spread::of(runs.iter().map(what).collect());
+    let mut table = Table::new(&["", "CPU time", "", "least", "most", "peak memory", "", "time", "runs"]);
+    let mut first: Option<[f64; 2]> = None;
+    for (name, runs) in ["scw-agent", "shell and curl", "cloud-init"].into_iter().zip(runs) {
+        let (wall, cpu) = (spread(runs, |usage| usage.wall), spread(runs, |usage| usage.cpu));
+        let peak = runs.iter().map(|usage| usage.peak).max().unwrap_or_default() as f64 / 1024.0;
+        let theirs = [cpu.median_ms(), peak];
+        let ours = *first.get_or_insert(theirs);
+        let times = |at: usize| format!("{}×", figure(theirs[at] / ours[at]));
+        let [median, least, most, count] = cpu.cells();
+        let [wall, ..] = wall.cells();
+        table.row([
+            name.to_owned(),
+            median,
+            times(0),
+            least,
+            most,
+            format!("{} MiB", figure(peak)),
+            times(1),
+            wall,
+            count,
+        ]);
+        let aim = match name {
+            "scw-agent" => continue,
+            "cloud-init" => 100.0,
+            _ => 5.0,
+        };
+        for (at, unit, aim) in [(0, "ms", Aim::Times(aim)), (1, "MiB", Aim::AtMost(5.0))] {
+            let (what, ours, theirs, aim) = (whats[at], ours[at], theirs[at], Some(aim));
+            report.ratios.push(Ratio { what, other: name, ours, theirs, unit, aim });
+        }
+    }
+    report.add(title, about, table);
 }

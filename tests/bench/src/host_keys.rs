@@ -6,54 +6,68 @@ use std::time::{Duration, Instant};
 
 use scw_stage::{Programs, Reach, World};
 
+use crate::report::{Ratio, Report, Table};
 use crate::statistics::Spread;
 
 /// The time of an RSA key has a long tail: many runs, in turn.
 const FIRST_BOOTS: usize = 15;
 const LATER_BOOTS: usize = 50;
+const ABOUT: &str = "ecdsa, ed25519 and RSA. The time of an RSA key is chance: look at the least and the most, too. \
+When the keys are there, this is what sshd waits for at a boot.";
 
-/// Measures and prints.
-pub(crate) fn measure(programs: &Programs) -> Result<(), String> {
+/// Measures and reports.
+pub(crate) fn measure(programs: &Programs, report: &mut Report) -> Result<(), String> {
     let world = World::builder().ipv4(Reach::Absent).ipv6(Reach::Absent);
-    world.run(|world| {
-        let ensure = || {
-            let mut command = world.command(&programs.agent);
-            command.args(["host-keys", "ensure"]);
-            command
-        };
-        let keygen = |arguments: &[&str]| {
-            let mut command = world.command("ssh-keygen");
-            command.args(arguments);
-            command
-        };
-        let (mut ours, mut all, mut rsa) = (Vec::new(), Vec::new(), Vec::new());
-        for _ in 0..FIRST_BOOTS {
-            remove_keys()?;
-            ours.push(timed(ensure())?);
-            remove_keys()?;
-            all.push(timed(keygen(&["-A"]))?);
-            remove_keys()?;
-            rsa.push(timed(keygen(&["-q", "-t", "rsa", "-N", "", "-f", "/etc/ssh/ssh_host_rsa_key"]))?);
-        }
-        timed(ensure())?;
-        let later = (0..LATER_BOOTS).map(|_| timed(ensure())).collect::<Result<_, _>>()?;
-        let nothing = (0..LATER_BOOTS).map(|_| timed(world.command("true"))).collect::<Result<_, _>>()?;
+    let [ours, all, rsa, later, nothing] = world.run(|world| in_world(world, programs))?;
+    let mut table = Table::new(&["", "median", "least", "most", "runs"]);
+    for (name, spread) in [
+        ("a first boot: scw-agent host-keys ensure", &ours),
+        ("a first boot: ssh-keygen -A", &all),
+        ("ssh-keygen -t rsa, the slowest single key", &rsa),
+        ("keys are there: scw-agent host-keys ensure", &later),
+        ("/bin/true, the least that a process costs", &nothing),
+    ] {
+        table.row([name.to_owned()].into_iter().chain(spread.cells()));
+    }
+    report.add("Making host keys", ABOUT, table);
+    report.ratios.push(Ratio {
+        what: "making the host keys",
+        other: "ssh-keygen -A",
+        ours: ours.median_ms(),
+        theirs: all.median_ms(),
+        unit: "ms",
+        aim: None,
+    });
+    Ok(())
+}
 
-        let [ours, all, rsa, later, nothing] = [ours, all, rsa, later, nothing].map(Spread::of);
-        println!("The host keys of a first boot (ecdsa, ed25519, rsa):");
-        println!("  scw-agent host-keys ensure                               {ours}");
-        println!("  ssh-keygen -A                                            {all}");
-        println!("  ssh-keygen -t rsa alone, the slowest single key          {rsa}");
-        println!(
-            "  ratio to ssh-keygen -A {:.2}, to the slowest key {:.2}",
-            ours.ratio(&all),
-            ours.ratio(&rsa)
-        );
-        println!("When the keys are there (what sshd waits for):");
-        println!("  scw-agent host-keys ensure                               {later}");
-        println!("  /bin/true                                                {nothing}");
-        Ok(())
-    })
+fn in_world(world: &World, programs: &Programs) -> Result<[Spread; 5], String> {
+    let ensure = || {
+        let mut command = world.command(&programs.agent);
+        command.args(["host-keys", "ensure"]);
+        command
+    };
+    let keygen = |arguments: &[&str]| {
+        let mut command = world.command("ssh-keygen");
+        command.args(arguments);
+        command
+    };
+    let (mut ours, mut all, mut rsa) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..FIRST_BOOTS {
+        remove_keys()?;
+        ours.push(timed(ensure())?);
+        remove_keys()?;
+        all.push(timed(keygen(&["-A"]))?);
+        remove_keys()?;
+        rsa.push(timed(keygen(&["-q", "-t", "rsa", "-N", "", "-f", "/etc/ssh/ssh_host_rsa_key"]))?);
+    }
+    timed(ensure())?;
+    let (mut later, mut nothing) = (Vec::new(), Vec::new());
+    for _ in 0..LATER_BOOTS {
+        later.push(timed(ensure())?);
+        nothing.push(timed(world.command("true"))?);
+    }
+    Ok([ours, all, rsa, later, nothing].map(Spread::of))
 }
 
 fn remove_keys() -> Result<(), String> {
@@ -65,7 +79,8 @@ fn remove_keys() -> Result<(), String> {
     Ok(())
 }
 
-fn timed(mut command: Command) -> Result<Duration, String> {
+/// By the clock.
+pub(crate) fn timed(mut command: Command) -> Result<Duration, String> {
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let start = Instant::now();
     let status = command.status().map_err(|why| why.to_string())?;

@@ -1,18 +1,27 @@
 //! `cargo measure`: the agent beside other programs, on the same machine, in the same run, against the same stand-in.
-//! It prints figures and ratios, and judges nothing. Needs root. Exit code 0: measured; 2: it cannot be done here.
+//! It reports figures and ratios. Needs root. Exit code 0: measured; 2: it cannot be done here.
+//! With `--write` it also writes them into the documentation (`docs` and the README), with the date and the machine.
 //! `cargo measure idle [SECONDS]` measures only what the daemon costs while nothing happens (a minute, if nothing is said).
 
 mod boot;
+mod cloud_init;
+mod document;
 mod host_keys;
 mod idle;
+mod machine;
 mod network_event;
+mod picture;
+mod report;
 mod route_watch;
 mod statistics;
 mod usage;
+mod userdata;
 
 use std::process::ExitCode;
 use std::time::Duration;
 
+use cloud_init::CloudInit;
+use report::Report;
 use scw_stage::Programs;
 
 fn main() -> ExitCode {
@@ -28,19 +37,61 @@ fn main() -> ExitCode {
     }
 }
 
+const USAGE: &str = "cargo measure [--write], or cargo measure idle [SECONDS]";
+
 fn measure(words: &[String]) -> Result<(), String> {
-    let window = match words {
-        [] => 60,
-        [word, rest @ ..] if word == "idle" && rest.len() < 2 => {
-            rest.first().map_or(Ok(60), |word| word.parse()).map_err(|why| format!("seconds: {why}"))?
+    let words: Vec<_> = words.iter().map(String::as_str).collect();
+    match words[..] {
+        [] => everything().map(drop),
+        ["--write"] => {
+            let (report, machine) = everything()?;
+            document::write(&report, &machine)
         }
-        _ => return Err("cargo measure [idle [SECONDS]]".to_owned()),
-    };
-    let programs = Programs::build()?;
-    if words.is_empty() {
-        network_event::measure(&programs)?;
-        host_keys::measure(&programs)?;
-        boot::measure(&programs)?;
+        ["idle"] => idle::measure(&Programs::build()?, Duration::from_secs(60)),
+        ["idle", seconds] => {
+            let seconds = seconds.parse().map_err(|why| format!("{seconds:?} seconds: {why}; {USAGE}"))?;
+            idle::measure(&Programs::build()?, Duration::from_secs(seconds))
+        }
+        _ => Err(USAGE.to_owned()),
     }
-    idle::measure(&programs, Duration::from_secs(window))
+}
+
+/// The report, and a description of the machine.
+fn everything() -> Result<(Report, String), String> {
+    tools()?;
+    let programs = Programs::build()?;
+    let cloud_init = CloudInit::find()?;
+    let machine = machine::description(&cloud_init.version());
+    println!("{machine}");
+    let mut report = Report::default();
+    eprintln!("user data: a minute");
+    userdata::measure(&programs, &mut report)?;
+    eprintln!("boots: two or three minutes");
+    boot::measure(&programs, &cloud_init, &mut report)?;
+    eprintln!("host keys: a minute");
+    host_keys::measure(&programs, &mut report)?;
+    eprintln!("the network: half a minute");
+    network_event::measure(&programs, &mut report)?;
+    println!("{}", report.short());
+    Ok((report, machine))
+}
+
+/// All that is compared with, or needed for it; better missed now than after minutes.
+fn tools() -> Result<(), String> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let is_there = |tool: &str| std::env::split_paths(&path).any(|folder| folder.join(tool).exists());
+    let tools = [
+        ("curl", "curl"),
+        ("ssh-keygen", "openssh-client"),
+        ("unshare", "util-linux"),
+        ("ip", "iproute2"),
+        ("debootstrap", "debootstrap"),
+    ];
+    let missing: Vec<_> =
+        tools.iter().filter(|(tool, _)| !is_there(tool)).map(|(_, package)| *package).collect();
+    if missing.is_empty() {
+        Ok(())
+    } else {
+        Err(format!("missing Debian packages: apt-get install {}", missing.join(" ")))
+    }
 }

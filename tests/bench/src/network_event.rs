@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use scw_stage::{Daemon, Family, Notify, Programs, Reach, World};
 use scw_standin::{Request, Standin};
 
+use crate::report::{Ratio, Report, Table};
 use crate::route_watch::RouteWatch;
 use crate::statistics::Spread;
 
@@ -14,17 +15,26 @@ const KEY: &str = "ssh-host-fingerprints";
 /// Only against hanging.
 const LONG: Duration = Duration::from_secs(60);
 
-/// Measures and prints.
-pub(crate) fn measure(programs: &Programs) -> Result<(), String> {
-    println!("From a route to stored fingerprints, median of {RUNS} runs:");
-    for family in [Family::Ipv4, Family::Ipv6] {
+const ABOUT: &str = "The daemon waits without a network; the clock starts with the kernel's news of a route and stops when the stand-in has \
+the fingerprints. Beside it one curl that stores the same value when the network is there already, its whole process.";
+
+/// Measures and reports.
+pub(crate) fn measure(programs: &Programs, report: &mut Report) -> Result<(), String> {
+    let mut table = Table::new(&["", "median", "least", "most", "runs"]);
+    for (family, what) in [
+        (Family::Ipv4, "fingerprints stored after a route, IPv4"),
+        (Family::Ipv6, "fingerprints stored after a route, IPv6"),
+    ] {
         let world = World::builder().ipv4(Reach::Absent).ipv6(Reach::Absent);
         let (ours, curl) = world.run(|world| in_world(world, programs, family))?;
         let (ours, curl) = (Spread::of(ours), Spread::of(curl));
-        println!("  {family:?}  the daemon, from the kernel's news of the route  {ours}");
-        println!("  {family:?}  one curl --local-port PATCH, its whole process   {curl}");
-        println!("  {family:?}  ratio {:.2}", ours.ratio(&curl));
+        for (name, spread) in [("scw-agent daemon", &ours), ("curl --local-port PATCH", &curl)] {
+            table.row([format!("{name}, {family:?}")].into_iter().chain(spread.cells()));
+        }
+        let (ours, theirs) = (ours.median_ms(), curl.median_ms());
+        report.ratios.push(Ratio { what, other: "one curl PATCH", ours, theirs, unit: "ms", aim: None });
     }
+    report.add("From a route to stored fingerprints", ABOUT, table);
     Ok(())
 }
 

@@ -20,21 +20,31 @@ impl Spread {
         Self { least: at(0), median: at(runs / 2), most: at(runs.saturating_sub(1)), runs }
     }
 
-    /// The middle one.
-    pub(crate) fn median(&self) -> Duration {
-        self.median
+    /// The middle one, in milliseconds.
+    pub(crate) fn median_ms(&self) -> f64 {
+        self.median.as_secs_f64() * 1e3
     }
 
-    /// This median as a multiple of the other's.
-    pub(crate) fn ratio(&self, other: &Self) -> f64 {
-        self.median.as_secs_f64() / other.median.as_secs_f64()
+    /// The least, in milliseconds.
+    pub(crate) fn least_ms(&self) -> f64 {
+        self.least.as_secs_f64() * 1e3
+    }
+
+    /// The most, in milliseconds.
+    pub(crate) fn most_ms(&self) -> f64 {
+        self.most.as_secs_f64() * 1e3
+    }
+
+    /// Its cells in a table: the middle one, the least, the most, the number of runs.
+    pub(crate) fn cells(&self) -> [String; 4] {
+        let ms = |value: f64| format!("{} ms", crate::report::figure(value));
+        [ms(self.median_ms()), ms(self.least_ms()), ms(self.most_ms()), self.runs.to_string()]
     }
 }
 
 impl fmt::Display for Spread {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ms = |duration: Duration| duration.as_secs_f64() * 1000.0;
-        let Self { least, median, most, runs } = *self;
-        write!(f, "{:7.2} ms  ({:.2} to {:.2}, {runs} runs)", ms(median), ms(least), ms(most))
+        let [median, least, most, runs] = self.cells();
+        write!(f, "{median}  ({least} to {most}, {runs} runs)")
     }
 }

@@ -1,19 +1,27 @@
-//! What a command and all that it started cost: time by the clock, time on the processors, the largest process's memory.
+//! What a piece of work and all that it started cost: time by the clock, time on the processors, the largest process's memory.
 //!
 //! The kernel counts that for the children of a process only, and never forgets: so this program starts itself once more for each
-//! measurement, and the second one has no other children.
+//! measurement, and the second one has no other children. It plays PID 1's part as well: its own time is nobody's.
 
-use std::process::{Command, ExitCode, Stdio};
+use std::path::Path;
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use scw_stage::World;
 
 /// The word by which this program knows that it is the second one.
 const WORD: &str = "run-and-tell";
+/// Between the steps, in the second program's arguments.
+const NEXT: &str = "--next--";
+/// Long enough for any step.
+const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The cost of one command.
-#[derive(Clone, Copy, Debug)]
+/// The cost of a piece of work.
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Usage {
     pub(crate) wall: Duration,
     pub(crate) cpu: Duration,
@@ -21,15 +29,49 @@ pub(crate) struct Usage {
     pub(crate) peak: u64,
 }
 
-/// Runs a shell script in the world, whatever its exit code, and counts.
-pub(crate) fn of(world: &World, script: &str) -> Result<Usage, String> {
+/// A step of a piece of work.
+#[derive(Clone, Debug)]
+pub(crate) enum Step {
+    /// A command, to its end.
+    Run(Vec<String>),
+    /// A command that goes on until the work is done.
+    Start(Vec<String>),
+    /// Waits for a file, as PID 1 does for a path unit.
+    Until(String),
+}
+
+/// Does the steps one after the other in the world, and counts. Exit codes are not looked at: whether the work was done, its caller sees.
+pub(crate) fn of(world: &World, steps: &[Step]) -> Result<Usage, String> {
     let own = std::env::current_exe().map_err(|why| why.to_string())?;
-    let output = world.command(own).args([WORD, script]).output().map_err(|why| why.to_string())?;
+    let mut command = world.command(own);
+    command.arg(WORD);
+    for step in steps {
+        let (kind, words) = match step {
+            Step::Run(words) => ("run", &words[..]),
+            Step::Start(words) => ("start", &words[..]),
+            Step::Until(path) => ("until", std::slice::from_ref(path)),
+        };
+        command.arg(kind).args(words).arg(NEXT);
+    }
+    let output = command.output().map_err(|why| why.to_string())?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let mut numbers = text.split_whitespace().rev().map(str::parse::<u64>);
-    let mut next = || numbers.next().and_then(Result::ok).ok_or_else(|| format!("no figures: {text}"));
-    let (peak, cpu, wall) = (next()?, next()?, next()?);
+    let numbers: Vec<u64> = text.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+    let [wall, cpu, peak] = numbers[..] else {
+        return Err(String::from_utf8_lossy(&output.stderr).into_owned());
+    };
     Ok(Usage { wall: Duration::from_micros(wall), cpu: Duration::from_micros(cpu), peak })
+}
+
+/// What this process's children have cost until now, those that are waited for.
+pub(crate) fn of_children() -> Result<Usage, String> {
+    let usage = getrusage(UsageWho::RUSAGE_CHILDREN).map_err(|why| why.to_string())?;
+    let micros = |time: nix::sys::time::TimeVal| time.tv_sec() * 1_000_000 + time.tv_usec();
+    let cpu = micros(usage.user_time()) + micros(usage.system_time());
+    Ok(Usage {
+        wall: Duration::ZERO,
+        cpu: Duration::from_micros(cpu.try_into().unwrap_or_default()),
+        peak: usage.max_rss().try_into().unwrap_or_default(),
+    })
 }
 
 /// The second program's part; `None` for the first one.
@@ -38,21 +80,52 @@ pub(crate) fn second() -> Option<ExitCode> {
     if words.next()? != WORD {
         return None;
     }
-    let script = words.next()?;
+    let words: Vec<_> = words.collect();
+    Some(match work(&words) {
+        Ok(Usage { wall, cpu, peak }) => {
+            println!("{} {} {peak}", wall.as_micros(), cpu.as_micros());
+            ExitCode::SUCCESS
+        }
+        Err(why) => {
+            eprintln!("{why}");
+            ExitCode::FAILURE
+        }
+    })
+}
+
+fn work(words: &[String]) -> Result<Usage, String> {
+    let mut running = Vec::new();
     let start = Instant::now();
-    let mut command = Command::new("/bin/sh");
-    command.args(["-c", &script]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    let ran = command.status();
+    for step in words.split(|word| word == NEXT).filter(|step| !step.is_empty()) {
+        let [kind, words @ ..] = step else { continue };
+        match kind.as_str() {
+            "until" => until(Path::new(&words[0]))?,
+            "start" => running.push(spawn(words)?),
+            _ => drop(spawn(words)?.wait().map_err(|why| why.to_string())?),
+        }
+    }
     let wall = start.elapsed();
-    let (Ok(_), Ok(usage)) = (ran, getrusage(UsageWho::RUSAGE_CHILDREN)) else {
-        return Some(ExitCode::FAILURE);
-    };
-    let micros = |time: nix::sys::time::TimeVal| time.tv_sec() * 1_000_000 + time.tv_usec();
-    println!(
-        "{} {} {}",
-        wall.as_micros(),
-        micros(usage.user_time()) + micros(usage.system_time()),
-        usage.max_rss()
-    );
-    Some(ExitCode::SUCCESS)
+    for child in &mut running {
+        let pid = i32::try_from(child.id()).map_err(|why| why.to_string())?;
+        kill(Pid::from_raw(pid), Signal::SIGTERM).map_err(|why| why.to_string())?;
+        child.wait().map_err(|why| why.to_string())?;
+    }
+    Ok(Usage { wall, ..of_children()? })
+}
+
+fn spawn(words: &[String]) -> Result<Child, String> {
+    let mut command = Command::new(&words[0]);
+    command.args(&words[1..]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.spawn().map_err(|why| format!("{}: {why}", words[0]))
+}
+
+fn until(path: &Path) -> Result<(), String> {
+    let end = Instant::now() + PATIENCE;
+    while !path.exists() {
+        if Instant::now() > end {
+            return Err(format!("{} never came", path.display()));
+        }
+        sleep(Duration::from_micros(100));
+    }
+    Ok(())
 }

@@ -1,0 +1,147 @@
+//! The ratios as a picture: bars on a logarithmic scale, in plain SVG, for light and dark pages, with its content in words for those who
+//! cannot see it.
+
+use std::fmt::Write as _;
+
+use crate::report::{Aim, Ratio, figure};
+
+const WIDTH: f64 = 860.0;
+/// Where the bars begin, and how far the longest may go.
+const LEFT: f64 = 390.0;
+const RIGHT: f64 = 790.0;
+const TOP: f64 = 56.0;
+const STEP: f64 = 26.0;
+const BAR: f64 = 16.0;
+
+const STYLE: &str = "text{font:13px system-ui,sans-serif;fill:#1f2328}.small{font-size:11px;fill:#59636e}.title{font-size:15px;font-weight:600}\
+.bar{fill:#4f0599}.line{stroke:#d1d9e0}.one{stroke:#59636e}.aim{stroke:#bc4c00;stroke-width:2.5}\
+@media(prefers-color-scheme:dark){text{fill:#f0f6fc}.small{fill:#9198a1}.bar{fill:#a371f7}.line{stroke:#3d444d}.one{stroke:#9198a1}.aim{stroke:#f0883e}}";
+
+/// Draws the ratios.
+pub(crate) fn draw(ratios: &[Ratio]) -> String {
+    let all = || ratios.iter().map(Ratio::times).chain(ratios.iter().filter_map(aim));
+    let least = all().fold(1.0, f64::min).max(0.01).log10();
+    let decades = all().fold(10.0, f64::max).log10().ceil();
+    let x = |times: f64| LEFT + (RIGHT - LEFT) * (times.log10().max(least) - least) / (decades - least);
+    let bottom = TOP + STEP * ratios.len() as f64;
+    let height = bottom + 44.0;
+    let mut svg = format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" width=\"{WIDTH}\" height=\"{height}\" role=\"img\" \
+         aria-labelledby=\"title desc\">\n<title id=\"title\">How many times scw-agent’s cost others have</title>\n<desc id=\"desc\">{}</desc>\n\
+         <style>{STYLE}</style>\n<text class=\"title\" x=\"12\" y=\"24\">How many times scw-agent’s cost others have</text>\n\
+         <text class=\"small\" x=\"12\" y=\"42\">longer is better for scw-agent; the scale is logarithmic</text>\n",
+        words(ratios)
+    );
+    let mut line = |class: &str, x: f64, top: f64, bottom: f64| {
+        let _ = writeln!(
+            svg,
+            "<line class=\"{class}\" x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{top:.1}\" y2=\"{bottom:.1}\"/>"
+        );
+    };
+    let marks: Vec<f64> = (-2..=8)
+        .map(|exponent| 10_f64.powi(exponent))
+        .filter(|mark| (least..=decades).contains(&mark.log10()))
+        .collect();
+    for mark in &marks {
+        line(if is_one(*mark) { "one" } else { "line" }, x(*mark), TOP - 6.0, bottom + 2.0);
+    }
+    for mark in &marks {
+        let text = if is_one(*mark) {
+            "the same".to_owned()
+        } else {
+            format!("{}×", figure(*mark).trim_end_matches(".0"))
+        };
+        let _ = writeln!(
+            svg,
+            "<text class=\"small\" text-anchor=\"middle\" x=\"{:.1}\" y=\"{:.1}\">{text}</text>",
+            x(*mark),
+            bottom + 17.0
+        );
+    }
+    for (number, ratio) in ratios.iter().enumerate() {
+        let y = TOP + STEP * number as f64;
+        let (from, to) = (x(1.0).min(x(ratio.times())), x(1.0).max(x(ratio.times())));
+        let middle = y + BAR / 2.0 + 4.5;
+        let _ = writeln!(
+            svg,
+            "<text text-anchor=\"end\" x=\"{:.1}\" y=\"{middle:.1}\">{}</text>\n\
+             <rect class=\"bar\" x=\"{from:.1}\" y=\"{y:.1}\" width=\"{:.1}\" height=\"{BAR}\" rx=\"2\"/>",
+            LEFT - 8.0,
+            label(ratio),
+            (to - from).max(1.0)
+        );
+        let mut end = to;
+        if let Some(aim) = aim(ratio) {
+            let at = x(aim);
+            let _ = writeln!(
+                svg,
+                "<line class=\"aim\" x1=\"{at:.1}\" x2=\"{at:.1}\" y1=\"{:.1}\" y2=\"{:.1}\"/>",
+                y - 2.0,
+                y + BAR + 2.0
+            );
+            end = end.max(at);
+        }
+        let _ =
+            writeln!(svg, "<text x=\"{:.1}\" y=\"{middle:.1}\">{}×</text>", end + 7.0, figure(ratio.times()));
+    }
+    let y = bottom + 36.0;
+    let _ = writeln!(
+        svg,
+        "<line class=\"aim\" x1=\"16\" x2=\"16\" y1=\"{:.1}\" y2=\"{y:.1}\"/>\n<text class=\"small\" x=\"24\" y=\"{:.1}\">what was aimed at</text>\n</svg>",
+        y - 13.0,
+        y - 3.0
+    );
+    svg
+}
+
+fn is_one(mark: f64) -> bool {
+    (mark - 1.0).abs() < 1e-9
+}
+
+fn aim(ratio: &Ratio) -> Option<f64> {
+    match ratio.aim {
+        Some(Aim::Times(times)) => Some(times),
+        _ => None,
+    }
+}
+
+fn label(ratio: &Ratio) -> String {
+    escaped(&format!("{}: {}", ratio.what, ratio.other))
+}
+
+/// The picture in words.
+fn words(ratios: &[Ratio]) -> String {
+    let words: Vec<_> =
+        ratios.iter().map(|ratio| format!("{}, {} times", label(ratio), figure(ratio.times()))).collect();
+    format!("Bars: {}.", words.join("; "))
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_ratio_is_a_bar_with_its_figure_and_stands_in_the_words() {
+        let ratio = |theirs, aim| Ratio { what: "time", other: "a & b", ours: 1.0, theirs, unit: "ms", aim };
+        let svg = draw(&[ratio(10.0, Some(Aim::Times(100.0))), ratio(0.5, None)]);
+        assert_eq!(svg.matches("<rect").count(), 2);
+        assert_eq!(svg.matches("class=\"aim\"").count(), 2, "the mark, and the one in the legend");
+        assert!(
+            svg.contains(
+                "<desc id=\"desc\">Bars: time: a &amp; b, 10.0 times; time: a &amp; b, 0.50 times.</desc>"
+            ),
+            "{svg}"
+        );
+        // Half as much is to the left of "the same".
+        let bars: Vec<f64> = svg
+            .lines()
+            .filter(|line| line.starts_with("<rect"))
+            .filter_map(|line| line.split('"').nth(3)?.parse().ok())
+            .collect();
+        assert!(bars[1] < bars[0], "{bars:?}");
+    }
+}
