@@ -2,7 +2,7 @@
 //! and the fingerprints that tell them to the world ([`fingerprints`](mod@fingerprints)).
 //!
 //! Which of them sshd serves is read from its configuration ([`sshd_config`](mod@sshd_config)) or asked of sshd itself ([`survey`](mod@survey)), and
-//! judged by [`served`](mod@served), pure. [`role`] is the whole of the units' work, the question of whose Instance this is included.
+//! judged by [`served`](mod@served), pure; its word is kept over boots ([`word`](mod@word)). [`role`] is the whole of the units' work, the question of whose Instance this is included.
 //!
 //! No network in this room, and no key is ever removed or overwritten without a proof that it is of no use (law H1).
 
@@ -19,6 +19,7 @@ mod served;
 mod sshd_config;
 mod survey;
 mod wildcard;
+mod word;
 
 pub use ensure::{EnsureError, Ensured, Renew, ensure};
 pub use fingerprints::{Published, published_value};

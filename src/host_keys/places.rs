@@ -19,6 +19,8 @@ pub struct Places {
     pub survey_request: PathBuf,
     /// What sshd serves, for the daemon.
     pub served: PathBuf,
+    /// sshd's word on that, for the boots to come.
+    pub word: PathBuf,
     /// The fingerprints that the disk had at this boot's first look.
     pub found: PathBuf,
     /// Public keys of the Instances that this disk belonged to, by date.
@@ -38,6 +40,7 @@ impl Default for Places {
             seen: "/run/scw-agent/instance-seen".into(),
             survey_request: "/run/scw-agent/survey-requested".into(),
             served: "/run/scw-agent-hostkeys/served.json".into(),
+            word: "/var/lib/scw-agent/sshd-word.json".into(),
             found: "/run/scw-agent-hostkeys/found.json".into(),
             old: "/var/lib/scw-agent/old-host-keys".into(),
             sshd_pid: "/run/sshd.pid".into(),

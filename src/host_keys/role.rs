@@ -68,7 +68,7 @@ pub fn settle(places: &Places, wishes: Wishes<'_>) -> Done {
         let renewal = work.renewal();
         work.make(&served, renewal);
     }
-    let served = survey::by_sshd(&places.keys).unwrap_or_else(|why| {
+    let served = survey::by_sshd(places).unwrap_or_else(|why| {
         work.done.troubles.push(why.to_string());
         None
     });

@@ -34,11 +34,29 @@ impl SshdConfig {
     /// # Errors
     /// When the file at `path` is there and cannot be read. An included one that cannot be read is passed over.
     pub fn read(path: &Path) -> io::Result<Option<Self>> {
+        Ok(Self::read_with_texts(path)?.map(|(config, _)| config))
+    }
+
+    /// All that [`SshdConfig::read`] reads, in its order; nothing where there is no configuration.
+    ///
+    /// # Errors
+    /// As there.
+    pub(super) fn texts(path: &Path) -> io::Result<Vec<String>> {
+        Ok(Self::read_with_texts(path)?.map(|(_, texts)| texts).unwrap_or_default())
+    }
+
+    fn read_with_texts(path: &Path) -> io::Result<Option<(Self, Vec<String>)>> {
         let Some(text) = read_text(path)? else { return Ok(None) };
         let folder = path.parent().unwrap_or(Path::new("/"));
         let mut config = Self::default();
-        config.take(&text, &mut |pattern| included(folder, pattern), DEEPEST);
-        Ok(Some(config))
+        let mut texts = vec![text.clone()];
+        let mut include = |pattern: &str| {
+            let more = included(folder, pattern);
+            texts.extend(more.iter().cloned());
+            more
+        };
+        config.take(&text, &mut include, DEEPEST);
+        Ok(Some((config, texts)))
     }
 
     /// Reads a text that includes nothing, such as `sshd -T` prints.

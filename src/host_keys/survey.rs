@@ -10,6 +10,7 @@ use std::process::{Command, Stdio};
 use super::places::Places;
 use super::served::{Served, Source};
 use super::sshd_config::SshdConfig;
+use super::word::{self, Basis};
 use crate::files;
 
 const LARGEST: u64 = 64 * 1024;
@@ -41,20 +42,33 @@ pub(super) fn by_files(folder: &Path) -> Served {
     }
 }
 
-/// By sshd's own word. `None` where there is no sshd.
-pub(super) fn by_sshd(folder: &Path) -> Result<Option<Served>, SurveyError> {
+/// By sshd's own word, the one that was kept if that still holds. `None` where there is no sshd.
+pub(super) fn by_sshd(places: &Places) -> Result<Option<Served>, SurveyError> {
     if !Path::new(SSHD).exists() {
         return Ok(None);
     }
+    let options = policy();
+    // Without a basis, it is asked each time.
+    let basis = Basis::of(Path::new(SSHD), &options, &places.keys, &places.fips).ok();
+    if let Some(served) = basis.as_ref().and_then(|basis| word::recall(&places.word, basis)) {
+        return Ok(Some(served));
+    }
     let mut command = Command::new(SSHD);
-    command.arg("-T").args(policy()).stdin(Stdio::null());
+    command.arg("-T").args(options).stdin(Stdio::null());
     let output = command.output().map_err(SurveyError::NotStarted)?;
     if !output.status.success() {
         let complaint = String::from_utf8_lossy(&output.stderr).trim().replace('\n', "; ");
         return Err(SurveyError::Refused(format!("{} ({complaint})", output.status)));
     }
     let config = SshdConfig::parse(&String::from_utf8_lossy(&output.stdout));
-    Ok(Some(Served::configured(config, Source::Sshd, folder)))
+    let served = Served::configured(config, Source::Sshd, &places.keys);
+    if let Some(Err(why)) = basis.map(|basis| word::keep(&places.word, basis, &served)) {
+        tracing::warn!(
+            "sshd's word cannot be kept in {}, and so is asked for at the next boot: {why}",
+            places.word.display()
+        );
+    }
+    Ok(Some(served))
 }
 
 /// The options that RHEL 8's unit gives to sshd: `CRYPTO_POLICY='-oCiphers=… -oHostKeyAlgorithms=…'`.

@@ -157,3 +157,33 @@ fn h3_an_sshd_that_cannot_be_asked_is_told_and_the_reading_of_its_files_stands()
         assert_eq!(source(), "files");
     });
 }
+
+#[test]
+fn h3_sshds_word_is_kept_over_boots_and_asked_for_again_after_a_change() {
+    const PRIVILEGE_SEPARATION: &str = "/run/sshd";
+    World::builder().with_sshd().run(|world| {
+        make_host_key(world);
+        let settle = || {
+            forget();
+            let settled = agent(world, &["host-keys", "settle"]);
+            (settled.code, source(), settled.err)
+        };
+        let by_sshd = (0, "sshd".to_owned(), String::new());
+        assert_eq!(settle(), by_sshd);
+        // From now on sshd gives no answer: whoever asks it hears so.
+        fs::remove_dir(PRIVILEGE_SEPARATION).expect("removed");
+        assert_eq!(settle(), by_sshd, "the word that was kept");
+        fs::write("/etc/ssh/sshd_config.d/50-ours.conf", "Port 22\n").expect("written");
+        let (code, source, said) = settle();
+        assert!(
+            (code, source.as_str()) == (1, "files") && said.contains("sshd -T"),
+            "{code} {source} {said}"
+        );
+        fs::create_dir(PRIVILEGE_SEPARATION).expect("made");
+        assert_eq!(settle(), by_sshd);
+        // What is damaged is no word, and no trouble.
+        fs::remove_dir(PRIVILEGE_SEPARATION).expect("removed");
+        fs::write("/var/lib/scw-agent/sshd-word.json", "{").expect("written");
+        assert_eq!(settle().0, 1);
+    });
+}
