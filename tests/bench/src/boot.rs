@@ -43,6 +43,9 @@ images do today: `/conf` by curl, keys if missing, fingerprints by `ssh-keygen` 
 stages in one process as its units have it, with its data source for Scaleway, without DHCP. Its time holds sleeps of five seconds: it takes source port \
 1 for each question, and its own last question still has that. Compare its CPU time.";
 
+const PARTS: &str =
+    "Each by itself. The last two are the least that a start of our program and of any program costs here.";
+
 struct Contender {
     name: &'static str,
     steps: Vec<Step>,
@@ -59,7 +62,7 @@ pub(crate) fn measure(
     cloud_init: &CloudInit,
     report: &mut Report,
 ) -> Result<(), String> {
-    let [first, later] = World::builder().with_sshd().run(|world| {
+    let [first, later, parts] = World::builder().with_sshd().run(|world| {
         // A reboot forgets TIME_WAIT, and the kernel here does not reboot; cloud-init would sleep for five seconds over each port of the shell's.
         sh(world, "ssh-keygen -A >/dev/null; echo 0 >/proc/sys/net/ipv4/tcp_max_tw_buckets", &[])?;
         let mut first = vec![Vec::new(); 3];
@@ -76,13 +79,53 @@ pub(crate) fn measure(
                 later[number].push(boot(world, contender)?);
             }
         }
-        Ok::<_, String>([first, later])
+        Ok::<_, String>([first, later, parts(world, programs, cloud_init)?])
     })?;
     let whats = ["CPU time of a first boot", "peak memory of a first boot"];
     add(report, "The work of a first boot", ABOUT, whats, &first);
     let whats = ["CPU time of a later boot", "peak memory of a later boot"];
     add(report, "The work of a later boot", "The same when everything is done.", whats, &later);
+    let mut table = Table::new(&["", "CPU time", "least", "peak memory"]);
+    for ((name, _), runs) in parts_of(programs).iter().zip(&parts) {
+        let [median, least, ..] = Spread::of(runs.iter().map(|usage| usage.cpu).collect()).cells();
+        let peak = runs.iter().map(|usage| usage.peak).max().unwrap_or_default() as f64 / 1024.0;
+        table.row([(*name).to_owned(), median, least, format!("{} MiB", figure(peak))]);
+    }
+    report.add("Where the work of our first boot goes", PARTS, table);
     Ok(())
+}
+
+/// The steps of our boot, each by itself, and for comparison what is no work of ours in them.
+fn parts_of(programs: &Programs) -> Vec<(&'static str, Vec<Step>)> {
+    let agent = programs.agent.display().to_string();
+    let run =
+        |words: &str| Step::Run(words.replace("scw-agent", &agent).split(' ').map(str::to_owned).collect());
+    let daemon = Step::Start(vec![agent.clone(), "daemon".to_owned()]);
+    let asked = Step::Until("/run/scw-agent/setup-requested".to_owned());
+    vec![
+        ("host-keys ensure", vec![run("scw-agent host-keys ensure")]),
+        ("daemon, to its end", vec![daemon, asked]),
+        ("host-keys settle", vec![run("scw-agent host-keys settle")]),
+        ("in it: sshd -T", vec![run("/usr/sbin/sshd -T")]),
+        ("setup run", vec![run("scw-agent setup run")]),
+        ("in it: the script", vec![run("/bin/sh /root/script")]),
+        ("scw-agent --version", vec![run("scw-agent --version")]),
+        ("true", vec![run("true")]),
+    ]
+}
+
+fn parts(world: &World, programs: &Programs, cloud_init: &CloudInit) -> Result<Vec<Vec<Usage>>, String> {
+    let parts = parts_of(programs);
+    let mut usages = vec![Vec::new(); parts.len()];
+    for _ in 0..RUNS {
+        fresh(world, cloud_init)?;
+        world.standin().set_user_data("setup-script", SCRIPT);
+        fs::write("/root/script", SCRIPT).map_err(|why| why.to_string())?;
+        for ((_, steps), usages) in parts.iter().zip(&mut usages) {
+            usages.push(usage::of(world, steps)?);
+        }
+    }
+    Ok(usages)
 }
 
 fn contenders(programs: &Programs) -> [Contender; 3] {
@@ -117,7 +160,8 @@ fn contenders(programs: &Programs) -> [Contender; 3] {
     ]
 }
 
-fn first_boot(world: &World, contender: &Contender, cloud_init: &CloudInit) -> Result<Usage, String> {
+/// As before the first boot.
+fn fresh(world: &World, cloud_init: &CloudInit) -> Result<(), String> {
     reboot(world)?;
     sh(world, "rm -rf /var/lib/scw-agent/* /root/hello", &[])?;
     cloud_init.fresh(world)?;
@@ -125,6 +169,11 @@ fn first_boot(world: &World, contender: &Contender, cloud_init: &CloudInit) -> R
     for key in ["setup-script", "cloud-init", FINGERPRINTS] {
         world.standin().delete_user_data(key);
     }
+    Ok(())
+}
+
+fn first_boot(world: &World, contender: &Contender, cloud_init: &CloudInit) -> Result<Usage, String> {
+    fresh(world, cloud_init)?;
     world.standin().set_user_data(contender.key, SCRIPT);
     let usage = boot(world, contender)?;
     if fs::read_to_string(&contender.hello).ok().as_deref() != Some("hello\n") {

@@ -17,12 +17,14 @@ const QEMU_GA: &str = "/usr/sbin/qemu-ga";
 
 /// What the kernel says of a process.
 #[derive(Clone, Copy, Default)]
-struct Usage {
+pub(crate) struct Usage {
     /// KiB
     resident: u64,
+    /// KiB; the most that it ever had.
+    pub(crate) peak: u64,
     /// KiB; what it shares with others, counted in part.
     proportional: u64,
-    on_cpu: Duration,
+    pub(crate) on_cpu: Duration,
     wake_ups: u64,
 }
 
@@ -87,7 +89,7 @@ fn row(name: &str, before: Usage, after: Usage, window: Duration) {
 }
 
 /// Of all its threads. A switch away from the processor that was asked for is a wait that began, and so a wake-up when it ends.
-fn usage(pid: impl std::fmt::Display) -> Result<Usage, String> {
+pub(crate) fn usage(pid: impl std::fmt::Display) -> Result<Usage, String> {
     let read = |path: String| fs::read_to_string(&path).map_err(|why| format!("{path}: {why}"));
     let field = |text: &str, name: &str| -> Option<u64> {
         text.lines().find_map(|line| line.strip_prefix(name))?.split_whitespace().next()?.parse().ok()
@@ -96,6 +98,7 @@ fn usage(pid: impl std::fmt::Display) -> Result<Usage, String> {
     let rollup = read(format!("/proc/{pid}/smaps_rollup"))?;
     let mut usage = Usage {
         resident: field(&status, "VmRSS:").unwrap_or_default(),
+        peak: field(&status, "VmHWM:").unwrap_or_default(),
         proportional: field(&rollup, "Pss:").unwrap_or_default(),
         ..Usage::default()
     };

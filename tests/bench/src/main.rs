@@ -6,6 +6,7 @@
 mod boot;
 mod cloud_init;
 mod document;
+mod growth;
 mod host_keys;
 mod idle;
 mod machine;
@@ -68,6 +69,8 @@ fn everything() -> Result<(Report, String), String> {
     userdata::measure(&programs, &mut report)?;
     eprintln!("boots: two or three minutes");
     boot::measure(&programs, &cloud_init, &mut report)?;
+    eprintln!("growth: a minute");
+    growth::measure(&programs, &mut report)?;
     eprintln!("host keys: a minute");
     host_keys::measure(&programs, &mut report)?;
     eprintln!("the network: half a minute");

@@ -138,22 +138,23 @@ impl fmt::Display for Table {
 /// Three digits that mean something, and no more.
 pub(crate) fn figure(value: f64) -> String {
     match value {
-        value if value >= 999.5 => {
-            let whole = format!("{value:.0}");
-            let head = whole.len() % 3;
-            let mut text = whole[..head].to_owned();
-            for start in (head..whole.len()).step_by(3) {
-                if !text.is_empty() {
-                    text.push(',');
-                }
-                text.push_str(&whole[start..start + 3]);
-            }
-            text
-        }
-        value if value >= 99.95 => format!("{value:.0}"),
+        value if value >= 99.95 => whole(value),
         value if value >= 9.995 => format!("{value:.1}"),
         value => format!("{value:.2}"),
     }
+}
+
+/// Without decimals, thousands set apart.
+pub(crate) fn whole(value: f64) -> String {
+    let digits = format!("{value:.0}");
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
 }
 
 #[cfg(test)]

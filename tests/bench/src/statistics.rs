@@ -20,6 +20,11 @@ impl Spread {
         Self { least: at(0), median: at(runs / 2), most: at(runs.saturating_sub(1)), runs }
     }
 
+    /// The middle one.
+    pub(crate) fn median(&self) -> Duration {
+        self.median
+    }
+
     /// The middle one, in milliseconds.
     pub(crate) fn median_ms(&self) -> f64 {
         self.median.as_secs_f64() * 1e3
