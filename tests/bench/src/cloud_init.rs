@@ -81,6 +81,12 @@ impl CloudInit {
         Path::new(ROOT).join(inside.trim_start_matches('/'))
     }
 
+    /// What it warned of in its log.
+    pub(crate) fn complaints() -> String {
+        let log = std::fs::read_to_string(Self::path("/var/log/cloud-init.log")).unwrap_or_default();
+        log.lines().filter(|line| line.contains("[WARNING]")).collect::<Vec<_>>().join("\n")
+    }
+
     /// What the package's five units do: one process with all stages, and for each stage one that gives it the word and waits.
     pub(crate) fn steps() -> Vec<Step> {
         let inside = |words: &[&str]| {

@@ -52,4 +52,10 @@ mod tests {
         assert_eq!(between(&text, "new\n"), Some(format!("a\n{BEGIN}new\n{END}b\n")));
         assert_eq!(between("a\n", "new\n"), None);
     }
+
+    #[test]
+    fn the_readme_has_the_marks() {
+        let readme = fs::read_to_string(checkout().join("README.md")).expect("read");
+        assert!(between(&readme, "new\n").is_some());
+    }
 }

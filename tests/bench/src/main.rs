@@ -65,9 +65,9 @@ fn everything() -> Result<(Report, String), String> {
     let machine = machine::description(&cloud_init.version());
     println!("{machine}");
     let mut report = Report::default();
-    eprintln!("user data: a minute");
+    eprintln!("user data: half a minute");
     userdata::measure(&programs, &mut report)?;
-    eprintln!("boots: two or three minutes");
+    eprintln!("boots: a minute");
     boot::measure(&programs, &cloud_init, &mut report)?;
     eprintln!("growth: a minute");
     growth::measure(&programs, &mut report)?;
