@@ -117,7 +117,7 @@ fn the_bill_of_materials_names_what_is_linked_in_and_keeps_to_its_schema() {
     let licensed = licences.lines().take_while(|line| !line.starts_with("Their licences"));
     let mut expected: Vec<String> = licensed
         .filter_map(|line| line.split_once(": ")?.0.split_once(" v"))
-        .map(|(name, version)| format!("pkg:cargo/{name}@{version}"))
+        .map(|(name, version)| format!("pkg:cargo/{name}@{}", version.replace('+', "%2B")))
         .collect();
     let compiler = run("rustc", &["--version"]).ok("rustc");
     expected.push(format!("pkg:generic/rust@{}", compiler.split(' ').nth(1).expect("a version")));
