@@ -1,7 +1,7 @@
 //! A moment in time, as the records and the status write it: RFC 3339, UTC, whole milliseconds.
 
 use std::fmt;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
@@ -13,7 +13,13 @@ pub struct Moment(SystemTime);
 impl Moment {
     /// The present.
     pub fn now() -> Self {
-        Self(SystemTime::now())
+        Self::of(SystemTime::now())
+    }
+
+    /// Less than a millisecond is not kept: what is written and read again is the same.
+    fn of(time: SystemTime) -> Self {
+        let length = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self(UNIX_EPOCH + Duration::new(length.as_secs(), length.subsec_millis() * 1_000_000))
     }
 
     /// How long it was from `earlier` to this; zero if the clock was set back.
@@ -26,7 +32,7 @@ impl TryFrom<String> for Moment {
     type Error = humantime::TimestampError;
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
-        humantime::parse_rfc3339(&text).map(Self)
+        humantime::parse_rfc3339(&text).map(Self::of)
     }
 }
 
@@ -39,5 +45,18 @@ impl From<Moment> for String {
 impl fmt::Display for Moment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         humantime::format_rfc3339_millis(self.0).fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn d1_a_moment_that_is_written_is_the_same_when_it_is_read() {
+        let of = |text: &str| Moment::try_from(text.to_owned()).expect("RFC 3339");
+        for moment in [Moment::now(), of("2026-01-01T00:00:00.123456789Z"), of("1970-01-01T00:00:00Z")] {
+            assert_eq!(of(&moment.to_string()), moment, "{moment}");
+        }
     }
 }

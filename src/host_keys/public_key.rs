@@ -108,28 +108,42 @@ fn bits(algorithm: &str, inside: &[u8]) -> Result<usize, PublicKeyError> {
             _ => Err(PublicKeyError::Inside),
         },
         "ssh-rsa" => {
-            let (_exponent, rest) = split_string(inside).ok_or(PublicKeyError::Inside)?;
+            let (exponent, rest) = split_string(inside).ok_or(PublicKeyError::Inside)?;
             let (modulus, []) = split_string(rest).ok_or(PublicKeyError::Inside)? else {
                 return Err(PublicKeyError::Inside);
             };
-            // An mpint: a leading zero byte keeps it positive.
+            if !is_number(exponent) || !is_number(modulus) {
+                return Err(PublicKeyError::Inside);
+            }
             let significant = modulus.iter().skip_while(|byte| **byte == 0).count();
             let top = modulus.iter().find(|byte| **byte != 0).ok_or(PublicKeyError::Inside)?;
             Ok(significant * 8 - top.leading_zeros() as usize)
         }
         _ => {
-            let (bits, point) = match algorithm {
-                "ecdsa-sha2-nistp256" => (256, 65),
-                "ecdsa-sha2-nistp384" => (384, 97),
-                "ecdsa-sha2-nistp521" => (521, 133),
+            let (bits, name, point) = match algorithm {
+                "ecdsa-sha2-nistp256" => (256, b"nistp256", 65),
+                "ecdsa-sha2-nistp384" => (384, b"nistp384", 97),
+                "ecdsa-sha2-nistp521" => (521, b"nistp521", 133),
                 _ => return Err(PublicKeyError::Algorithm(algorithm.to_owned())),
             };
-            let (_curve, rest) = split_string(inside).ok_or(PublicKeyError::Inside)?;
+            let (curve, rest) = split_string(inside).ok_or(PublicKeyError::Inside)?;
             match split_string(rest) {
-                Some((key, [])) if key.len() == point => Ok(bits),
+                // 4: both coordinates follow, the only form that OpenSSH takes.
+                Some((key @ [4, ..], [])) if curve == name && key.len() == point => Ok(bits),
                 _ => Err(PublicKeyError::Inside),
             }
         }
+    }
+}
+
+/// Whether this is a positive number as RFC 4251 has it, in its one form: written otherwise, the same key would have another fingerprint than the one
+/// that sshd, which writes it anew, shows.
+fn is_number(mpint: &[u8]) -> bool {
+    // A zero in front keeps a number positive whose top bit is set, and stands nowhere else.
+    match mpint {
+        [0, second, ..] => *second >= 0x80,
+        [first, ..] => (1..0x80).contains(first),
+        [] => false,
     }
 }
 
@@ -159,6 +173,30 @@ mod tests {
     const ED25519: &str =
         "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPbatW6deZ5lBPqVQrgZ5m5azJVn84DsrzVkjUxxOf0X root@scw-example\n";
 
+    fn text(fields: &[&[u8]]) -> String {
+        let strings = fields.iter().flat_map(|field| {
+            let length = u32::try_from(field.len()).expect("short").to_be_bytes();
+            length.into_iter().chain(field.iter().copied())
+        });
+        let algorithm = std::str::from_utf8(fields[0]).expect("UTF-8");
+        format!("{algorithm} {}", Base64::encode_string(&strings.collect::<Vec<_>>()))
+    }
+
+    fn ecdsa(curve: &[u8], form: u8) -> String {
+        text(&[b"ecdsa-sha2-nistp256", curve, &[&[form][..], &[7; 64]].concat()])
+    }
+
+    fn rsa(exponent: &[u8], modulus: &[u8]) -> String {
+        text(&[b"ssh-rsa", exponent, modulus])
+    }
+
+    #[test]
+    fn h3_a_key_has_one_form_and_so_one_fingerprint() {
+        assert_eq!(PublicKey::parse(&ecdsa(b"nistp256", 4)).map(|key| key.bits), Ok(256));
+        assert_eq!(PublicKey::parse(&rsa(b"\x03", b"\0\x91\x01")).map(|key| key.bits), Ok(16));
+        assert_eq!(PublicKey::parse(&rsa(b"\x03", b"\x11\x01")).map(|key| key.bits), Ok(13));
+    }
+
     #[test]
     fn the_parts_of_a_public_key_are_read() {
         let key = PublicKey::parse(ED25519).expect("a good key");
@@ -176,6 +214,13 @@ mod tests {
             ("ssh-ed25519 AAAA c", PublicKeyError::Inside),
             (&ED25519.replace("ssh-ed25519", "ssh-rsa"), PublicKeyError::Inside),
             (&format!("{cut} c"), PublicKeyError::Inside),
+            // The name of another curve, and a point in no form that OpenSSH takes.
+            (&ecdsa(b"nistp384", 4), PublicKeyError::Inside),
+            (&ecdsa(b"nistp256", 5), PublicKeyError::Inside),
+            // RSA: no exponent, a negative modulus, one with a zero too many.
+            (&rsa(b"", b"\0\x91\x01"), PublicKeyError::Inside),
+            (&rsa(b"\x03", b"\x91\x01"), PublicKeyError::Inside),
+            (&rsa(b"\x03", b"\0\0\x91\x01"), PublicKeyError::Inside),
             ("ssh-new AAAAB3NzaC1uZXc=", PublicKeyError::Algorithm("ssh-new".to_owned())),
         ] {
             assert_eq!(PublicKey::parse(text), Err(why), "{text}");

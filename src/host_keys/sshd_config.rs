@@ -14,8 +14,9 @@ use crate::files;
 const LARGEST: u64 = 1024 * 1024;
 /// As deep as sshd itself follows `Include`.
 const DEEPEST: usize = 16;
-/// As many files as are read for one `Include`.
-const MOST_FILES: usize = 256;
+/// As many patterns and files as all `Include` lines together may come to. Depth alone is no bound: a file that includes itself twice doubles the
+/// work at each step, and sshd waits for us. No configuration comes near it.
+const MOST_INCLUDED: usize = 512;
 
 /// The three settings, as far as they are set.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -48,10 +49,10 @@ impl SshdConfig {
     fn read_with_texts(path: &Path) -> io::Result<Option<(Self, Vec<String>)>> {
         let Some(text) = read_text(path)? else { return Ok(None) };
         let folder = path.parent().unwrap_or(Path::new("/"));
-        let mut config = Self::default();
+        let (mut config, mut left) = (Self::default(), MOST_INCLUDED);
         let mut texts = vec![text.clone()];
         let mut include = |pattern: &str| {
-            let more = included(folder, pattern);
+            let more = included(folder, pattern, &mut left);
             texts.extend(more.iter().cloned());
             more
         };
@@ -95,8 +96,11 @@ fn absolute(path: String) -> PathBuf {
     Path::new("/").join(path)
 }
 
-/// The texts that an `Include` names: a path, relative to the configuration's folder, perhaps with wildcards in its last part.
-fn included(folder: &Path, pattern: &str) -> Vec<String> {
+/// The texts that an `Include` names: a path, relative to the configuration's folder, perhaps with wildcards in its last part. No more than are
+/// `left` of those that may be read in all.
+fn included(folder: &Path, pattern: &str, left: &mut usize) -> Vec<String> {
+    let Some(still) = left.checked_sub(1) else { return Vec::new() };
+    *left = still;
     let path = folder.join(pattern);
     let (Some(parent), Some(name)) = (path.parent(), path.file_name().and_then(|name| name.to_str())) else {
         return Vec::new();
@@ -114,7 +118,8 @@ fn included(folder: &Path, pattern: &str) -> Vec<String> {
         .map(|entry| entry.path())
         .collect();
     paths.sort_unstable();
-    paths.truncate(MOST_FILES);
+    paths.truncate(*left);
+    *left -= paths.len();
     paths.iter().filter_map(|path| read_text(path).ok().flatten()).collect()
 }
 
@@ -170,6 +175,18 @@ mod tests {
             let expected = SshdConfig { host_keys, algorithms: algorithms.map(str::to_owned), required_rsa };
             assert_eq!(SshdConfig::parse(text), expected, "{text:?}");
         }
+    }
+
+    #[test]
+    fn h3_files_that_include_each_other_over_and_over_come_to_an_end_soon() {
+        let folder = std::env::temp_dir().join(format!("scw-agent-include-{}", std::process::id()));
+        fs::create_dir_all(&folder).expect("made");
+        let text = "HostKey /a\nInclude sshd_config s* *\n";
+        fs::write(folder.join("sshd_config"), text).expect("written");
+        let config = SshdConfig::read(&folder.join("sshd_config"));
+        fs::remove_dir_all(&folder).expect("removed");
+        let host_keys = config.expect("readable").expect("there").host_keys.len();
+        assert!((2..=MOST_INCLUDED).contains(&host_keys), "{host_keys}");
     }
 
     #[test]

@@ -11,7 +11,8 @@ mod server;
 
 pub use access::Access;
 pub use client::SocketClient;
-pub use server::{Backend, bind, open_to, serve};
+pub use peer::{Groups, Right};
+pub use server::{Backend, bind, open_to, serve, serve_client};
 
 /// Where the daemon listens.
 pub const SOCKET: &str = "/run/scw-agent/api.sock";

@@ -18,21 +18,25 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What somebody may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Right {
+pub enum Right {
+    /// Not even to ask.
     Nothing,
+    /// To ask: the status, metadata and user data.
     Read,
+    /// Also to set and delete user data.
     Write,
 }
 
 /// The groups that are let in.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Groups {
+pub struct Groups {
     readers: Option<String>,
     writers: Option<String>,
 }
 
 impl Groups {
-    pub(super) fn of(settings: &Settings) -> Self {
+    /// As configured.
+    pub fn of(settings: &Settings) -> Self {
         Self { readers: settings.readers.clone(), writers: settings.writers.clone() }
     }
 

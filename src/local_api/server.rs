@@ -128,7 +128,8 @@ pub async fn serve<B: Backend + Send + Sync>(
     }
 }
 
-async fn serve_client<B: Backend + Send + Sync>(
+/// Serves one client, who has this `right`, for so much `time` at most; whoever may not is refused with what `groups` says.
+pub async fn serve_client<B: Backend + Send + Sync>(
     stream: UnixStream,
     backend: B,
     right: Right,

@@ -24,7 +24,7 @@ use crate::metadata::{Request, Response, TransportError};
 const CLOSING: Duration = Duration::from_millis(500);
 
 /// An open connection.
-pub(super) struct Connection {
+pub struct Connection {
     pub(super) family: Family,
     sender: SendRequest<Full<Bytes>>,
     /// Ends with whether more came than was announced; `None` when that has been asked.
@@ -33,7 +33,10 @@ pub(super) struct Connection {
 
 impl Connection {
     /// Speaks HTTP/1.1 on `stream`; the connection is driven by a task of its own.
-    pub(super) async fn open(family: Family, stream: TcpStream) -> Result<Self, TransportError> {
+    ///
+    /// # Errors
+    /// When the stream does not take a connection.
+    pub async fn open(family: Family, stream: TcpStream) -> Result<Self, TransportError> {
         let io = TokioIo::new(ServerCloses { stream, ended: false, surplus: false, patience: None });
         let (sender, connection) = exchange::handshake(io).await?;
         Ok(Self { family, sender, driver: Some(tokio::spawn(drive(connection))) })
@@ -44,8 +47,11 @@ impl Connection {
         self.sender.is_closed()
     }
 
-    /// Asks one question.
-    pub(super) async fn ask(
+    /// Asks one question. `closing` asks the service to close the connection behind its answer.
+    ///
+    /// # Errors
+    /// When no whole answer comes within the bounds of `limits` and of the request (law T1).
+    pub async fn ask(
         &mut self,
         request: &Request,
         limits: &Limits,

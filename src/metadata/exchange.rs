@@ -5,9 +5,10 @@ use std::io;
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Full, Limited};
+use hyper::HeaderMap;
 use hyper::body::Bytes;
 use hyper::client::conn::http1::{self, SendRequest};
-use hyper::header::{CONNECTION, CONTENT_TYPE, HOST};
+use hyper::header::{CONNECTION, CONTENT_TYPE, HOST, TRANSFER_ENCODING};
 use hyper::rt::{Read, Write};
 use tokio::time::timeout;
 
@@ -87,12 +88,21 @@ pub(crate) async fn exchange(
     let sent = timeout(limits.headers, sender.send_request(http)).await;
     let answer = sent.map_err(|_| late(Step::Headers, limits.headers))?.map_err(|why| broken(&why))?;
     let (head, body) = answer.into_parts();
+    if !is_plain(&head.headers) {
+        return Err(TransportError::NotHttp("its Transfer-Encoding is not known".to_owned()));
+    }
     let collected = timeout(limits.body, Limited::new(body, largest).collect()).await;
     let body = collected.map_err(|_| late(Step::Body, limits.body))?.map_err(|why| match why.downcast() {
         Ok(why) => broken(&why),
         Err(_) => TransportError::TooLarge(largest),
     })?;
     Ok(Response { status: head.status.as_u16(), headers: head.headers, body: body.to_bytes() })
+}
+
+/// Whether the body comes as it is, or in chunks. In any other coding hyper would hand it on as it came, to the connection's end: not the value, and
+/// perhaps not all of it.
+fn is_plain(headers: &HeaderMap) -> bool {
+    headers.get_all(TRANSFER_ENCODING).iter().all(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked"))
 }
 
 /// hyper's error, told apart by what it means: the connection went away, or what came is not HTTP.
@@ -106,5 +116,28 @@ fn broken(why: &hyper::Error) -> TransportError {
         TransportError::NotHttp(text)
     } else {
         TransportError::Cut(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn t1_a_body_in_an_unknown_coding_is_no_value() {
+        for (codings, plain) in [
+            (&[][..], true),
+            (&["Chunked"], true),
+            (&["gzip"], false),
+            (&["gzip, chunked"], false),
+            (&["c\u{a2}hunked"], false),
+            (&["chunked", "gzip"], false),
+        ] {
+            let mut headers = HeaderMap::new();
+            for coding in codings {
+                headers.append(TRANSFER_ENCODING, coding.parse().expect("a header's value"));
+            }
+            assert_eq!(is_plain(&headers), plain, "{codings:?}");
+        }
     }
 }

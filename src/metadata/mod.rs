@@ -25,6 +25,7 @@ pub mod source_port;
 pub use answer::{Ask, Response};
 pub use client::Client;
 pub use connect::source_address;
+pub use connection::Connection;
 pub use error::{ConnectError, ErrorKind, MetadataError, Step, TransportError};
 pub use exchange::Limits;
 pub use family::Family;

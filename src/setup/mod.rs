@@ -41,4 +41,4 @@ pub use run::{BootRun, Choice, Places, SetupError, run_boot};
 pub use script::{Digest, Interpreter, Script, ScriptError, ScriptKind};
 pub use shutdown::{is_going_down, run_shutdown};
 pub use summary::{PassedOver, ScriptSummary, Summary};
-pub use unpack::UnpackError;
+pub use unpack::{Content, Item, UnpackError, unpack};

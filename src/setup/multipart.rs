@@ -11,6 +11,8 @@ use base64ct::{Base64, Encoding};
 /// Messages within messages.
 const DEEPEST: usize = 4;
 const MOST_PARTS: usize = 100;
+/// The headers of a message or part, in bytes: a value of a few kilobytes can unpack to millions of lines.
+const LONGEST_HEADERS: usize = 64 * 1024;
 /// cloud-init looks this far for the line that makes a message.
 const MARK_WITHIN: usize = 4096;
 
@@ -36,6 +38,8 @@ pub enum MimeError {
     TooDeep,
     /// More parts than anybody needs.
     TooMany,
+    /// Longer headers than anybody needs.
+    LongHeaders,
     /// A part's `Content-Transfer-Encoding` that nobody uses.
     Encoding(String),
     /// A part that says base64 and is something else.
@@ -46,8 +50,8 @@ pub enum MimeError {
 
 /// Whether a value is a MIME message: it has the line `MIME-Version:` near its beginning, in its headers.
 pub(super) fn is_message(value: &[u8]) -> bool {
-    let (headers, _) = headers(&value[..value.len().min(MARK_WITHIN)]);
-    headers.iter().any(|(name, _)| name == "mime-version")
+    let headers = headers(&value[..value.len().min(MARK_WITHIN)]);
+    headers.is_ok_and(|(headers, _)| headers.iter().any(|(name, _)| name == "mime-version"))
 }
 
 /// The parts of a message, in their order.
@@ -61,7 +65,7 @@ pub(super) fn split(message: &[u8]) -> Result<Vec<Part>, MimeError> {
 }
 
 fn take(entity: &[u8], depth: usize, parts: &mut Vec<Part>) -> Result<(), MimeError> {
-    let (headers, body) = headers(entity);
+    let (headers, body) = headers(entity)?;
     let header = |name: &str| headers.iter().find(|(known, _)| known == name).map(|(_, value)| &**value);
     let (content_type, parameters) = value_and_parameters(header("content-type").unwrap_or("text/plain"));
     if content_type.starts_with("multipart/") {
@@ -80,7 +84,8 @@ fn take(entity: &[u8], depth: usize, parts: &mut Vec<Part>) -> Result<(), MimeEr
 }
 
 /// The header fields, names in lower case and folded lines joined, and what follows the empty line behind them.
-fn headers(entity: &[u8]) -> (Vec<(String, String)>, &[u8]) {
+#[expect(clippy::type_complexity, reason = "fields, and the rest")]
+fn headers(entity: &[u8]) -> Result<(Vec<(String, String)>, &[u8]), MimeError> {
     let mut fields: Vec<(String, String)> = Vec::new();
     let mut at = 0;
     for line in entity.split_inclusive(|byte| *byte == b'\n') {
@@ -99,8 +104,11 @@ fn headers(entity: &[u8]) -> (Vec<(String, String)>, &[u8]) {
             _ => break,
         }
         at += line.len();
+        if at > LONGEST_HEADERS {
+            return Err(MimeError::LongHeaders);
+        }
     }
-    (fields, &entity[at..])
+    Ok((fields, &entity[at..]))
 }
 
 fn is_name(text: &str) -> bool {
@@ -149,6 +157,9 @@ fn between<'a>(body: &'a [u8], boundary: &str) -> Result<Vec<&'a [u8]>, MimeErro
         if let Some(rest @ (b"" | b"--")) = rest {
             // The line end in front of a delimiter is the delimiter's.
             parts.extend(start.map(|start| without_line_end(&body[start..at])));
+            if parts.len() > MOST_PARTS {
+                return Err(MimeError::TooMany);
+            }
             if rest == b"--" {
                 return Ok(parts);
             }
@@ -204,6 +215,9 @@ impl fmt::Display for MimeError {
             Self::CutOff => "the MIME message was cut off: its closing delimiter is missing".into(),
             Self::TooDeep => format!("the MIME message holds messages more than {DEEPEST} deep").into(),
             Self::TooMany => format!("the MIME message holds more than {MOST_PARTS} parts").into(),
+            Self::LongHeaders => {
+                format!("the MIME message has headers of more than {} KiB", LONGEST_HEADERS >> 10).into()
+            }
             Self::Encoding(name) => {
                 format!("the part's Content-Transfer-Encoding {name:?} is none of 7bit, 8bit, binary, base64, quoted-printable").into()
             }
@@ -292,12 +306,20 @@ mod tests {
             })
         };
         let many = "\nx\n--=x y\n".repeat(MOST_PARTS) + "\nx";
+        let long = "X-Long: header\n".repeat(5000);
         for (text, why) in [
             ("Content-Type: multipart/mixed\n\n--x\n", MimeError::NoBoundary),
             ("Content-Type: multipart/mixed; boundary=x\n\n--x\n\n#!/bin/sh\nrm -rf /tm", MimeError::CutOff),
             ("Content-Type: multipart/mixed; boundary=x\n\n", MimeError::CutOff),
             (&nested(DEEPEST + 1), MimeError::TooDeep),
             (&message(&many), MimeError::TooMany),
+            // Not even counted to its end.
+            (
+                &format!("Content-Type: multipart/mixed; boundary=x\n\n{}", "--x\n".repeat(MOST_PARTS + 2)),
+                MimeError::TooMany,
+            ),
+            (&message(&long), MimeError::LongHeaders),
+            (&format!("MIME-Version: 1.0\n{long}"), MimeError::LongHeaders),
         ] {
             assert_eq!(split(text.as_bytes()), Err(why), "{text}");
         }

@@ -29,16 +29,16 @@ const FOREIGN: [&str; 9] = [
 
 /// Something that a value of `cloud-init` holds.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Item {
+pub struct Item {
     /// Its own name behind `cloud-init.`: the file name of a part or its number; none where the value is this and nothing else.
-    pub(super) name: Option<String>,
+    pub name: Option<String>,
     /// What it is.
-    pub(super) content: Content,
+    pub content: Content,
 }
 
 /// What a part is.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Content {
+pub enum Content {
     /// A script, to be run as scripts of this kind are.
     Script(ScriptKind, Bytes),
     /// What only cloud-init understands, by the name that it has there.
@@ -69,7 +69,7 @@ fn foreign(value: &[u8]) -> Option<&'static str> {
 }
 
 /// Takes a value apart; an empty one holds nothing.
-pub(super) fn unpack(value: &[u8]) -> Vec<Item> {
+pub fn unpack(value: &[u8]) -> Vec<Item> {
     let mut room = LARGEST;
     let whole = |content| vec![Item { name: None, content }];
     let value = match unzipped(value, &mut room) {

@@ -1,0 +1,68 @@
+//! What the key `cloud-init` may hold: scripts, MIME messages, all packed or not. Law S5 and the bounds of `setup::unpack`: whatever grows
+//! does so within a bound, and each part has a name of its own.
+//!
+//! The first byte: bit 7 packs the value; bits 0 to 4 repeat its last line so many times two. So a few bytes make what a mutation never finds.
+#![no_main]
+
+use std::collections::BTreeSet;
+use std::io::Write;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use libfuzzer_sys::fuzz_target;
+use peak_alloc::PeakAlloc;
+use scw_agent::metadata::UserDataKey;
+use scw_agent::setup::{Content, Policy, Preview, unpack};
+
+#[global_allocator]
+static MEMORY: PeakAlloc = PeakAlloc;
+
+/// Three times what may be unpacked: packed, unpacked, and taken apart.
+const MOST_MEMORY: usize = 64 << 20;
+const MOST_UNPACKED: usize = 16 << 20;
+
+fuzz_target!(|data: &[u8]| {
+    let Some((choice, text)) = data.split_first() else { return };
+    let mut value = text.to_vec();
+    let last = text.trim_ascii_end().iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    let line = &text[last..];
+    let times = (1_usize << (choice & 0x1f)).min((MOST_UNPACKED + 4096) / line.len().max(1));
+    value.extend(line.repeat(times.saturating_sub(1)));
+    if choice & 0x80 != 0 {
+        let packed = zipped(&value);
+        if !value.starts_with(b"\x1f\x8b") && value.len() <= MOST_UNPACKED {
+            assert_eq!(unpack(&packed).len(), unpack(&value).len(), "packing makes a difference");
+        }
+        value = packed;
+    }
+    // More the service never gives.
+    if value.len() > 1 << 20 {
+        return;
+    }
+    let before = MEMORY.current_usage();
+    MEMORY.reset_peak_usage();
+    let items = unpack(&value);
+    let taken = MEMORY.peak_usage() - before;
+    assert!(taken <= MOST_MEMORY, "{taken} bytes of memory for a value of {}", value.len());
+    let mut names = BTreeSet::new();
+    let mut bytes = 0;
+    for item in &items {
+        if let Some(name) = &item.name {
+            UserDataKey::new(&format!("cloud-init.{name}")).expect("a name for records");
+            assert!(!name.contains('/'), "{name}");
+        }
+        assert!(names.insert(item.name.clone()), "two parts are called {:?}", item.name);
+        if let Content::Script(_, body) = &item.content {
+            bytes += body.len();
+        }
+    }
+    assert!(bytes <= MOST_UNPACKED && items.len() <= 100);
+    let preview = Preview::of("cloud-init", &value, &Policy::default());
+    assert_eq!(preview.parts.len(), items.len(), "`setup validate` says something else");
+});
+
+fn zipped(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    encoder.write_all(bytes).expect("written");
+    encoder.finish().expect("finished")
+}

@@ -1,0 +1,66 @@
+//! A script's first line and the settings in its comments. Law S5: what is refused says where, and what runs is what `setup validate` said.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use scw_agent::setup::{Fate, Policy, Preview, Script, ScriptError, ScriptKind, Terms};
+
+const YEAR: u64 = 366 * 24 * 3600;
+
+fuzz_target!(|data: &[u8]| {
+    let policy = Policy::default();
+    let script = Script::parse(data);
+    for (key, kind) in [
+        ("setup-script", ScriptKind::Setup),
+        ("startup-script.x", ScriptKind::Startup),
+        ("shutdown-script", ScriptKind::Shutdown),
+    ] {
+        let terms =
+            script.as_ref().ok().and_then(|script| Terms::of(kind, false, &script.header, &policy).ok());
+        let preview = Preview::of(key, data, &policy);
+        assert_eq!(preview.is_good(), terms.is_some(), "`setup validate` says something else: {preview:?}");
+        let [part] = &preview.parts[..] else { panic!("not one part: {preview:?}") };
+        match (&part.fate, terms) {
+            (Fate::Runs(plan), Some(terms)) => {
+                let shown =
+                    |name| plan.settings.iter().find(|setting| setting.name == name).map(|s| &*s.value);
+                let timeout = humantime::parse_duration(shown("timeout").expect("always shown"));
+                assert_eq!(timeout.as_ref(), Ok(&terms.timeout), "what is shown is not what holds");
+            }
+            (Fate::NotRun { line, why }, None) => {
+                let lines = data.split(|byte| *byte == b'\n').count();
+                assert!(line.is_none_or(|line| (1..=lines).contains(&line)) && !why.is_empty());
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    match &script {
+        Ok(script) => is_good(data, script),
+        Err(ScriptError::Header(why)) => {
+            let line = data.split(|byte| *byte == b'\n').nth(why.line - 1).expect("the line is there");
+            assert!(
+                String::from_utf8_lossy(line).contains(&why.word),
+                "line {} has no {:?}",
+                why.line,
+                why.word
+            );
+        }
+        Err(_) => {}
+    }
+});
+
+fn is_good(data: &[u8], script: &Script<'_>) {
+    assert!(data.starts_with(b"#!") && !data.contains(&0) && script.body == data);
+    let interpreter = &script.interpreter;
+    assert!(interpreter.program.starts_with('/') && !interpreter.program.contains([' ', '\t', '\n']));
+    let header = &script.header;
+    assert!(header.retries.is_none_or(|retries| retries <= 10));
+    for length in [header.timeout, header.retry_delay].into_iter().flatten() {
+        assert!(!length.is_zero() && length.as_secs() <= YEAR);
+    }
+    assert!(header.user.as_ref().is_none_or(|user| !user.is_empty() && !user.contains(['/', ':', '\0'])));
+    for (name, _) in &header.environment {
+        assert!(
+            !name.is_empty() && !name.contains(['=', '\0']) && !name.starts_with("SCW_") && name != "PATH"
+        );
+    }
+}

@@ -1,0 +1,97 @@
+//! Our own files, as a disk may give them back. Law D1: what can be read and is written is the same, what cannot is no first boot.
+//!
+//! The first byte chooses the file; the rest is its content.
+#![no_main]
+
+use std::fs;
+
+use libfuzzer_sys::fuzz_target;
+use scw_agent::host_keys::{Places, Served, known_served};
+use scw_agent::identity::{self, IdentityError};
+use scw_agent::metadata::UserDataKey;
+use scw_agent::setup::{RecordError, Records, Summary};
+use scw_agent::status::Status;
+use scw_agent_fuzz::folder;
+
+fuzz_target!(|data: &[u8]| {
+    let Some((choice, bytes)) = data.split_first() else { return };
+    match choice % 5 {
+        0 => record(bytes),
+        1 => identity(bytes),
+        2 => served(bytes),
+        3 => summary(bytes),
+        _ => status(bytes),
+    }
+});
+
+fn record(bytes: &[u8]) {
+    let folder = folder().join("state/setup");
+    let records = Records::open(&folder).expect("opened");
+    let key = UserDataKey::new("setup-script").expect("a key");
+    let path = folder.join("setup-script.json");
+    fs::write(&path, bytes).expect("written");
+    match records.read(&key) {
+        Ok(mut record) => {
+            let Some(last) = record.runs.last().cloned() else { return };
+            let before = record.clone();
+            records.write(&key, &mut record, last).expect("written");
+            assert_eq!(records.read(&key).expect("ours"), record);
+            if before.runs.len() <= 20 {
+                assert_eq!(record, before, "a run was lost or changed");
+            }
+        }
+        Err(RecordError::Unreadable(..)) => {
+            records.set_aside(&key).expect("set aside");
+            assert!(matches!(records.read(&key), Err(RecordError::Unreadable(..))), "taken for a first boot");
+        }
+        Err(why) => panic!("{why}"),
+    }
+}
+
+fn identity(bytes: &[u8]) {
+    let path = folder().join("instance.json");
+    fs::write(&path, bytes).expect("written");
+    match identity::read(&path) {
+        Ok(Some(known)) => {
+            identity::write(&path, &known).expect("written");
+            assert_eq!(identity::read(&path).expect("ours"), Some(known));
+        }
+        Err(IdentityError::SetAside(aside, _)) => {
+            assert_eq!(fs::read(aside).expect("kept"), bytes);
+            assert!(matches!(identity::read(&path), Ok(None)));
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+fn served(bytes: &[u8]) {
+    let folder = folder();
+    let places = Places { served: folder.join("served.json"), keys: folder.to_owned(), ..Places::default() };
+    fs::write(&places.served, bytes).expect("written");
+    let known = known_served(&places);
+    fs::write(&places.served, serde_json::to_vec(&known).expect("JSON")).expect("written");
+    assert_eq!(known_served(&places), known);
+    assert!(
+        serde_json::from_slice::<Served>(bytes).is_ok() || known == Served::by_name(),
+        "a broken file was believed"
+    );
+}
+
+fn summary(bytes: &[u8]) {
+    let path = folder().join("summary.json");
+    fs::write(&path, bytes).expect("written");
+    let Ok(Some(summary)) = Summary::read(&path) else { return };
+    summary.write(&path).expect("written");
+    assert_eq!(Summary::read(&path).expect("ours"), Some(summary.clone()));
+    assert_eq!(summary.clone().with(&summary).is_success(), summary.is_success());
+}
+
+/// What a daemon of any version may say to `scw-agent status`.
+fn status(bytes: &[u8]) {
+    let Ok(status) = serde_json::from_slice::<Status>(bytes) else { return };
+    let again = serde_json::from_slice(&serde_json::to_vec(&status).expect("JSON"));
+    assert_eq!(status, again.expect("the same shape"));
+    let status = status.with_problems();
+    assert!(!status.line().is_empty());
+    let _ = status.left_to_do();
+}
