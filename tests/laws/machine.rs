@@ -29,6 +29,13 @@ pub(crate) fn run(command: &mut Command) -> Ended {
     Ended { code: status.code().expect("an exit code"), out: text(stdout), err: text(stderr) }
 }
 
+/// Copies a program that is to be run. Not by this process: a child that another test starts at that moment would hold the file open for
+/// writing, and it could not be run ("Text file busy").
+pub(crate) fn copy_program(world: &World, from: &str, to: &str) {
+    let copied = run(world.command("cp").args([from, to]));
+    assert_eq!(copied.code, 0, "{}", copied.err);
+}
+
 /// `scw-agent` with these words, as root.
 pub(crate) fn agent(world: &World, words: &[&str]) -> Ended {
     run(world.command(AGENT).args(words))

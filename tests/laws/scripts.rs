@@ -404,7 +404,7 @@ fn a_script_whose_interpreter_comes_later_runs_then() {
     World::builder().run(|world| {
         world.standin().set_user_data("setup-script", "#!/var/lib/late-shell\necho ran >> /var/lib/ran\n");
         assert_eq!(agent(world, &["setup", "run"]).code, 1);
-        fs::copy("/bin/sh", "/var/lib/late-shell").expect("copied");
+        copy_program(world, "/bin/sh", "/var/lib/late-shell");
         world.reboot();
         assert_eq!(agent(world, &["setup", "run"]).code, 0);
         assert_eq!(runs(), 1);

@@ -104,7 +104,7 @@ fn d3_only_root_may_ask_the_daemon() {
         let mut nobody = world.command("setpriv");
         nobody.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--"]);
         // The program may stand where nobody can go.
-        std::fs::copy(USERDATA, "/run/scw-userdata").expect("copied");
+        copy_program(world, USERDATA, "/run/scw-userdata");
         nobody.args(["/run/scw-userdata", "key"]);
         let got = run(&mut nobody);
         assert_eq!((got.code, &*got.out), (4, ""), "{}", got.err);
