@@ -4,6 +4,7 @@ mod boot;
 mod cloud_init;
 mod common;
 mod daemon;
+mod disk;
 mod ecosystem;
 mod emulated;
 mod network;
