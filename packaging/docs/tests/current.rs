@@ -70,7 +70,8 @@ fn fish_completes_commands_and_options() {
         let file = top().join(format!("fish/vendor_completions.d/{name}.fish"));
         run(Command::new("fish")
             .args(["--no-config", "-c", &format!("source {}; complete -C '{line}'", file.display())])
-            .env("HOME", "/nowhere"))
+            // It keeps a folder of its own there.
+            .env("HOME", env!("CARGO_TARGET_TMPDIR")))
     };
     assert!(
         ask("scw-agent stat").starts_with("status\tshow what the agent sees"),

@@ -138,7 +138,7 @@ fn a_wrong_option_or_file_is_named_in_the_error() {
         (&["--listen", "localhost"], 2, "localhost"),
         (&["--listen"], 2, "--listen"),
         (&["--user-data", "key"], 2, "neither KEY=VALUE nor KEY@FILE"),
-        (&["--user-data", "k@/nowhere/x"], 2, "/nowhere/x"),
+        (&["--user-data", "k@/dev/null/x"], 2, "/dev/null/x"),
         (&["--keep-alive", "-1"], 2, "-1"),
         (&["--patch-status", "201"], 2, "neither 204 nor 200"),
         (&["--orders", &orders], 2, "line 3"),
@@ -147,8 +147,8 @@ fn a_wrong_option_or_file_is_named_in_the_error() {
     ];
     let cannot_start: [(&[&str], i32, &str); 3] = [
         (&["--listen", "192.0.2.1:80"], 1, "cannot listen on 192.0.2.1:80"),
-        (&["--listen", "127.0.0.1:0", "--record", "/nowhere/x"], 1, "/nowhere/x"),
-        (&["--listen", "127.0.0.1:0", "--control", "/nowhere/x"], 1, "/nowhere/x"),
+        (&["--listen", "127.0.0.1:0", "--record", "/dev/null/x"], 1, "/dev/null/x"),
+        (&["--listen", "127.0.0.1:0", "--control", "/dev/null/x"], 1, "/dev/null/x"),
     ];
     for (args, code, text) in table.into_iter().chain(cannot_start) {
         let output = run(args);
