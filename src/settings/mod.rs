@@ -1,4 +1,4 @@
-//! What the administrator asked for: the files there are ([`Sources`]), each laid over those before it (`file`, [`load`]),
+//! What the administrator asked for: the files there are ([`Sources`]), each laid over those before it (`file`, [`load()`]),
 //! become [`Settings`], every value checked.
 //!
 //! A key that is not known is an error with its place: a typing error must not pass for a setting. A broken file never leaves the machine
