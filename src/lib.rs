@@ -12,6 +12,7 @@ pub mod log;
 pub mod metadata;
 pub mod moment;
 pub mod nearest;
+pub mod platform;
 pub mod random;
 pub mod settings;
 pub mod setup;

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::metadata::{Family, Instance};
 use crate::moment::Moment;
+use crate::platform::{NotAnInstance, PlatformProof};
 use crate::setup::Summary;
 
 /// The version of the document's shape.
@@ -18,6 +19,9 @@ pub struct Status {
     pub version: u32,
     /// The agent's own version.
     pub agent: String,
+    /// Whether this machine is a Scaleway Instance. Elsewhere the agent asks and runs nothing (invariant P1).
+    #[serde(default)]
+    pub platform: Platform,
     /// Which Instance this is; null until the metadata service has said it.
     pub instance: Option<Instance>,
     /// The way to the metadata service.
@@ -37,6 +41,29 @@ pub struct Status {
     /// What is wrong, and what to do about it; empty when all is well.
     #[serde(default)]
     pub problems: Vec<Problem>,
+}
+
+/// Whether the metadata service is trusted here.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "kebab-case")]
+pub enum Platform {
+    /// This is a Scaleway Instance, or the configuration says that it counts as one.
+    #[default]
+    Instance,
+    /// It is not. This is a normal state.
+    NotAnInstance {
+        /// What was found instead.
+        why: String,
+    },
+}
+
+impl From<Result<PlatformProof, NotAnInstance>> for Platform {
+    fn from(checked: Result<PlatformProof, NotAnInstance>) -> Self {
+        match checked {
+            Ok(_) => Self::Instance,
+            Err(why) => Self::NotAnInstance { why: why.to_string() },
+        }
+    }
 }
 
 /// Something that is not as it should be.
@@ -119,6 +146,7 @@ impl Status {
         Self {
             version: VERSION,
             agent: env!("CARGO_PKG_VERSION").to_owned(),
+            platform: Platform::Instance,
             instance: None,
             metadata: Reach::Unknown,
             fingerprints: Fingerprints::Waiting,
@@ -139,6 +167,9 @@ impl Status {
 
     /// What of this boot's work is not done yet, for a person; `None` when all is.
     pub fn left_to_do(&self) -> Option<String> {
+        if self.platform != Platform::Instance {
+            return None;
+        }
         match &self.fingerprints {
             Fingerprints::Published { .. } | Fingerprints::NoKeys => {}
             Fingerprints::Waiting => return Some("the fingerprints are not published yet".to_owned()),
@@ -155,6 +186,10 @@ impl Status {
 
     /// One line for systemd's `STATUS=`.
     pub fn line(&self) -> String {
+        let faults = if self.configuration.is_empty() { "" } else { "; the configuration has faults" };
+        if let Platform::NotAnInstance { why } = &self.platform {
+            return format!("{why}; nothing to do{faults}");
+        }
         let reach = match &self.metadata {
             Reach::Unknown => "asking the metadata service".to_owned(),
             Reach::Reachable { family: Some(family), .. } => format!("metadata over {family}"),
@@ -168,7 +203,6 @@ impl Status {
             Fingerprints::Failed { .. } => "fingerprints could not be published",
         };
         let of = self.instance.as_ref().map(|instance| format!(" for {}", instance.id)).unwrap_or_default();
-        let faults = if self.configuration.is_empty() { "" } else { "; the configuration has faults" };
         format!("{reach}; {fingerprints}{of}{faults}")
     }
 }
@@ -254,6 +288,17 @@ mod tests {
             assert_eq!(said.is_some(), left.is_some(), "{said:?}");
             assert!(said.unwrap_or_default().contains(left.unwrap_or_default()));
         }
+    }
+
+    #[test]
+    fn p1_elsewhere_nothing_is_left_to_do_and_nothing_is_wrong() {
+        let platform = Platform::NotAnInstance { why: "not a Scaleway Instance (…)".to_owned() };
+        let status = Status { platform, ..Status::unknown() }.with_problems();
+        assert_eq!(status.left_to_do(), None);
+        assert_eq!(status.problems, []);
+        assert_eq!(status.line(), "not a Scaleway Instance (…); nothing to do");
+        let json = serde_json::to_value(&status).expect("json");
+        assert_eq!(json["platform"]["state"], "not-an-instance");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use super::rows::{Mark, Rows, colours_wanted};
 use crate::doctor::{Daemon, FamilyReport, Report, StepName, probe};
 use crate::local_api;
 use crate::settings::{self, Loaded, Sources};
+use crate::status::Platform;
 
 pub(super) fn run(json: bool) -> Exit {
     let Loaded { settings, problems, .. } = settings::load(&Sources::default());
@@ -15,7 +16,8 @@ pub(super) fn run(json: bool) -> Exit {
         eprintln!("scw-agent: {problem}; this file does not count");
     }
     block_on(async {
-        let report = probe(&settings.limits, Path::new(local_api::SOCKET)).await;
+        let socket = Path::new(local_api::SOCKET);
+        let report = probe(&settings, socket).await;
         let text = if json {
             serde_json::to_string_pretty(&report).unwrap_or_default() + "\n"
         } else {
@@ -30,6 +32,9 @@ pub(super) fn run(json: bool) -> Exit {
 
 fn view(report: &Report, colours: bool) -> String {
     let mut rows = Rows::new(colours);
+    if let Platform::NotAnInstance { why } = &report.platform {
+        rows.row(Mark::Waiting, "platform", why);
+    }
     for family in &report.families {
         rows.text.push_str(&format!("{} ({})\n", family.family, family.address));
         family_rows(&mut rows, family);

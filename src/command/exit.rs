@@ -39,7 +39,7 @@ impl Exit {
 impl From<ErrorKind> for Exit {
     fn from(kind: ErrorKind) -> Self {
         match kind {
-            ErrorKind::Unreachable => Self::Unreachable,
+            ErrorKind::Unreachable | ErrorKind::NotAnInstance => Self::Unreachable,
             ErrorKind::NotPermitted => Self::NotPermitted,
             ErrorKind::Refused | ErrorKind::BadAnswer => Self::Refused,
         }

@@ -13,6 +13,7 @@ use crate::identity::Verdict;
 use crate::local_api::{self, SocketClient};
 use crate::log;
 use crate::metadata::{Ask, Limits, UserDataKey};
+use crate::platform;
 use crate::settings;
 
 /// The command of `scw-agent-hostkeys.service`. It must do its work whatever the configuration says: without keys there is no sshd.
@@ -28,7 +29,12 @@ pub(super) fn settle() -> Exit {
 fn run_role(role: fn(&Places, Wishes<'_>) -> Done) -> Exit {
     log::start("scw-agent-hostkeys");
     let settings = settings::load_and_tell();
-    let wishes = Wishes { types: &settings.key_types, regenerate: settings.regenerate };
+    let checked = platform::check(&settings.vendor);
+    if let Err(why) = &checked {
+        tracing::info!("{why}; no key is replaced");
+    }
+    let wishes =
+        Wishes { types: &settings.key_types, regenerate: settings.regenerate, on_platform: checked.is_ok() };
     let done = role(&Places::default(), wishes);
     tell_whose(&done, settings.regenerate);
     for trouble in &done.troubles {

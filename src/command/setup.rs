@@ -6,6 +6,7 @@ use super::process::{block_on, print};
 use crate::log;
 use crate::metadata::retry::Budget;
 use crate::metadata::{Client, ErrorKind, Persistent, UserDataKey};
+use crate::platform::{self, NotAnInstance};
 use crate::settings;
 use crate::setup::{
     BootRun, Choice, Outcome, Places, Record, Records, Run, ScriptKind, SetupError, Summary, follower,
@@ -23,8 +24,17 @@ pub(super) fn run(choice: &Choice) -> Exit {
     }
     log::start("scw-agent-setup");
     let settings = settings::load_and_tell();
+    let proof = match platform::check(&settings.vendor) {
+        Ok(proof) => proof,
+        // For the unit this is a normal state; a person who named a script expects it to run.
+        Err(why) if choice.only.is_none() => return nothing_to_run(&why),
+        Err(why) => {
+            tracing::error!("no script was run: {why}");
+            return Exit::Unreachable;
+        }
+    };
     block_on(async {
-        let mut api = Persistent::new(Client::new(settings.limits.clone()), Budget::COMMAND);
+        let mut api = Persistent::new(Client::new(&proof, settings.limits.clone()), Budget::COMMAND);
         let came = run_boot(&mut api, &Places::default(), &settings.setup, choice).await;
         // The daemon asks for the boot's work again, and for nothing else.
         if *choice == Choice::default() { told(came) } else { told_now_or_never(came) }
@@ -48,10 +58,19 @@ pub(super) fn run_shutdown() -> Exit {
         }
     }
     let settings = settings::load_and_tell();
+    let proof = match platform::check(&settings.vendor) {
+        Ok(proof) => proof,
+        Err(why) => return nothing_to_run(&why),
+    };
     block_on(async {
-        let mut api = Persistent::new(Client::new(settings.limits.clone()), Budget::COMMAND);
+        let mut api = Persistent::new(Client::new(&proof, settings.limits.clone()), Budget::COMMAND);
         told_now_or_never(run_shutdown_scripts(&mut api, &Places::default(), &settings.setup).await)
     })
+}
+
+fn nothing_to_run(why: &NotAnInstance) -> Exit {
+    tracing::info!("{why}; no script runs");
+    Exit::Success
 }
 
 fn told_now_or_never(came: Result<BootRun, SetupError>) -> Exit {

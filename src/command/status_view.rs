@@ -1,18 +1,24 @@
 //! The status document as a person reads it. Pure.
 
 use super::rows::{Mark, Rows};
-use crate::status::{Fingerprints, HostKey, Reach, Status};
+use crate::status::{Fingerprints, HostKey, Platform, Reach, Status};
 
 /// Writes the whole view.
 pub(super) fn text(status: &Status, colours: bool) -> String {
     let mut view = View(Rows::new(colours));
-    view.instance(status);
-    view.metadata(&status.metadata);
-    view.fingerprints(&status.fingerprints);
+    if let Platform::NotAnInstance { why } = &status.platform {
+        view.row(Mark::Waiting, "platform", &format!("{why}; nothing is asked, no script runs"));
+    } else {
+        view.instance(status);
+        view.metadata(&status.metadata);
+        view.fingerprints(&status.fingerprints);
+    }
     for key in &status.host_keys {
         view.host_key(key);
     }
-    view.scripts(status);
+    if status.platform == Platform::Instance {
+        view.scripts(status);
+    }
     for problem in &status.problems {
         view.row(Mark::Bad, "problem", &problem.what);
         view.0.below(&problem.remedy);

@@ -16,7 +16,7 @@ use crate::files;
 use crate::local_api::{self, Access};
 use crate::metadata::retry::Budget;
 use crate::metadata::{Ask, Format, MetadataError, Persistent, Request, UserDataKey};
-use crate::settings::{self, Sources};
+use crate::settings::{self, Settings, Sources};
 
 /// What was asked for.
 #[derive(Debug, PartialEq, Eq)]
@@ -55,9 +55,9 @@ pub fn userdata() -> Exit {
         },
         other => other,
     };
-    let limits = settings::load(&Sources::default()).settings.limits;
+    let Settings { limits, vendor, .. } = settings::load(&Sources::default()).settings;
     block_on(async {
-        let access = Access::open(Path::new(local_api::SOCKET), &limits).await;
+        let access = Access::open(Path::new(local_api::SOCKET), &limits, &vendor).await;
         let mut api = match access {
             Ok(access) => Persistent::new(access, Budget::COMMAND),
             Err(why) => return USERDATA.failed(&why, why.kind().into()),

@@ -5,7 +5,7 @@ use tokio::sync::watch;
 use crate::host_keys::PublicKeys;
 use crate::metadata::{Family, Instance, MetadataError};
 use crate::moment::Moment;
-use crate::status::{Fingerprints, HostKey, Reach, Status};
+use crate::status::{Fingerprints, HostKey, Platform, Reach, Status};
 
 /// The board. Clones show the same.
 #[derive(Clone)]
@@ -35,6 +35,23 @@ impl Board {
 
     pub(super) fn instance(&self, instance: Instance) {
         self.change(|status| status.instance = Some(instance));
+    }
+
+    /// Whether this is a Scaleway Instance; logged when it is not, and when that changes.
+    pub(super) fn platform(&self, platform: Platform) {
+        self.change(|status| {
+            if status.platform != platform {
+                match &platform {
+                    Platform::Instance => {
+                        tracing::info!("the metadata service is trusted on this machine, as configured")
+                    }
+                    Platform::NotAnInstance { why } => {
+                        tracing::info!("{why}; the metadata service is not asked")
+                    }
+                }
+            }
+            status.platform = platform;
+        });
     }
 
     /// The configuration files that do not count.

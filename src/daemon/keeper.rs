@@ -24,6 +24,7 @@ use crate::metadata::{Ask, ErrorKind, MetadataError};
 use crate::random;
 use crate::settings::Settings;
 use crate::setup::{OnChange, Places};
+use crate::status::Platform;
 
 /// How often news of the network may start the tries anew, at once…
 const MOST_EAGER: u32 = 20;
@@ -50,8 +51,17 @@ pub(super) async fn task(mut api: impl Ask, board: Board, mut duties: Duties<'_>
         let Settings { look_again, limits, .. } = duties.settings.borrow_and_update().clone();
         // A round's questions may each find the queue full.
         duties.pulse.next_within(limits.whole * 2 * QUEUE);
-        survey.ask_if_needed(duties.host_keys);
-        let failure = round(&mut api, &board, &duties, &mut observer).await.err();
+        let failure = match board.read().platform {
+            Platform::Instance => {
+                survey.ask_if_needed(duties.host_keys);
+                round(&mut api, &board, &duties, &mut observer).await.err()
+            }
+            // Nothing is asked and nothing is published; the keys are shown all the same.
+            Platform::NotAnInstance { .. } => {
+                publisher::show_keys(&board, duties.host_keys);
+                None
+            }
+        };
         // Whatever came of publishing: scripts can be known all the same.
         let soon = observer.ask_for_runner(duties.setup);
         let wait = match &failure {

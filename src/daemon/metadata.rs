@@ -6,6 +6,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::board::Board;
 use super::pulse::Pulse;
 use crate::metadata::{Ask, Client, ErrorKind, Request, Response, TransportError};
+use crate::platform::{self, NotAnInstance};
 use crate::settings::Settings;
 
 /// Questions that may wait; the next asker waits for a place.
@@ -24,7 +25,7 @@ pub(super) fn task(
     pulse: Pulse,
 ) -> (Handle, impl Future<Output = ()>) {
     let (handle, mut questions) = mpsc::channel::<Question>(QUEUE as usize);
-    let mut client = Client::new(settings.borrow_and_update().limits.clone());
+    let mut client = client_for(&settings.borrow_and_update());
     let task = async move {
         while let Some((request, asker)) = questions.recv().await {
             // Whoever asked may have gone away while it waited.
@@ -32,8 +33,20 @@ pub(super) fn task(
                 continue;
             }
             if settings.has_changed().is_ok_and(|changed| changed) {
-                client.set_limits(settings.borrow_and_update().limits.clone());
+                let settings = settings.borrow_and_update();
+                match (&mut client, client_for(&settings)) {
+                    // Keeps the connection.
+                    (Ok(client), Ok(_)) => client.set_limits(settings.limits.clone()),
+                    (client, new) => *client = new,
+                }
             }
+            let client = match &mut client {
+                Ok(client) => client,
+                Err(why) => {
+                    let _ = asker.send(Err(why.clone().into()));
+                    continue;
+                }
+            };
             pulse.next_within(settings.borrow().limits.whole);
             let answer = client.ask(request).await;
             pulse.idle();
@@ -49,6 +62,12 @@ pub(super) fn task(
         }
     };
     (Handle(handle), task)
+}
+
+/// The service is asked only where it is trusted (invariant P1).
+fn client_for(settings: &Settings) -> Result<Client, NotAnInstance> {
+    let proof = platform::check(&settings.vendor)?;
+    Ok(Client::new(&proof, settings.limits.clone()))
 }
 
 impl Handle {

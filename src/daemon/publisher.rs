@@ -6,17 +6,12 @@ use hyper::body::Bytes;
 
 use super::board::Board;
 use crate::events;
-use crate::host_keys::{self, Places, Published};
+use crate::host_keys::{self, Places, PublicKeys, Published};
 use crate::metadata::{Ask, MetadataError, Refusal, UserDataKey};
 
 /// One look: afterwards what is published is what the keys say, or there is an error.
 pub(super) async fn look(api: &mut impl Ask, board: &Board, places: &Places) -> Result<(), MetadataError> {
-    let served = host_keys::known_served(places);
-    let keys = host_keys::public_keys(&places.keys, &served).unwrap_or_else(|why| {
-        tracing::error!("the host keys in {} cannot be listed: {why}", places.keys.display());
-        host_keys::PublicKeys::default()
-    });
-    board.host_keys(&keys);
+    let keys = show_keys(board, places);
     let Some(value) = host_keys::published_value(keys.served()) else {
         board.no_keys();
         return Ok(());
@@ -33,6 +28,17 @@ pub(super) async fn look(api: &mut impl Ask, board: &Board, places: &Places) -> 
     }
     board.published();
     Ok(())
+}
+
+/// Reads the machine's public keys, and shows them on the board.
+pub(super) fn show_keys(board: &Board, places: &Places) -> PublicKeys {
+    let served = host_keys::known_served(places);
+    let keys = host_keys::public_keys(&places.keys, &served).unwrap_or_else(|why| {
+        tracing::error!("the host keys in {} cannot be listed: {why}", places.keys.display());
+        PublicKeys::default()
+    });
+    board.host_keys(&keys);
+    keys
 }
 
 /// Writes, and reads back. Somebody may delete the value at that very moment (Terraform does it before it sets its own): once more, then.

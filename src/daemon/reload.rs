@@ -9,12 +9,14 @@ use tokio::sync::watch;
 use super::board::Board;
 use super::systemd;
 use crate::local_api;
+use crate::platform;
 use crate::settings::{self, Loaded, Settings, Sources};
 
 /// The settings to start with. What is wrong is logged, and stands on the board.
 pub(super) fn first(sources: &Sources, board: &Board) -> watch::Sender<Settings> {
     let loaded = settings::load(sources);
     tell(&loaded, board, "this file does not count");
+    board.platform(platform::check(&loaded.settings.vendor).into());
     watch::Sender::new(loaded.settings)
 }
 
@@ -34,6 +36,7 @@ pub(super) async fn task(
             if let Err(why) = local_api::open_to(socket, &loaded.settings) {
                 tracing::error!("the mode of {} cannot be set: {why}", socket.display());
             }
+            board.platform(platform::check(&loaded.settings.vendor).into());
             settings.send_replace(loaded.settings);
             tracing::info!("the configuration was read again");
         }

@@ -12,17 +12,24 @@ use super::report::{Daemon, FamilyReport, Report, StepName, StepReport};
 use super::trouble::Trouble;
 use crate::local_api::SocketClient;
 use crate::metadata::{Ask, Client, Family, Limits, MetadataError, Refusal, Request, source_address};
+use crate::platform::{self, PlatformProof};
+use crate::settings::Settings;
 
-/// Looks at everything.
-pub async fn probe(limits: &Limits, socket: &Path) -> Report {
-    let [first, second] = Family::BOTH.map(|family| look_at(family, limits));
+/// Looks at everything. Outside of a Scaleway Instance that is the daemon alone (invariant P1).
+pub async fn probe(settings: &Settings, socket: &Path) -> Report {
+    let limits = &settings.limits;
+    let proof = match platform::check(&settings.vendor) {
+        Ok(proof) => proof,
+        Err(why) => return Report::not_an_instance(&why, daemon(socket, limits).await),
+    };
+    let [first, second] = Family::BOTH.map(|family| look_at(family, &proof, limits));
     let (first, second, daemon) = tokio::join!(first, second, daemon(socket, limits));
     Report::new(vec![first, second], daemon)
 }
 
-async fn look_at(family: Family, limits: &Limits) -> FamilyReport {
+async fn look_at(family: Family, proof: &PlatformProof, limits: &Limits) -> FamilyReport {
     let mut steps = Steps::default();
-    let mut client = Client::over(family, limits.clone());
+    let mut client = Client::over(family, proof, limits.clone());
     if steps.add(StepName::Route, route(family), Trouble::of_system)
         && steps.add(StepName::SourcePort, client.try_source_port(), Trouble::of_connect)
     {

@@ -4,6 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::trouble::Trouble;
 use crate::metadata::{ErrorKind, Family};
+use crate::platform::NotAnInstance;
+use crate::status::Platform;
 
 /// The version of the document's shape.
 const VERSION: u32 = 1;
@@ -13,6 +15,9 @@ const VERSION: u32 = 1;
 pub struct Report {
     /// 1.
     pub version: u32,
+    /// Whether this is a Scaleway Instance. Elsewhere nothing was asked, and no family is listed.
+    #[serde(default)]
+    pub platform: Platform,
     /// Each family by itself.
     pub families: Vec<FamilyReport>,
     /// The agent's daemon, which the steps did not use.
@@ -96,7 +101,19 @@ impl Report {
     /// Puts the parts together, and draws the conclusion.
     pub(super) fn new(families: Vec<FamilyReport>, daemon: Daemon) -> Self {
         let verdict = verdict(&families);
-        Self { version: VERSION, families, daemon, verdict }
+        Self { version: VERSION, platform: Platform::Instance, families, daemon, verdict }
+    }
+
+    /// Nothing was asked (invariant P1).
+    pub(super) fn not_an_instance(why: &NotAnInstance, daemon: Daemon) -> Self {
+        let verdict = "the metadata service was not asked: this is not a Scaleway Instance".to_owned();
+        Self {
+            version: VERSION,
+            platform: Platform::from(Err(why.clone())),
+            families: vec![],
+            daemon,
+            verdict,
+        }
     }
 
     /// What kind of failure it is, when no family works.

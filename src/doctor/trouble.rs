@@ -74,7 +74,9 @@ impl Trouble {
             TransportError::Cut(_) => Self::Cut,
             TransportError::NotHttp(_) => Self::AnotherService,
             TransportError::TooLarge(_) => Self::TooLarge,
-            TransportError::Relayed(..) | TransportError::Socket(_) => Self::Other,
+            TransportError::Relayed(..) | TransportError::Socket(_) | TransportError::NotAnInstance(_) => {
+                Self::Other
+            }
         }
     }
 

@@ -45,6 +45,8 @@ pub struct Wishes<'a> {
     pub types: &'a [KeyType],
     /// Unset (`regenerate = "never"`), another Instance keeps the keys.
     pub regenerate: bool,
+    /// Whether this is a Scaleway Instance; elsewhere nothing proves that the disk changed hands (invariant P1).
+    pub on_platform: bool,
 }
 
 /// The first pass, before sshd: every key is there and whole, and those that the hypervisor proves to be another Instance's are new.
@@ -99,7 +101,11 @@ impl<'a> Work<'a> {
             troubles.push(why.to_string());
             None
         });
-        let evidence = Evidence { dmi: dmi::instance(&places.dmi), metadata };
+        let evidence = if wishes.on_platform {
+            Evidence { dmi: dmi::instance(&places.dmi), metadata }
+        } else {
+            Evidence::default()
+        };
         let verdict = judge(recorded.as_ref(), &evidence);
         let mut types = wishes.types.to_vec();
         if fs::read_to_string(&places.fips).is_ok_and(|word| word.trim() == "1") {

@@ -7,17 +7,9 @@ use crate::metadata::InstanceId;
 
 /// Where Linux shows them; readable by root.
 pub const FOLDER: &str = "/sys/class/dmi/id";
-/// What the platform writes as the vendor (cloud-init knows a Scaleway machine by the same word).
-const VENDOR: &str = "Scaleway";
 
-/// The machine's UUID, on a machine of the platform; `None` where there is none, or it cannot be read.
+/// The machine's UUID; `None` where there is none, or it cannot be read. It means nothing outside of the platform: check that first.
 pub fn instance(folder: &Path) -> Option<InstanceId> {
-    let read = |name: &str| {
-        let bytes = files::read_bounded(&folder.join(name), 4096).ok().flatten()?;
-        Some(String::from_utf8(bytes).ok()?.trim().to_owned())
-    };
-    if read("sys_vendor")? != VENDOR {
-        return None;
-    }
-    InstanceId::try_from(read("product_uuid")?).ok()
+    let bytes = files::read_bounded(&folder.join("product_uuid"), 4096).ok().flatten()?;
+    InstanceId::try_from(String::from_utf8(bytes).ok()?.trim().to_owned()).ok()
 }

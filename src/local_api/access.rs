@@ -6,6 +6,7 @@ use std::path::Path;
 
 use super::client::SocketClient;
 use crate::metadata::{Ask, Client, Limits, Request, Response, TransportError};
+use crate::platform::{self, Vendor};
 
 /// Either way answers the same questions.
 pub enum Access {
@@ -18,11 +19,15 @@ pub enum Access {
 impl Access {
     /// The daemon's socket first; the API itself, for one request, only where no daemon listens. A daemon that refuses us is an
     /// answer, too.
-    pub async fn open(socket: &Path, limits: &Limits) -> Result<Self, TransportError> {
+    ///
+    /// # Errors
+    /// Where no daemon listens, also if this is not a Scaleway Instance (invariant P1).
+    pub async fn open(socket: &Path, limits: &Limits, vendor: &Vendor) -> Result<Self, TransportError> {
         match SocketClient::connect(socket, limits).await {
             Ok(client) => Ok(Self::Daemon(client)),
             Err(why) if matches!(why.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
-                Ok(Self::Direct(Client::for_one_request(limits.clone())))
+                let proof = platform::check(vendor)?;
+                Ok(Self::Direct(Client::for_one_request(&proof, limits.clone())))
             }
             Err(why) => Err(TransportError::Socket(why)),
         }

@@ -10,6 +10,7 @@ use super::exchange::Limits;
 use super::family::Family;
 use super::request::Request;
 use super::source_port::{self, Reserved};
+use crate::platform::PlatformProof;
 use crate::random;
 
 /// Asks the Metadata API itself. Needs root or `CAP_NET_BIND_SERVICE`.
@@ -27,7 +28,9 @@ pub struct Client {
 
 impl Client {
     /// A client for many requests, which share a connection for as long as the service leaves it open.
-    pub fn new(limits: Limits) -> Self {
+    ///
+    /// Takes the proof that the service may be trusted here (invariant P1).
+    pub fn new(_: &PlatformProof, limits: Limits) -> Self {
         let reserved = Reserved::of_this_machine();
         let random = random::generator();
         Self {
@@ -43,13 +46,13 @@ impl Client {
     }
 
     /// A client for one request, which tells the service to close the connection after it (law T4).
-    pub fn for_one_request(limits: Limits) -> Self {
-        Self { closing: true, ..Self::new(limits) }
+    pub fn for_one_request(proof: &PlatformProof, limits: Limits) -> Self {
+        Self { closing: true, ..Self::new(proof, limits) }
     }
 
     /// A client that knows one family only, to look at each by itself.
-    pub fn over(family: Family, limits: Limits) -> Self {
-        Self { only: Some(family), first: family, ..Self::new(limits) }
+    pub fn over(family: Family, proof: &PlatformProof, limits: Limits) -> Self {
+        Self { only: Some(family), first: family, ..Self::new(proof, limits) }
     }
 
     /// Other bounds, for the requests to come.

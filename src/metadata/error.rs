@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::family::Family;
 use super::refusal::Refusal;
+use crate::platform::NotAnInstance;
 
 /// A question that got no usable answer.
 #[derive(Debug)]
@@ -19,6 +20,8 @@ pub enum MetadataError {
 /// No whole HTTP answer came back.
 #[derive(Debug)]
 pub enum TransportError {
+    /// The service was not asked: it is trusted on a Scaleway Instance only (invariant P1).
+    NotAnInstance(NotAnInstance),
     /// Neither address could be connected to; why, for each that was tried.
     NotConnected(Vec<(Family, ConnectError)>),
     /// Connected, and then nothing for too long.
@@ -75,15 +78,18 @@ pub enum ErrorKind {
     Refused,
     /// The service answered with something that is no answer.
     BadAnswer,
+    /// The service was not asked, since this is not a Scaleway Instance.
+    NotAnInstance,
 }
 
 impl ErrorKind {
     /// Every kind, with the short stable word by which programs know it.
-    const WORDS: [(Self, &'static str); 4] = [
+    const WORDS: [(Self, &'static str); 5] = [
         (Self::Unreachable, "unreachable"),
         (Self::NotPermitted, "not-permitted"),
         (Self::Refused, "refused"),
         (Self::BadAnswer, "bad-answer"),
+        (Self::NotAnInstance, "not-an-instance"),
     ];
 
     /// The short stable word.
@@ -131,6 +137,7 @@ impl TransportError {
                 ErrorKind::Unreachable
             }
             Self::NotHttp(_) | Self::TooLarge(_) => ErrorKind::BadAnswer,
+            Self::NotAnInstance(_) => ErrorKind::NotAnInstance,
             Self::Relayed(kind, _) => *kind,
         }
     }
@@ -140,6 +147,12 @@ impl ConnectError {
     /// Whether a service accepted the connection, and reset it: a closed port has an error of its own.
     pub(super) fn is_reset(&self) -> bool {
         matches!(self, Self::System(why) if why.kind() == io::ErrorKind::ConnectionReset)
+    }
+}
+
+impl From<NotAnInstance> for TransportError {
+    fn from(why: NotAnInstance) -> Self {
+        Self::NotAnInstance(why)
     }
 }
 
@@ -167,6 +180,7 @@ impl fmt::Display for MetadataError {
 impl fmt::Display for TransportError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::NotAnInstance(why) => write!(f, "the metadata service is not asked: {why}"),
             Self::NotConnected(tried) => {
                 f.write_str("the metadata service cannot be reached")?;
                 for (at, (family, why)) in tried.iter().enumerate() {

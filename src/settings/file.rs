@@ -57,6 +57,7 @@ mod tests {
     use super::*;
     use crate::host_keys::KeyType;
     use crate::metadata::{Limits, UserDataKey};
+    use crate::platform::Vendor;
     use crate::setup::{OnChange, Policy};
 
     fn parse(text: &str) -> Result<Settings, Fault> {
@@ -72,10 +73,11 @@ mod tests {
 
     #[test]
     fn every_key_can_be_set() {
-        let text = "[host-keys]\ntypes = [\"rsa\", \"ed25519\", \"rsa\"]\nregenerate = \"never\"\n[local-api]\nread-group = \"adm\"\nwrite-group = \"sudo\"\n[metadata]\nconnect-timeout = \"1s\"\nheaders-timeout = \"2s\"\nbody-timeout = \"3s\"\nwhole-timeout = \"4s\"\nlook-again = \"1h\"\n[setup]\ntimeout = \"5m\"\nshutdown-timeout = \"2m\"\non-change = \"now\"\noutcome-key = \"ready\"\n";
+        let text = "[platform]\nvendor = \"QEMU\"\n[host-keys]\ntypes = [\"rsa\", \"ed25519\", \"rsa\"]\nregenerate = \"never\"\n[local-api]\nread-group = \"adm\"\nwrite-group = \"sudo\"\n[metadata]\nconnect-timeout = \"1s\"\nheaders-timeout = \"2s\"\nbody-timeout = \"3s\"\nwhole-timeout = \"4s\"\nlook-again = \"1h\"\n[setup]\ntimeout = \"5m\"\nshutdown-timeout = \"2m\"\non-change = \"now\"\noutcome-key = \"ready\"\n";
         let seconds = Duration::from_secs;
         let limits = Limits { connect: seconds(1), headers: seconds(2), body: seconds(3), whole: seconds(4) };
         let expected = Settings {
+            vendor: Vendor::Named("QEMU".to_owned()),
             key_types: vec![KeyType::Ed25519, KeyType::Rsa],
             regenerate: false,
             readers: Some("adm".to_owned()),
@@ -116,6 +118,8 @@ mod tests {
             ("[host-keys]\ntypes = []\n", (2, 9), "at least one", None),
             ("[host-keys]\nregenerate = \"sometimes\"\n", (2, 14), "sometimes", None),
             ("[local-api]\nread-group = \"a b\"\n", (2, 14), "name of a group", None),
+            ("[platform]\nvendor = \" Scaleway\"\n", (2, 10), "blanks at its ends", None),
+            ("[platform]\nvendor = true\n", (2, 10), "a string is expected", None),
             ("[setup]\nshutdown-timeout = \"11m\"\n", (2, 20), "10m", None),
             ("[setup]\non-change = \"later\"\n", (2, 13), "later", None),
             ("[setup]\noutcome-key = \"setup-script.x\"\n", (2, 15), "meaning of its own", None),

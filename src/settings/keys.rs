@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::Settings;
 use super::value::{self, Value, Wrong};
 use crate::metadata::UserDataKey;
+use crate::platform::Vendor;
 
 /// One key of the configuration.
 pub struct Key {
@@ -23,6 +24,19 @@ pub struct Key {
 
 /// All keys, those of one section together.
 pub const KEYS: &[Key] = &[
+    Key {
+        section: "platform",
+        name: "vendor",
+        about: "The DMI system vendor of the machines on which the metadata service is trusted; the token `scaleway` on the kernel command line counts as well. Empty: any machine, so whoever answers at the service's address runs scripts as root.",
+        value: |settings| match &settings.vendor {
+            Vendor::Any => text(""),
+            Vendor::Named(name) => text(name),
+        },
+        set: |settings, given| {
+            settings.vendor = value::vendor(given)?;
+            Ok(())
+        },
+    },
     Key {
         section: "host-keys",
         name: "types",

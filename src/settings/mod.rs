@@ -20,11 +20,14 @@ pub use sources::{FILE, FOLDERS, Sources};
 
 use crate::host_keys::KeyType;
 use crate::metadata::Limits;
+use crate::platform::Vendor;
 use crate::setup::Policy;
 
 /// The whole configuration. [`Settings::default`] suits a stock image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
+    /// `[platform] vendor`: which machines count as a Scaleway Instance.
+    pub vendor: Vendor,
     /// `[host-keys] types`: which keys a machine must have.
     pub key_types: Vec<KeyType>,
     /// `[host-keys] regenerate`: whether a disk that was cloned to another Instance gets new keys.
@@ -44,6 +47,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
+            vendor: Vendor::default(),
             key_types: KeyType::ALL.to_vec(),
             regenerate: true,
             readers: None,

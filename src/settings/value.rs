@@ -7,6 +7,7 @@ use toml::de::DeValue;
 
 use crate::host_keys::KeyType;
 use crate::metadata::UserDataKey;
+use crate::platform::Vendor;
 use crate::setup::{OnChange, ScriptKind};
 
 /// A value as it is written.
@@ -51,6 +52,21 @@ pub(super) fn word<T>(value: &Value<'_>, words: impl IntoIterator<Item = (String
         known.push(format!("{word:?}"));
     }
     Err(Wrong::at(value, format!("{given:?} is none of {}", known.join(", "))))
+}
+
+/// A DMI system vendor; the empty string stands for any machine.
+pub(super) fn vendor(value: &Value<'_>) -> Result<Vendor, Wrong> {
+    let name = string(value)?;
+    if name.is_empty() {
+        return Ok(Vendor::Any);
+    }
+    if name.trim() != name || name.chars().any(char::is_control) {
+        let what = format!(
+            "{name:?} cannot be a DMI system vendor: it has control characters, or blanks at its ends"
+        );
+        return Err(Wrong::at(value, what));
+    }
+    Ok(Vendor::Named(name.to_owned()))
 }
 
 /// Types of host key, each once: at least one, since sshd does not start without a host key.

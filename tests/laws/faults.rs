@@ -11,7 +11,8 @@ use std::time::Instant;
 
 use scw_agent::command::Exit;
 use scw_agent::metadata::{Ask, Client};
-use scw_agent::settings::{self, Sources};
+use scw_agent::platform;
+use scw_agent::settings::{self, Settings, Sources};
 use scw_stage::{Reach, TcpState, World};
 
 use crate::machine::*;
@@ -145,10 +146,11 @@ fn carry_out(world: &World, operation: Operation) -> Ended {
 /// Asks for the Instance as the daemon does, on a connection that is not told to close.
 fn conf(world: &World) -> Ended {
     world.check_inside().expect("a thread inside the world");
-    let limits = settings::load(&Sources::default()).settings.limits;
+    let Settings { limits, vendor, .. } = settings::load(&Sources::default()).settings;
+    let proof = platform::check(&vendor).expect("a world like an Instance");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
-        let mut client = Client::new(limits);
+        let mut client = Client::new(&proof, limits);
         let asked = client.instance().await;
         client.finish().await;
         match asked {

@@ -17,6 +17,7 @@ mod journal;
 mod key_states;
 mod machine;
 mod network;
+mod platform;
 mod ports;
 mod power;
 mod script_behaviour;

@@ -153,6 +153,9 @@ fn start(world: &World, root: &Path, group: &str) -> Daemon {
     // All the rights that PID 1 of a real machine has: the units give them up themselves. `bpf` is what IPAddressDeny= needs.
     command.args(["--boot", "--register=no", "--keep-unit", "--capability=all", "--system-call-filter=bpf"]);
     command.args(["--console=pipe", "--link-journal=no", "--resolv-conf=off", "--timezone=off"]);
+    // Containers show the host's DMI data, if it has any: this shows those of the world.
+    command.arg("--overlay-ro=/sys/class:/run/stage/class:/sys/class");
+    command.arg("--bind-ro=/run/stage/dmi:/sys/class/dmi/id");
     command.arg(format!("--machine={group}")).arg("--directory").arg(root);
     // It takes the right to load modules at its word.
     command.arg("systemd.mask=systemd-modules-load.service");

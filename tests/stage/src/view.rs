@@ -19,6 +19,12 @@ const SCRATCH: &str = "/run";
 
 /// For the stage's own files in the view, such as sockets.
 pub(crate) const OWN: &str = "/run/stage";
+/// Where Linux shows the hypervisor's DMI data.
+const DMI: &str = "/sys/class/dmi/id";
+/// The files that are shown there, in [`OWN`].
+const OWN_DMI: &str = "/run/stage/dmi";
+/// What the hypervisor of a Scaleway Instance writes as the system vendor.
+const VENDOR: &str = "Scaleway";
 
 /// What the machine may have that a fresh Instance has not.
 const LEFT_OUT: [&str; 7] = [
@@ -50,6 +56,7 @@ pub(crate) fn make(privileges: Privileges, packages: &[Unpacked]) -> Result<Acco
     if !unpacked.is_empty() {
         overlay_packages(&unpacked)?;
     }
+    overlay_dmi()?;
     umount2(SCRATCH, MntFlags::MNT_DETACH).step("hide the upper layers")?;
     tmpfs(SCRATCH, "0755")?;
 
@@ -58,7 +65,34 @@ pub(crate) fn make(privileges: Privileges, packages: &[Unpacked]) -> Result<Acco
         agent = Account { uid: 0, gid: 0 };
     }
     fill(agent).step("fill the view")?;
+    set_dmi(Some(VENDOR), None).step("write the DMI data")?;
+    mount_at(Some(OWN_DMI), DMI, None, MsFlags::MS_BIND, "")?;
     Ok(agent)
+}
+
+/// Makes sure that there is a folder for DMI data, also on a machine without them.
+fn overlay_dmi() -> Result<(), StageError> {
+    let class = Path::new(SCRATCH).join("class");
+    make_dir(&class.join("dmi/id"), 0o755).step("make a folder for DMI data")?;
+    let layers = format!("lowerdir={}:/sys/class", class.display());
+    mount_at(Some("stage"), "/sys/class", Some("overlay"), MsFlags::empty(), &layers)
+}
+
+/// Writes the DMI data that are shown: the system vendor, for everybody to read, and the product's UUID, for root alone.
+pub(crate) fn set_dmi(vendor: Option<&str>, uuid: Option<&str>) -> io::Result<()> {
+    make_dir(Path::new(OWN_DMI), 0o755)?;
+    for (name, text, mode) in [("sys_vendor", vendor, 0o444), ("product_uuid", uuid, 0o400)] {
+        let path = Path::new(OWN_DMI).join(name);
+        match text {
+            Some(text) => {
+                fs::write(&path, format!("{text}\n"))?;
+                fs::set_permissions(&path, fs::Permissions::from_mode(mode))?;
+            }
+            None if path.exists() => fs::remove_file(&path)?,
+            None => {}
+        }
+    }
+    Ok(())
 }
 
 fn mount_at(
@@ -148,8 +182,15 @@ fn empty() -> io::Result<()> {
 /// Makes the folders that systemd makes for the units, and those of the stage.
 fn fill(agent: Account) -> io::Result<()> {
     make_dir(Path::new(AGENT_STATE), 0o700)?;
-    for (path, mode) in [("/run/sshd", 0o755), ("/run/lock", 0o1777), ("/run/scw-agent", 0o755), (OWN, 0o755)]
-    {
+    let own_class = format!("{OWN}/class/dmi/id");
+    for (path, mode) in [
+        ("/run/sshd", 0o755),
+        ("/run/lock", 0o1777),
+        ("/run/scw-agent", 0o755),
+        (OWN, 0o755),
+        // Containers in the world need a folder for DMI data as well.
+        (&own_class, 0o755),
+    ] {
         make_dir(Path::new(path), mode)?;
     }
     chown("/run/scw-agent", Some(agent.uid), Some(agent.gid))

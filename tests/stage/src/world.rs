@@ -219,6 +219,14 @@ impl World {
         self.wire.borrow_mut().set_link(up).expect("the network can be changed");
     }
 
+    /// Sets what the hypervisor shows as DMI data: the system vendor and the product's UUID; `None` for no such file.
+    /// A new world has the vendor of a Scaleway Instance, and no UUID.
+    ///
+    /// Panics when they cannot be written.
+    pub fn set_dmi(&self, vendor: Option<&str>, uuid: Option<&str>) {
+        view::set_dmi(vendor, uuid).expect("the DMI data can be written");
+    }
+
     /// Boots the Instance again, after a power cut: every process in the world is killed, /run is empty, the boot has
     /// another id. What was written elsewhere in the view stays, and the network is as it was.
     ///

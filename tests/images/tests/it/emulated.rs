@@ -130,6 +130,8 @@ fn emulate(world: &World, image: &Path, kernel: &Path, initrd: &Path) -> Daemon 
     command.args(["-device", &format!("virtio-net-pci,netdev=wire,mac={MAC}")]);
     command.arg("-kernel").arg(kernel).arg("-initrd").arg(initrd);
     // The kernel's tracing changes its own code as it runs, and falls over it under this emulation.
+    // What the hypervisor of a Scaleway Instance writes into the DMI data.
+    command.args(["-smbios", "type=1,manufacturer=Scaleway"]);
     command.args(["-append", "root=/dev/vda rw console=ttyS0 quiet systemd.mask=sys-kernel-tracing.mount"]);
     Daemon::spawn(&mut command).expect("qemu-system-x86_64 (package qemu-system-x86)")
 }

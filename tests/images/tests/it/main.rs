@@ -9,6 +9,7 @@ mod ecosystem;
 mod emulated;
 mod network;
 mod packages;
+mod platform;
 mod rpm;
 mod scripts;
 mod ssh;
