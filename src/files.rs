@@ -43,6 +43,20 @@ pub fn private_folder(path: &Path) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
+/// Makes a folder that everybody may read and only its owner may write to, whatever the umask. One that is there stays as it is.
+pub fn public_folder(path: &Path) -> io::Result<()> {
+    const MODE: u32 = 0o755;
+    if let Some(parent) = path.parent() {
+        fs::DirBuilder::new().recursive(true).mode(MODE).create(parent)?;
+    }
+    match fs::DirBuilder::new().mode(MODE).create(path) {
+        // The umask may have taken rights away.
+        Ok(()) => File::open(path)?.set_permissions(Permissions::from_mode(MODE)),
+        Err(why) if why.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        Err(why) => Err(why),
+    }
+}
+
 /// A folder of which no other process has a [`Lock`]; given back when dropped.
 pub struct Lock(Option<Flock<File>>);
 

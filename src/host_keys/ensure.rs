@@ -237,7 +237,7 @@ fn clear_away(folder: &Path) {
 
 /// An empty folder beside the keys.
 fn workplace(folder: &Path) -> io::Result<PathBuf> {
-    fs::create_dir_all(folder)?;
+    files::public_folder(folder)?;
     let beside = folder.join(format!("{BESIDE}{:08x}", random::generator().u32(..)));
     fs::DirBuilder::new().mode(0o700).create(&beside)?;
     Ok(beside)

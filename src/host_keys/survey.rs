@@ -2,7 +2,6 @@
 //! configuration on every distribution nor any private key.
 
 use std::fmt;
-use std::fs;
 use std::io;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -95,7 +94,7 @@ pub(super) fn leave(served: &Served, path: &Path) -> io::Result<()> {
 /// Writes a file that stands until the next boot, for all to read.
 pub(super) fn leave_for_boot(path: &Path, bytes: &[u8]) -> io::Result<()> {
     if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder)?;
+        files::public_folder(folder)?;
     }
     files::write_whole(path, bytes, 0o644)
 }

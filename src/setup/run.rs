@@ -3,7 +3,6 @@
 use std::fmt;
 use std::fs;
 use std::io;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use super::boot::Boot;
@@ -154,8 +153,7 @@ pub async fn run_boot(
 fn leave(summary: &Summary, places: &Places) -> Result<(), SetupError> {
     let folder = places.summary.parent().unwrap_or(Path::new("/"));
     let file = |why| SetupError::File(places.summary.clone(), why);
-    fs::create_dir_all(folder).map_err(file)?;
-    fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).map_err(file)?;
+    files::public_folder(folder).map_err(file)?;
     summary.write(&places.summary).map_err(file)
 }
 

@@ -17,6 +17,7 @@ mod journal;
 mod key_states;
 mod machine;
 mod network;
+mod peers_flaws;
 mod platform;
 mod ports;
 mod power;
