@@ -3,6 +3,7 @@
 use std::fmt;
 use std::fs;
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use super::boot::Boot;
@@ -154,6 +155,8 @@ fn leave(summary: &Summary, places: &Places) -> Result<(), SetupError> {
     let folder = places.summary.parent().unwrap_or(Path::new("/"));
     let file = |why| SetupError::File(places.summary.clone(), why);
     files::public_folder(folder).map_err(file)?;
+    // The scripts' folder may have been the first in it.
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).map_err(file)?;
     summary.write(&places.summary).map_err(file)
 }
 
