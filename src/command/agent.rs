@@ -29,6 +29,7 @@ enum Command {
     SetupRunShutdown,
     SetupValidate { files: Vec<String>, json: bool },
     SetupFollow { key: String },
+    SetupLaunch,
     SetupList { json: bool },
     SetupShow { key: String, json: bool },
     Status { json: bool, wait: Option<Duration> },
@@ -57,6 +58,7 @@ pub fn agent() -> Exit {
         Command::SetupRunShutdown => setup::run_shutdown(),
         Command::SetupValidate { files, json } => validate::validate(&files, json),
         Command::SetupFollow { key } => setup::follow(&key),
+        Command::SetupLaunch => setup::launch(),
         Command::SetupList { json } => setup::list(json),
         Command::SetupShow { key, json } => setup::show(&key, json),
         Command::Status { json, wait } => status::status(json, wait),
@@ -119,6 +121,7 @@ fn parse(mut parser: Parser) -> Result<Command, String> {
         }
         ["setup", "run-shutdown"] => Command::SetupRunShutdown,
         // The runner's own, and in no help.
+        ["setup", "launch"] => Command::SetupLaunch,
         ["setup", "follow", key] => Command::SetupFollow { key: key.to_owned() },
         ["config", "check"] => Command::ConfigCheck { json },
         ["config", "show"] => Command::ConfigShow { defaults: has("defaults") },

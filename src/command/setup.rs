@@ -10,7 +10,7 @@ use crate::platform::{self, NotAnInstance};
 use crate::settings;
 use crate::setup::{
     BootRun, Choice, Outcome, Places, Record, Records, Run, ScriptKind, SetupError, Summary, follower,
-    is_going_down, run_boot, run_shutdown as run_shutdown_scripts,
+    is_going_down, launcher, run_boot, run_shutdown as run_shutdown_scripts,
 };
 
 /// The command of `scw-agent-setup.service`; with a choice, a person's.
@@ -124,6 +124,13 @@ pub(super) fn follow(key: &str) -> Exit {
             }
         }
     })
+}
+
+/// Becomes a script. The runner starts this, and nobody else has a use for it.
+pub(super) fn launch() -> Exit {
+    // The runner has the reason.
+    let _ = launcher();
+    Exit::Failure
 }
 
 fn told_of(summary: &Summary) -> Exit {

@@ -39,8 +39,9 @@ impl Account {
     /// Looks up a user.
     pub fn find(name: &str) -> Result<Self, AccountError> {
         let mut command = Command::new("getent");
-        let output =
-            command.args(["passwd", name]).stdin(Stdio::null()).output().map_err(AccountError::NotAsked)?;
+        // The runner's own environment may be that of a person's shell.
+        command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").args(["passwd", "--", name]);
+        let output = command.stdin(Stdio::null()).output().map_err(AccountError::NotAsked)?;
         let text = String::from_utf8_lossy(&output.stdout);
         Self::parse(text.trim_end()).ok_or_else(|| AccountError::Unknown(name.to_owned()))
     }

@@ -185,7 +185,8 @@ impl Boot<'_> {
                 let environment = self.environment(key, &run, &terms.environment);
                 let left = self.deadline.map_or(Duration::MAX, |end| end.duration_since(Instant::now()));
                 let (folder, timeout) = (&self.scripts, terms.timeout.min(left));
-                execute(&Order { key, script, folder, account, timeout, environment }, stop).await
+                let order = Order { key, run: &run.id, script, folder, account, timeout, environment };
+                execute(&order, stop).await
             }
             Err(why) => (Some(Outcome::NotRun(why.clone())), String::new()),
         };

@@ -1,11 +1,8 @@
-//! Running one script: its file, its environment, its end (laws S2, S3, S5).
-//!
-//! The file stands in /run, so that no secret in a script comes to rest on a disk, in a folder that only its user can enter.
+//! Running one script: its file ([`super::script_file`]), its launcher ([`super::launch`]), its environment, its end (invariants S2, S3, S5).
 
-use std::fs::{self, Permissions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt, chown};
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::pin::pin;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -13,16 +10,18 @@ use nix::fcntl::OFlag;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::{Pid, pipe2};
 use tokio::io::AsyncReadExt;
+use tokio::net::UnixStream;
 use tokio::net::unix::pipe::Receiver;
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::account::Account;
+use super::launch::{Identity, Launch, Program};
 use super::output::Output;
 use super::record::Outcome;
 use super::script::Script;
-use crate::files;
+use super::script_file::ScriptFile;
 use crate::log;
 use crate::metadata::UserDataKey;
 
@@ -36,8 +35,10 @@ const AFTERWARDS: Duration = Duration::from_secs(1);
 /// What a script is run with.
 pub(super) struct Order<'a> {
     pub(super) key: &'a UserDataKey,
+    /// The attempt's own identifier.
+    pub(super) run: &'a str,
     pub(super) script: &'a Script<'a>,
-    /// The folder in which each script has one of its own while it runs.
+    /// The folder in which each attempt has a folder of its own.
     pub(super) folder: &'a Path,
     pub(super) account: &'a Account,
     pub(super) timeout: Duration,
@@ -48,79 +49,96 @@ pub(super) struct Order<'a> {
 /// Runs the script to its end; the outcome, if it got to one, and the end of its output.
 pub(super) async fn execute(order: &Order<'_>, stop: &mut Stop) -> (Option<Outcome>, String) {
     let mut output = Output::new(order.key);
-    let own = order.folder.join(&*order.key.to_path_segment());
-    let outcome = match put(order, &own).and_then(|path| start(order, &path)) {
-        Ok((child, from_script)) => attend(child, from_script, order, stop, &mut output).await,
+    let outcome = match put(order) {
+        Ok(file) => {
+            let outcome = match start() {
+                Ok(started) => attend(started, &launch(order, file.path()), order, stop, &mut output).await,
+                Err(why) => {
+                    Some(Outcome::NotRun(format!("the launcher of scripts cannot be started: {why}")))
+                }
+            };
+            if let Err(why) = file.remove() {
+                tracing::warn!(SCW_SCRIPT = %order.key, "{}: its folder in {} cannot be removed: {why}", order.key, order.folder.display());
+            }
+            outcome
+        }
         Err(why) => Some(Outcome::NotRun(why)),
     };
-    // It may have removed itself.
-    let _ = fs::remove_dir_all(own);
     (outcome, output.finish().await)
 }
 
-/// Puts the script where its user can read it and nobody else.
-fn put(order: &Order<'_>, own: &Path) -> Result<PathBuf, String> {
+/// A launcher that was started.
+struct Started {
+    child: Child,
+    from_script: Receiver,
+    /// Our end of the launcher's standard input.
+    control: UnixStream,
+}
+
+/// Writes the script's file.
+fn put(order: &Order<'_>) -> Result<ScriptFile, String> {
     let interpreter = &order.script.interpreter;
     if !Path::new(&interpreter.program).exists() {
         return Err(format!("the script's interpreter {} is not on this machine", interpreter.program));
     }
-    let path = own.join("script");
-    let Account { uid, gid, .. } = order.account;
-    let written = || -> io::Result<()> {
-        fs::DirBuilder::new().recursive(true).mode(0o711).create(order.folder)?;
-        fs::set_permissions(order.folder, Permissions::from_mode(0o711))?;
-        files::remove_anything(own);
-        files::private_folder(own)?;
-        files::write_whole(&path, order.script.body, 0o500)?;
-        // The folder last: until then the user cannot interfere.
-        chown(&path, Some(*uid), Some(*gid))?;
-        chown(own, Some(*uid), Some(*gid))
-    };
-    written().map_err(|why| format!("the script cannot be put into {}: {why}", own.display()))?;
-    Ok(path)
+    let Account { uid, gid, .. } = *order.account;
+    ScriptFile::create(order.folder, order.run, order.script.body, uid, gid)
+        .map_err(|why| format!("the script cannot be put into {}: {why}", order.folder.display()))
 }
 
-fn start(order: &Order<'_>, path: &Path) -> Result<(Child, Receiver), String> {
-    let interpreter = &order.script.interpreter;
-    let broken = |why: io::Error| format!("the interpreter {} cannot be started: {why}", interpreter.program);
+/// Starts the launcher, which is still root and waits for what it is to become.
+fn start() -> io::Result<Started> {
     // One pipe for both streams keeps their lines in order.
-    let (reader, writer) = pipe2(OFlag::O_CLOEXEC).map_err(|why| broken(why.into()))?;
-    let second_writer = writer.try_clone().map_err(broken)?;
-    // The interpreter is named, not left to the kernel: this works where the folder is mounted noexec.
-    let mut command = if order.account.is_root() {
-        Command::new(&interpreter.program)
-    } else {
-        // Of util-linux, and so on every distribution: it gives the user's further groups as well.
-        let mut command = Command::new("setpriv");
-        command.arg(format!("--reuid={}", order.account.uid)).arg(format!("--regid={}", order.account.gid));
-        command.args(["--init-groups", "--inh-caps=-all", "--"]).arg(&interpreter.program);
-        command
-    };
-    command.args(&interpreter.argument).arg(path);
-    let Account { name, home, shell, .. } = order.account;
-    command.env_clear().envs([
+    let (reader, writer) = pipe2(OFlag::O_CLOEXEC)?;
+    let second_writer = writer.try_clone()?;
+    let (control, theirs) = std::os::unix::net::UnixStream::pair()?;
+    control.set_nonblocking(true)?;
+    let child = Launch::command(theirs).stdout(writer).stderr(second_writer).spawn()?;
+    Ok(Started {
+        child,
+        from_script: Receiver::from_owned_fd(reader)?,
+        control: UnixStream::from_std(control)?,
+    })
+}
+
+/// What the launcher is to become.
+fn launch(order: &Order<'_>, path: &Path) -> Launch {
+    let Account { name, uid, gid, home, shell } = order.account;
+    let interpreter = &order.script.interpreter;
+    let fixed = [
         ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
         ("LANG", "C.UTF-8"),
         ("HOME", home),
         ("USER", name),
         ("LOGNAME", name),
         ("SHELL", shell),
-    ]);
-    command.envs(order.environment.iter().map(|(name, value)| (name, value)));
-    command.current_dir("/").stdin(Stdio::null()).stdout(writer).stderr(second_writer).process_group(0);
-    let child = command.spawn().map_err(broken)?;
-    Ok((child, Receiver::from_owned_fd(reader).map_err(broken)?))
+    ];
+    let fixed = fixed.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
+    // The interpreter is named, not left to the kernel: this works where the folder is mounted noexec.
+    let path = path.to_string_lossy().into_owned();
+    Launch {
+        identity: Identity { user: name.clone(), uid: *uid, gid: *gid },
+        program: Program {
+            path: interpreter.program.clone(),
+            arguments: interpreter.argument.iter().cloned().chain([path]).collect(),
+            environment: fixed.chain(order.environment.iter().cloned()).collect(),
+        },
+    }
 }
 
 /// Reads and waits until the script has ended: on its own, because its time was up, or because we were told to stop (then there is no
 /// outcome: the script was cut off).
 async fn attend(
-    mut child: Child,
-    mut from_script: Receiver,
+    started: Started,
+    launch: &Launch,
     order: &Order<'_>,
     stop: &mut Stop,
     output: &mut Output,
 ) -> Option<Outcome> {
+    let Started { mut child, mut from_script, control } = started;
+    let mut launching = pin!(launch.send(control));
+    // What came of launching, once that is known.
+    let mut launched = None;
     let mut buffer = vec![0; 16 * 1024];
     let mut open = true;
     let mut deadline = Instant::now() + order.timeout;
@@ -146,12 +164,18 @@ async fn attend(
                 ending = Some(Ending::Stopped);
                 deadline = Instant::now() + POLITENESS;
             }
+            refused = &mut launching, if launched.is_none() => launched = Some(refused),
             () = output.pass_on(), if output.is_waiting() => {}
             read = from_script.read(&mut buffer), if open && !output.is_waiting() => match read {
                 Ok(0) | Err(_) => open = false,
                 Ok(count) => output.take(&buffer[..count]),
             },
         }
+    };
+    let refused = match launched {
+        Some(refused) => refused,
+        // Its end of the socket is closed, if by nothing else then by its death.
+        None => timeout(AFTERWARDS, launching).await.unwrap_or_default(),
     };
     if ending.is_some() {
         // What the script started and did not take along.
@@ -170,6 +194,10 @@ async fn attend(
         follow(from_script, order.key);
     }
     match ending {
+        None if refused.is_some() => {
+            let program = &order.script.interpreter.program;
+            refused.map(|why| Outcome::NotRun(format!("the interpreter {program} cannot be started: {why}")))
+        }
         None => Some(outcome(status)),
         Some(Ending::TimeUp) => Some(Outcome::TimedOut),
         Some(Ending::Stopped) => None,

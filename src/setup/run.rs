@@ -13,6 +13,7 @@ use super::outcome;
 use super::policy::{OnChange, Policy};
 use super::record::{RecordError, Records};
 use super::script::ScriptKind;
+use super::script_file;
 use super::summary::Summary;
 use crate::files;
 use crate::metadata::{Ask, MetadataError, UserDataKey};
@@ -107,6 +108,7 @@ pub async fn run_boot(
     // One runner at a time: the unit and a person may meet.
     let _lock = files::lock(&places.state).map_err(|why| SetupError::File(places.state.clone(), why))?;
     let mut stop = Stop::listen().map_err(|why| SetupError::File(places.state.clone(), why))?;
+    script_file::remove_leftovers(&places.scripts);
     let done = Summary::read(&places.summary).ok().flatten();
     let look_again = requested && policy.on_change == OnChange::Now;
     let done = match done {

@@ -24,6 +24,7 @@ mod power;
 mod script_behaviour;
 mod script_changes;
 mod script_settings;
+mod script_user;
 mod scripts;
 mod secrets;
 mod served;

@@ -29,7 +29,7 @@ fn s2_a_script_runs_as_the_user_that_it_names_with_that_users_groups_and_surroun
         let ran = agent(world, &["setup", "run"]);
         assert_eq!(ran.code, 0, "{}", ran.err);
         let shown = agent(world, &["setup", "show", "setup-script"]).out;
-        for line in ["4801", "4801 4802", "/home/deploy deploy deploy /bin/bash blue", "500 4801", "700 4801"] {
+        for line in ["4801", "4801 4802", "/home/deploy deploy deploy /bin/bash blue", "500 4801", "711 0"] {
             assert!(shown.lines().any(|shown| shown == line), "{line:?} is not in {shown}");
         }
         let left = run(world.command("find").args(["/run/scw-agent-setup/scripts", "-mindepth", "1"])).out;

@@ -11,6 +11,7 @@ mod network;
 mod packages;
 mod platform;
 mod rpm;
+mod script_user;
 mod scripts;
 mod ssh;
 mod upgrade;

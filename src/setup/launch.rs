@@ -1,0 +1,126 @@
+//! The launcher: the agent started once more, which becomes a script (invariant S3, and no root for a script's user).
+//!
+//! The runner starts it as root with an empty environment, and sends it a [`Launch`] over the socket that is its standard input:
+//! nothing of a script stands in arguments, which other users can read. It drops root's rights first. Only then it takes the
+//! script's variables and executes the interpreter, so a variable such as `LD_PRELOAD` never acts on a process that is root.
+//! If anything fails before that, it sends the reason back and ends. The socket is closed on execution: an empty answer means that
+//! the script runs.
+//!
+//! It must not decide what runs, nor touch files.
+
+use std::ffi::CString;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+
+use caps::CapSet;
+use nix::unistd::{Gid, ResUid, Uid, dup2_stdin, getresuid, initgroups, setresgid, setresuid};
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+/// Far over any message: a script's settings are lines of its own value.
+const LARGEST: u64 = 16 * 1024 * 1024;
+/// The reason that comes back is one line.
+const LONGEST_REASON: u64 = 4096;
+
+/// As whom a script runs: the first line of the message.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Identity {
+    pub(super) user: String,
+    pub(super) uid: u32,
+    pub(super) gid: u32,
+}
+
+/// What is executed: the second line of the message, which is read after root's rights were dropped.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Program {
+    pub(super) path: String,
+    pub(super) arguments: Vec<String>,
+    /// The whole environment.
+    pub(super) environment: Vec<(String, String)>,
+}
+
+/// The whole message.
+#[derive(Debug)]
+pub(super) struct Launch {
+    pub(super) identity: Identity,
+    pub(super) program: Program,
+}
+
+impl Launch {
+    /// The runner's side: the launcher, to be started with `control` as its standard input.
+    pub(super) fn command(control: UnixStream) -> tokio::process::Command {
+        let mut command = tokio::process::Command::new("/proc/self/exe");
+        command.args(["setup", "launch"]).env_clear().current_dir("/");
+        command.stdin(Stdio::from(std::os::fd::OwnedFd::from(control))).process_group(0);
+        command
+    }
+
+    /// Sends the message to a launcher, and waits until it executed the program: `None`, or the reason why it could not.
+    pub(super) async fn send(&self, mut control: tokio::net::UnixStream) -> Option<String> {
+        let exchanged = async {
+            let mut message = serde_json::to_vec(&self.identity)?;
+            message.push(b'\n');
+            message.extend(serde_json::to_vec(&self.program)?);
+            control.write_all(&message).await?;
+            control.shutdown().await?;
+            let mut reason = Vec::new();
+            (&mut control).take(LONGEST_REASON).read_to_end(&mut reason).await?;
+            Ok::<_, io::Error>(reason)
+        };
+        match exchanged.await {
+            Ok(reason) if reason.is_empty() => None,
+            Ok(reason) => Some(String::from_utf8_lossy(&reason).into_owned()),
+            Err(why) => Some(format!("the launcher did not answer: {why}")),
+        }
+    }
+}
+
+/// The launcher's side. It returns only if the program could not be executed; the runner has the reason by then.
+pub fn launcher() -> io::Error {
+    // Closed on execution, as everything that the standard library opens.
+    let control = match io::stdin().as_fd().try_clone_to_owned() {
+        Ok(control) => UnixStream::from(control),
+        Err(why) => return why,
+    };
+    let Err(why) = launch(&control);
+    let _ = (&control).write_all(why.to_string().as_bytes());
+    why
+}
+
+/// Executes the program; what is returned is an error always.
+fn launch(control: &UnixStream) -> io::Result<std::convert::Infallible> {
+    let mut message = Vec::new();
+    control.take(LARGEST).read_to_end(&mut message)?;
+    let at = message.iter().position(|byte| *byte == b'\n').ok_or(io::ErrorKind::UnexpectedEof)?;
+    let (identity, program) = message.split_at(at);
+    become_user(&serde_json::from_slice(identity)?)?;
+    let Program { path, arguments, environment } = serde_json::from_slice(program)?;
+    dup2_stdin(File::open("/dev/null")?)?;
+    // `exec` also resets the signal mask and SIGPIPE, which the standard library had set to be ignored.
+    Err(Command::new(path).args(arguments).env_clear().envs(environment).exec())
+}
+
+/// Gives up root's rights for good. Root's own scripts keep them.
+fn become_user(identity: &Identity) -> io::Result<()> {
+    let (uid, gid) = (Uid::from_raw(identity.uid), Gid::from_raw(identity.gid));
+    if uid.is_root() {
+        return Ok(());
+    }
+    let name = CString::new(identity.user.as_str()).map_err(|_| io::ErrorKind::InvalidInput)?;
+    initgroups(&name, gid)?;
+    setresgid(gid, gid, gid)?;
+    // This also clears the permitted, effective and ambient capabilities.
+    setresuid(uid, uid, uid)?;
+    caps::clear(None, CapSet::Inheritable).map_err(io::Error::other)?;
+    let now = getresuid()?;
+    if now != (ResUid { real: uid, effective: uid, saved: uid })
+        || setresuid(uid, Uid::from_raw(0), uid).is_ok()
+    {
+        return Err(io::Error::other("root's rights could not be dropped"));
+    }
+    Ok(())
+}

@@ -1,0 +1,145 @@
+//! The file in which a script stands while it runs (invariant S3, and no root for a script's user).
+//!
+//! All of them stand below one folder of root's in /run, so that no secret in a script is written to a disk. Each attempt has a folder
+//! of its own there, new and with an unpredictable name. That folder stays root's: the script's user can enter it and read the file,
+//! and can neither rename, link nor replace anything. Owner and mode are set on open descriptors, before the user can enter.
+//! This module must not change the owner or the mode of anything by its path.
+
+use std::fs::{self, File, Permissions};
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, fchown};
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, open, openat};
+use nix::sys::stat::{Mode, mkdirat};
+use nix::unistd::{UnlinkatFlags, unlinkat};
+
+use super::left;
+use crate::files;
+
+const NAME: &str = "script";
+/// Everybody may enter, and only root may list or write.
+const ENTER: u32 = 0o711;
+
+/// A script's file. To be given to [`ScriptFile::remove`] in the end.
+#[derive(Debug)]
+pub(super) struct ScriptFile {
+    parent: OwnedFd,
+    folder: String,
+    path: PathBuf,
+}
+
+impl ScriptFile {
+    /// Writes a script where its user can read it and nobody else.
+    ///
+    /// # Errors
+    /// As the system reports; and if `parent` is not root's alone. Nothing is left behind then.
+    pub(super) fn create(parent: &Path, run: &str, body: &[u8], uid: u32, gid: u32) -> io::Result<Self> {
+        let at = open_parent(parent)?;
+        let folder = format!("{run}-{}", unpredictable()?);
+        // The name is new: one that exists is an error.
+        mkdirat(&at, folder.as_str(), Mode::S_IRWXU)?;
+        let path = parent.join(&folder).join(NAME);
+        let file = Self { parent: at, folder, path };
+        match file.fill(body, uid, gid) {
+            Ok(()) => Ok(file),
+            Err(why) => {
+                let _ = file.remove();
+                Err(why)
+            }
+        }
+    }
+
+    fn fill(&self, body: &[u8], uid: u32, gid: u32) -> io::Result<()> {
+        let folder = File::from(open_folder(&self.parent, &self.folder)?);
+        let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let mut file = File::from(openat(&folder, NAME, flags, Mode::S_IRUSR | Mode::S_IWUSR)?);
+        file.write_all(body)?;
+        fchown(&file, Some(uid), Some(gid))?;
+        file.set_permissions(Permissions::from_mode(0o500))?;
+        drop(file);
+        // Last: from now on the user can enter.
+        folder.set_permissions(Permissions::from_mode(ENTER))
+    }
+
+    /// Where it is.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Removes it with its folder.
+    ///
+    /// # Errors
+    /// If something is left. The script may have removed it itself: that is no error.
+    pub(super) fn remove(self) -> io::Result<()> {
+        remove(&self.parent, &self.folder)
+    }
+}
+
+/// Removes what runners that were killed left behind, unless a process of that run still lives.
+pub(super) fn remove_leftovers(parent: &Path) {
+    let Ok(at) = open_parent(parent) else { return };
+    for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let is_alive = name.split_once('-').is_some_and(|(run, _)| !left::processes(run).is_empty());
+        if is_alive {
+            continue;
+        }
+        if let Err(why) = remove(&at, &name) {
+            tracing::warn!(
+                "{} is left from an earlier run and cannot be removed: {why}",
+                entry.path().display()
+            );
+        }
+    }
+}
+
+/// One file and its folder; what else a script of root's put there is not removed, and so an error.
+fn remove(parent: &OwnedFd, folder: &str) -> io::Result<()> {
+    let missing_is_good = |result: nix::Result<()>| match result {
+        Err(Errno::ENOENT) => Ok(()),
+        result => result,
+    };
+    match open_folder(parent, folder) {
+        Ok(opened) => missing_is_good(unlinkat(&opened, NAME, UnlinkatFlags::NoRemoveDir))?,
+        Err(Errno::ENOENT) => return Ok(()),
+        Err(why) => return Err(why.into()),
+    }
+    Ok(missing_is_good(unlinkat(parent, folder, UnlinkatFlags::RemoveDir))?)
+}
+
+/// The folder of all scripts, made if it is missing. It must be root's, and nobody else may write there.
+fn open_parent(path: &Path) -> io::Result<OwnedFd> {
+    if let Some(above) = path.parent() {
+        files::public_folder(above)?;
+    }
+    match fs::DirBuilder::new().mode(ENTER).create(path) {
+        Err(why) if why.kind() != io::ErrorKind::AlreadyExists => return Err(why),
+        _ => {}
+    }
+    let flags = OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let folder = File::from(open(path, flags, Mode::empty())?);
+    let there = folder.metadata()?;
+    if there.uid() != nix::unistd::geteuid().as_raw() || there.mode() & 0o022 != 0 {
+        let why = format!("{} must be root's, and nobody else may write there", path.display());
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
+    }
+    // The umask may have taken rights away when it was made.
+    if there.mode() & 0o777 != ENTER {
+        folder.set_permissions(Permissions::from_mode(ENTER))?;
+    }
+    Ok(folder.into())
+}
+
+fn open_folder(parent: impl AsFd, name: &str) -> nix::Result<OwnedFd> {
+    openat(parent, name, OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, Mode::empty())
+}
+
+/// 64 bits that nobody can know beforehand.
+fn unpredictable() -> io::Result<String> {
+    let mut bytes = [0; 8];
+    File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(format!("{:016x}", u64::from_ne_bytes(bytes)))
+}
