@@ -32,6 +32,7 @@ mod service;
 mod setup_commands;
 mod shutdown;
 mod sysprep;
+mod test_command;
 mod transport;
 mod units;
 mod userdata;
