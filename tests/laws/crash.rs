@@ -264,7 +264,7 @@ fn s1_killed_at_any_step_the_runner_never_repeats_a_success_and_starts_again_wha
                 points += 1;
                 let what = format!("killed at {call} {nth}");
                 // A script whose runner was killed goes on to its end.
-                std::thread::sleep(std::time::Duration::from_millis(20));
+                until_no_process_is_left(world);
                 let recorded =
                     fs::read_to_string("/var/lib/scw-agent/setup/setup-script.json").unwrap_or_default();
                 let recorded_success = recorded.contains("\"exit\": 0");

@@ -64,7 +64,6 @@ fn each_kind_of_closed_route_has_its_diagnosis() {
 #[test]
 fn each_answer_that_is_none_has_its_diagnosis() {
     World::builder().ipv6(Reach::Absent).run(|world| {
-        std::fs::write("/etc/scw-agent.toml", "[metadata]\nheaders-timeout = \"300ms\"\n").expect("written");
         for (order, found, code) in [
             (Order::new(Fault::status(403)).path("/user_data*"), Trouble::SourcePortChanged, 4),
             (Order::new(Fault::status(400)).path("/user_data*"), Trouble::SourcePortChanged, 4),
@@ -90,6 +89,12 @@ fn each_answer_that_is_none_has_its_diagnosis() {
             (Order::new(Fault::Huge { bytes: 9_000_000, length: true }), Trouble::TooLarge, 6),
         ] {
             let what = format!("{order:?}");
+            // Where an answer comes, a busy machine may take its time for it.
+            let settings = match found {
+                Trouble::SilentAfterConnect => "[metadata]\nheaders-timeout = \"300ms\"\n",
+                _ => "",
+            };
+            std::fs::write("/etc/scw-agent.toml", settings).expect("written");
             world.standin().set_orders(vec![order]);
             let (report, ended) = report(world);
             assert_eq!((troubles(&report)[0], ended), (Some(found), code), "{what}: {report:#?}");
@@ -152,7 +157,7 @@ fn each_family_is_asked_on_one_connection_which_the_service_closes() {
 #[test]
 fn a_daemon_that_hangs_is_named_and_does_not_hang_the_doctor() {
     World::builder().run(|world| {
-        std::fs::write("/etc/scw-agent.toml", "[metadata]\nheaders-timeout = \"300ms\"\n").expect("written");
+        std::fs::write("/etc/scw-agent.toml", "[metadata]\nheaders-timeout = \"3s\"\n").expect("written");
         let socket = Path::new(local_api::SOCKET);
         std::fs::create_dir_all(socket.parent().expect("a folder")).expect("made");
         let _never_accepts = UnixListener::bind(socket).expect("a socket");

@@ -19,7 +19,7 @@ use crate::machine::*;
 use table::{Operation, Promise, Row, rows};
 
 /// Bounds that a silent service is given up within, long enough for a busy machine to note what it was asked.
-const SHORT: &str = "[metadata]\nconnect-timeout = \"300ms\"\nheaders-timeout = \"400ms\"\nbody-timeout = \"400ms\"\nwhole-timeout = \"3s\"\n";
+const SHORT: &str = "[metadata]\nconnect-timeout = \"1s\"\nheaders-timeout = \"2s\"\nbody-timeout = \"2s\"\nwhole-timeout = \"20s\"\n";
 
 /// What one family or both meet.
 #[derive(Debug, Clone, Copy)]

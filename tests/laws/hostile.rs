@@ -15,8 +15,8 @@ use crate::machine::*;
 const SOCKET: &str = "/run/scw-agent/api.sock";
 /// What the daemon may take at most, however it is beset, in KiB: half of its unit's MemoryMax=.
 const MOST_MEMORY: u64 = 32 * 1024;
-/// A request of somebody who behaves takes milliseconds; this is far more, and far less than what a client may hold its place for.
-const SERVED_WITHIN: Duration = Duration::from_secs(20);
+/// A request of somebody who behaves takes milliseconds; this is far more, and less than the 120 s for which a client may hold its place.
+const SERVED_WITHIN: Duration = Duration::from_secs(100);
 
 struct Beset<'a> {
     world: &'a World,
@@ -45,11 +45,12 @@ fn beset(attack: impl Fn(&Beset<'_>) + Send + Sync) {
         wait_until_settled(world);
         let mut beset = Beset { world, daemon, notify, descriptors: 0 };
         beset.descriptors = until(world, "at rest", || {
-            let (one, other) = (beset.open(), {
+            let first = beset.open();
+            let is_same = |_| {
                 sleep(Duration::from_millis(50));
-                beset.open()
-            });
-            (one == other).then_some(one)
+                beset.open() == first
+            };
+            (0..10).all(is_same).then_some(first)
         });
         attack(&beset);
         beset.is_well_again();
@@ -98,7 +99,7 @@ impl Beset<'_> {
 fn curl_as(world: &World, user: u32, group: u32, words: &[&str]) -> Command {
     let mut command = world.command("setpriv");
     command.args([format!("--reuid={user}"), format!("--regid={group}")]);
-    command.args(["--clear-groups", "--", "curl", "-s", "-m", "20", "--unix-socket", SOCKET]).args(words);
+    command.args(["--clear-groups", "--", "curl", "-s", "-m", "600", "--unix-socket", SOCKET]).args(words);
     command
 }
 
@@ -195,7 +196,7 @@ fn d3_strangers_and_readers_in_crowds_get_no_value_write_nothing_and_take_no_pla
         let world = beset.world;
         let silent = |user, group| -> Child {
             // It connects eighty times and says nothing, for as long as it is let.
-            let script = "use IO::Socket::UNIX; $| = 1; for (1..80) { push @held, IO::Socket::UNIX->new(Peer => $ARGV[0]) || die $! } print \"all\\n\"; sleep 60";
+            let script = "use IO::Socket::UNIX; $| = 1; for (1..80) { push @held, IO::Socket::UNIX->new(Peer => $ARGV[0]) || die $! } print \"all\\n\"; sleep 3600";
             let mut command = world.command("setpriv");
             command.args([format!("--reuid={user}"), format!("--regid={group}")]);
             command.args(["--clear-groups", "--", "/usr/bin/perl", "-e", script, SOCKET]);

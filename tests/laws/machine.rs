@@ -10,8 +10,8 @@ use scw_stage::{Daemon, Notify, World};
 pub(crate) const AGENT: &str = env!("CARGO_BIN_EXE_scw-agent");
 /// The user data helper.
 pub(crate) const USERDATA: &str = env!("CARGO_BIN_EXE_scw-userdata");
-/// Far over what anything takes: it only keeps a broken test from hanging.
-pub(crate) const LONG: Duration = Duration::from_secs(30);
+/// Far over what anything takes, on a busy machine as well: it only keeps a broken test from hanging.
+pub(crate) const LONG: Duration = Duration::from_secs(600);
 /// The key under which the fingerprints are published.
 pub(crate) const FINGERPRINTS: &str = "ssh-host-fingerprints";
 
@@ -83,6 +83,22 @@ pub(crate) fn until<T>(world: &World, what: &str, mut look: impl FnMut() -> Opti
         assert!(Instant::now() < deadline, "never {what}; asked: {:#?}", asked(world));
         sleep(Duration::from_millis(5));
     }
+}
+
+/// Waits until this world has no process but the test's own: whatever a killed program left behind has come to its end.
+pub(crate) fn until_no_process_is_left(world: &World) {
+    let network = |of: &std::path::Path| std::fs::read_link(of.join("ns/net")).ok();
+    let own = network("/proc/thread-self".as_ref()).expect("a network namespace");
+    until(world, "without processes", || {
+        let mut processes = std::fs::read_dir("/proc").expect("listed").flatten();
+        (!processes.any(|process| network(&process.path()).as_ref() == Some(&own))).then_some(())
+    });
+}
+
+/// Waits until a process has become this program, by its name: a script that ends in `exec` does so some time after its last word.
+pub(crate) fn until_process_is(world: &World, pid: &str, program: &str) {
+    let name = format!("/proc/{}/comm", pid.trim());
+    until(world, program, || (std::fs::read_to_string(&name).ok()?.trim() == program).then_some(()));
 }
 
 /// What the stand-in was asked, as `METHOD TARGET`.

@@ -166,12 +166,14 @@ fn s2_the_outcome_is_published_where_the_administrator_asks_for_it_and_nowhere_e
 #[test]
 fn s1_a_script_whose_runner_was_killed_is_not_started_beside_itself() {
     World::builder().run(|world| {
-        world
-            .standin()
-            .set_user_data("setup-script", "#!/bin/sh\necho ran >> /var/lib/ran\nexec sleep 4712\n");
+        world.standin().set_user_data(
+            "setup-script",
+            "#!/bin/sh\necho $$ > /var/lib/pid\necho ran >> /var/lib/ran\nexec sleep 4712\n",
+        );
         let mut command = world.command(AGENT);
         let mut runner = Daemon::spawn(command.args(["setup", "run"])).expect("started");
         until(world, "running", || (written("/var/lib/ran").len() == 1).then_some(()));
+        until_process_is(world, &fs::read_to_string("/var/lib/pid").expect("its process id"), "sleep");
         runner.signal(Signal::SIGKILL);
         runner.wait(LONG);
         let ran = agent(world, &["setup", "run"]);

@@ -262,8 +262,7 @@ fn s1_d1_looking_at_a_record_that_cannot_be_read_does_not_make_its_script_run_ag
 #[test]
 fn a_script_that_prints_without_a_pause_is_ended_in_time() {
     World::builder().run(|world| {
-        fs::write("/etc/scw-agent.toml", "[setup]\ntimeout = \"500ms\"\n").expect("written");
-        world.standin().set_user_data("setup-script", "#!/bin/sh\nexec yes\n");
+        world.standin().set_user_data("setup-script", "#!/bin/sh\n# scw-setup: timeout=500ms\nexec yes\n");
         world.standin().set_user_data("setup-script.2", COUNTING);
         let mut command = world.command(AGENT);
         let mut runner = Daemon::spawn(command.args(["setup", "run"])).expect("started");

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::net::UnixDatagram;
 use std::process::Command;
 
 use nix::sys::signal::Signal;
@@ -195,9 +196,20 @@ fn the_watchdog_is_fed_twice_in_its_time_and_not_by_a_process_that_stands() {
         // The service is silent all the while: waiting for it is no standstill.
         until(world, "fed", || (fed() > 5).then_some(()));
         daemon.signal(Signal::SIGSTOP);
-        std::thread::sleep(std::time::Duration::from_millis(300));
+        until(world, "stopped", || {
+            let stat = std::fs::read_to_string(format!("/proc/{}/stat", daemon.pid())).expect("read");
+            stat.contains(") T ").then_some(())
+        });
+        // What the socket still held from before has been read once a later message has.
+        let read_all = |mark: &str| {
+            let socket = UnixDatagram::unbound().expect("a socket");
+            socket.send_to(mark.as_bytes(), notify.path()).expect("sent");
+            assert!(notify.wait_for(mark, LONG), "the test's own message");
+        };
+        read_all("MARK=1");
         let before = fed();
         std::thread::sleep(std::time::Duration::from_secs(1));
+        read_all("MARK=2");
         assert_eq!(fed(), before);
         daemon.signal(Signal::SIGCONT);
         until(world, "fed again", || (fed() > before).then_some(()));

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use scw_stage::{Daemon, Notify, Programs, Sshd, World};
 
 /// A bound for everything that must come; nothing comes near it.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(300);
 
 /// What a program did.
 #[derive(Debug)]
@@ -22,7 +22,7 @@ impl Ran {
     pub(crate) fn well(self) -> Result<Ran, String> {
         match self.code {
             Some(0) => Ok(self),
-            Some(124) => Err("it took more than a minute".to_owned()),
+            Some(124) => Err("it took more than five minutes".to_owned()),
             Some(code) => Err(format!("exit code {code}: {}{}", self.stdout, self.stderr)),
             None => Err(format!("ended by a signal: {}{}", self.stdout, self.stderr)),
         }

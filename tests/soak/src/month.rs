@@ -11,14 +11,14 @@ use scw_stage::{Daemon, Notify, Programs, World};
 
 use crate::Stop;
 use crate::events::Events;
-use crate::truth::{FINGERPRINTS, Truth};
+use crate::truth::{self, Truth};
 use crate::usage::{self, Usage};
 
 /// Between two looks at what is published, on this machine's clock.
 const LOOK: Duration = Duration::from_millis(2);
 /// Between two looks at the process, on the daemon's.
 const SAMPLE: Duration = Duration::from_secs(1800);
-const SETTINGS: &str = "[host-keys]\ntypes = [\"ecdsa\", \"ed25519\"]\n[metadata]\nconnect-timeout = \"2m\"\nheaders-timeout = \"2m\"\nbody-timeout = \"2m\"\nwhole-timeout = \"4m\"\n";
+const SETTINGS: &str = "[host-keys]\ntypes = [\"ecdsa\", \"ed25519\"]\n[metadata]\nconnect-timeout = \"8m\"\nheaders-timeout = \"8m\"\nbody-timeout = \"8m\"\nwhole-timeout = \"10m\"\n";
 
 /// Where the daemon's user can start it.
 const AGENT: &str = "/run/scw-agent-soak";
@@ -78,10 +78,8 @@ pub(crate) fn run(programs: &Programs, plan: &Plan) -> Result<(), Stop> {
                     return Err(Stop::Violated(format!("the daemon ended with {status}: {}", daemon.output())));
                 }
                 samples.push(Usage::of(daemon.pid())?);
-                let asked = world.standin().requests();
-                requests += asked.len();
-                let target = format!("/user_data/{FINGERPRINTS}");
-                looks += asked.iter().filter(|asked| asked.method == "GET" && asked.target == target).count();
+                requests += world.standin().requests().len();
+                looks += truth::listed(world);
                 world.standin().clear_requests();
             }
             sleep(LOOK);

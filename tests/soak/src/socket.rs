@@ -18,7 +18,7 @@ const WRITERS: u64 = 2;
 const HOSTILE: u64 = 4;
 const VALUE: &str = "the value that everybody reads";
 /// Nobody waits longer for an answer than the daemon for its own.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(300);
 const SAMPLES: u32 = 120;
 
 #[derive(Default)]

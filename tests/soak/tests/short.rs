@@ -11,7 +11,7 @@ fn soak(words: &[&str]) {
 
 #[test]
 fn h4_a_day_of_changes_outages_and_deletions_leaves_what_is_published_true_and_the_daemon_small() {
-    soak(&["--days", "1", "--speed", "1500"]);
+    soak(&["--days", "1", "--speed", "800"]);
 }
 
 #[test]

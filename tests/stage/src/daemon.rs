@@ -11,8 +11,11 @@ use nix::unistd::Pid;
 
 use crate::error::{StageError, Step};
 
-/// How long a daemon may take to end after a SIGTERM. Far more than any needs.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a daemon may take to end after a SIGTERM. Far more than any needs, on a busy machine as well.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// How long the last lines of a child that has ended are waited for, where another process has its pipe and keeps it open.
+const LAST_LINES: Duration = Duration::from_secs(5);
 
 /// What was printed, and how many pipes may bring more.
 #[derive(Debug)]
@@ -73,32 +76,34 @@ impl Daemon {
         }
     }
 
-    /// Waits for the end of the child; `None` if it still runs after `timeout`.
+    /// Waits for the end of the child, and for its last lines; `None` if it still runs after `timeout`.
     pub fn wait(&mut self, timeout: Duration) -> Option<ExitStatus> {
         let deadline = Instant::now() + timeout;
         while self.ended.is_none() {
             self.ended = self.child.try_wait().expect("a child can be waited for");
-            if self.ended.is_none() && Instant::now() >= deadline {
+            if self.ended.is_some() {
+                self.drain();
+            } else if Instant::now() >= deadline {
                 break;
+            } else {
+                thread::sleep(Duration::from_millis(2));
             }
-            thread::sleep(Duration::from_millis(2));
         }
         self.ended
     }
 
     /// Sends SIGTERM, waits for the end, and returns the exit status with all that was printed.
     ///
-    /// Panics if the child takes more than half a minute.
+    /// Panics if the child takes more than five minutes.
     pub fn terminate(mut self) -> (ExitStatus, String) {
         self.signal(Signal::SIGTERM);
         let status = self.wait(PATIENCE).expect("the daemon ends on SIGTERM");
-        self.drain();
         (status, self.output())
     }
 
     /// Waits for the last lines, but not for those of a grandchild that lives on with the pipe.
     fn drain(&self) {
-        drop(self.wait_while(Duration::from_secs(1), |printed| printed.open > 0));
+        drop(self.wait_while(LAST_LINES, |printed| printed.open > 0));
     }
 
     fn wait_while(&self, timeout: Duration, f: impl Fn(&Printed) -> bool) -> MutexGuard<'_, Printed> {

@@ -90,7 +90,7 @@ pub(crate) fn kill_all_in(net: NsId, mount: NsId) -> bool {
     if HOME.get().is_none_or(|home| *home == net) {
         return false;
     }
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + Duration::from_secs(120);
     loop {
         let found = processes_in(net, mount);
         if found.is_empty() {

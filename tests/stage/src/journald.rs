@@ -34,7 +34,7 @@ impl Journald {
         fs::create_dir_all(folder).step("make a folder for journald's settings")?;
         fs::write(folder.join("zz-stage.conf"), SETTINGS).step("write journald's settings")?;
         let daemon = Daemon::spawn(&mut world.command(PROGRAM))?;
-        let deadline = Instant::now() + Duration::from_secs(30);
+        let deadline = Instant::now() + Duration::from_secs(300);
         // It tells nobody when it is ready, unless it is PID 1's child.
         while !SOCKETS.iter().all(|name| Path::new("/run/systemd/journal").join(name).exists()) {
             if Instant::now() > deadline {

@@ -11,7 +11,7 @@
 //!     world.standin().set_user_data("setup-script", "#!/bin/sh\necho hello\n");
 //!     std::fs::write("/etc/scw-agent.toml", "").expect("the view can be written to");
 //!     let daemon = Daemon::spawn(&mut world.agent_command("/path/of/scw-agent")).expect("started");
-//!     assert!(world.standin().wait_for(Duration::from_secs(30), |requests| !requests.is_empty()));
+//!     assert!(world.standin().wait_for(Duration::from_secs(300), |requests| !requests.is_empty()));
 //!     world.set_reach(Family::Ipv4, Reach::Absent);
 //!     daemon.terminate();
 //! });

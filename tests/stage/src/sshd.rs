@@ -40,7 +40,7 @@ impl Sshd {
         // One line for each of IPv4 and IPv6.
         let listens =
             |lines: &[String]| lines.iter().filter(|line| line.contains("Server listening on")).count() > 1;
-        if daemon.wait_for(Duration::from_secs(30), listens) {
+        if daemon.wait_for(Duration::from_secs(300), listens) {
             Ok(Sshd { daemon, port, user, identity })
         } else {
             Err(StageError::NotUp { server: "sshd", said: daemon.output() })
@@ -65,7 +65,7 @@ impl Sshd {
     /// An `ssh-keyscan` of this server; add more options, but no host.
     pub fn keyscan(&self, world: &World) -> Command {
         let mut command = world.command("ssh-keyscan");
-        command.args(["-T", "30", "-p", &self.port.to_string(), "127.0.0.1"]);
+        command.args(["-T", "300", "-p", &self.port.to_string(), "127.0.0.1"]);
         command
     }
 
@@ -79,7 +79,7 @@ impl Sshd {
             "-o",
             "IdentitiesOnly=yes",
             "-o",
-            "ConnectTimeout=30",
+            "ConnectTimeout=300",
         ]);
         command.arg("-o").arg(format!("UserKnownHostsFile={}", known_hosts.display()));
         command.arg("-i").arg(&self.identity).args([

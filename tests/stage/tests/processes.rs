@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use scw_stage::{Daemon, Journald, Notify, World};
 
-const LONG: Duration = Duration::from_secs(30);
+const LONG: Duration = Duration::from_secs(300);
 
 fn gone(pid: &str) -> bool {
     let proc = PathBuf::from("/proc").join(pid.trim());

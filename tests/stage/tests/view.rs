@@ -143,7 +143,7 @@ fn after_a_reboot_processes_and_run_are_gone_and_the_rest_is_there() {
             world.reboot();
             ids.push(boot_id());
         }
-        assert!(daemon.wait(Duration::from_secs(30)).is_some());
+        assert!(daemon.wait(Duration::from_secs(300)).is_some());
         assert!(!Path::new("/run/file").exists() && !Path::new("/run/scw-agent/file").exists());
         assert!(Path::new("/var/lib/scw-agent/file").exists() && Path::new("/etc/file").exists());
         assert_eq!(fs::metadata("/run/scw-agent").expect("there").uid(), world.agent_uid());

@@ -57,7 +57,7 @@ fn the_view_can_be_written(world: &World) {
 
 fn the_metadata_service_answers() {
     let address = SocketAddr::from((Ipv4Addr::new(169, 254, 42, 42), 80));
-    TcpStream::connect_timeout(&address, Duration::from_secs(20)).expect("connected");
+    TcpStream::connect_timeout(&address, Duration::from_secs(300)).expect("connected");
 }
 
 fn the_daemon_has_its_one_capability(world: &World) {

@@ -11,7 +11,7 @@ use scw_budgets::{
 use scw_stage::{Daemon, Programs, World};
 
 /// Far over what anything takes, under valgrind as well.
-const LONG: Duration = Duration::from_secs(120);
+const LONG: Duration = Duration::from_secs(600);
 const LIST: &str = "/user_data?format=json";
 
 fn done(command: &mut Command) {

@@ -6,8 +6,8 @@ use scw_images::Machine;
 use scw_stage::{World, consumers};
 use serde_json::json;
 
-/// Far more than anything takes.
-pub(crate) const LONG: Duration = Duration::from_secs(120);
+/// Far more than anything takes, on a busy machine as well.
+pub(crate) const LONG: Duration = Duration::from_secs(900);
 /// The key under which the fingerprints are published.
 pub(crate) const FINGERPRINTS: &str = "ssh-host-fingerprints";
 /// Another one.
@@ -49,7 +49,7 @@ pub(crate) fn published(world: &World, machine: &Machine) -> Vec<String> {
 
 /// The keys that sshd offers, as `bits SHA256:… (TYPE)`.
 pub(crate) fn scanned(machine: &Machine) -> Vec<String> {
-    let seen = machine.sh("ssh-keyscan 127.0.0.1 2>/dev/null | ssh-keygen -lf -");
+    let seen = machine.sh("ssh-keyscan -T 120 127.0.0.1 2>/dev/null | ssh-keygen -lf -");
     seen.out.lines().map(without_comment).collect()
 }
 
@@ -66,7 +66,7 @@ pub(crate) fn log_in(machine: &Machine, published: &[String]) {
     let words = machine.ok(&format!(
         r#"[ -e /root/.ssh/id_ed25519 ] || ssh-keygen -q -t ed25519 -N '' -f /root/.ssh/id_ed25519
 cp /root/.ssh/id_ed25519.pub /root/.ssh/authorized_keys
-ssh-keyscan 127.0.0.1 2>/dev/null >/tmp/offered
+ssh-keyscan -T 120 127.0.0.1 2>/dev/null >/tmp/offered
 : >/tmp/known_hosts
 while read -r line; do
     set -- $(printf '%s\n' "$line" | ssh-keygen -lf -)

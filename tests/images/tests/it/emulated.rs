@@ -11,7 +11,7 @@ use scw_stage::{Daemon, World};
 use crate::common::{FINGERPRINTS, SCRIPT, without_comment};
 
 /// Emulation takes its time.
-const LONG: Duration = Duration::from_secs(600);
+const LONG: Duration = Duration::from_secs(1800);
 /// Where the platform's end of the wire expects the guest.
 const MAC: &str = "02:00:00:00:00:10";
 /// Joins the machine to the wire, with an address for the one who looks on.

@@ -9,7 +9,7 @@ use scw_standin::{Options, Order, Standin};
 use socket2::{Domain, Socket, Type};
 
 /// Only a guard against hanging.
-pub(crate) const LONG: Duration = Duration::from_secs(20);
+pub(crate) const LONG: Duration = Duration::from_secs(300);
 /// Long enough to believe that nothing comes.
 pub(crate) const SHORT: Duration = Duration::from_millis(300);
 
