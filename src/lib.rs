@@ -1,5 +1,8 @@
 //! The in-guest agent of a Scaleway Instance.
 
+// What is printed goes through `command::process` and `log`, which escape it.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 pub mod command;
 pub mod daemon;
 pub mod doctor;
@@ -13,6 +16,7 @@ pub mod metadata;
 pub mod moment;
 pub mod nearest;
 pub mod platform;
+pub mod printable;
 pub mod random;
 pub mod settings;
 pub mod setup;

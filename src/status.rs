@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::metadata::{Family, Instance};
 use crate::moment::Moment;
 use crate::platform::{NotAnInstance, PlatformProof};
+use crate::printable;
 use crate::setup::Summary;
 
 /// The version of the document's shape.
@@ -247,7 +248,7 @@ fn problems(status: &Status) -> Vec<Problem> {
     for script in status.setup.iter().flat_map(|setup| &setup.scripts) {
         if !script.outcome.is_success() {
             add(
-                format!("{}: {}", script.key, script.outcome),
+                format!("{}: {}", printable::line(&script.key), script.outcome),
                 "see its output: `scw-agent setup show` and the script's key, as root",
             );
         }

@@ -5,9 +5,9 @@ use std::time::Duration;
 use lexopt::{Arg, Parser};
 
 use super::exit::Exit;
-use super::help::{AGENT, Opt};
-use super::process::print;
-use super::{config, daemon, doctor, host_keys, setup, status, sysprep, validate};
+use super::help::{AGENT, Opt, words as typed_words};
+use super::process::{hide_panic_texts, print};
+use super::{config, daemon, doctor, host_keys, misuse, setup, status, sysprep, validate};
 use crate::metadata::UserDataKey;
 use crate::setup::Choice;
 
@@ -41,6 +41,7 @@ enum Command {
 
 /// Runs `scw-agent` with the process's arguments.
 pub fn agent() -> Exit {
+    hide_panic_texts(&AGENT);
     let command = match parse(Parser::from_env()) {
         Ok(command) => command,
         Err(why) => return AGENT.misused(&why),
@@ -73,31 +74,35 @@ fn parse(mut parser: Parser) -> Result<Command, String> {
     let mut words = Vec::new();
     let mut given = Vec::new();
     let (mut host, mut timeout) = (None, None);
-    while let Some(argument) = parser.next().map_err(|why| why.to_string())? {
+    let unparsed = |why| misuse::unparsed(&AGENT, &why);
+    while let Some(argument) = parser.next().map_err(unparsed)? {
         match argument {
-            Arg::Short('h') | Arg::Long("help") => return Ok(Command::Help),
-            Arg::Short('V') | Arg::Long("version") => return Ok(Command::Version),
+            Arg::Short('h') | Arg::Long("help") => {
+                return misuse::is_whole(&AGENT, &mut parser).map(|()| Command::Help);
+            }
+            Arg::Short('V') | Arg::Long("version") => {
+                return misuse::is_whole(&AGENT, &mut parser).map(|()| Command::Version);
+            }
             Arg::Long(name) => {
                 let known = AGENT.options.iter().find(|option| option.long == name);
-                let Some(option) = known else { return Err(Arg::Long(name).unexpected().to_string()) };
+                let Some(option) = known else { return Err(misuse::unknown_option(&AGENT, &argument)) };
                 given.push(option);
                 match option.long {
-                    "host" => host = Some(host_name(parser.value().map_err(|why| why.to_string())?)?),
-                    "timeout" => timeout = Some(length(parser.value().map_err(|why| why.to_string())?)?),
+                    "host" => host = Some(host_name(parser.value().map_err(unparsed)?)?),
+                    "timeout" => timeout = Some(length(parser.value().map_err(unparsed)?)?),
                     _ => {}
                 }
             }
             Arg::Value(word) => {
-                words.push(word.into_string().map_err(|word| format!("{word:?} is not valid UTF-8"))?)
+                words.push(word.into_string().map_err(|_| "an argument is not valid UTF-8".to_owned())?)
             }
-            other => return Err(other.unexpected().to_string()),
+            other => return Err(misuse::unknown_option(&AGENT, &other)),
         }
     }
     let words: Vec<_> = words.iter().map(String::as_str).collect();
     let has = |name: &str| given.iter().any(|option| option.long == name);
     let json = has("json");
     let command = match *words {
-        [] => return Err("say what to do".to_owned()),
         ["status"] => {
             let wait = timeout.or(has("wait").then_some(PATIENCE));
             Command::Status { json, wait }
@@ -127,12 +132,15 @@ fn parse(mut parser: Parser) -> Result<Command, String> {
         ["config", "show"] => Command::ConfigShow { defaults: has("defaults") },
         ["sysprep"] => Command::Sysprep { dry_run: has("dry-run"), host_keys: has("host-keys") },
         ["daemon"] => Command::Daemon,
-        _ => return Err(format!("there is no command `{}`", words.join(" "))),
+        _ => return Err(misuse::unknown_command(&AGENT, &words)),
     };
     // Which option goes with which command stands in one place, the help.
     let goes = |option: &&&Opt| option.with.iter().any(|form| is_form(form, &words));
     match given.iter().find(|option| !goes(option)) {
-        Some(option) => Err(format!("`{}` takes no --{}", words.join(" "), option.long)),
+        Some(option) => {
+            let form = AGENT.uses.iter().find(|(form, _)| is_form(form, &words)).map_or("", |(form, _)| form);
+            Err(format!("`{}` takes no --{}", typed_words(form), option.long))
+        }
         None => Ok(command),
     }
 }
@@ -195,13 +203,21 @@ mod tests {
     #[test]
     fn words_that_are_no_command_are_refused_and_named() {
         for (line, named) in [
-            ("", "say what"),
-            ("frobnicate", "frobnicate"),
-            ("setup", "setup"),
-            ("setup show", "setup show"),
-            ("daemon extra", "daemon extra"),
+            ("", "no command"),
+            ("frobnicate", "unknown command"),
+            ("statsu", "did you mean `status`?"),
+            ("setup", "`setup run-shutdown`"),
+            ("setup show", "`setup show`"),
+            ("setup frobnicate", "`setup list`"),
+            ("daemon extra", "wrong arguments for `daemon`"),
             ("daemon --json", "daemon"),
-            ("status --jsno", "--jsno"),
+            ("status --jsno", "did you mean --json?"),
+            ("status --json=hunter2", "--json takes no value"),
+            ("status --frobnicate", "unknown option"),
+            ("host-keys sshfp --host", "--host needs a value"),
+            ("-hunter2", "unknown option"),
+            ("-Vunter2", "unknown option"),
+            ("-5", "unknown option"),
             ("doctor --timeout 1m", "--timeout"),
             ("status --wait --timeout soon", "10m"),
             ("doctor --wait", "--wait"),
@@ -215,7 +231,35 @@ mod tests {
             ("host-keys known-hosts --host=", "--host"),
         ] {
             let why = parsed(line).expect_err(line);
-            assert!(why.contains(named), "{why}");
+            assert!(why.contains(named) && !why.contains("unter2"), "{line}: {why}");
+        }
+    }
+
+    #[test]
+    fn s3_no_error_quotes_an_argument() {
+        for line in [
+            "hunter2",
+            "status hunter2",
+            "setup hunter2",
+            "setup show hunter2 hunter2",
+            "setup show hunter2 --again",
+            "--hunter2",
+            "--hunter2=x",
+            "--json=hunter2 status",
+            "-hunter2",
+            "-5hunter2",
+            "---BEGIN-hunter2",
+            "status --timeout hunter2",
+            "status --timeout=hunter2",
+            "host-keys sshfp --host=hunter2\u{202e}",
+            "setup run ..",
+            "setup run hunter2\u{7}",
+            "config hunter2",
+            "hunter2=x",
+            "setup-script hunter2",
+        ] {
+            let why = parsed(line).expect_err(line);
+            assert!(!why.contains("unter2"), "{line}: {why}");
         }
     }
 

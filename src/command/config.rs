@@ -1,7 +1,9 @@
 //! `scw-agent config …`: what the files say, as the agent understands it.
 
 use super::exit::Exit;
-use super::process::print;
+use super::help::AGENT;
+use super::process::{complain, print, print_json};
+use crate::printable;
 use crate::settings::{self, Sources};
 
 /// Says which files count, and what is wrong in the others.
@@ -9,15 +11,14 @@ pub(super) fn check(json: bool) -> Exit {
     let loaded = settings::load(&Sources::default());
     let shown = if json {
         let problems: Vec<_> = loaded.problems.iter().map(settings::SettingsError::to_json).collect();
-        print(&format!(
-            "{}\n",
-            serde_json::json!({ "version": 1, "files": loaded.files, "problems": problems })
-        ))
+        let document = serde_json::json!({ "version": 1, "files": loaded.files, "problems": problems });
+        print_json(&document.to_string())
     } else {
         for problem in &loaded.problems {
-            eprintln!("scw-agent: {problem}");
+            complain(&AGENT, problem);
         }
-        let good = loaded.files.iter().map(|path| format!("{} is good\n", path.display()));
+        let good = loaded.files.iter().map(|path| path.display().to_string());
+        let good = good.map(|path| format!("{} is good\n", printable::line(&path)));
         match (loaded.files.is_empty(), loaded.problems.is_empty()) {
             (true, true) => print(&format!("there is no {}: the defaults hold\n", settings::FILE)),
             _ => print(&good.collect::<String>()),
@@ -33,7 +34,7 @@ pub(super) fn show(defaults: bool) -> Exit {
     }
     let loaded = settings::load(&Sources::default());
     for problem in &loaded.problems {
-        eprintln!("scw-agent: {problem}; this file does not count");
+        complain(&AGENT, &format!("{problem}; this file does not count"));
     }
     match print(&loaded.to_toml()) {
         Exit::Success if !loaded.problems.is_empty() => Exit::Usage,

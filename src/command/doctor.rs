@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use super::exit::Exit;
-use super::process::{block_on, print};
+use super::help::AGENT;
+use super::process::{block_on, complain, print_json, print_rows};
 use super::rows::{Mark, Rows, colours_wanted};
 use crate::doctor::{Daemon, FamilyReport, Report, StepName, probe};
 use crate::local_api;
@@ -13,33 +14,33 @@ use crate::status::Platform;
 pub(super) fn run(json: bool) -> Exit {
     let Loaded { settings, problems, .. } = settings::load(&Sources::default());
     for problem in problems {
-        eprintln!("scw-agent: {problem}; this file does not count");
+        complain(&AGENT, &format!("{problem}; this file does not count"));
     }
     block_on(async {
         let socket = Path::new(local_api::SOCKET);
         let report = probe(&settings, socket).await;
-        let text = if json {
-            serde_json::to_string_pretty(&report).unwrap_or_default() + "\n"
+        let printed = if json {
+            print_json(&serde_json::to_string_pretty(&report).unwrap_or_default())
         } else {
-            view(&report, colours_wanted())
+            print_rows(&view(&report, colours_wanted()))
         };
-        match print(&text) {
+        match printed {
             Exit::Success => report.failure().map_or(Exit::Success, Exit::from),
             exit => exit,
         }
     })
 }
 
-fn view(report: &Report, colours: bool) -> String {
+fn view(report: &Report, colours: bool) -> Rows {
     let mut rows = Rows::new(colours);
     if let Platform::NotAnInstance { why } = &report.platform {
         rows.row(Mark::Waiting, "platform", why);
     }
     for family in &report.families {
-        rows.text.push_str(&format!("{} ({})\n", family.family, family.address));
+        rows.plain(&format!("{} ({})", family.family, family.address));
         family_rows(&mut rows, family);
     }
-    rows.text.push_str("the agent\n");
+    rows.plain("the agent");
     match &report.daemon {
         Daemon::Answers { status } => rows.row(Mark::Good, "daemon", status),
         Daemon::NotRunning => {
@@ -47,8 +48,8 @@ fn view(report: &Report, colours: bool) -> String {
         }
         Daemon::Failed { why } => rows.row(Mark::Bad, "daemon", why),
     }
-    rows.text.push_str(&format!("{}\n", report.verdict));
-    rows.text
+    rows.plain(&report.verdict);
+    rows
 }
 
 fn family_rows(rows: &mut Rows, family: &FamilyReport) {

@@ -2,6 +2,7 @@
 //! (`packaging/docs`). Pure.
 
 use super::exit::Exit;
+use super::process::complain;
 
 /// One program.
 pub struct Program {
@@ -55,7 +56,7 @@ pub const AGENT: Program = Program {
             "learn whose keys they are, and which of them sshd serves (run by scw-agent-hostkeys-settle.service)",
         ),
         ("setup list", "list the scripts that ran, and how they ended"),
-        ("setup show KEY", "show a script's runs and the end of its output"),
+        ("setup show KEY", "show a script's runs and the end of its output; to a terminal escaped"),
         (
             "setup validate FILE…",
             "say what would become of these files as user data, and why; on any machine",
@@ -147,7 +148,7 @@ pub const USERDATA: Program = Program {
     about: "Reads and writes the user data of this Scaleway Instance.",
     uses: &[
         ("", "list the keys that are set, as the API does"),
-        ("KEY", "print the value of KEY, byte for byte"),
+        ("KEY", "print the value of KEY, byte for byte; to a terminal escaped"),
         ("KEY VALUE", "set KEY to VALUE"),
         ("KEY --file FILE", "set KEY to what FILE holds; `-` is standard input"),
         ("--delete KEY", "delete KEY"),
@@ -222,13 +223,13 @@ impl Program {
 
     /// Says what is wrong with the command line.
     pub(super) fn misused(&self, why: &str) -> Exit {
-        eprintln!("{}: {why}\nSee `{} --help`.", self.name, self.name);
+        complain(self, &format!("{why}; see `{} --help`", self.name));
         Exit::Usage
     }
 
     /// Says what went wrong.
     pub(super) fn failed(&self, why: &dyn std::fmt::Display, exit: Exit) -> Exit {
-        eprintln!("{}: {why}", self.name);
+        complain(self, why);
         exit
     }
 }

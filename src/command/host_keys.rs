@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::exit::Exit;
 use super::help::AGENT;
-use super::process::{on_this_thread, print};
+use super::process::{complain, on_this_thread, print, print_json, print_rows};
 use super::rows::{Mark, Rows, colours_wanted};
 use crate::events;
 use crate::host_keys::role::{self, Done, Wishes};
@@ -97,7 +97,7 @@ pub(super) fn show(json: bool) -> Exit {
         };
         if json {
             let list: Vec<_> = keys.iter().map(|local| in_json(local, publication(local))).collect();
-            return format!("{}\n", serde_json::Value::Array(list));
+            return print_json(&serde_json::Value::Array(list).to_string());
         }
         let mut rows = Rows::new(colours_wanted());
         for local in keys {
@@ -106,7 +106,7 @@ pub(super) fn show(json: bool) -> Exit {
             let shown = format!("{} {} {} ({})", key.bits, key.fingerprint(), key.comment, key.type_name());
             rows.row(publication.mark(), publication.words(), &shown);
         }
-        rows.text
+        print_rows(&rows)
     })
 }
 
@@ -165,13 +165,17 @@ fn publication() -> Value {
 /// Lines for a client's known_hosts. A name that a port belongs to is written `[NAME]:PORT`.
 pub(super) fn known_hosts(name: Option<&str>) -> Exit {
     let name = name.map_or_else(host_name, str::to_owned);
-    with_keys(|keys| served(keys).map(|key| format!("{name} {}\n", key.key_text())).collect())
+    with_keys(|keys| {
+        print(&served(keys).map(|key| format!("{name} {}\n", key.key_text())).collect::<String>())
+    })
 }
 
 /// Records for a zone file.
 pub(super) fn sshfp(name: Option<&str>) -> Exit {
     let name = name.map_or_else(host_name, str::to_owned);
-    with_keys(|keys| served(keys).map(|key| format!("{name} IN SSHFP {}\n", key.sshfp())).collect())
+    with_keys(|keys| {
+        print(&served(keys).map(|key| format!("{name} IN SSHFP {}\n", key.sshfp())).collect::<String>())
+    })
 }
 
 fn served(keys: &[LocalKey]) -> impl Iterator<Item = &PublicKey> {
@@ -198,7 +202,7 @@ fn in_json(local: &LocalKey, publication: Publication) -> serde_json::Value {
     })
 }
 
-fn with_keys(text: impl FnOnce(&[LocalKey]) -> String) -> Exit {
+fn with_keys(print: impl FnOnce(&[LocalKey]) -> Exit) -> Exit {
     let places = Places::default();
     let keys = match host_keys::public_keys(&places.keys, &host_keys::known_served(&places)) {
         Ok(keys) => keys,
@@ -208,10 +212,10 @@ fn with_keys(text: impl FnOnce(&[LocalKey]) -> String) -> Exit {
         }
     };
     for (path, why) in &keys.bad {
-        eprintln!("scw-agent: {} is no public key: {why}", path.display());
+        complain(&AGENT, &format!("{} is no public key: {why}", path.display()));
     }
     if keys.good.is_empty() {
         return AGENT.failed(&format!("there are no host keys in {}", places.keys.display()), Exit::NotFound);
     }
-    print(&text(&keys.good))
+    print(&keys.good)
 }

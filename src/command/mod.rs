@@ -10,6 +10,7 @@ mod doctor;
 mod exit;
 mod help;
 mod host_keys;
+mod misuse;
 mod process;
 mod rows;
 mod setup;

@@ -1,6 +1,10 @@
 //! Rows for people: a mark, a name, what there is to say. Colours only where they are wanted. Pure.
+//!
+//! Names and messages come from elsewhere, so every cell is escaped here: the colours are the only control sequences of the text.
 
 use std::io::IsTerminal;
+
+use crate::printable::line;
 
 /// One row's mark.
 #[derive(Clone, Copy)]
@@ -12,7 +16,7 @@ pub(super) enum Mark {
 
 /// Rows that were written so far.
 pub(super) struct Rows {
-    pub(super) text: String,
+    text: String,
     colours: bool,
 }
 
@@ -28,21 +32,26 @@ impl Rows {
             Mark::Bad => ("✗", "31"),
         };
         let sign = if self.colours { format!("\x1b[{colour}m{sign}\x1b[0m") } else { sign.to_owned() };
-        self.text.push_str(&format!("{sign} {:<12}  {}\n", shown(name), shown(what)));
+        self.text.push_str(&format!("{sign} {:<12}  {}\n", line(name).to_string(), line(what)));
     }
 
     /// A further line of the row above.
     pub(super) fn below(&mut self, what: &str) {
-        self.text.push_str(&format!("{:16}{}\n", "", shown(what)));
+        self.text.push_str(&format!("{:16}{}\n", "", line(what)));
+    }
+
+    /// A line of its own, such as a heading.
+    pub(super) fn plain(&mut self, what: &str) {
+        self.text.push_str(&format!("{}\n", line(what)));
+    }
+
+    /// All of them.
+    pub(super) fn text(&self) -> &str {
+        &self.text
     }
 }
 
 /// Whether standard output is a terminal whose owner has nothing against colours (no-color.org).
 pub(super) fn colours_wanted() -> bool {
     std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty())
-}
-
-/// Names and messages come from elsewhere: nothing in them may reach the terminal as a control sequence.
-fn shown(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }

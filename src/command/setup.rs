@@ -2,11 +2,12 @@
 
 use super::exit::Exit;
 use super::help::AGENT;
-use super::process::{block_on, print};
+use super::process::{block_on, print, print_bytes, print_json};
 use crate::log;
 use crate::metadata::retry::Budget;
 use crate::metadata::{Client, ErrorKind, Persistent, UserDataKey};
 use crate::platform::{self, NotAnInstance};
+use crate::printable;
 use crate::settings;
 use crate::setup::{
     BootRun, Choice, Outcome, Places, Record, Records, Run, ScriptKind, SetupError, Summary, follower,
@@ -136,7 +137,7 @@ pub(super) fn launch() -> Exit {
 fn told_of(summary: &Summary) -> Exit {
     let ran = summary.scripts.iter().filter(|script| script.ran_now).count();
     let failed: Vec<_> =
-        summary.scripts.iter().filter(|s| !s.outcome.is_success()).map(|s| s.key.as_str()).collect();
+        summary.scripts.iter().filter(|s| !s.outcome.is_success()).map(|s| printable::name(&s.key)).collect();
     if failed.is_empty() {
         tracing::info!("{ran} of {} scripts run, all well", summary.scripts.len());
         Exit::Success
@@ -161,19 +162,19 @@ pub(super) fn list(json: bool) -> Exit {
     for key in keys {
         match records.read(&key) {
             Ok(record) if json => {
-                all.insert(key.to_string(), serde_json::json!(record.runs));
+                all.insert(key.as_str().to_owned(), serde_json::json!(record.runs));
             }
             Ok(record) => {
                 let last = record.runs.last().map(line).unwrap_or_default();
                 text.push_str(&format!("{key}  {last}\n"));
             }
             Err(why) => {
-                eprintln!("scw-agent: {key}: {why}");
-                exit = Exit::Failure;
+                exit = AGENT.failed(&format!("{key}: {why}"), Exit::Failure);
             }
         }
     }
-    match print(&if json { format!("{}\n", serde_json::Value::Object(all)) } else { text }) {
+    let printed = if json { print_json(&serde_json::Value::Object(all).to_string()) } else { print(&text) };
+    match printed {
         Exit::Success => exit,
         exit => exit,
     }
@@ -192,7 +193,7 @@ pub(super) fn show(key: &str, json: bool) -> Exit {
     let Record { runs, .. } = &record;
     match runs.last() {
         None => AGENT.failed(&format!("there is no record of a script {key}"), Exit::NotFound),
-        Some(_) if json => print(&format!("{}\n", serde_json::json!(runs))),
+        Some(_) if json => print_json(&serde_json::json!(runs).to_string()),
         Some(last) => {
             let mut text: String = runs.iter().map(|run| format!("{}\n", line(run))).collect();
             if !last.output.is_empty() {
@@ -201,7 +202,8 @@ pub(super) fn show(key: &str, json: bool) -> Exit {
                     last.output.trim_end_matches('\n')
                 ));
             }
-            print(&text)
+            // To a terminal nothing of a script's output goes raw; to a file or a pipe, all of it.
+            print_bytes(&AGENT, text.as_bytes())
         }
     }
 }
@@ -210,6 +212,7 @@ fn line(run: &Run) -> String {
     let outcome = run.outcome.as_ref().map_or("running, or cut off".to_owned(), Outcome::to_string);
     let length =
         run.ended.map(|ended| format!(" after {}", humantime::format_duration(ended.since(run.started))));
+    let outcome = printable::line(&outcome);
     format!("{}  {outcome}{} (attempt {})", run.started, length.unwrap_or_default(), run.attempt)
 }
 

@@ -8,11 +8,12 @@ use tokio::time::{Instant, sleep};
 
 use super::exit::Exit;
 use super::help::AGENT;
-use super::process::{block_on, print};
+use super::process::{block_on, print_json, print_rows};
 use super::rows::colours_wanted;
 use super::status_view;
 use crate::local_api::{self, SocketClient};
 use crate::metadata::{ErrorKind, Limits, TransportError};
+use crate::printable;
 use crate::status::Status;
 
 /// Between two looks while it waits.
@@ -54,12 +55,12 @@ fn is_absent(why: &TransportError) -> bool {
 }
 
 fn show(status: &Status, json: bool) -> Exit {
-    let text = if json {
-        serde_json::to_string_pretty(status).unwrap_or_default() + "\n"
+    let printed = if json {
+        print_json(&serde_json::to_string_pretty(status).unwrap_or_default())
     } else {
-        status_view::text(status, colours_wanted())
+        print_rows(&status_view::rows(status, colours_wanted()))
     };
-    match print(&text) {
+    match printed {
         Exit::Success if !status.problems.is_empty() => Exit::Failure,
         exit => exit,
     }
@@ -108,7 +109,7 @@ impl Progress {
 
     fn show(&mut self, left: &str) {
         if self.terminal && left != self.shown {
-            let line: String = left.chars().filter(|c| !c.is_control()).take(70).collect();
+            let line: String = printable::line(left).to_string().chars().take(70).collect();
             let _ = write!(io::stderr(), "\r\x1b[K… {line}");
             left.clone_into(&mut self.shown);
         }

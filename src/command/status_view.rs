@@ -4,7 +4,7 @@ use super::rows::{Mark, Rows};
 use crate::status::{Fingerprints, HostKey, Platform, Reach, Status};
 
 /// Writes the whole view.
-pub(super) fn text(status: &Status, colours: bool) -> String {
+pub(super) fn rows(status: &Status, colours: bool) -> Rows {
     let mut view = View(Rows::new(colours));
     if let Platform::NotAnInstance { why } = &status.platform {
         view.row(Mark::Waiting, "platform", &format!("{why}; nothing is asked, no script runs"));
@@ -23,7 +23,7 @@ pub(super) fn text(status: &Status, colours: bool) -> String {
         view.row(Mark::Bad, "problem", &problem.what);
         view.0.below(&problem.remedy);
     }
-    view.0.text
+    view.0
 }
 
 struct View(Rows);
@@ -112,6 +112,7 @@ mod tests {
     #[test]
     fn a_status_is_shown_with_marks_and_colours_only_where_they_are_wanted() {
         let status = Status { fingerprints: Fingerprints::NoKeys, ..Status::unknown() }.with_problems();
+        let text = |status: &Status, colours| rows(status, colours).text().to_owned();
         let plain = text(&status, false);
         assert!(
             plain.contains("… Instance")
@@ -125,9 +126,11 @@ mod tests {
 
     #[test]
     fn what_comes_from_elsewhere_cannot_steer_the_terminal() {
-        let why = "evil \x1b]0;title\x07".to_owned();
+        let why = "evil \x1b]0;title\x07\u{202e}\u{2028}\u{9b}".to_owned();
         let metadata = Reach::Unreachable { since: Moment::now(), why };
-        let plain = text(&Status { metadata, ..Status::unknown() }.with_problems(), false);
-        assert!(!plain.contains('\x1b') && !plain.contains('\x07'), "{plain:?}");
+        let plain = rows(&Status { metadata, ..Status::unknown() }.with_problems(), false);
+        let plain = plain.text();
+        assert!(!plain.contains(['\x1b', '\x07', '\u{202e}', '\u{2028}', '\u{9b}']), "{plain:?}");
+        assert!(plain.contains("evil \\u{1b}]0;title\\u{7}\\u{202e}"), "{plain:?}");
     }
 }

@@ -12,6 +12,7 @@ use super::exit::Exit;
 use super::help::AGENT;
 use super::process::print;
 use crate::host_keys::{KeyType, Places, known_served};
+use crate::printable;
 
 /// What this Instance's records and scripts' records are below.
 const STATE: &str = "/var/lib/scw-agent";
@@ -34,7 +35,9 @@ pub(super) fn run(dry_run: bool, host_keys: bool) -> Exit {
         if let Err(why) = removed {
             return failed(path, &why);
         }
-        print(&format!("{} {}\n", if dry_run { "would remove" } else { "removed" }, path.display()));
+        let shown = path.display().to_string();
+        let shown = printable::line(&shown);
+        print(&format!("{} {shown}\n", if dry_run { "would remove" } else { "removed" }));
     }
     if paths.is_empty() {
         print("nothing is recorded of an Instance\n");

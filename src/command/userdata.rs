@@ -1,7 +1,7 @@
 //! `scw-userdata`: a drop-in for Scaleway's command of that name, with exit codes and a few options more.
 
 use std::ffi::OsString;
-use std::io::{self, IsTerminal, Read, Write};
+use std::io::{self, Read};
 use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 
@@ -11,11 +11,12 @@ use lexopt::{Arg, Parser};
 
 use super::exit::Exit;
 use super::help::USERDATA;
-use super::process::{block_on, print};
+use super::misuse;
+use super::process::{block_on, hide_panic_texts, print, print_bytes, print_json};
 use crate::files;
 use crate::local_api::{self, Access};
 use crate::metadata::retry::Budget;
-use crate::metadata::{Ask, Format, MetadataError, Persistent, Request, UserDataKey};
+use crate::metadata::{Ask, Format, KeyError, MetadataError, Persistent, Request, UserDataKey};
 use crate::settings::{self, Settings, Sources};
 
 /// What was asked for.
@@ -42,6 +43,7 @@ const LARGEST_VALUE: u64 = 1024 * 1024;
 
 /// Runs `scw-userdata` with the process's arguments.
 pub fn userdata() -> Exit {
+    hide_panic_texts(&USERDATA);
     let (command, json) = match parse(Parser::from_env()) {
         Ok(parsed) => parsed,
         Err(why) => return USERDATA.misused(&why),
@@ -89,34 +91,22 @@ async fn carry_out(api: &mut impl Ask, command: Command, json: bool) -> Result<E
 
 async fn list(api: &mut impl Ask, json: bool) -> Result<Exit, MetadataError> {
     if json {
-        let keys: Vec<_> = api.list().await?.into_iter().map(|key| key.to_string()).collect();
-        return Ok(print(&format!("{}\n", serde_json::json!({ "user_data": keys }))));
+        let keys: Vec<_> = api.list().await?.into_iter().map(|key| key.as_str().to_owned()).collect();
+        return Ok(print_json(&serde_json::json!({ "user_data": keys }).to_string()));
     }
     let text = api.text(Request::ListUserData(Format::Text)).await?;
-    Ok(put_bytes(&text))
+    Ok(print_bytes(&USERDATA, &text))
 }
 
 fn put_out(key: &UserDataKey, value: &Bytes, json: bool) -> Exit {
     if !json {
-        return put_bytes(value);
+        return print_bytes(&USERDATA, value);
     }
     let (encoding, text) = match std::str::from_utf8(value) {
         Ok(text) => ("utf-8", text.to_owned()),
         Err(_) => ("base64", Base64::encode_string(value)),
     };
-    print(&format!("{}\n", serde_json::json!({ "key": key.as_str(), "value": text, "encoding": encoding })))
-}
-
-/// Byte for byte; on a terminal with a line end, so that the prompt stands on a line of its own.
-fn put_bytes(bytes: &[u8]) -> Exit {
-    let mut out = io::stdout().lock();
-    let line_end: &[u8] = if out.is_terminal() && !bytes.ends_with(b"\n") { b"\n" } else { b"" };
-    match out.write_all(bytes).and_then(|()| out.write_all(line_end)).and_then(|()| out.flush()) {
-        Err(why) if why.kind() != io::ErrorKind::BrokenPipe => {
-            USERDATA.failed(&format!("standard output cannot be written: {why}"), Exit::Failure)
-        }
-        _ => Exit::Success,
-    }
+    print_json(&serde_json::json!({ "key": key.as_str(), "value": text, "encoding": encoding }).to_string())
 }
 
 fn read(source: Source) -> Result<Vec<u8>, String> {
@@ -124,10 +114,10 @@ fn read(source: Source) -> Result<Vec<u8>, String> {
     let value = match source {
         Source::Argument(value) => value,
         Source::File(path) => {
-            let named =
-                |why: &dyn std::fmt::Display| format!("{} cannot be read: {why}", Path::new(&path).display());
-            let read = files::read_bounded(Path::new(&path), LARGEST_VALUE).map_err(|why| named(&why))?;
-            read.ok_or_else(|| named(&"there is no such file"))?
+            // Not named: with a slip, the value itself stands in the place of the file's name.
+            let read = files::read_bounded(Path::new(&path), LARGEST_VALUE);
+            let read = read.map_err(|why| format!("the file of --file cannot be read: {why}"))?;
+            read.ok_or("the file of --file does not exist")?
         }
         Source::StandardInput => {
             let mut value = Vec::new();
@@ -141,23 +131,27 @@ fn read(source: Source) -> Result<Vec<u8>, String> {
 
 fn parse(mut parser: Parser) -> Result<(Command, bool), String> {
     let (mut words, mut json, mut delete, mut file) = (Vec::new(), false, false, None);
-    while let Some(argument) = parser.next().map_err(|why| why.to_string())? {
+    let unparsed = |why| misuse::unparsed(&USERDATA, &why);
+    while let Some(argument) = parser.next().map_err(unparsed)? {
         match argument {
-            Arg::Short('h') | Arg::Long("help") => return Ok((Command::Help, false)),
-            Arg::Short('V') | Arg::Long("version") => return Ok((Command::Version, false)),
+            Arg::Short('h') | Arg::Long("help") => {
+                return misuse::is_whole(&USERDATA, &mut parser).map(|()| (Command::Help, false));
+            }
+            Arg::Short('V') | Arg::Long("version") => {
+                return misuse::is_whole(&USERDATA, &mut parser).map(|()| (Command::Version, false));
+            }
             Arg::Short('j') | Arg::Long("json") => json = true,
             Arg::Short('d') | Arg::Long("delete") => delete = true,
-            Arg::Short('f') | Arg::Long("file") => {
-                file = Some(parser.value().map_err(|why| why.to_string())?)
-            }
+            Arg::Short('f') | Arg::Long("file") => file = Some(parser.value().map_err(unparsed)?),
             Arg::Value(word) => words.push(word),
-            other => return Err(other.unexpected().to_string()),
+            other => return Err(misuse::unknown_option(&USERDATA, &other)),
         }
     }
     let mut words = words.into_iter();
     let key = words.next().map(|word| {
-        let name = word.into_string().map_err(|word| format!("the key {word:?} is not valid UTF-8"))?;
-        UserDataKey::new(&name).map_err(|why| format!("{name:?}: {why}"))
+        // What cannot be a key may be a value in the wrong place, and is not quoted.
+        let name = word.into_string().map_err(|_| KeyError::NotUtf8.to_string())?;
+        UserDataKey::new(&name).map_err(|why| why.to_string())
     });
     let (key, value) = (key.transpose()?, words.next());
     if words.next().is_some() {
@@ -215,10 +209,42 @@ mod tests {
             (&["-d"], "name the key"),
             (&["-d", "k", "v"], "exclude"),
             (&["k", "v", "-f", "x"], "exclude"),
-            (&["--frob"], "--frob"),
+            (&["--frob"], "unknown option"),
+            (&["--delte", "k"], "did you mean --delete?"),
+            (&["k", "-5"], "write `--` in front"),
+            (&["k", "-f"], "--file needs a value"),
         ] {
             let why = parsed(words).expect_err("a refusal");
             assert!(why.contains(named), "{words:?}: {why}");
+        }
+    }
+
+    #[test]
+    fn s3_no_error_quotes_an_argument() {
+        let pem = "-----BEGIN PRIVATE KEY-----\nhunter2";
+        for words in [
+            &["hunter2\nhunter2"][..],
+            &["k", "-hunter2"],
+            &["k", "-Vhunter2"],
+            &["k", "-5hunter2"],
+            &["k", "--hunter2"],
+            &["k", "--json=hunter2"],
+            &["k", "-j=hunter2"],
+            &["k", "--delete=hunter2"],
+            &["k", pem],
+            &[pem],
+            &["k", "hunter2", "hunter2"],
+            &["hunter2\u{7}"],
+            &["k", "hunter2", "-f", "hunter2"],
+            &["-d", "k", "hunter2"],
+            &["-dhunter2"],
+        ] {
+            let why = parsed(words).expect_err("a refusal");
+            assert!(!why.contains("unter2"), "{words:?}: {why}");
+        }
+        for file in ["hunter2", "hunter2/\0", "/dev/null/hunter2"] {
+            let why = read(Source::File(file.into())).expect_err("no such file");
+            assert!(!why.contains("unter2"), "{why}");
         }
     }
 }

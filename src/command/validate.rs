@@ -1,4 +1,5 @@
-//! `scw-agent setup validate`: what would become of files if they were values in user data. It reads them and nothing else.
+//! `scw-agent setup validate`: what would become of files if they were values in user data. It reads them and nothing else, and quotes
+//! nothing of them. A file is named where it exists; otherwise the word may be a script's text, given in place of its file's name.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -7,7 +8,7 @@ use serde::Serialize;
 
 use super::exit::Exit;
 use super::help::AGENT;
-use super::process::print;
+use super::process::{print_json, print_rows};
 use super::rows::{Mark, Rows, colours_wanted};
 use crate::files;
 use crate::metadata::{Request, UserDataKey};
@@ -38,28 +39,31 @@ pub(super) fn validate(files: &[String], json: bool) -> Exit {
         exit = AGENT.failed(&format!("{problem}; this file does not count"), Exit::Usage);
     }
     let mut looked = Vec::new();
-    for file in files {
+    for (number, file) in (1..).zip(files) {
         match look(file, &loaded.settings.setup) {
             Ok(preview) => looked.push(Looked { file, preview }),
             Err(why) => {
                 let missing = why.kind() == std::io::ErrorKind::NotFound;
                 let its = if missing { Exit::NotFound } else { Exit::Failure };
-                exit = AGENT.failed(&format!("{file}: {why}"), its);
+                let exists = Path::new(file).symlink_metadata().is_ok();
+                let named = if exists { file.clone() } else { format!("file {number} of {}", files.len()) };
+                let why = if missing { "there is no such file".to_owned() } else { why.to_string() };
+                exit = AGENT.failed(&format!("{named}: {why}"), its);
             }
         }
     }
     if exit == Exit::Success && !looked.iter().all(|looked| looked.preview.is_good()) {
         exit = Exit::Failure;
     }
-    let text = if json {
+    let printed = if json {
         let document = Document { version: VERSION, files: looked };
-        serde_json::to_string_pretty(&document).unwrap_or_default() + "\n"
+        print_json(&serde_json::to_string_pretty(&document).unwrap_or_default())
     } else {
         let mut rows = Rows::new(colours_wanted());
         looked.iter().for_each(|looked| show(looked, &mut rows));
-        rows.text
+        print_rows(&rows)
     };
-    match print(&text) {
+    match printed {
         Exit::Success => exit,
         exit => exit,
     }
@@ -100,7 +104,8 @@ fn show(looked: &Looked<'_>, rows: &mut Rows) {
 }
 
 fn with_settings(plan: &Plan) -> String {
-    let mut text = format!("with {}", plan.interpreter);
+    let mut text =
+        format!("with {}", plan.interpreter.as_deref().unwrap_or("the interpreter of its first line"));
     for setting in &plan.settings {
         let _ = write!(text, ", {}={}", setting.name, setting.value);
         match setting.from {

@@ -13,6 +13,7 @@ use super::trouble::Trouble;
 use crate::local_api::SocketClient;
 use crate::metadata::{Ask, Client, Family, Limits, MetadataError, Refusal, Request, source_address};
 use crate::platform::{self, PlatformProof};
+use crate::printable;
 use crate::settings::Settings;
 
 /// Looks at everything. Outside of a Scaleway Instance that is the daemon alone (invariant P1).
@@ -72,7 +73,8 @@ struct Root {
 
 async fn root(client: &mut Client) -> Result<String, MetadataError> {
     let body = client.text(Request::Probe).await?;
-    let root: Root = serde_json::from_slice(&body).map_err(|why| Refusal::Malformed(why.to_string()))?;
+    let root: Root =
+        serde_json::from_slice(&body).map_err(|why| Refusal::Malformed(printable::json_fault(&why)))?;
     if root.api == "api-metadata" {
         Ok(root.api)
     } else {

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::files;
 use crate::metadata::InstanceId;
 use crate::moment::Moment;
+use crate::printable;
 
 const VERSION: u32 = 1;
 const LARGEST: u64 = 4096;
@@ -59,7 +60,7 @@ pub fn read(path: &Path) -> Result<Option<Identity>, IdentityError> {
         Ok(record) => {
             Err(set_aside(path, &format!("its version is {}, this program's {VERSION}", record.version)))
         }
-        Err(why) => Err(set_aside(path, &why.to_string())),
+        Err(why) => Err(set_aside(path, &printable::json_fault(&why))),
     }
 }
 

@@ -14,11 +14,14 @@ use tokio::net::UnixStream;
 use super::ERROR_HEADER;
 use crate::metadata::exchange::{self, Limits};
 use crate::metadata::{Ask, ErrorKind, Request, Response, TransportError};
+use crate::printable;
 use crate::status::Status;
 
 /// A host name must be there; the daemon passes over it.
 const NAME: &str = "localhost";
 const LARGEST_STATUS: usize = 4 * 1024 * 1024;
+/// The daemon's own error is a line; more of it is not shown.
+const LONGEST_ERROR: usize = 1024;
 
 /// One connection to the daemon.
 pub struct SocketClient {
@@ -52,7 +55,8 @@ impl SocketClient {
         let answer = exchange::exchange(&mut self.sender, http, LARGEST_STATUS, &self.limits).await?;
         match answer.status {
             200 => {
-                serde_json::from_slice(&answer.body).map_err(|why| TransportError::NotHttp(why.to_string()))
+                let malformed = |why| TransportError::NotHttp(printable::json_fault(&why));
+                serde_json::from_slice(&answer.body).map_err(malformed)
             }
             _ => Err(relayed(&answer)
                 .unwrap_or_else(|| TransportError::NotHttp(format!("status {}", answer.status)))),
@@ -63,7 +67,8 @@ impl SocketClient {
 /// The daemon's own error, where the answer is one.
 fn relayed(answer: &Response) -> Option<TransportError> {
     let kind = ErrorKind::from_word(answer.headers.get(ERROR_HEADER)?.to_str().ok()?)?;
-    Some(TransportError::Relayed(kind, String::from_utf8_lossy(&answer.body).trim().to_owned()))
+    let text = &answer.body[..answer.body.len().min(LONGEST_ERROR)];
+    Some(TransportError::Relayed(kind, String::from_utf8_lossy(text).trim().to_owned()))
 }
 
 impl Ask for SocketClient {

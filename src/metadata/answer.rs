@@ -17,6 +17,7 @@ use super::instance::Instance;
 use super::key::UserDataKey;
 use super::refusal::Refusal;
 use super::request::{Format, Request};
+use crate::printable;
 
 /// A whole HTTP answer: its length was checked against the limit, its end was seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,7 +64,7 @@ impl Response {
         if self.status != 200 {
             return Err(self.refusal());
         }
-        serde_json::from_slice(&self.body).map_err(|why| Refusal::Malformed(why.to_string()))
+        serde_json::from_slice(&self.body).map_err(|why| Refusal::Malformed(printable::json_fault(&why)))
     }
 
     /// A write: 204, or 200 from older servers.
@@ -158,6 +159,17 @@ mod tests {
         ] {
             assert_eq!(response(status, b"# For security reason").value(), Err(refusal), "{status}");
         }
+    }
+
+    #[test]
+    fn s3_a_malformed_answer_is_not_quoted() {
+        for body in [&br#"{"user_data":"hunter2"}"#[..], br#"{"user_data":{"hunter2":1}}"#, b"hunter2"] {
+            let why = response(200, body).json::<KeyList>().map(|_| ()).expect_err("another shape");
+            assert!(why.to_string().contains("line 1") && !why.to_string().contains("hunter2"), "{why}");
+        }
+        let id = br#"{"id":"hunter2"}"#;
+        let why = response(200, id).json::<Instance>().expect_err("no id");
+        assert!(!why.to_string().contains("hunter2"), "{why}");
     }
 
     #[test]

@@ -4,6 +4,8 @@ use std::fmt;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
+use crate::printable;
+
 /// What stands unencoded in a URL path beside letters and digits: RFC 3986's "unreserved" characters.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
@@ -68,9 +70,10 @@ impl UserDataKey {
     }
 }
 
+/// For a message: escaped. [`UserDataKey::as_str`] is the key itself.
 impl fmt::Display for UserDataKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        printable::line(&self.0).fmt(f)
     }
 }
 
@@ -107,6 +110,12 @@ mod tests {
         }
         assert_eq!(UserDataKey::from_path_segment("%ff"), Err(KeyError::NotUtf8));
         assert_eq!(UserDataKey::from_path_segment("%2e%2E"), Err(KeyError::Dots));
+    }
+
+    #[test]
+    fn a_key_is_shown_on_one_line_and_cannot_change_its_order() {
+        let key = UserDataKey::new("a\u{202e}b\u{2028}c").expect("a good key");
+        assert_eq!((&*key.to_string(), key.as_str()), ("a\\u{202e}b\\u{2028}c", "a\u{202e}b\u{2028}c"));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use super::error::Fault;
 use super::keys::{KEYS, Key};
 use super::value::Wrong;
 use crate::nearest::nearest;
+use crate::printable;
 
 /// The settings as this text changes them, and the keys that it sets.
 ///
@@ -26,7 +27,7 @@ pub(super) fn apply(text: &str, settings: &Settings) -> Result<(Settings, Vec<&'
             return Err(unknown(
                 text,
                 section,
-                format!("there is no section [{name}]"),
+                format!("there is no section [{}]", printable::name(name)),
                 nearest(name, names),
             ));
         }
@@ -36,7 +37,7 @@ pub(super) fn apply(text: &str, settings: &Settings) -> Result<(Settings, Vec<&'
         };
         for (word, value) in table {
             let Some(key) = known().find(|key| key.name == word.get_ref()) else {
-                let what = format!("there is no key `{}` in [{name}]", word.get_ref());
+                let what = format!("there is no key `{}` in [{name}]", printable::name(word.get_ref()));
                 return Err(unknown(text, word, what, nearest(word.get_ref(), known().map(|key| key.name))));
             };
             (key.set)(&mut settings, value).map_err(|wrong| Fault::new(text, Some(wrong.at), wrong.what))?;

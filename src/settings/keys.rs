@@ -7,6 +7,7 @@ use super::Settings;
 use super::value::{self, Value, Wrong};
 use crate::metadata::UserDataKey;
 use crate::platform::Vendor;
+use crate::printable;
 
 /// One key of the configuration.
 pub struct Key {
@@ -177,7 +178,15 @@ fn length(length: Duration) -> String {
     text(&humantime::format_duration(length).to_string())
 }
 
-/// A string of JSON without control characters, which these values have none of, is one of TOML.
+/// A string of JSON is one of TOML, where what is not shown is escaped as TOML has it.
 fn text(value: &str) -> String {
-    serde_json::Value::from(value).to_string()
+    let mut toml = String::new();
+    for c in serde_json::Value::from(value).to_string().chars() {
+        if printable::is_shown(c) {
+            toml.push(c);
+        } else {
+            toml.push_str(&format!("\\U{:08X}", u32::from(c)));
+        }
+    }
+    toml
 }

@@ -8,7 +8,7 @@ use super::file;
 use super::keys::Key;
 use super::sources::Sources;
 use super::{KEYS, Settings};
-use crate::files;
+use crate::{files, printable};
 
 const LARGEST: u64 = 1024 * 1024;
 
@@ -63,7 +63,8 @@ impl Loaded {
     /// The settings as TOML; every value that a file sets with that file's name.
     pub fn to_toml(&self) -> String {
         sections(|key| {
-            let origin = self.origin(key).map(|path| format!("  # {}", path.display())).unwrap_or_default();
+            let origin = self.origin(key).map(|path| path.display().to_string());
+            let origin = origin.map(|path| format!("  # {}", printable::line(&path))).unwrap_or_default();
             format!("{} = {}{origin}\n", key.name, (key.value)(&self.settings))
         })
     }
@@ -96,6 +97,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::metadata::UserDataKey;
     use crate::random;
     use crate::setup::Policy;
 
@@ -170,5 +172,11 @@ mod tests {
             let read = file::apply(&text, &Settings::default()).map(|(settings, set)| (settings, set.len()));
             assert_eq!(read, Ok((Settings::default(), KEYS.len())), "{text}");
         }
+        let odd = UserDataKey::new("a\u{202e}\u{e0001}\"\\é").ok();
+        let setup = Policy { outcome_key: odd, ..Policy::default() };
+        let settings = Settings { setup, ..Settings::default() };
+        let shown = Loaded { settings: settings.clone(), ..Loaded::default() }.to_toml();
+        assert!(shown.chars().all(|c| c == '\n' || printable::is_shown(c)), "{shown:?}");
+        assert_eq!(file::apply(&shown, &Settings::default()).map(|(read, _)| read), Ok(settings));
     }
 }

@@ -1,4 +1,6 @@
 //! From a value as TOML has it to one that a setting can hold; what is wrong with it is said with its place. Pure.
+//!
+//! A wrong value is named, escaped and bounded: the configuration is root's and has no place for a secret.
 
 use std::time::Duration;
 
@@ -8,6 +10,7 @@ use toml::de::DeValue;
 use crate::host_keys::KeyType;
 use crate::metadata::UserDataKey;
 use crate::platform::Vendor;
+use crate::printable;
 use crate::setup::{OnChange, ScriptKind};
 
 /// A value as it is written.
@@ -51,7 +54,7 @@ pub(super) fn word<T>(value: &Value<'_>, words: impl IntoIterator<Item = (String
         }
         known.push(format!("{word:?}"));
     }
-    Err(Wrong::at(value, format!("{given:?} is none of {}", known.join(", "))))
+    Err(Wrong::at(value, format!("\"{}\" is none of {}", printable::name(given), known.join(", "))))
 }
 
 /// A DMI system vendor; the empty string stands for any machine.
@@ -62,7 +65,8 @@ pub(super) fn vendor(value: &Value<'_>) -> Result<Vendor, Wrong> {
     }
     if name.trim() != name || name.chars().any(char::is_control) {
         let what = format!(
-            "{name:?} cannot be a DMI system vendor: it has control characters, or blanks at its ends"
+            "\"{}\" cannot be a DMI system vendor: it has control characters, or blanks at its ends",
+            printable::name(name)
         );
         return Err(Wrong::at(value, what));
     }
@@ -88,7 +92,7 @@ pub(super) fn group(value: &Value<'_>) -> Result<Option<String>, Wrong> {
     if name.chars().all(|c| c.is_alphanumeric() || "-_.@$".contains(c)) {
         return Ok(Some(name.to_owned()).filter(|name| !name.is_empty()));
     }
-    Err(Wrong::at(value, format!("{name:?} cannot be the name of a group")))
+    Err(Wrong::at(value, format!("\"{}\" cannot be the name of a group", printable::name(name))))
 }
 
 /// A length of time as people write it (`90s`, `1h 30m`), never zero.
@@ -100,9 +104,9 @@ pub(super) fn length(value: &Value<'_>) -> Result<Duration, Wrong> {
         }
         Ok(length) if !length.is_zero() => Ok(length),
         Ok(_) => Err(Wrong::at(value, "a time of zero would never be kept")),
-        Err(why) => {
-            let what = format!("{text:?} is not a length of time such as \"90s\" or \"10m\": {why}");
-            Err(Wrong::at(value, what))
+        Err(_) => {
+            let text = printable::name(text);
+            Err(Wrong::at(value, format!("\"{text}\" is not a length of time such as \"90s\" or \"10m\"")))
         }
     }
 }

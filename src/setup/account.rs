@@ -24,7 +24,7 @@ pub struct Account {
 #[derive(Debug)]
 pub enum AccountError {
     /// There is no such user.
-    Unknown(String),
+    Unknown,
     /// It could not be found out.
     NotAsked(io::Error),
 }
@@ -43,7 +43,7 @@ impl Account {
         command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").args(["passwd", "--", name]);
         let output = command.stdin(Stdio::null()).output().map_err(AccountError::NotAsked)?;
         let text = String::from_utf8_lossy(&output.stdout);
-        Self::parse(text.trim_end()).ok_or_else(|| AccountError::Unknown(name.to_owned()))
+        Self::parse(text.trim_end()).ok_or(AccountError::Unknown)
     }
 
     /// Reads a line of passwd(5).
@@ -63,7 +63,8 @@ impl Account {
 impl fmt::Display for AccountError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unknown(name) => write!(f, "there is no user {name:?} on this machine"),
+            // The name is a setting's value, and so not for a message (invariant S3).
+            Self::Unknown => f.write_str("this machine has no user with the name that `user=` gives"),
             Self::NotAsked(why) => write!(f, "getent, which knows the users, cannot be started: {why}"),
         }
     }

@@ -64,7 +64,7 @@ impl Boot<'_> {
                 tracing::error!(SCW_SCRIPT = %key, "{key}: {why}; it is set aside");
                 let (unknown, kept) = self.keep_unknown(key, candidate.digest.clone());
                 if !self.again {
-                    return Some(ScriptSummary::of(key.to_string(), kind, &unknown, false));
+                    return Some(ScriptSummary::of(key.as_str().to_owned(), kind, &unknown, false));
                 }
                 kept
             }
@@ -93,7 +93,7 @@ impl Boot<'_> {
         }
         // A second look in the same boot finds done what the first one ran.
         let in_this_boot = ran_now || !self.id.is_empty() && last.boot == self.id;
-        Some(ScriptSummary::of(key.to_string(), kind, &last, in_this_boot))
+        Some(ScriptSummary::of(key.as_str().to_owned(), kind, &last, in_this_boot))
     }
 
     /// Everything that can be wrong with a value is found before anything is done with it.
@@ -249,7 +249,7 @@ impl Boot<'_> {
             ("SCW_INSTANCE_ID", self.instance.id.to_string()),
             ("SCW_ZONE", or_empty(&self.instance.zone)),
             ("SCW_HOSTNAME", or_empty(&self.instance.hostname)),
-            ("SCW_SCRIPT", key.to_string()),
+            ("SCW_SCRIPT", key.as_str().to_owned()),
             ("SCW_SETUP_ATTEMPT", run.attempt.to_string()),
             ("SCW_SETUP_RUN", run.id.clone()),
         ];
@@ -286,7 +286,7 @@ fn event(outcome: &Outcome) -> &'static str {
 
 fn not_run(key: &UserDataKey, kind: ScriptKind, why: String) -> ScriptSummary {
     tracing::error!(MESSAGE_ID = events::SCRIPT_NOT_RUN, SCW_SCRIPT = %key, "{key}: not run: {why}");
-    ScriptSummary::not_run(key.to_string(), kind, why)
+    ScriptSummary::not_run(key.as_str().to_owned(), kind, why)
 }
 
 /// What came of a script's attempts in this boot.

@@ -79,7 +79,7 @@ struct Started {
 fn put(order: &Order<'_>) -> Result<ScriptFile, String> {
     let interpreter = &order.script.interpreter;
     if !Path::new(&interpreter.program).exists() {
-        return Err(format!("the script's interpreter {} is not on this machine", interpreter.program));
+        return Err(format!("{interpreter} is not on this machine"));
     }
     let Account { uid, gid, .. } = *order.account;
     ScriptFile::create(order.folder, order.run, order.script.body, uid, gid)
@@ -195,8 +195,8 @@ async fn attend(
     }
     match ending {
         None if refused.is_some() => {
-            let program = &order.script.interpreter.program;
-            refused.map(|why| Outcome::NotRun(format!("the interpreter {program} cannot be started: {why}")))
+            let interpreter = &order.script.interpreter;
+            refused.map(|why| Outcome::NotRun(format!("{interpreter} cannot be started: {why}")))
         }
         None => Some(outcome(status)),
         Some(Ending::TimeUp) => Some(Outcome::TimedOut),

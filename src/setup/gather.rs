@@ -76,14 +76,15 @@ impl Gathered {
     /// Takes one of the things that a value of `cloud-init` holds.
     fn take(&mut self, whole: &UserDataKey, item: Item) {
         let is_part = item.name.is_some();
-        let name = item.name.and_then(|name| UserDataKey::new(&format!("{whole}.{name}")).ok());
+        let name = item.name.and_then(|name| UserDataKey::new(&format!("{}.{name}", whole.as_str())).ok());
         let key = name.unwrap_or_else(|| whole.clone());
         let (kind, body) = match item.content {
             Content::Script(kind, body) => (kind, Ok(body)),
             Content::Broken(why) => (ScriptKind::Setup, Err(why.to_string())),
             Content::Foreign(what) => {
                 tracing::warn!(SCW_SCRIPT = %key, "{key}: {what}: not run, since it needs cloud-init, which is not active here");
-                return self.passed_over.push(PassedOver { key: key.to_string(), what });
+                let key = key.as_str().to_owned();
+                return self.passed_over.push(PassedOver { key, what: what.to_owned() });
             }
         };
         self.found.push(Found { key, kind, is_part, body });

@@ -1,6 +1,7 @@
 //! The settings that a script carries in its own leading comments, `# scw-setup: timeout=10m retries=2`. Pure.
 //!
-//! Nothing runs on a guess: what is not understood is an error that names line and word.
+//! Nothing runs on a guess: a word that is not understood is an error. The error has the numbers of the line and the word, and never the
+//! word itself: what stands there by mistake may be a secret (invariant S3).
 
 use std::fmt;
 use std::time::Duration;
@@ -12,6 +13,7 @@ const MARK: &str = "scw-setup:";
 /// A script is started again for as many times at most.
 const MOST_RETRIES: u32 = 10;
 const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
+const LENGTH: &str = "a length of time such as 90s or 10m, and at most a year";
 /// Names that the runner sets itself.
 const OURS: [&str; 7] = ["PATH", "HOME", "LANG", "USER", "LOGNAME", "SHELL", "PWD"];
 const NAMES: [&str; 7] = ["timeout", "retries", "retry-delay", "user", "when", "delete-after-success", "env"];
@@ -56,27 +58,27 @@ pub struct Header {
 }
 
 /// A setting that is not understood.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HeaderError {
     /// Counted from 1.
     pub line: usize,
-    /// The word as written.
-    pub word: String,
+    /// Counted from 1, behind `scw-setup:`.
+    pub word: usize,
     /// What is wrong with it.
     pub fault: Fault,
 }
 
-/// What is wrong with a setting.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What is wrong with a setting. All texts are this program's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// There is no such setting; perhaps this one was meant.
     Unknown(Option<&'static str>),
-    /// The setting stands there twice.
-    Twice,
-    /// It takes a value, or it takes none.
+    /// This setting stands there twice.
+    Twice(&'static str),
+    /// It must be written like this.
     Shape(&'static str),
-    /// The value is no good, because it should be this.
-    Value(&'static str),
+    /// The value of this setting is wrong; it must be that.
+    Value(&'static str, &'static str),
 }
 
 impl Header {
@@ -88,58 +90,59 @@ impl Header {
             let Some(settings) = line.trim_start_matches('#').trim_start().strip_prefix(MARK) else {
                 continue;
             };
-            for word in settings.split_whitespace() {
-                let name = word.split_once('=').map_or(word, |(name, _)| name);
-                let fault =
-                    if name != "env" && seen.contains(&name) { Err(Fault::Twice) } else { header.take(word) };
-                fault.map_err(|fault| HeaderError { line: number + 1, word: word.to_owned(), fault })?;
-                seen.push(name);
+            for (at, word) in settings.split_whitespace().enumerate() {
+                let taken = header.take(word, &mut seen);
+                taken.map_err(|fault| HeaderError { line: number + 1, word: at + 1, fault })?;
             }
         }
         Ok(header)
     }
 
-    fn take(&mut self, word: &str) -> Result<(), Fault> {
+    fn take(&mut self, word: &str, seen: &mut Vec<&'static str>) -> Result<(), Fault> {
         let (name, value) = word.split_once('=').map_or((word, None), |(name, value)| (name, Some(value)));
+        let Some(name) = NAMES.into_iter().find(|known| *known == name) else {
+            return Err(Fault::Unknown(nearest(name, NAMES)));
+        };
+        if name != "env" && seen.contains(&name) {
+            return Err(Fault::Twice(name));
+        }
+        seen.push(name);
         let value_or = |shape| value.filter(|value| !value.is_empty()).ok_or(Fault::Shape(shape));
+        let wrong = |must_be| Fault::Value(name, must_be);
         match name {
-            "timeout" => self.timeout = Some(length(value_or("timeout=10m")?)?),
-            "retry-delay" => self.retry_delay = Some(length(value_or("retry-delay=30s")?)?),
+            "timeout" => self.timeout = Some(length(value_or("timeout=10m")?).ok_or(wrong(LENGTH))?),
+            "retry-delay" => {
+                self.retry_delay = Some(length(value_or("retry-delay=30s")?).ok_or(wrong(LENGTH))?)
+            }
             "retries" => {
                 let count = value_or("retries=2")?.parse().ok().filter(|count| *count <= MOST_RETRIES);
-                self.retries = Some(count.ok_or(Fault::Value("a number from 0 to 10"))?);
+                self.retries = Some(count.ok_or(wrong("a number from 0 to 10"))?);
             }
-            "user" => self.user = Some(user(value_or("user=NAME")?)?),
+            "user" => self.user = Some(user(value_or("user=NAME")?).ok_or(wrong("the name of a user"))?),
             "when" => {
                 let word = value_or("when=once")?;
                 let when = When::WORDS.iter().find(|(known, _)| *known == word).map(|(_, when)| *when);
-                self.when = Some(when.ok_or(Fault::Value("once, change or boot"))?);
+                self.when = Some(when.ok_or(wrong("once, change or boot"))?);
             }
             "delete-after-success" => match value {
                 None => self.delete_after_success = true,
                 Some(_) => return Err(Fault::Shape("delete-after-success")),
             },
-            "env" => self.environment.push(variable(value_or("env=NAME=VALUE")?)?),
-            _ => return Err(Fault::Unknown(nearest(name, NAMES))),
+            _ => self.environment.push(variable(value_or("env=NAME=VALUE")?)?),
         }
         Ok(())
     }
 }
 
-fn length(text: &str) -> Result<Duration, Fault> {
+fn length(text: &str) -> Option<Duration> {
     let length = humantime::parse_duration(text).ok();
-    length
-        .filter(|length| !length.is_zero() && *length <= LONGEST)
-        .ok_or(Fault::Value("a length of time such as 90s or 10m, and at most a year"))
+    length.filter(|length| !length.is_zero() && *length <= LONGEST)
 }
 
 /// A name that cannot be taken for an option, nor lead elsewhere.
-fn user(name: &str) -> Result<String, Fault> {
+fn user(name: &str) -> Option<String> {
     let good = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
-    if name.starts_with('-') || !name.chars().all(good) {
-        return Err(Fault::Value("the name of a user"));
-    }
-    Ok(name.to_owned())
+    (!name.starts_with('-') && name.chars().all(good)).then(|| name.to_owned())
 }
 
 fn variable(text: &str) -> Result<(String, String), Fault> {
@@ -147,10 +150,10 @@ fn variable(text: &str) -> Result<(String, String), Fault> {
     let good = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
         && name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
     if !good {
-        return Err(Fault::Value("NAME=VALUE, with a name of letters, digits and _"));
+        return Err(Fault::Value("env", "NAME=VALUE, with a name of letters, digits and _"));
     }
     if name.starts_with("SCW_") || OURS.contains(&name) {
-        return Err(Fault::Value("another variable: the agent sets this one"));
+        return Err(Fault::Value("env", "another variable: the agent sets this one"));
     }
     Ok((name.to_owned(), value.to_owned()))
 }
@@ -158,18 +161,18 @@ fn variable(text: &str) -> Result<(String, String), Fault> {
 impl fmt::Display for HeaderError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { line, word, fault } = self;
-        write!(f, "line {line} of the script: {word:?} {fault}")
+        write!(f, "line {line} of the script, word {word}: {fault}")
     }
 }
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unknown(None) => write!(f, "is no setting; there are {}", NAMES.join(", ")),
-            Self::Unknown(Some(near)) => write!(f, "is no setting; is {near:?} meant?"),
-            Self::Twice => f.write_str("is set twice"),
+            Self::Unknown(None) => write!(f, "unknown setting; the settings are {}", NAMES.join(", ")),
+            Self::Unknown(Some(near)) => write!(f, "unknown setting; did you mean `{near}`?"),
+            Self::Twice(name) => write!(f, "`{name}` is set twice"),
             Self::Shape(shape) => write!(f, "must be written as `{shape}`"),
-            Self::Value(should) => write!(f, "is not good: its value must be {should}"),
+            Self::Value(name, must_be) => write!(f, "the value of `{name}` must be {must_be}"),
         }
     }
 }
@@ -198,10 +201,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_understood_is_named_with_its_line_and_nothing_is_guessed() {
+    fn s5_a_wrong_setting_is_named_by_line_and_word_and_nothing_is_guessed() {
         for (settings, named) in [
-            ("timeuot=10m", "\"timeout\" meant"),
-            ("frobnicate", "there are timeout"),
+            ("timeuot=10m", "did you mean `timeout`?"),
+            ("frobnicate", "the settings are timeout"),
             ("timeout", "`timeout=10m`"),
             ("timeout=", "`timeout=10m`"),
             ("timeout=10", "length of time"),
@@ -222,7 +225,58 @@ mod tests {
         ] {
             let why = Header::parse(&format!("#!/bin/sh\n#\n# scw-setup: {settings}\n")).expect_err(settings);
             let text = why.to_string();
-            assert!(text.contains("line 3") && text.contains(named), "{settings}: {text}");
+            let word = settings.split(' ').count();
+            assert!(text.starts_with(&format!("line 3 of the script, word {word}: ")), "{settings}: {text}");
+            assert!(text.contains(named), "{settings}: {text}");
         }
+    }
+
+    /// A secret anywhere in a line of settings, in a good or a wrong place, glued to anything.
+    #[test]
+    fn s3_no_error_quotes_a_word_of_the_settings() {
+        const SECRET: &str = "hunter2";
+        let pieces = [
+            SECRET,
+            "=",
+            "env",
+            "=",
+            " ",
+            "timeout",
+            "evn",
+            "-",
+            "user",
+            "when",
+            "retries",
+            "once",
+            "10m",
+            ":",
+            "\u{202e}",
+            "delete-after-success",
+            "DB_PASSWORD",
+            "PATH",
+            "\"",
+            "'",
+            "\t",
+            "#",
+            "retry-delay",
+            "3",
+            "\u{a0}",
+            "\\",
+        ];
+        let mut random = fastrand::Rng::with_seed(12);
+        let mut errors = 0;
+        for _ in 0..20_000 {
+            let mut line = String::new();
+            for _ in 0..random.usize(1..10) {
+                line.push_str(random.choice(pieces).unwrap_or_default());
+            }
+            let places: Vec<_> = line.char_indices().map(|(at, _)| at).collect();
+            line.insert_str(random.choice(places).unwrap_or_default(), SECRET);
+            if let Err(why) = Header::parse(&format!("#!/bin/sh\n# scw-setup: {line}\n")) {
+                errors += 1;
+                assert!(!format!("{why} {why:?}").contains(SECRET), "{line:?}: {why}");
+            }
+        }
+        assert!(errors > 10_000, "{errors}");
     }
 }

@@ -3,6 +3,8 @@
 
 use std::fs;
 
+use crate::printable;
+
 /// As many are named as help to find the rest.
 const MOST: usize = 16;
 
@@ -19,7 +21,7 @@ pub(super) fn processes(run: &str) -> Vec<String> {
         .take(MOST)
         .map(|pid| {
             let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-            format!("{} ({pid})", name.trim())
+            format!("{} ({pid})", printable::line(name.trim()))
         })
         .collect()
 }

@@ -93,7 +93,10 @@ impl Output {
             let _ = self.logged.await;
         };
         if timeout(LAST_LINES, last_lines).await.is_err() {
-            eprintln!("the log does not take a script's last lines");
+            #[expect(clippy::print_stderr, reason = "the log is what hangs")]
+            {
+                eprintln!("the log does not take a script's last lines");
+            }
         }
         tail
     }

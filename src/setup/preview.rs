@@ -1,5 +1,7 @@
 //! What would become of a value if it were set in user data, and why. Pure: nothing is run, looked up or asked for, so that it can be known
 //! on any machine before the Instance is there.
+//!
+//! It quotes nothing that may be a secret (invariant S3), though it runs on the owner's own machine: the log of a CI system is read by others.
 
 use serde::Serialize;
 
@@ -8,6 +10,9 @@ use super::policy::{Policy, Terms};
 use super::script::{Digest, Script, ScriptError, ScriptKind};
 use super::unpack::{self, Content, Item, unpack};
 use crate::metadata::UserDataKey;
+
+/// Stands for free text of a script. Numbers, lengths of time and words of a fixed list are shown.
+const NOT_SHOWN: &str = "(not shown)";
 
 /// A value, as what would be taken from it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -37,7 +42,7 @@ pub enum Fate {
     /// It needs cloud-init, and is left to that.
     LeftToCloudInit {
         /// cloud-init's name for it.
-        what: String,
+        what: &'static str,
     },
     /// It could not run.
     NotRun {
@@ -56,8 +61,8 @@ pub struct Plan {
     pub kind: ScriptKind,
     /// When it is due, in words.
     pub due: &'static str,
-    /// The program that would run it, with its argument.
-    pub interpreter: String,
+    /// The program that would run it, where that is a well-known one.
+    pub interpreter: Option<String>,
     /// By this its content is known.
     pub digest: Digest,
     /// What holds for it.
@@ -95,7 +100,7 @@ impl Preview {
         let script = named.clone().and_then(|key| Some((ScriptKind::of(&key)?, key)));
         let for_cloud_init = named == Some(UserDataKey::cloud_init()) || unpack::is_for_cloud_init(value);
         match script {
-            Some((kind, key)) => Self::of_script(kind, &key.to_string(), value, policy),
+            Some((kind, key)) => Self::of_script(kind, key.as_str(), value, policy),
             None if for_cloud_init => Self::of_cloud_init(value, policy),
             None => Self::of_script(ScriptKind::Setup, "setup-script", value, policy),
         }
@@ -134,8 +139,6 @@ fn fate(kind: ScriptKind, is_part: bool, body: &[u8], policy: &Policy) -> Fate {
         Ok(terms) => terms,
         Err(why) => return Fate::NotRun { line: None, why: why.to_string() },
     };
-    let interpreter = &script.interpreter;
-    let argument = interpreter.argument.as_ref().map(|argument| format!(" {argument}"));
     Fate::Runs(Plan {
         kind,
         due: match (kind, terms.when) {
@@ -144,7 +147,7 @@ fn fate(kind: ScriptKind, is_part: bool, body: &[u8], policy: &Policy) -> Fate {
             (_, When::Change) => "once for an Instance, and again when its content changes",
             (_, When::Boot) => "once in every boot",
         },
-        interpreter: interpreter.program.clone() + &argument.unwrap_or_default(),
+        interpreter: script.interpreter.well_known(),
         digest: Digest::of(body),
         settings: settings(kind, &script, terms, policy),
     })
@@ -153,7 +156,7 @@ fn fate(kind: ScriptKind, is_part: bool, body: &[u8], policy: &Policy) -> Fate {
 /// The message without the line, which stands beside it.
 fn text(why: &ScriptError) -> String {
     match why {
-        ScriptError::Header(why) => format!("{:?} {}", why.word, why.fault),
+        ScriptError::Header(why) => format!("word {}: {}", why.word, why.fault),
         why => why.to_string(),
     }
 }
@@ -188,7 +191,7 @@ fn settings(kind: ScriptKind, script: &Script<'_>, terms: Terms, policy: &Policy
             when.as_str().to_owned(),
             or_configured(header.when.is_some(), defaults.when(kind) == policy.when(kind)),
         ),
-        setting("user", user.unwrap_or("root".to_owned()), from(header.user.is_some())),
+        setting("user", user.map_or("root", |_| NOT_SHOWN).to_owned(), from(header.user.is_some())),
         setting("retries", retries.to_string(), from(header.retries.is_some())),
     ];
     if kind == ScriptKind::Shutdown {
@@ -200,8 +203,7 @@ fn settings(kind: ScriptKind, script: &Script<'_>, terms: Terms, policy: &Policy
     if delete_after_success {
         settings.push(setting("delete-after-success", "yes".to_owned(), Source::Script));
     }
-    let variables = environment.into_iter().map(|(name, value)| format!("{name}={value}"));
-    settings.extend(variables.map(|variable| setting("env", variable, Source::Script)));
+    settings.extend(environment.iter().map(|_| setting("env", NOT_SHOWN.to_owned(), Source::Script)));
     settings
 }
 
@@ -231,8 +233,8 @@ mod tests {
         for (name, value, expected) in [
             (
                 "setup-script.web",
-                &b"#!/bin/sh\n# scw-setup: retries=2 user=deploy env=A=1\n"[..],
-                "setup-script.web: once for an Instance, and again when its content changes: timeout=1m Configuration, when=change Default, user=deploy Script, retries=2 Script, retry-delay=10s Default, env=A=1 Script",
+                &b"#!/bin/sh\n# scw-setup: retries=2 user=deploy env=A=1 env=B=2\n"[..],
+                "setup-script.web: once for an Instance, and again when its content changes: timeout=1m Configuration, when=change Default, user=(not shown) Script, retries=2 Script, retry-delay=10s Default, env=(not shown) Script, env=(not shown) Script",
             ),
             (
                 "anything.sh",
@@ -245,7 +247,11 @@ mod tests {
                 "startup-script: once in every boot: timeout=1m Configuration, when=boot Default, user=root Default, retries=0 Default",
             ),
             ("anything.sh", b"echo\n", "setup-script:1: the script does not start with `#!`"),
-            ("anything.sh", b"#!/bin/sh\n# scw-setup: usr=x\n", "setup-script:2: \"usr=x\" is no setting"),
+            (
+                "anything.sh",
+                b"#!/bin/sh\n# scw-setup: usr=x\n",
+                "setup-script:2: word 1: unknown setting; did you mean `user`?",
+            ),
             ("anything.sh", b"#!/bin/sh\n\n\0\n", "setup-script:3: the script holds a NUL"),
             ("setup-script", b"#cloud-config\n", "setup-script:1: the script does not start with `#!`"),
             ("x.yaml", b"#cloud-config\n", "cloud-init: #cloud-config"),

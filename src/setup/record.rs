@@ -16,7 +16,7 @@ use super::script::Digest;
 use crate::files;
 use crate::metadata::{InstanceId, UserDataKey};
 use crate::moment::Moment;
-use crate::random;
+use crate::{printable, random};
 
 const VERSION: u32 = 1;
 /// How the ending of a file begins that was set aside.
@@ -203,7 +203,7 @@ impl Records {
                 let why = format!("its version is {}, this program's {VERSION}", record.version);
                 Err(RecordError::Unreadable(path, why))
             }
-            Err(why) => Err(RecordError::Unreadable(path, why.to_string())),
+            Err(why) => Err(RecordError::Unreadable(path, printable::json_fault(&why))),
         }
     }
 

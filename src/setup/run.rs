@@ -87,7 +87,7 @@ impl Choice {
         let can_be = is_of_a_boot(key) || self.again && ScriptKind::of(key) == Some(ScriptKind::Shutdown);
         match &self.only {
             None => is_of_a_boot(key),
-            Some(only) => can_be && (only == key || only.as_str().starts_with(&format!("{key}."))),
+            Some(only) => can_be && (only == key || only.as_str().starts_with(&format!("{}.", key.as_str()))),
         }
     }
 }

@@ -7,6 +7,13 @@ use sha2::{Digest as _, Sha256};
 
 use super::header::{Header, HeaderError};
 use crate::metadata::UserDataKey;
+use crate::nearest::nearest;
+
+/// Interpreters that a message may name: anything else in a script's first line may be a secret (invariant S3).
+const INTERPRETERS: [&str; 12] =
+    ["sh", "bash", "dash", "zsh", "ksh", "fish", "env", "python3", "python", "perl", "ruby", "node"];
+/// Where they are.
+const FOLDERS: [&str; 3] = ["/usr/local/bin", "/usr/bin", "/bin"];
 
 /// When a script runs; its key says so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,6 +69,27 @@ pub struct Interpreter {
     pub argument: Option<String>,
 }
 
+impl Interpreter {
+    /// The interpreter as a message may name it: a well-known program with its path, and the one that `env` is to find. `None` for any other.
+    pub fn well_known(&self) -> Option<String> {
+        let known = |name: &str| INTERPRETERS.into_iter().find(|known| *known == name);
+        let (folder, name) = self.program.rsplit_once('/')?;
+        let folder = FOLDERS.into_iter().find(|known| *known == folder)?;
+        let name = known(name)?;
+        let found_by_env = self.argument.as_deref().filter(|_| name == "env").and_then(known);
+        Some(found_by_env.map_or(format!("{folder}/{name}"), |found| format!("{folder}/{name} {found}")))
+    }
+}
+
+impl fmt::Display for Interpreter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.well_known() {
+            Some(name) => write!(f, "the script's interpreter {name}"),
+            None => f.write_str("the script's interpreter (line 1)"),
+        }
+    }
+}
+
 /// A script that can be run.
 #[derive(Debug)]
 pub struct Script<'a> {
@@ -74,7 +102,7 @@ pub struct Script<'a> {
 }
 
 /// Why a value cannot be run (law S5): one clear message each.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ScriptError {
     /// No bytes.
     Empty,
@@ -82,8 +110,8 @@ pub enum ScriptError {
     NoInterpreter,
     /// `#!` and nothing behind it.
     NoInterpreterName,
-    /// The interpreter's path is not absolute.
-    Relative(String),
+    /// The interpreter's path is not absolute; perhaps this program was meant.
+    Relative(Option<&'static str>),
     /// The first line ends as Windows writes it, so that no interpreter of that name exists.
     WindowsLineEnds,
     /// A NUL byte in front of the script's end: this is a program or an archive, or was damaged.
@@ -114,7 +142,7 @@ impl<'a> Script<'a> {
             return Err(ScriptError::NoInterpreterName);
         }
         if !program.starts_with('/') {
-            return Err(ScriptError::Relative(program.to_owned()));
+            return Err(ScriptError::Relative(nearest(program, INTERPRETERS)));
         }
         let argument = (!argument.is_empty()).then(|| argument.to_owned());
         let interpreter = Interpreter { program: program.to_owned(), argument };
@@ -139,7 +167,10 @@ impl fmt::Display for ScriptError {
             Self::NoInterpreterName => {
                 f.write_str("the script's first line names no interpreter behind its `#!`")
             }
-            Self::Relative(name) => write!(f, "the script's interpreter {name:?} is not an absolute path"),
+            Self::Relative(near) => {
+                f.write_str("the script's interpreter (line 1) is not an absolute path")?;
+                near.map_or(Ok(()), |near| write!(f, "; did you mean `/usr/bin/env {near}`?"))
+            }
             Self::WindowsLineEnds => f.write_str(
                 "the script has Windows line ends (CRLF): save it with plain line feeds and set it again",
             ),
@@ -188,6 +219,21 @@ mod tests {
     }
 
     #[test]
+    fn s3_only_well_known_interpreters_are_named() {
+        for (first_line, named) in [
+            ("#!/bin/sh -c hunter2", "the script's interpreter /bin/sh"),
+            ("#!/usr/bin/env python3", "the script's interpreter /usr/bin/env python3"),
+            ("#!/usr/bin/env hunter2", "the script's interpreter /usr/bin/env"),
+            ("#!/usr/bin/env -S TOKEN=hunter2 sh", "the script's interpreter /usr/bin/env"),
+            ("#!/hunter2/sh", "the script's interpreter (line 1)"),
+            ("#!/bin/hunter2", "the script's interpreter (line 1)"),
+        ] {
+            let script = Script::parse(first_line.as_bytes()).expect(first_line);
+            assert_eq!(script.interpreter.to_string(), named);
+        }
+    }
+
+    #[test]
     fn s5_each_fault_of_a_script_has_its_own_name() {
         for (body, why) in [
             (&b""[..], ScriptError::Empty),
@@ -195,7 +241,8 @@ mod tests {
             (b"#cloud-config\n", ScriptError::NoInterpreter),
             (b"\xef\xbb\xbf#!/bin/sh\n", ScriptError::NoInterpreter),
             (b"#!\necho\n", ScriptError::NoInterpreterName),
-            (b"#!python3\n", ScriptError::Relative("python3".to_owned())),
+            (b"#!python3\n", ScriptError::Relative(Some("python3"))),
+            (b"#!hunter2\n", ScriptError::Relative(None)),
             (b"#!/bin/sh\r\necho\r\n", ScriptError::WindowsLineEnds),
             (b"#!/bin/sh\necho \0\n", ScriptError::Nul),
             (b"#!/bin/\xff\n", ScriptError::NotUtf8),

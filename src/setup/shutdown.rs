@@ -63,7 +63,8 @@ pub fn is_going_down() -> io::Result<bool> {
     command.args(["show", "--property=ActiveState", "--property=Job", "shutdown.target"]);
     let output = command.stdin(Stdio::null()).output()?;
     if !output.status.success() {
-        return Err(io::Error::other(String::from_utf8_lossy(&output.stderr).trim().to_owned()));
+        let complaint = String::from_utf8_lossy(&output.stderr).trim().replace('\n', "; ");
+        return Err(io::Error::other(complaint));
     }
     Ok(says_so(&String::from_utf8_lossy(&output.stdout)))
 }

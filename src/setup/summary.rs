@@ -10,6 +10,7 @@ use super::record::{Outcome, Run};
 use super::script::{Digest, ScriptKind};
 use crate::files;
 use crate::moment::Moment;
+use crate::printable;
 
 const LARGEST: u64 = 4 * 1024 * 1024;
 
@@ -112,7 +113,8 @@ impl Summary {
     /// Reads the file; `None` where there is none yet.
     pub fn read(path: &Path) -> io::Result<Option<Self>> {
         let Some(bytes) = files::read_bounded(path, LARGEST)? else { return Ok(None) };
-        Ok(Some(serde_json::from_slice(&bytes)?))
+        let malformed = |why| io::Error::other(printable::json_fault(&why));
+        serde_json::from_slice(&bytes).map(Some).map_err(malformed)
     }
 
     /// Writes the file.

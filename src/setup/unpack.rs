@@ -27,6 +27,19 @@ const FOREIGN: [&str; 9] = [
     "## template: jinja",
 ];
 
+/// Types of a MIME part that only cloud-init understands. What else a part declares is not for a message (invariant S3).
+const FOREIGN_TYPES: [&str; 9] = [
+    "text/cloud-config",
+    "text/cloud-config-archive",
+    "text/cloud-config-jsonp",
+    "text/cloud-boothook",
+    "text/x-include-url",
+    "text/x-include-once-url",
+    "text/jinja2",
+    "text/part-handler",
+    "text/upstart-job",
+];
+
 /// Something that a value of `cloud-init` holds.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Item {
@@ -42,7 +55,7 @@ pub enum Content {
     /// A script, to be run as scripts of this kind are.
     Script(ScriptKind, Bytes),
     /// What only cloud-init understands, by the name that it has there.
-    Foreign(String),
+    Foreign(&'static str),
     /// It cannot be read.
     Broken(UnpackError),
 }
@@ -96,8 +109,8 @@ pub fn unpack(value: &[u8]) -> Vec<Item> {
     items
 }
 
-/// What is used of a file name, which may be a whole path: it becomes part of a name in records and logs. One that looks like a number of
-/// ours is numbered anew.
+/// What is used of a file name, which may be a whole path: it becomes part of a name in records and logs, and others see it like a user data
+/// key. One that looks like a number of ours is numbered anew.
 fn own_name(path: &str) -> Option<String> {
     let good = |c: char| c.is_ascii_alphanumeric() || "._-+@".contains(c);
     let name = path.rsplit(['/', '\\']).next().filter(|name| !name.is_empty() && name.chars().all(good))?;
@@ -124,12 +137,15 @@ fn content(declared: &str, body: Vec<u8>) -> Content {
         | "application/octet-stream"
         | "application/gzip"
         | "application/x-gzip" => body.starts_with(b"#!").then_some(ScriptKind::Setup),
-        other => return Content::Foreign(other.to_owned()),
+        other => {
+            let known = FOREIGN_TYPES.into_iter().find(|known| *known == other);
+            return Content::Foreign(known.unwrap_or("a part of an unknown type"));
+        }
     };
     if let Some(kind) = declared_kind {
         return Content::Script(kind, body.into());
     }
-    Content::Foreign(foreign(&body).unwrap_or("text that is no script").to_owned())
+    Content::Foreign(foreign(&body).unwrap_or("text that is no script"))
 }
 
 fn unzipped(bytes: &[u8], room: &mut usize) -> Result<Vec<u8>, UnpackError> {
@@ -170,8 +186,8 @@ mod tests {
         Content::Script(ScriptKind::Setup, body.into())
     }
 
-    fn foreign(name: &str) -> Content {
-        Content::Foreign(name.to_owned())
+    fn foreign(name: &'static str) -> Content {
+        Content::Foreign(name)
     }
 
     #[test]
@@ -211,6 +227,7 @@ mod tests {
             "Content-Type: text/x-shellscript-per-boot; name=part-001\n\n#!/bin/sh",
             "Content-Type: text/cloud-boothook\n\n#!/bin/sh",
             "Content-Transfer-Encoding: base64\n\n?",
+            "Content-Type: hunter2; name=token=hunter2\n\nx",
             "\n#cloud-config",
         ];
         let text = format!(
@@ -226,7 +243,8 @@ mod tests {
             ("part-005", Content::Script(ScriptKind::Startup, "#!/bin/sh".into())),
             ("part-006", foreign("text/cloud-boothook")),
             ("part-007", broken),
-            ("part-008", foreign("#cloud-config")),
+            ("part-008", foreign("a part of an unknown type")),
+            ("part-009", foreign("#cloud-config")),
         ]
         .map(|(name, content)| Item { name: Some(name.to_owned()), content });
         assert_eq!(unpack(text.as_bytes()), expected);

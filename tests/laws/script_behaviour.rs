@@ -12,8 +12,12 @@ const MISBEHAVING: [(&str, &str, &str); 12] = [
     ("setup-script.01-fine", "#!/bin/sh\nexit 0\n", "exit code 0"),
     ("setup-script.02-fails", "#!/bin/sh\nexit 3\n", "exit code 3"),
     ("setup-script.03-killed", "#!/bin/sh\nkill -SEGV $$\n", "killed by SIGSEGV"),
-    ("setup-script.04-no-interpreter", "#!/opt/python9\n", "/opt/python9 is not on this machine"),
-    ("setup-script.05-wrong-user", "#!/bin/sh\n# scw-setup: user=nobody-here\n", "no user \"nobody-here\""),
+    ("setup-script.04-no-interpreter", "#!/opt/python9\n", "interpreter (line 1) is not on this machine"),
+    (
+        "setup-script.05-wrong-user",
+        "#!/bin/sh\n# scw-setup: user=nobody-here\n",
+        "no user with the name that `user=` gives",
+    ),
     (
         "setup-script.06-stubborn-child",
         "#!/bin/sh\n# scw-setup: timeout=300ms\nsh -c 'trap \"\" TERM; sleep 4713 & wait; sleep 4713' &\nsleep 4713\n",

@@ -42,13 +42,17 @@ fn s5_what_a_script_asks_for_and_cannot_have_is_named_and_the_others_run() {
     World::builder().run(|world| {
         let counting = "#!/bin/sh\necho ran >> /var/lib/ran\n";
         let cases = [
-            ("setup-script.1", "user=nobody-of-that-name", "no user \"nobody-of-that-name\""),
+            ("setup-script.1", "user=nobody-of-that-name", "no user with the name that `user=` gives"),
             (
                 "setup-script.2",
                 "timeuot=1m",
-                "line 2 of the script: \"timeuot=1m\" is no setting; is \"timeout\" meant?",
+                "line 2 of the script, word 1: unknown setting; did you mean `timeout`?",
             ),
-            ("setup-script.3", "retries=lots", "line 2 of the script: \"retries=lots\""),
+            (
+                "setup-script.3",
+                "retries=lots",
+                "line 2 of the script, word 1: the value of `retries` must be a number",
+            ),
         ];
         for (key, settings, _) in cases {
             let script = counting.replace("\n", &format!("\n# scw-setup: {settings}\n"));

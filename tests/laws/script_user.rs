@@ -140,7 +140,7 @@ fn s5_program_that_user_cannot_execute_is_named() {
             world.standin().set_user_data("setup-script", script);
             let ran = agent(world, &["setup", "run", "setup-script", "--again"]);
             assert_eq!(ran.code, 1);
-            let expected = format!("not run: the interpreter {HOME}/{program} cannot be started: {why}");
+            let expected = format!("not run: the script's interpreter (line 1) cannot be started: {why}");
             assert!(ran.err.contains(&expected), "{expected}: {}", ran.err);
         }
     });

@@ -85,7 +85,7 @@ fn s2_s5_each_script_has_its_outcome_and_a_bad_one_stops_no_other() {
             (
                 "setup-script.50-none",
                 b"#!/no/such/interpreter\n",
-                "/no/such/interpreter is not on this machine",
+                "interpreter (line 1) is not on this machine",
             ),
             ("setup-script.60-plain", b"echo hello\n", "does not start with `#!`"),
             ("setup-script.70-nul", b"#!/bin/sh\n\0", "NUL"),

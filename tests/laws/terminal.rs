@@ -1,0 +1,189 @@
+//! Nothing that comes from elsewhere steers a terminal or adds a line to a log: names, values, the output of scripts, files' names.
+
+use std::fs;
+
+use scw_agent::printable::is_shown;
+use scw_stage::{Daemon, Journald, World};
+
+use crate::machine::*;
+
+/// A key whose characters change the order of a line and break it.
+const KEY: &str = "setup-script.a\u{202e}b\u{2028}c\u{200f}";
+/// Sets the title, clears the screen, goes back in the line; an 8-bit control, a bell, bytes that are not UTF-8.
+const OUTPUT: &str = r"\033]0;title\007\033[2Jcleared\rover\302\2332J\377\tend";
+const RAW: &[u8] = b"\x1b]0;title\x07\x1b[2Jcleared\rover\xc2\x9b2J\xff\tend";
+
+/// What a command writes to a terminal that is its standard output and its standard error.
+fn on_a_terminal(world: &World, command: &str) -> String {
+    // util-linux's `script`, with a terminal of its own.
+    let mut terminal = world.command("script");
+    terminal.args(["-qefc", command, "/dev/null"]).stdin(std::process::Stdio::null());
+    String::from_utf8(terminal.output().expect("started").stdout).expect("nothing else than UTF-8")
+}
+
+/// Without the colours of rows, the line that `status --wait` removes, and the terminal's own line ends.
+fn without_our_own(text: &str) -> String {
+    let ours = ["\x1b[31m", "\x1b[32m", "\x1b[33m", "\x1b[0m", "\r\x1b[K", "\r\n"];
+    ours.iter()
+        .fold(text.to_owned(), |text, ours| text.replace(ours, if *ours == "\r\n" { "\n" } else { "" }))
+}
+
+fn assert_harmless(what: &str, text: &str) {
+    let steering: Vec<_> = without_our_own(text)
+        .chars()
+        .filter(|c| *c != '\n' && !is_shown(*c))
+        .map(char::escape_unicode)
+        .collect();
+    assert!(steering.is_empty(), "{what}: {} in {text:?}", steering[0]);
+}
+
+/// A machine with hidden characters in all that it shows.
+fn set_up(world: &World) {
+    make_host_key(world);
+    let comment = "c\x1b[31m\u{202e}";
+    let public = "/etc/ssh/ssh_host_ed25519_key.pub";
+    let key = fs::read_to_string(public).expect("read");
+    let key: Vec<_> = key.split(' ').take(2).chain([comment]).collect();
+    fs::write(public, key.join(" ")).expect("written");
+    let mut conf = world.standin().conf();
+    conf["name"] = "name\x1b]0;x\x07\u{202e}".into();
+    world.standin().set_conf(conf);
+    world.standin().set_user_data(KEY, format!("#!/bin/sh\nprintf '{OUTPUT}\\n'\nexit 3\n"));
+    world.standin().set_user_data("value", RAW);
+    let drop_in = "/etc/scw-agent.toml.d/10-\u{1b}[31m\u{202e}.toml";
+    fs::create_dir_all("/etc/scw-agent.toml.d").expect("made");
+    fs::write(drop_in, "[setup]\ntimeout = \"5m\"\n").expect("written");
+    fs::write("/etc/scw-agent.toml.d/20-bad.toml", "\"sec\\u001btion\\u202e\\nx\" = 1\n").expect("written");
+    fs::write("/run/odd\u{202e}\u{1b}[31m.sh", "#!/bin/sh\n").expect("written");
+    fs::write("/var/lib/scw-agent/odd\u{202e}\n\u{1b}[31m", "").expect("written");
+}
+
+#[test]
+fn s3_nothing_from_outside_steers_a_terminal() {
+    World::builder().run(|world| {
+        set_up(world);
+        let daemon = start_daemon(world);
+        wait_until_settled(world);
+        let commands = [
+            "AGENT setup run",
+            "AGENT setup run 'KEY' --again",
+            "AGENT setup list",
+            "AGENT setup list --json",
+            "AGENT setup show 'KEY'",
+            "AGENT setup show 'KEY' --json",
+            "AGENT setup show 'KEY.none'",
+            "AGENT setup run 'KEY.none'",
+            "AGENT status",
+            "AGENT status --json",
+            "AGENT status --wait --timeout 10s",
+            "AGENT doctor",
+            "AGENT doctor --json",
+            "AGENT host-keys show",
+            "AGENT host-keys show --json",
+            "AGENT host-keys ensure",
+            "AGENT setup validate /run/odd*.sh",
+            "AGENT setup validate --json /run/odd*.sh",
+            "AGENT config check",
+            "AGENT config check --json",
+            "AGENT config show",
+            "AGENT sysprep --dry-run",
+            "AGENT 'KEY'",
+            "USERDATA",
+            "USERDATA --json",
+            "USERDATA value",
+            "USERDATA --json value",
+            "USERDATA 'KEY'",
+            "USERDATA 'KEY.none'",
+        ];
+        let mut seen = String::new();
+        for command in commands {
+            let words = command.replace("AGENT", AGENT).replace("USERDATA", USERDATA).replace("KEY", KEY);
+            let shown = on_a_terminal(world, &words);
+            assert!(!shown.is_empty(), "{command} said nothing");
+            assert_harmless(command, &shown);
+            // One line stays one line.
+            assert!(
+                !without_our_own(&shown).lines().any(|line| line.starts_with('x')),
+                "{command}: {shown:?}"
+            );
+            seen += &shown;
+        }
+        // They are there, and can be seen.
+        for text in [
+            r"setup-script.a\u{202e}b\u{2028}c\u{200f}",
+            r"\u{1b}[2Jcleared\rover\u{9b}2J",
+            r"\xff",
+            r"\u202e",
+        ] {
+            assert!(seen.contains(text), "{text} is not in {seen:?}");
+        }
+        assert_harmless("the daemon's log", &daemon.terminate().1);
+    });
+}
+
+#[test]
+fn s3_values_go_raw_to_a_pipe_and_lines_never() {
+    World::builder().run(|world| {
+        set_up(world);
+        let daemon = start_daemon(world);
+        let ran = agent(world, &["setup", "run"]);
+        assert_harmless("standard error of a run", &ran.err);
+        let value = world.command(USERDATA).arg("value").output().expect("started").stdout;
+        assert_eq!(value, RAW);
+        let shown = agent(world, &["setup", "show", KEY]).out;
+        // The record holds text: what is not UTF-8 was replaced.
+        assert!(shown.contains(&*String::from_utf8_lossy(RAW)), "{shown:?}");
+        for words in [
+            &["setup", "list"][..],
+            &["status"],
+            &["status", "--json"],
+            &["setup", "show", "none\u{202e}"],
+            &["host-keys", "show"],
+            &["config", "check"],
+            &["config", "show"],
+            &["sysprep", "--dry-run"],
+        ] {
+            let ended = agent(world, words);
+            assert_harmless(&words.join(" "), &(ended.out + &ended.err));
+        }
+        daemon.terminate();
+    });
+}
+
+#[test]
+fn s2_an_entry_of_the_journal_is_one_line_with_no_field_added() {
+    World::builder().run(|world| {
+        let journald = Journald::start(world).expect("journald");
+        set_up(world);
+        // A process may call itself as it likes.
+        let script = "#!/bin/sh\nsh -c 'printf \"x\\nPRIORITY=0\" > /proc/$$/comm; sleep 4721; :' >/dev/null 2>&1 &\nuntil grep -q PRIORITY /proc/$!/comm; do sleep 0.02; done\nprintf 'two\\nlines\\n'\n";
+        world.standin().set_user_data("setup-script.process", script);
+        let notify = scw_stage::Notify::new(world).expect("a socket");
+        let mut command = into_the_journal(world, "daemon");
+        let daemon = Daemon::spawn(command.env("NOTIFY_SOCKET", notify.path())).expect("started");
+        assert!(notify.wait_for("READY=1", LONG), "{}", daemon.output());
+        run(&mut into_the_journal(world, "setup run"));
+        run(&mut into_the_journal(world, "setup run --again"));
+        let entries: Vec<serde_json::Value> = journald
+            .entries(world, &["SCW_SCRIPT=setup-script.process"])
+            .expect("read")
+            .iter()
+            .map(|entry| serde_json::from_str(entry).expect("JSON"))
+            .collect();
+        let messages: Vec<_> = entries.iter().map(|entry| entry["MESSAGE"].as_str().expect("text").to_owned()).collect();
+        assert!(messages.iter().any(|message| message.contains("left running: x\\nPRIORITY=0 (")), "{messages:#?}");
+        assert!(entries.iter().all(|entry| entry["PRIORITY"] == "6"), "{entries:#?}");
+        for entry in journald.entries(world, &["_TRANSPORT=journal"]).expect("read") {
+            let entry: serde_json::Value = serde_json::from_str(&entry).expect("JSON");
+            // What is not text comes as a list of bytes.
+            let message = match &entry["MESSAGE"] {
+                serde_json::Value::Array(bytes) => {
+                    bytes.iter().filter_map(|byte| char::from_u32(byte.as_u64()? as u32)).collect()
+                }
+                message => message.as_str().expect("text").to_owned(),
+            };
+            assert!(!message.contains(['\n', '\u{2028}', '\u{85}']), "{message:?}");
+        }
+        daemon.terminate();
+    });
+}
