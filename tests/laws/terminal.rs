@@ -178,7 +178,8 @@ fn s2_an_entry_of_the_journal_is_one_line_with_no_field_added() {
             // What is not text comes as a list of bytes.
             let message = match &entry["MESSAGE"] {
                 serde_json::Value::Array(bytes) => {
-                    bytes.iter().filter_map(|byte| char::from_u32(byte.as_u64()? as u32)).collect()
+                    let bytes = bytes.iter().filter_map(|byte| u8::try_from(byte.as_u64()?).ok());
+                    String::from_utf8_lossy(&bytes.collect::<Vec<_>>()).into_owned()
                 }
                 message => message.as_str().expect("text").to_owned(),
             };
