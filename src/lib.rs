@@ -7,6 +7,7 @@ pub mod command;
 pub mod daemon;
 pub mod doctor;
 pub mod events;
+pub mod exposure;
 pub mod files;
 pub mod host_keys;
 pub mod identity;

@@ -4,6 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::exposure::Exposure;
 use crate::metadata::{Family, Instance};
 use crate::moment::Moment;
 use crate::platform::{NotAnInstance, PlatformProof};
@@ -39,6 +40,9 @@ pub struct Status {
     /// The configuration files that do not count, each with what is wrong in it.
     #[serde(default)]
     pub configuration: Vec<String>,
+    /// Who besides root can write user data.
+    #[serde(default)]
+    pub exposure: Exposure,
     /// What is wrong, and what to do about it; empty when all is well.
     #[serde(default)]
     pub problems: Vec<Problem>,
@@ -155,6 +159,7 @@ impl Status {
             has_scripts: None,
             setup: None,
             configuration: Vec::new(),
+            exposure: Exposure::default(),
             problems: Vec::new(),
         }
     }
@@ -244,6 +249,11 @@ fn problems(status: &Status) -> Vec<Problem> {
             fault.clone(),
             "mend it until `scw-agent config check` is content, then `systemctl reload scw-agent`",
         );
+    }
+    // Outside of a Scaleway Instance nobody is asked, so nobody is exposed.
+    let exposed = if status.platform == Platform::Instance { status.exposure.problem() } else { None };
+    if let Some((what, remedy)) = exposed {
+        add(what, &remedy);
     }
     for script in status.setup.iter().flat_map(|setup| &setup.scripts) {
         if !script.outcome.is_success() {

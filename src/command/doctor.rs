@@ -6,7 +6,7 @@ use super::exit::Exit;
 use super::help::AGENT;
 use super::process::{block_on, complain, print_json, print_rows};
 use super::rows::{Mark, Rows, colours_wanted};
-use crate::doctor::{Daemon, FamilyReport, Report, StepName, probe};
+use crate::doctor::{Daemon, FamilyReport, FindingName, Report, StepName, probe};
 use crate::local_api;
 use crate::settings::{self, Loaded, Sources};
 use crate::status::Platform;
@@ -25,7 +25,11 @@ pub(super) fn run(json: bool) -> Exit {
             print_rows(&view(&report, colours_wanted()))
         };
         match printed {
-            Exit::Success => report.failure().map_or(Exit::Success, Exit::from),
+            Exit::Success => match report.failure() {
+                Some(kind) => kind.into(),
+                None if report.has_problem() => Exit::Failure,
+                None => Exit::Success,
+            },
             exit => exit,
         }
     })
@@ -47,6 +51,17 @@ fn view(report: &Report, colours: bool) -> Rows {
             rows.row(Mark::Waiting, "daemon", "does not run; `systemctl status scw-agent` tells why")
         }
         Daemon::Failed { why } => rows.row(Mark::Bad, "daemon", why),
+    }
+    if !report.findings.is_empty() {
+        rows.plain("who else can write user data");
+    }
+    for finding in &report.findings {
+        let name = match finding.finding {
+            FindingName::UnprivilegedPorts => "local users",
+            FindingName::Forwarding => "containers",
+        };
+        rows.row(if finding.is_problem { Mark::Bad } else { Mark::Waiting }, name, &finding.what);
+        rows.below(&finding.remedy);
     }
     rows.plain(&report.verdict);
     rows

@@ -11,6 +11,7 @@ use super::keeper::{self, Duties};
 use super::metadata::Handle;
 use super::pulse::Pulse;
 use super::{metadata, reload, systemd};
+use crate::exposure::Exposure;
 use crate::host_keys;
 use crate::local_api::{self, Backend};
 use crate::metadata::{Request, Response, TransportError};
@@ -102,7 +103,9 @@ impl Backend for Front {
             tracing::warn!("{} cannot be read: {why}", self.summary.display());
             None
         });
-        Status { setup, ..self.board.read() }.with_problems()
+        // As it is now: others change it at any time, and it costs little to look.
+        let exposure = Exposure::of_this_machine();
+        Status { setup, exposure, ..self.board.read() }.with_problems()
     }
 }
 

@@ -10,6 +10,7 @@ use tokio::time::timeout;
 
 use super::report::{Daemon, FamilyReport, Report, StepName, StepReport};
 use super::trouble::Trouble;
+use crate::exposure::Exposure;
 use crate::local_api::SocketClient;
 use crate::metadata::{Ask, Client, Family, Limits, MetadataError, Refusal, Request, source_address};
 use crate::platform::{self, PlatformProof};
@@ -25,7 +26,7 @@ pub async fn probe(settings: &Settings, socket: &Path) -> Report {
     };
     let [first, second] = Family::BOTH.map(|family| look_at(family, &proof, limits));
     let (first, second, daemon) = tokio::join!(first, second, daemon(socket, limits));
-    Report::new(vec![first, second], daemon)
+    Report::new(vec![first, second], daemon, &Exposure::of_this_machine())
 }
 
 async fn look_at(family: Family, proof: &PlatformProof, limits: &Limits) -> FamilyReport {

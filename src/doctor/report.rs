@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::trouble::Trouble;
+use crate::exposure::Exposure;
 use crate::metadata::{ErrorKind, Family};
 use crate::platform::NotAnInstance;
 use crate::status::Platform;
@@ -24,6 +25,32 @@ pub struct Report {
     pub daemon: Daemon,
     /// All in one sentence.
     pub verdict: String,
+    /// Who besides root can write user data; empty where nobody can, as far as the kernel's settings tell.
+    #[serde(default)]
+    pub findings: Vec<Finding>,
+}
+
+/// Something that is not about the way to the service, and that a person should know.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    /// Which.
+    pub finding: FindingName,
+    /// Whether it is wrong for certain, or may be.
+    pub is_problem: bool,
+    /// What was found.
+    pub what: String,
+    /// What a person can do.
+    pub remedy: String,
+}
+
+/// The findings. The name in JSON is stable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FindingName {
+    /// Every user may use a source port below 1024.
+    UnprivilegedPorts,
+    /// Packets of containers and the like are forwarded.
+    Forwarding,
 }
 
 /// One family.
@@ -99,9 +126,23 @@ impl FamilyReport {
 
 impl Report {
     /// Puts the parts together, and draws the conclusion.
-    pub(super) fn new(families: Vec<FamilyReport>, daemon: Daemon) -> Self {
+    pub(super) fn new(families: Vec<FamilyReport>, daemon: Daemon, exposure: &Exposure) -> Self {
         let verdict = verdict(&families);
-        Self { version: VERSION, platform: Platform::Instance, families, daemon, verdict }
+        let finding = |finding, is_problem, words: Option<(String, String)>| {
+            words.map(|(what, remedy)| Finding { finding, is_problem, what, remedy })
+        };
+        let findings = [
+            finding(FindingName::UnprivilegedPorts, true, exposure.problem()),
+            finding(FindingName::Forwarding, false, exposure.note()),
+        ];
+        Self {
+            version: VERSION,
+            platform: Platform::Instance,
+            families,
+            daemon,
+            verdict,
+            findings: findings.into_iter().flatten().collect(),
+        }
     }
 
     /// Nothing was asked (invariant P1).
@@ -113,7 +154,13 @@ impl Report {
             families: vec![],
             daemon,
             verdict,
+            findings: vec![],
         }
+    }
+
+    /// Whether something is wrong beside the way to the service.
+    pub fn has_problem(&self) -> bool {
+        self.findings.iter().any(|finding| finding.is_problem)
     }
 
     /// What kind of failure it is, when no family works.
@@ -175,7 +222,7 @@ mod tests {
                 "either family: the request arrived from a port of 1024 or more",
             ),
         ] {
-            let report = Report::new(vec![ipv4, ipv6], Daemon::NotRunning);
+            let report = Report::new(vec![ipv4, ipv6], Daemon::NotRunning, &Exposure::default());
             assert_eq!(report.failure(), failure);
             assert!(report.verdict.contains(said), "{}", report.verdict);
         }

@@ -7,6 +7,7 @@ mod crash;
 mod disk;
 mod doctor;
 mod documents;
+mod exposure;
 mod faults;
 mod fleet;
 mod host_keys;

@@ -4,7 +4,7 @@ use scw_agent::command::{AGENT, Exit, Program, USERDATA};
 use scw_agent::settings::{FILE, FOLDERS, KEYS, Settings};
 
 /// Of the last change that a reader would notice.
-const DATE: &str = "2026-11-23";
+const DATE: &str = "2026-11-25";
 
 /// Lines of a table in a section: what is typed, and what it does or means.
 type Rows<'a> = &'a [(&'a str, &'a str)];
@@ -14,6 +14,10 @@ const AGENT_FILES: Rows<'_> = &[
     (
         "/run/scw-agent/api.sock",
         "Where the daemon is asked: HTTP with the Metadata API's own paths, and /status.",
+    ),
+    (
+        "/usr/share/scw-agent/metadata.nft",
+        "Rules of nftables that keep the metadata service for root and the agent, where `doctor` says that others reach it. Load them with `nft --file`.",
     ),
     (
         "/var/lib/scw-agent",

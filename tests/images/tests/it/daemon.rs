@@ -75,6 +75,16 @@ fn confinement(suite: Suite) {
         ];
         assert_eq!(inside.lines().collect::<Vec<_>>(), expected);
 
+        // From inside its unit it sees the kernel's settings that give source ports to others.
+        let well = machine.sh("scw-agent status --json");
+        for (first, said) in [("80", "ip_unprivileged_port_start is 80,"), ("1024", "\"unprivileged_ports_from\": null")] {
+            std::fs::write("/proc/sys/net/ipv4/ip_unprivileged_port_start", first).expect("written");
+            let status = machine.sh("scw-agent status --json");
+            assert!(status.out.contains(said), "{}", status.out);
+            assert_eq!(status.code, if first == "80" { Some(1) } else { well.code }, "{}", status.out);
+        }
+        machine.ok("[ -f /usr/share/scw-agent/metadata.nft ]");
+
         let exposure = machine.ok("systemd-analyze security --no-pager scw-agent.service | tail -n 1");
         println!("{suite:?}: {exposure}");
         let words: Vec<_> = exposure.split(' ').collect();

@@ -1,0 +1,161 @@
+//! Who besides root can write user data: the kernel's settings that allow it are real, are named, and the packet filter closes both ways.
+
+use std::fs;
+
+use scw_agent::doctor::{FindingName, Report};
+use scw_agent::exposure::FILTER;
+use scw_stage::World;
+
+use crate::machine::*;
+
+const ADDRESSES: [&str; 2] = ["169.254.42.42", "[fd00:42::42]"];
+const BECOMES_ROOT: &str = "#!/bin/sh\nid -u > /var/lib/became\n";
+
+/// Sets one of the kernel's settings in the world's own network.
+fn set(name: &str, value: &str) {
+    fs::write(format!("/proc/sys/net/{name}"), value).expect("written");
+}
+
+/// Runs words of a shell in the world.
+fn sh(world: &World, script: &str) {
+    let ended = run(world.command("sh").args(["-ec", script]));
+    assert_eq!(ended.code, 0, "{script}: {}", ended.err);
+}
+
+/// Loads the packet filter that packages have.
+fn load_filter(world: &World) {
+    let file = format!("{}/packaging{FILTER}", env!("CARGO_MANIFEST_DIR"));
+    // Twice: it takes the place of itself.
+    sh(world, &format!("nft --file {file}; nft --file {file}"));
+}
+
+/// Sets a key from a trusted source port over both families, with these words in front; whether each worked.
+fn sets_scripts(world: &World, words: &str) -> [bool; 2] {
+    ADDRESSES.map(|address| {
+        world.standin().delete_user_data("setup-script");
+        let url = format!("http://{address}/user_data/setup-script");
+        let mut command = world.command("sh");
+        let script = format!(
+            "exec {words} curl -sgf --max-time 30 --local-port 600-1023 -X PATCH -H 'Content-Type: text/plain' --data-binary \"$1\" \"$2\""
+        );
+        let code = run(command.args(["-c", &script, "sh", BECOMES_ROOT, &url])).code;
+        let is_set = world.standin().user_data("setup-script").as_deref() == Some(BECOMES_ROOT.as_bytes());
+        assert_eq!(is_set, code == 0, "{address}: curl ended with {code}");
+        is_set
+    })
+}
+
+const NOBODY: &str =
+    "setpriv --reuid=65534 --regid=65534 --clear-groups --bounding-set=-all --inh-caps=-all --";
+
+/// What `doctor` finds, and its exit code; that of `status` with its problems.
+fn found(world: &World) -> (Vec<FindingName>, i32, String, i32) {
+    let doctor = agent(world, &["doctor", "--json"]);
+    let report: Report = serde_json::from_str(&doctor.out).expect("a report");
+    let status = agent(world, &["status", "--json"]);
+    let document: serde_json::Value = serde_json::from_str(&status.out).expect("JSON");
+    let findings = report.findings.into_iter().map(|finding| finding.finding).collect();
+    (findings, doctor.code, document["problems"].to_string() + &document["exposure"].to_string(), status.code)
+}
+
+#[test]
+fn a_user_who_may_use_low_ports_becomes_root_and_is_named() {
+    World::builder().run(|world| {
+        make_host_key(world);
+        let daemon = start_daemon(world);
+        wait_until_settled(world);
+        for (first, open) in [("1024", false), ("80", true), ("0", true), ("1023", true), ("1024", false)] {
+            set("ipv4/ip_unprivileged_port_start", first);
+            // From 1023 on there is one such port, and only one connection at a time.
+            if first != "1023" {
+                assert_eq!(sets_scripts(world, NOBODY), [open; 2], "from port {first} on");
+            }
+            let (findings, doctor, status, code) = found(world);
+            let expected = if open { vec![FindingName::UnprivilegedPorts] } else { vec![] };
+            assert_eq!(
+                (findings, doctor, code),
+                (expected, i32::from(open), i32::from(open)),
+                "{first}: {status}"
+            );
+            assert_eq!(status.contains(&format!("ip_unprivileged_port_start is {first},")), open, "{status}");
+            for words in ["status", "doctor"] {
+                let said = agent(world, &[words]).out;
+                assert_eq!(said.contains("=1024` and remove the setting"), open, "{words}: {said}");
+            }
+        }
+        // That is root's rights, for whoever set it.
+        set("ipv4/ip_unprivileged_port_start", "80");
+        assert_eq!(sets_scripts(world, NOBODY), [true; 2]);
+        assert_eq!(agent(world, &["setup", "run"]).code, 0);
+        assert_eq!(fs::read_to_string("/var/lib/became").expect("it ran"), "0\n");
+
+        load_filter(world);
+        assert_eq!(sets_scripts(world, NOBODY), [false; 2], "behind the filter");
+        assert_eq!(sets_scripts(world, "env"), [true; 2], "root");
+        assert_eq!(userdata(world, &["setup-script"]).out, BECOMES_ROOT, "the daemon");
+        daemon.terminate();
+    });
+}
+
+#[test]
+fn a_way_that_is_closed_for_users_is_no_finding() {
+    World::builder().ipv6(scw_stage::Reach::Absent).run(|world| {
+        set("ipv4/ip_unprivileged_port_start", "80");
+        assert_eq!(found_by_doctor(world), [FindingName::UnprivilegedPorts]);
+        // As systemd 261 locks the service.
+        sh(world, "ip rule add not fwmark 0x7fff0815 lookup 66 pref 10; ip route add prohibit 169.254.42.42 table 66");
+        assert_eq!(sets_scripts(world, NOBODY), [false; 2]);
+        assert_eq!(found_by_doctor(world), []);
+        sh(world, "ip rule del pref 10; ip route replace blackhole 169.254.42.42");
+        assert_eq!(found_by_doctor(world), []);
+    });
+}
+
+fn found_by_doctor(world: &World) -> Vec<FindingName> {
+    let report: Report = serde_json::from_str(&agent(world, &["doctor", "--json"]).out).expect("a report");
+    report.findings.into_iter().map(|finding| finding.finding).collect()
+}
+
+#[test]
+fn a_container_behind_translation_sets_scripts_until_the_filter_is_there() {
+    World::builder().run(|world| {
+        make_host_key(world);
+        let daemon = start_daemon(world);
+        wait_until_settled(world);
+        // A container as container engines make it: a network of its own, and masquerading.
+        sh(
+            world,
+            "ip netns add box
+            ip link add box0 type veth peer name eth0 netns box
+            ip addr add 198.51.100.1/24 dev box0; ip -6 addr add 2001:db8:1::1/64 dev box0 nodad; ip link set box0 up
+            ip -n box addr add 198.51.100.2/24 dev eth0; ip -n box -6 addr add 2001:db8:1::2/64 dev eth0 nodad
+            ip -n box link set eth0 up
+            ip -n box route add 169.254.42.42 via 198.51.100.1; ip -n box -6 route add fd00:42::42 via 2001:db8:1::1
+            nft 'table inet engine { chain post { type nat hook postrouting priority 100; oifname eth0 masquerade; }; }'",
+        );
+        let in_the_box = "ip netns exec box";
+        assert_eq!(found(world).0, []);
+        assert_eq!(sets_scripts(world, "timeout 1 ip netns exec box"), [false; 2], "not forwarded");
+
+        set("ipv4/ip_forward", "1");
+        set("ipv6/conf/all/forwarding", "1");
+        assert_eq!(sets_scripts(world, in_the_box), [true; 2], "forwarded");
+        let (findings, doctor, status, code) = found(world);
+        assert_eq!((findings, doctor, code), (vec![FindingName::Forwarding], 0, 0), "{status}");
+        assert!(status.contains("\"forwarding\":true"), "{status}");
+        let said = agent(world, &["doctor"]).out;
+        assert!(said.contains("… containers") && said.contains(FILTER), "{said}");
+
+        load_filter(world);
+        assert_eq!(sets_scripts(world, in_the_box), [false; 2], "behind the filter");
+        assert_eq!(sets_scripts(world, "env"), [true; 2], "root");
+        set("ipv4/ip_forward", "0");
+        assert_eq!(found(world).0, [FindingName::Forwarding], "IPv6 alone");
+        set("ipv6/conf/all/forwarding", "0");
+        assert_eq!(found(world).0, []);
+        // Some tools switch it on for one interface.
+        set("ipv4/conf/box0/forwarding", "1");
+        assert_eq!(found(world).0, [FindingName::Forwarding], "one interface");
+        daemon.terminate();
+    });
+}
