@@ -20,6 +20,7 @@
 mod disk;
 mod kit;
 mod machine;
+mod permit;
 mod ran;
 
 pub use disk::Disk;

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use scw_stage::{Daemon, World};
 
 use crate::disk::Disk;
+use crate::permit::{Permit, permit};
 use crate::ran::Ran;
 
 /// Far more than anything takes, on a busy machine as well: it only keeps a broken test from hanging.
@@ -37,6 +38,8 @@ pub struct Machine<'w> {
     group: String,
     /// Its first process, as the world counts.
     leader: u32,
+    /// The last to be dropped, when the container is gone.
+    _permit: Permit,
 }
 
 impl<'w> Machine<'w> {
@@ -47,14 +50,15 @@ impl<'w> Machine<'w> {
         machine
     }
 
-    /// Boots from a disk, and waits until commands can be run.
+    /// Boots from a disk, and waits until commands can be run; before that, until few enough other machines run on this computer.
     pub fn power_on(world: &'w World, disk: &Disk) -> Machine<'w> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let group = format!("scw-images-{}-{number}", std::process::id());
         let root = disk.root().to_owned();
+        let permit = permit();
         let nspawn = start(world, &root, &group);
-        let mut machine = Machine { world, nspawn, root, group, leader: 0 };
+        let mut machine = Machine { world, nspawn, root, group, leader: 0, _permit: permit };
         machine.find_leader();
         machine
     }
