@@ -67,6 +67,12 @@ pub fn lock(folder: &Path) -> io::Result<Lock> {
     Ok(Lock(Some(lock)))
 }
 
+/// Locks a folder that is open, unless another process has it.
+pub fn try_lock(folder: File) -> io::Result<Lock> {
+    let lock = Flock::lock(folder, FlockArg::LockExclusiveNonblock);
+    Ok(Lock(Some(lock.map_err(|(_, why)| io::Error::from(why))?)))
+}
+
 impl Drop for Lock {
     fn drop(&mut self) {
         // Its own way of dropping panics where the system says no; then the end of the process gives it back.

@@ -7,7 +7,7 @@ use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use nix::fcntl::OFlag;
-use nix::sys::signal::{Signal, killpg};
+use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::{Pid, pipe2};
 use tokio::io::AsyncReadExt;
 use tokio::net::UnixStream;
@@ -17,7 +17,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::account::Account;
-use super::launch::{Identity, Launch, Program};
+use super::launch::{Identity, Launch, Program, Refusal};
 use super::output::Output;
 use super::record::Outcome;
 use super::script::Script;
@@ -77,13 +77,17 @@ struct Started {
 
 /// Writes the script's file.
 fn put(order: &Order<'_>) -> Result<ScriptFile, String> {
-    let interpreter = &order.script.interpreter;
-    if !Path::new(&interpreter.program).exists() {
-        return Err(format!("{interpreter} is not on this machine"));
-    }
     let Account { uid, gid, .. } = *order.account;
-    ScriptFile::create(order.folder, order.run, order.script.body, uid, gid)
-        .map_err(|why| format!("the script cannot be put into {}: {why}", order.folder.display()))
+    let create = |folder: &Path| ScriptFile::create(folder, order.run, order.script.body, uid, gid);
+    let failed = |folder: &Path, why| format!("the script cannot be put into {}: {why}", folder.display());
+    match create(order.folder) {
+        // A user's script can fill that file system with its own file. It must not keep root's scripts from running.
+        Err(why) if why.kind() == io::ErrorKind::StorageFull && order.account.is_root() => {
+            let other = order.folder.with_file_name("scripts-of-root");
+            create(&other).map_err(|why| failed(&other, why))
+        }
+        created => created.map_err(|why| failed(order.folder, why)),
+    }
 }
 
 /// Starts the launcher, which is still root and waits for what it is to become.
@@ -144,7 +148,8 @@ async fn attend(
     let mut deadline = Instant::now() + order.timeout;
     let mut ending = None;
     let group = child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw);
-    let signal = |signal| group.map(|group| killpg(group, signal));
+    // Until the launcher has made a session of its own, there is no such group.
+    let signal = |signal| group.map(|group| killpg(group, signal).or_else(|_| kill(group, signal)));
     let status = loop {
         tokio::select! {
             // The reading comes last: a script that prints without a pause must not keep us from the rest.
@@ -196,7 +201,10 @@ async fn attend(
     match ending {
         None if refused.is_some() => {
             let interpreter = &order.script.interpreter;
-            refused.map(|why| Outcome::NotRun(format!("{interpreter} cannot be started: {why}")))
+            refused.map(|why| match why {
+                Refusal::Missing => Outcome::NotRun(format!("{interpreter} is not on this machine")),
+                Refusal::Failed(why) => Outcome::NotRun(format!("{interpreter} cannot be started: {why}")),
+            })
         }
         None => Some(outcome(status)),
         Some(Ending::TimeUp) => Some(Outcome::TimedOut),

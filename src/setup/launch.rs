@@ -3,21 +3,23 @@
 //! The runner starts it as root with an empty environment, and sends it a [`Launch`] over the socket that is its standard input:
 //! nothing of a script stands in arguments, which other users can read. It drops root's rights first. Only then it takes the
 //! script's variables and executes the interpreter, so a variable such as `LD_PRELOAD` never acts on a process that is root.
-//! If anything fails before that, it sends the reason back and ends. The socket is closed on execution: an empty answer means that
-//! the script runs.
+//! It answers that it is about to execute, and if that fails, why. The socket is closed on execution.
+//!
+//! The script is a session of its own: it has no terminal, so a user's script cannot type into the shell of whoever started the runner.
 //!
 //! It must not decide what runs, nor touch files.
 
 use std::ffi::CString;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use caps::CapSet;
-use nix::unistd::{Gid, ResUid, Uid, dup2_stdin, getresuid, initgroups, setresgid, setresuid};
+use nix::unistd::{Gid, ResUid, Uid, close, dup2_stdin, getresuid, initgroups, setresgid, setresuid, setsid};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -43,6 +45,20 @@ pub(super) struct Program {
     pub(super) environment: Vec<(String, String)>,
 }
 
+/// Why a script was not started.
+#[derive(Debug)]
+pub(super) enum Refusal {
+    /// There is no such interpreter.
+    Missing,
+    /// Anything else, in words.
+    Failed(String),
+}
+
+/// The launcher's answer: this, and nothing more if the program was executed.
+const READY: u8 = b'R';
+/// Behind it, or in its place: there is no such interpreter.
+const MISSING: u8 = b'M';
+
 /// The whole message.
 #[derive(Debug)]
 pub(super) struct Launch {
@@ -55,12 +71,12 @@ impl Launch {
     pub(super) fn command(control: UnixStream) -> tokio::process::Command {
         let mut command = tokio::process::Command::new("/proc/self/exe");
         command.args(["setup", "launch"]).env_clear().current_dir("/");
-        command.stdin(Stdio::from(std::os::fd::OwnedFd::from(control))).process_group(0);
+        command.stdin(Stdio::from(std::os::fd::OwnedFd::from(control)));
         command
     }
 
-    /// Sends the message to a launcher, and waits until it executed the program: `None`, or the reason why it could not.
-    pub(super) async fn send(&self, mut control: tokio::net::UnixStream) -> Option<String> {
+    /// Sends the message to a launcher, and waits until it executed the program: `None`, or the reason why it did not.
+    pub(super) async fn send(&self, mut control: tokio::net::UnixStream) -> Option<Refusal> {
         let exchanged = async {
             let mut message = serde_json::to_vec(&self.identity)?;
             message.push(b'\n');
@@ -72,9 +88,13 @@ impl Launch {
             Ok::<_, io::Error>(reason)
         };
         match exchanged.await {
-            Ok(reason) if reason.is_empty() => None,
-            Ok(reason) => Some(String::from_utf8_lossy(&reason).into_owned()),
-            Err(why) => Some(format!("the launcher did not answer: {why}")),
+            Ok(answer) => match answer.strip_prefix(&[READY]).unwrap_or(&answer) {
+                [] if answer.is_empty() => Some(Refusal::Failed("the launcher ended too early".to_owned())),
+                [] => None,
+                [MISSING] => Some(Refusal::Missing),
+                why => Some(Refusal::Failed(String::from_utf8_lossy(why).into_owned())),
+            },
+            Err(why) => Some(Refusal::Failed(format!("the launcher did not answer: {why}"))),
         }
     }
 }
@@ -86,13 +106,24 @@ pub fn launcher() -> io::Error {
         Ok(control) => UnixStream::from(control),
         Err(why) => return why,
     };
-    let Err(why) = launch(&control);
-    let _ = (&control).write_all(why.to_string().as_bytes());
+    let (answer, why) = match prepare(&control) {
+        Ok((path, mut command)) => {
+            let _ = (&control).write_all(&[READY]);
+            // `exec` also resets the signal mask and SIGPIPE, which the standard library had set to be ignored.
+            let why = command.exec();
+            let is_missing = why.kind() == io::ErrorKind::NotFound && !Path::new(&path).exists();
+            (if is_missing { vec![MISSING] } else { why.to_string().into_bytes() }, why)
+        }
+        Err(why) => (why.to_string().into_bytes(), why),
+    };
+    let _ = (&control).write_all(&answer);
     why
 }
 
-/// Executes the program; what is returned is an error always.
-fn launch(control: &UnixStream) -> io::Result<std::convert::Infallible> {
+/// Reads the message and becomes the script's user: the program's path, and what is to be executed.
+fn prepare(control: &UnixStream) -> io::Result<(String, Command)> {
+    close_inherited(control)?;
+    setsid()?;
     let mut message = Vec::new();
     control.take(LARGEST).read_to_end(&mut message)?;
     let at = message.iter().position(|byte| *byte == b'\n').ok_or(io::ErrorKind::UnexpectedEof)?;
@@ -100,8 +131,23 @@ fn launch(control: &UnixStream) -> io::Result<std::convert::Infallible> {
     become_user(&serde_json::from_slice(identity)?)?;
     let Program { path, arguments, environment } = serde_json::from_slice(program)?;
     dup2_stdin(File::open("/dev/null")?)?;
-    // `exec` also resets the signal mask and SIGPIPE, which the standard library had set to be ignored.
-    Err(Command::new(path).args(arguments).env_clear().envs(environment).exec())
+    let mut command = Command::new(&path);
+    command.args(arguments).env_clear().envs(environment);
+    Ok((path, command))
+}
+
+/// What a person's shell left open is not for a script.
+fn close_inherited(control: &UnixStream) -> io::Result<()> {
+    // The list is complete before the first is closed: reading it takes a descriptor, too.
+    let open: Vec<i32> = fs::read_dir("/proc/self/fd")?
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .filter(|number| *number > 2 && *number != control.as_raw_fd())
+        .collect();
+    for number in open {
+        // The one of the list itself is closed already.
+        let _ = close(number);
+    }
+    Ok(())
 }
 
 /// Gives up root's rights for good. Root's own scripts keep them.

@@ -24,11 +24,12 @@ const NAME: &str = "script";
 const ENTER: u32 = 0o711;
 
 /// A script's file. To be given to [`ScriptFile::remove`] in the end.
-#[derive(Debug)]
 pub(super) struct ScriptFile {
     parent: OwnedFd,
     folder: String,
     path: PathBuf,
+    /// Tells other runners that the folder is in use.
+    _lock: files::Lock,
 }
 
 impl ScriptFile {
@@ -42,26 +43,19 @@ impl ScriptFile {
         // The name is new: one that exists is an error.
         mkdirat(&at, folder.as_str(), Mode::S_IRWXU)?;
         let path = parent.join(&folder).join(NAME);
-        let file = Self { parent: at, folder, path };
-        match file.fill(body, uid, gid) {
-            Ok(()) => Ok(file),
+        let filled = open_folder(&at, &folder).map_err(io::Error::from).and_then(|opened| {
+            let opened = File::from(opened);
+            let lock = files::try_lock(opened.try_clone()?)?;
+            fill(&opened, body, uid, gid)?;
+            Ok(lock)
+        });
+        match filled {
+            Ok(lock) => Ok(Self { parent: at, folder, path, _lock: lock }),
             Err(why) => {
-                let _ = file.remove();
+                let _ = remove(&at, &folder);
                 Err(why)
             }
         }
-    }
-
-    fn fill(&self, body: &[u8], uid: u32, gid: u32) -> io::Result<()> {
-        let folder = File::from(open_folder(&self.parent, &self.folder)?);
-        let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        let mut file = File::from(openat(&folder, NAME, flags, Mode::S_IRUSR | Mode::S_IWUSR)?);
-        file.write_all(body)?;
-        fchown(&file, Some(uid), Some(gid))?;
-        file.set_permissions(Permissions::from_mode(0o500))?;
-        drop(file);
-        // Last: from now on the user can enter.
-        folder.set_permissions(Permissions::from_mode(ENTER))
     }
 
     /// Where it is.
@@ -78,13 +72,26 @@ impl ScriptFile {
     }
 }
 
+/// Writes the script into its folder.
+fn fill(folder: &File, body: &[u8], uid: u32, gid: u32) -> io::Result<()> {
+    let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let mut file = File::from(openat(folder, NAME, flags, Mode::S_IRUSR | Mode::S_IWUSR)?);
+    file.write_all(body)?;
+    fchown(&file, Some(uid), Some(gid))?;
+    file.set_permissions(Permissions::from_mode(0o500))?;
+    drop(file);
+    // Last: from now on the user can enter.
+    folder.set_permissions(Permissions::from_mode(ENTER))
+}
+
 /// Removes what runners that were killed left behind, unless a process of that run still lives.
 pub(super) fn remove_leftovers(parent: &Path) {
     let Ok(at) = open_parent(parent) else { return };
     for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
-        let is_alive = name.split_once('-').is_some_and(|(run, _)| !left::processes(run).is_empty());
-        if is_alive {
+        // A runner that is at work, or a script whose runner was killed.
+        let is_used = || name.split_once('-').is_some_and(|(run, _)| !left::processes(run).is_empty());
+        if is_locked(&at, &name) || is_used() {
             continue;
         }
         if let Err(why) = remove(&at, &name) {
@@ -94,6 +101,11 @@ pub(super) fn remove_leftovers(parent: &Path) {
             );
         }
     }
+}
+
+fn is_locked(parent: &OwnedFd, folder: &str) -> bool {
+    let Ok(folder) = open_folder(parent, folder) else { return false };
+    files::try_lock(File::from(folder)).is_err()
 }
 
 /// One file and its folder; what else a script of root's put there is not removed, and so an error.

@@ -250,8 +250,21 @@ fn s1_killed_at_any_step_the_runner_never_repeats_a_success_and_starts_again_wha
         world.standin().set_user_data("setup-script", script);
         let mut points = 0;
         for call in [
-            "openat", "mkdir", "write", "fsync", "rename", "unlink", "unlinkat", "chown", "clone3", "socket",
-            "connect", "recvfrom",
+            "openat",
+            "mkdir",
+            "mkdirat",
+            "write",
+            "fsync",
+            "rename",
+            "unlink",
+            "unlinkat",
+            "fchown",
+            "fchmod",
+            "clone3",
+            "socket",
+            "socketpair",
+            "connect",
+            "recvfrom",
         ] {
             for nth in 1..MOST {
                 world.reboot();

@@ -44,8 +44,8 @@ fn the_readme_names_every_field_of_the_status_document() {
 }
 
 #[test]
-fn every_test_that_the_architecture_names_is_there() {
-    let text = read("ARCHITECTURE.md");
+fn every_test_that_the_documents_name_is_there() {
+    let text = read("ARCHITECTURE.md") + &read("SECURITY.md");
     let named = text
         .lines()
         .filter(|line| line.starts_with("| "))

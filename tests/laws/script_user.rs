@@ -145,3 +145,59 @@ fn s5_program_that_user_cannot_execute_is_named() {
         }
     });
 }
+
+#[test]
+fn d3_script_has_no_terminal_and_no_foreign_descriptor() {
+    World::builder().run(|world| {
+        add_user(world);
+        // The terminal of whoever started the runner, and what their shell has open.
+        let script = "#!/bin/sh\n# scw-setup: user=deploy\nls /proc/self/fd | tr '\\n' ' '; if (: </dev/tty) 2>/dev/null; then echo terminal; else echo none; fi\n";
+        world.standin().set_user_data("setup-script", script);
+        fs::write("/root/secret", "hunter2").expect("written");
+        let line = format!("exec 7</root/secret; {AGENT} setup run setup-script --again");
+        let ran = run(world.command("script").args(["-qec", &line, "/dev/null"]));
+        assert_eq!(ran.code, 0, "{} {}", ran.out, ran.err);
+        let shown = agent(world, &["setup", "show", "setup-script"]).out;
+        // 3 is the folder that ls reads.
+        assert!(shown.lines().any(|line| line.starts_with("0 1 2 3 ") && !line.contains('7')), "{shown}");
+        assert!(shown.lines().any(|line| line.ends_with("none")), "{shown}");
+    });
+}
+
+#[test]
+fn d3_user_cannot_fill_the_place_of_roots_scripts() {
+    World::builder().run(|world| {
+        add_user(world);
+        let mount = "mkdir -p /run/scw-agent-setup/scripts; mount -t tmpfs -o mode=0711,size=1m none /run/scw-agent-setup/scripts";
+        assert_eq!(run(world.command("sh").args(["-ec", mount])).code, 0);
+        // It makes its own file as large as can be, and leaves a process that holds it open.
+        let fill = "#!/bin/sh\n# scw-setup: user=deploy\nchmod u+w \"$0\"; exec 9>>\"$0\"; head -c 9m /dev/zero >&9; sleep 600 >/dev/null 2>&1 &\n:\n";
+        world.standin().set_user_data("setup-script.1", fill);
+        world.standin().set_user_data("setup-script.2", "#!/bin/sh\necho ran >>/root/ran\n");
+        let ran = agent(world, &["setup", "run"]);
+        assert_eq!(fs::read_to_string("/root/ran").expect("root's script ran"), "ran\n", "{}", ran.err);
+        let left = run(world.command("find").args(["/run/scw-agent-setup", "-name", "script"]));
+        assert_eq!(left.out, "", "{}", left.err);
+    });
+}
+
+#[test]
+fn d3_leftovers_of_a_killed_runner_are_removed() {
+    World::builder().run(|world| {
+        let waiting = "#!/bin/sh\n: >/root/began\nwhile [ ! -e /root/go-on ]; do sleep 0.1; done\n";
+        world.standin().set_user_data("setup-script", waiting);
+        let folder = "/run/scw-agent-setup/scripts";
+        let count = || fs::read_dir(folder).map_or(0, |entries| entries.count());
+        let mut runner = world.command(AGENT).args(["setup", "run"]).spawn().expect("started");
+        until(world, "running", || fs::exists("/root/began").ok()?.then_some(()));
+        runner.kill().expect("killed");
+        runner.wait().expect("ended");
+        agent(world, &["setup", "run"]);
+        assert_eq!(count(), 1, "the script still runs, so its file stays");
+        fs::write("/root/go-on", "").expect("written");
+        until(world, "its end", || {
+            agent(world, &["setup", "run", "--again"]);
+            (count() == 0).then_some(())
+        });
+    });
+}
