@@ -9,23 +9,38 @@ use crate::ran::Ran;
 /// A root file system that tests/images/rootfs makes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Suite {
+    /// Debian 11: systemd 247, glibc 2.31, OpenSSH 8.4.
+    Bullseye,
     /// Debian 12: systemd 252, glibc 2.36.
     Bookworm,
     /// Debian 13: systemd 257, glibc 2.41.
     Trixie,
     /// Debian 13 with cloud-init.
     TrixieCloudInit,
+    /// Debian 13 with Dropbear beside OpenSSH.
+    TrixieDropbear,
     /// Debian 13 with a kernel.
     TrixieKernel,
+    /// Debian's testing release: systemd 262, glibc 2.43, OpenSSH 10.6.
+    Forky,
+    /// Debian's testing release with systemd-imds: systemd 262.
+    ForkyImds,
 }
 
 impl Suite {
+    /// Each release once, as plain as it can be, oldest first.
+    pub const ALL: [Suite; 4] = [Suite::Bullseye, Suite::Bookworm, Suite::Trixie, Suite::Forky];
+
     fn name(self) -> &'static str {
         match self {
+            Suite::Bullseye => "bullseye",
             Suite::Bookworm => "bookworm",
             Suite::Trixie => "trixie",
             Suite::TrixieCloudInit => "trixie-cloud-init",
+            Suite::TrixieDropbear => "trixie-dropbear",
             Suite::TrixieKernel => "trixie-kernel",
+            Suite::Forky => "forky",
+            Suite::ForkyImds => "forky-imds",
         }
     }
 }
@@ -38,10 +53,10 @@ pub struct Kit {
 }
 
 impl Kit {
-    /// Makes what is not there yet; the first time, this takes minutes.
+    /// Makes what is not there yet; the first time, this takes minutes. A test must have one at a time.
     pub fn new(suite: Suite) -> Kit {
-        let root = script("tests/images/rootfs", &[suite.name()]);
-        Kit { root, deb: built("deb") }
+        let root = PathBuf::from(script("tests/images/rootfs", &[suite.name()]));
+        Kit { root, deb: packages().0.clone() }
     }
 
     /// The root file system, for reading only.
@@ -69,13 +84,12 @@ impl Kit {
 
     /// The .rpm of this checkout.
     pub fn rpm() -> PathBuf {
-        built("rpm")
+        packages().1.clone()
     }
 
     /// The .deb and the .rpm of this checkout for aarch64.
     pub fn aarch64() -> (PathBuf, PathBuf) {
-        let build = |kind| script("packaging/build", &[kind, "aarch64"]);
-        (build("deb"), build("rpm"))
+        build(&["all", "aarch64"])
     }
 
     /// The repository.
@@ -93,19 +107,24 @@ impl Kit {
     }
 }
 
-/// Builds a package once in this process.
-fn built(kind: &'static str) -> PathBuf {
-    static DEB: OnceLock<PathBuf> = OnceLock::new();
-    static RPM: OnceLock<PathBuf> = OnceLock::new();
-    let cell = if kind == "deb" { &DEB } else { &RPM };
-    cell.get_or_init(|| script("packaging/build", &[kind])).clone()
+/// The .deb and the .rpm for this machine, built once in this process.
+fn packages() -> &'static (PathBuf, PathBuf) {
+    static BUILT: OnceLock<(PathBuf, PathBuf)> = OnceLock::new();
+    BUILT.get_or_init(|| build(&["all"]))
 }
 
-/// Runs a script of the repository that prints a path.
-fn script(name: &str, words: &[&str]) -> PathBuf {
+/// Builds a .deb and an .rpm from one program.
+fn build(words: &[&str]) -> (PathBuf, PathBuf) {
+    let printed = script("packaging/build", words);
+    let (deb, rpm) = printed.split_once('\n').expect("two paths");
+    (PathBuf::from(deb), PathBuf::from(rpm))
+}
+
+/// Runs a script of the repository: what it printed.
+fn script(name: &str, words: &[&str]) -> String {
     let mut command = Command::new(Kit::checkout().join(name));
     command.args(words).env("CARGO_TARGET_DIR", Kit::target()).stdin(Stdio::null()).stderr(Stdio::inherit());
     let output = command.output().expect(name);
     assert!(output.status.success(), "{name} {words:?} failed: see above");
-    PathBuf::from(String::from_utf8_lossy(&output.stdout).trim())
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }

@@ -4,6 +4,7 @@ mod boot;
 mod cloud_init;
 mod common;
 mod daemon;
+mod dependencies;
 mod disk;
 mod ecosystem;
 mod emulated;

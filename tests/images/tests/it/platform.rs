@@ -9,7 +9,7 @@ use crate::common::{SCRIPT, failed, published, script_runs};
 
 #[test]
 fn p1_image_elsewhere_asks_nothing_and_has_sshd() {
-    for suite in [Suite::Bookworm, Suite::Trixie] {
+    for suite in Suite::ALL {
         elsewhere(suite);
     }
 }

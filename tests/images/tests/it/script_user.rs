@@ -22,7 +22,7 @@ const MOUNT: &str = r"run-scw\x2dagent\x2dsetup-scripts.mount";
 
 #[test]
 fn d3_user_script_in_images_has_no_hold_on_root() {
-    for suite in [Suite::Bookworm, Suite::Trixie] {
+    for suite in Suite::ALL {
         user_script(suite);
     }
 }
