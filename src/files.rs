@@ -1,11 +1,14 @@
-//! Files written whole (law D1) and read within a bound. Every file that this program leaves behind is written here,
+//! Files written whole (law D1) and read within a bound; locks. Every file that this program leaves behind is written here,
 //! but for the keys that `ssh-keygen` makes and for pipes and sockets.
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg, OFlag};
 
 /// Puts `bytes` at `path`, so that at any instant, power cuts included, the old content or the new is there, whole.
@@ -57,10 +60,12 @@ pub fn public_folder(path: &Path) -> io::Result<()> {
     }
 }
 
-/// A folder of which no other process has a [`Lock`]; given back when dropped.
+/// A file or folder of which no other process has a [`Lock`]; given back when dropped.
 pub struct Lock(Option<Flock<File>>);
 
 /// Waits until nobody else has the folder.
+///
+/// Every process that may open the folder can hold the lock for ever: only for folders that no other user can reach.
 pub fn lock(folder: &Path) -> io::Result<Lock> {
     let file = File::open(folder)?;
     let lock = Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, why)| io::Error::from(why))?;
@@ -71,6 +76,38 @@ pub fn lock(folder: &Path) -> io::Result<Lock> {
 pub fn try_lock(folder: File) -> io::Result<Lock> {
     let lock = Flock::lock(folder, FlockArg::LockExclusiveNonblock);
     Ok(Lock(Some(lock.map_err(|(_, why)| io::Error::from(why))?)))
+}
+
+/// How often [`lock_within`] tries.
+const LOCK_POLL: Duration = Duration::from_millis(50);
+
+/// Locks a file that only its owner may open, and makes it if it is missing. Tries for as long as `patience`.
+///
+/// # Errors
+/// As the system reports; `TimedOut` if another process still has the lock.
+pub fn lock_within(path: &Path, patience: Duration) -> io::Result<Lock> {
+    // Opened for reading: a file that is there serves on a read-only disk, too.
+    let flags = OFlag::O_CREAT | OFlag::O_NOFOLLOW;
+    let mut file = OpenOptions::new().read(true).mode(0o600).custom_flags(flags.bits()).open(path)?;
+    let deadline = Instant::now() + patience;
+    loop {
+        let why = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => return Ok(Lock(Some(lock))),
+            Err((unlocked, why)) => {
+                file = unlocked;
+                why
+            }
+        };
+        match why {
+            Errno::EINTR => {}
+            Errno::EWOULDBLOCK if Instant::now() < deadline => sleep(LOCK_POLL),
+            Errno::EWOULDBLOCK => {
+                let why = format!("another process has held the lock for {} s", patience.as_secs());
+                return Err(io::Error::new(io::ErrorKind::TimedOut, why));
+            }
+            why => return Err(why.into()),
+        }
+    }
 }
 
 impl Drop for Lock {

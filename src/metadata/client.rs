@@ -13,10 +13,14 @@ use super::source_port::{self, Reserved};
 use crate::platform::PlatformProof;
 use crate::random;
 
-/// Asks the Metadata API itself. Needs root or `CAP_NET_BIND_SERVICE`.
+/// Bound to this port, a socket gets one of the kernel's choice, of 1024 or more.
+const KERNELS_CHOICE: u16 = 0;
+
+/// Asks the Metadata API itself. Needs root or `CAP_NET_BIND_SERVICE`, unless it is made [`Client::from_any_port`].
 pub struct Client {
     limits: Limits,
     closing: bool,
+    any_port: bool,
     reserved: Reserved,
     random: fastrand::Rng,
     only: Option<Family>,
@@ -36,6 +40,7 @@ impl Client {
         Self {
             limits,
             closing: false,
+            any_port: false,
             reserved,
             random,
             only: None,
@@ -48,6 +53,12 @@ impl Client {
     /// A client for one request, which tells the service to close the connection after it (law T4).
     pub fn for_one_request(proof: &PlatformProof, limits: Limits) -> Self {
         Self { closing: true, ..Self::new(proof, limits) }
+    }
+
+    /// A client for one request that the service answers whatever the source port is ([`Request::takes_any_port`]): it needs no
+    /// capability. It sends no other request.
+    pub fn from_any_port(proof: &PlatformProof, limits: Limits) -> Self {
+        Self { any_port: true, ..Self::for_one_request(proof, limits) }
     }
 
     /// A client that knows one family only, to look at each by itself.
@@ -138,17 +149,26 @@ impl Client {
         if let Some(family) = self.only {
             return self.connect_over(family).await;
         }
-        let ports = source_port::order(&self.reserved, &mut self.random);
+        let ports = self.ports();
         let raced = connect::race(self.first, &ports, self.limits.connect).await;
         let (family, stream) = raced.map_err(|tried| self.not_connected(tried))?;
         Connection::open(family, stream).await
     }
 
     async fn connect_over(&mut self, family: Family) -> Result<Connection, TransportError> {
-        let ports = source_port::order(&self.reserved, &mut self.random);
+        let ports = self.ports();
         let connected = connect::connect(family, &ports, self.limits.connect).await;
         let stream = connected.map_err(|why| self.not_connected(vec![(family, why)]))?;
         Connection::open(family, stream).await
+    }
+
+    /// The source ports to try, in their order.
+    fn ports(&mut self) -> Vec<u16> {
+        if self.any_port {
+            vec![KERNELS_CHOICE; 3]
+        } else {
+            source_port::order(&self.reserved, &mut self.random)
+        }
     }
 
     /// A reset comes from a service that accepted the connection: it is there, and cut us off. The other family has the head start
@@ -166,6 +186,9 @@ impl Client {
 
 impl Ask for Client {
     async fn ask(&mut self, request: Request) -> Result<Response, TransportError> {
+        if self.any_port && !request.takes_any_port() {
+            return Err(TransportError::NotConnected(vec![(self.first, ConnectError::NotPermitted)]));
+        }
         self.within_bounds(&request).await
     }
 }

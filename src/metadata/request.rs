@@ -87,6 +87,11 @@ impl Request {
         matches!(self, Self::SetUserData(..) | Self::DeleteUserData(_))
     }
 
+    /// Whether the service answers it whatever the source port is. User data takes one below 1024.
+    pub fn takes_any_port(&self) -> bool {
+        matches!(self, Self::Probe | Self::Conf(_))
+    }
+
     /// The largest answer, in bytes, that makes sense; a larger one is an error (law T1).
     ///
     /// A value of user data may reach 1 MiB: Terraform's limit is 127,998 characters, other clients have none.
@@ -169,6 +174,8 @@ mod tests {
             let target = request.target();
             let (path, query) = target.split_once('?').map_or((&*target, None), |(p, q)| (p, Some(q)));
             let body = request.body().cloned().unwrap_or_default();
+            let is_user_data = path.starts_with("/user_data") || path.starts_with("/vendor_data");
+            assert_eq!(request.takes_any_port(), !is_user_data, "{path}");
             assert_eq!(Request::from_http(&request.method(), path, query, body), Ok(request));
         }
     }
