@@ -21,11 +21,11 @@ enum Command {
     Version,
     Daemon,
     HostKeysEnsure,
-    HostKeysSettle,
+    HostKeysSettle { paced: bool },
     HostKeysShow { json: bool },
     HostKeysKnownHosts { host: Option<String> },
     HostKeysSshfp { host: Option<String> },
-    SetupRun(Choice),
+    SetupRun { choice: Choice, paced: bool },
     SetupRunShutdown,
     SetupValidate { files: Vec<String>, json: bool },
     SetupFollow { key: String },
@@ -51,11 +51,11 @@ pub fn agent() -> Exit {
         Command::Version => print(&AGENT.version()),
         Command::Daemon => daemon::run(),
         Command::HostKeysEnsure => host_keys::ensure(),
-        Command::HostKeysSettle => host_keys::settle(),
+        Command::HostKeysSettle { paced } => host_keys::settle(paced),
         Command::HostKeysShow { json } => host_keys::show(json),
         Command::HostKeysKnownHosts { host } => host_keys::known_hosts(host.as_deref()),
         Command::HostKeysSshfp { host } => host_keys::sshfp(host.as_deref()),
-        Command::SetupRun(choice) => setup::run(&choice),
+        Command::SetupRun { choice, paced } => setup::run(&choice, paced),
         Command::SetupRunShutdown => setup::run_shutdown(),
         Command::SetupValidate { files, json } => validate::validate(&files, json),
         Command::SetupFollow { key } => setup::follow(&key),
@@ -112,17 +112,19 @@ fn parse(mut parser: Parser) -> Result<Command, String> {
         ["host-keys", "known-hosts"] => Command::HostKeysKnownHosts { host },
         ["host-keys", "sshfp"] => Command::HostKeysSshfp { host },
         ["host-keys", "ensure"] => Command::HostKeysEnsure,
-        ["host-keys", "settle"] => Command::HostKeysSettle,
+        ["host-keys", "settle"] => Command::HostKeysSettle { paced: has("paced") },
         ["setup", "list"] => Command::SetupList { json },
         ["setup", "show", key] => Command::SetupShow { key: key.to_owned(), json },
         ["setup", "validate", ref files @ ..] if !files.is_empty() => {
             let files = files.iter().map(|file| (*file).to_owned()).collect();
             Command::SetupValidate { files, json }
         }
-        ["setup", "run"] => Command::SetupRun(Choice { only: None, again: has("again") }),
+        ["setup", "run"] => {
+            Command::SetupRun { choice: Choice { only: None, again: has("again") }, paced: has("paced") }
+        }
         ["setup", "run", key] => {
             let only = Some(UserDataKey::new(key).map_err(|why| why.to_string())?);
-            Command::SetupRun(Choice { only, again: has("again") })
+            Command::SetupRun { choice: Choice { only, again: has("again") }, paced: false }
         }
         ["setup", "run-shutdown"] => Command::SetupRunShutdown,
         // The runner's own, and in no help.
@@ -172,6 +174,10 @@ mod tests {
         parse(Parser::from_args(line.split_whitespace()))
     }
 
+    fn run(only: Option<UserDataKey>, again: bool, paced: bool) -> Command {
+        Command::SetupRun { choice: Choice { only, again }, paced }
+    }
+
     #[test]
     fn words_become_a_command() {
         for (line, command) in [
@@ -183,14 +189,16 @@ mod tests {
                 "status --wait --timeout 2s",
                 Command::Status { json: false, wait: Some(Duration::from_secs(2)) },
             ),
-            ("setup run", Command::SetupRun(Choice::default())),
-            ("setup run --again", Command::SetupRun(Choice { only: None, again: true })),
-            ("setup run x", Command::SetupRun(Choice { only: UserDataKey::new("x").ok(), again: false })),
+            ("setup run", run(None, false, false)),
+            ("setup run --again", run(None, true, false)),
+            ("setup run --paced", run(None, false, true)),
+            ("setup run x", run(UserDataKey::new("x").ok(), false, false)),
             (
                 "setup validate a b",
                 Command::SetupValidate { files: vec!["a".to_owned(), "b".to_owned()], json: false },
             ),
             ("host-keys ensure", Command::HostKeysEnsure),
+            ("host-keys settle --paced", Command::HostKeysSettle { paced: true }),
             ("host-keys show", Command::HostKeysShow { json: false }),
             ("setup show setup-script", Command::SetupShow { key: "setup-script".to_owned(), json: false }),
             ("sysprep --dry-run", Command::Sysprep { dry_run: true, host_keys: false }),
@@ -223,6 +231,7 @@ mod tests {
             ("doctor --wait", "--wait"),
             ("setup show x --again", "--again"),
             ("setup run --json", "setup run"),
+            ("setup run x --paced", "--paced"),
             ("setup validate", "setup validate"),
             ("status --host x", "--host"),
             ("status --dry-run", "--dry-run"),

@@ -104,6 +104,13 @@ pub const AGENT: Program = Program {
         },
         Opt {
             short: None,
+            long: "paced",
+            value: None,
+            with: &["host-keys settle", "setup run"],
+            does: "wait first if the last runs were recent (used by the units that requests start)",
+        },
+        Opt {
+            short: None,
             long: "wait",
             value: None,
             with: &["status"],

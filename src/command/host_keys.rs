@@ -1,6 +1,9 @@
 //! `scw-agent host-keys …`
 
 use std::path::Path;
+use std::time::Duration;
+
+use tokio::time::timeout;
 
 use super::exit::Exit;
 use super::help::AGENT;
@@ -12,21 +15,48 @@ use crate::host_keys::{self, KeyType, LocalKey, Places, PublicKey};
 use crate::identity::Verdict;
 use crate::local_api::{self, SocketClient};
 use crate::log;
-use crate::metadata::{Ask, Limits, UserDataKey};
-use crate::platform;
+use crate::metadata::retry::Budget;
+use crate::metadata::{Ask, Client, InstanceId, Limits, Persistent, UserDataKey};
+use crate::pace;
+use crate::platform::{self, PlatformProof};
 use crate::settings;
+
+/// Far over what the service takes to answer. Other passes wait for this one.
+const ASK_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The command of `scw-agent-hostkeys.service`. It must do its work whatever the configuration says: without keys there is no sshd.
 pub(super) fn ensure() -> Exit {
-    run_role(role::ensure)
+    run_role(|places, wishes, _| role::ensure(places, wishes))
 }
 
-/// The command of `scw-agent-hostkeys-settle.service`.
-pub(super) fn settle() -> Exit {
-    run_role(role::settle)
+/// The command of `scw-agent-hostkeys-settle.service`. `paced`: the daemon started it, so it keeps its distance from the last runs.
+pub(super) fn settle(paced: bool) -> Exit {
+    run_role(|places, wishes, ask| {
+        if paced {
+            pace::wait(&places.runs);
+        }
+        role::settle(places, wishes, ask)
+    })
 }
 
-fn run_role(role: fn(&Places, Wishes<'_>) -> Done) -> Exit {
+/// Asks the metadata service which Instance this is. Root asks itself: the daemon's word is no proof (invariants D3, H1).
+fn ask_instance(proof: &PlatformProof, limits: &Limits) -> Result<InstanceId, String> {
+    let asked = on_this_thread(async {
+        let client = Client::from_any_port(proof, limits.clone());
+        let mut api = Persistent::new(client, Budget::COMMAND);
+        let answer = timeout(ASK_TIMEOUT, api.instance()).await;
+        api.into_inner().finish().await;
+        answer
+    });
+    match asked {
+        Ok(Ok(Ok(instance))) => Ok(instance.id),
+        Ok(Ok(Err(why))) => Err(why.to_string()),
+        Ok(Err(_)) => Err(format!("the metadata service gave no answer within {} s", ASK_TIMEOUT.as_secs())),
+        Err(why) => Err(format!("the event loop cannot be started: {why}")),
+    }
+}
+
+fn run_role(role: impl FnOnce(&Places, Wishes<'_>, &dyn Fn() -> Result<InstanceId, String>) -> Done) -> Exit {
     log::start("scw-agent-hostkeys");
     let settings = settings::load_and_tell();
     let checked = platform::check(&settings.vendor);
@@ -35,7 +65,14 @@ fn run_role(role: fn(&Places, Wishes<'_>) -> Done) -> Exit {
     }
     let wishes =
         Wishes { types: &settings.key_types, regenerate: settings.regenerate, on_platform: checked.is_ok() };
-    let done = role(&Places::default(), wishes);
+    let ask = || match &checked {
+        Ok(proof) => ask_instance(proof, &settings.limits),
+        Err(why) => Err(why.to_string()),
+    };
+    let done = role(&Places::default(), wishes, &ask);
+    if let Some(why) = &done.unanswered {
+        tracing::warn!("cannot tell yet whether this disk is another Instance's: {why}; trying again later");
+    }
     tell_whose(&done, settings.regenerate);
     for trouble in &done.troubles {
         tracing::error!("{trouble}");

@@ -6,29 +6,38 @@ use super::process::{block_on, print, print_bytes, print_json};
 use crate::log;
 use crate::metadata::retry::Budget;
 use crate::metadata::{Client, ErrorKind, Persistent, UserDataKey};
+use crate::pace;
 use crate::platform::{self, NotAnInstance};
 use crate::printable;
 use crate::settings;
 use crate::setup::{
-    BootRun, Choice, Outcome, Places, Record, Records, Run, ScriptKind, SetupError, Summary, follower,
-    is_going_down, launcher, run_boot, run_shutdown as run_shutdown_scripts,
+    BootRun, Choice, Outcome, Places, Record, Records, Run, SETUP_REQUESTED, ScriptKind, SetupError, Summary,
+    follower, is_going_down, launcher, run_boot, run_shutdown as run_shutdown_scripts,
 };
 
 /// The command of `scw-agent-setup.service`; with a choice, a person's.
 ///
 /// It asks the service itself and not the daemon: what comes back is run as root, and the daemon's user must never be able to
 /// choose it.
-pub(super) fn run(choice: &Choice) -> Exit {
+/// `paced`: the unit runs this, which the daemon can start as often as it wants.
+pub(super) fn run(choice: &Choice, paced: bool) -> Exit {
     if let (Some(ScriptKind::Shutdown), false) = (choice.only.as_ref().and_then(ScriptKind::of), choice.again)
     {
         return AGENT.misused("a shutdown script is due when the machine goes down; --again runs it now");
     }
     log::start("scw-agent-setup");
+    let places = Places::default();
+    if paced {
+        pace::wait(&places.runs);
+    }
     let settings = settings::load_and_tell();
     let proof = match platform::check(&settings.vendor) {
         Ok(proof) => proof,
         // For the unit this is a normal state; a person who named a script expects it to run.
-        Err(why) if choice.only.is_none() => return nothing_to_run(&why),
+        Err(why) if choice.only.is_none() => {
+            discard_requests(&places);
+            return nothing_to_run(&why);
+        }
         Err(why) => {
             tracing::error!("no script was run: {why}");
             return Exit::Unreachable;
@@ -36,7 +45,7 @@ pub(super) fn run(choice: &Choice) -> Exit {
     };
     block_on(async {
         let mut api = Persistent::new(Client::new(&proof, settings.limits.clone()), Budget::COMMAND);
-        let came = run_boot(&mut api, &Places::default(), &settings.setup, choice).await;
+        let came = run_boot(&mut api, &places, &settings.setup, choice).await;
         // The daemon asks for the boot's work again, and for nothing else.
         if *choice == Choice::default() { told(came) } else { told_now_or_never(came) }
     })
@@ -67,6 +76,17 @@ pub(super) fn run_shutdown() -> Exit {
         let mut api = Persistent::new(Client::new(&proof, settings.limits.clone()), Budget::COMMAND);
         told_now_or_never(run_shutdown_scripts(&mut api, &Places::default(), &settings.setup).await)
     })
+}
+
+/// A request that stayed would start the unit again and again.
+fn discard_requests(places: &Places) {
+    let requests = places.requests.take(&[SETUP_REQUESTED]);
+    for problem in &requests.problems {
+        tracing::error!("{problem}");
+    }
+    if let Err(why) = requests.served(SETUP_REQUESTED) {
+        tracing::error!("cannot write in {}: {why}", places.requests.pending.display());
+    }
 }
 
 fn nothing_to_run(why: &NotAnInstance) -> Exit {

@@ -5,19 +5,20 @@
 //! retry policy says when. A changed key says "now" at any time, a new address or route while the service is out of reach (law T6).
 
 use std::io;
+use std::pin::pin;
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 use super::board::Board;
+use super::host_key_requests::HostKeyRequests;
 use super::key_watch::KeyWatch;
 use super::metadata::QUEUE;
 use super::network::NetworkNews;
 use super::observer::Observer;
 use super::publisher;
 use super::pulse::Pulse;
-use super::survey::Survey;
 use crate::host_keys;
 use crate::metadata::retry::{Budget, Failure, Next, Retry};
 use crate::metadata::{Ask, ErrorKind, MetadataError};
@@ -45,15 +46,17 @@ pub(super) async fn task(mut api: impl Ask, board: Board, mut duties: Duties<'_>
     let mut random = random::generator();
     let mut retry = Retry::new(Budget::Unlimited);
     let mut observer = Observer::default();
-    let mut survey = Survey::default();
+    let mut requests = HostKeyRequests::new();
+    let mut was_unreachable = false;
     let mut waiting = Waiting::new(duties.host_keys);
     loop {
         let Settings { look_again, limits, .. } = duties.settings.borrow_and_update().clone();
         // A round's questions may each find the queue full.
         duties.pulse.next_within(limits.whole * 2 * QUEUE);
+        let is_instance = board.read().platform == Platform::Instance;
         let failure = match board.read().platform {
             Platform::Instance => {
-                survey.ask_if_needed(duties.host_keys);
+                requests.send(duties.host_keys, observer.knows_instance());
                 round(&mut api, &board, &duties, &mut observer).await.err()
             }
             // Nothing is asked and nothing is published; the keys are shown all the same.
@@ -76,14 +79,30 @@ pub(super) async fn task(mut api: impl Ask, board: Board, mut duties: Duties<'_>
             },
         };
         let unreachable = failure.is_some_and(|why| why.kind() == ErrorKind::Unreachable);
+        if was_unreachable && !unreachable {
+            requests.repeat_soon();
+        }
+        was_unreachable = unreachable;
         duties.pulse.next_within(wait);
-        tokio::select! {
-            woken = waiting.wait(wait, unreachable) => if woken == Woken::Network {
-                // What comes up with a new route may need a moment more: short waits first, once again.
-                retry.reset();
-            },
-            // A reload is a reason to look at everything again.
-            Ok(()) = duties.settings.changed() => {}
+        let until = Instant::now() + wait;
+        // Kept while requests are sent: news that it has begun to read must not be lost.
+        let mut waited = pin!(waiting.wait(until, unreachable));
+        loop {
+            let request_due =
+                if is_instance { requests.send(duties.host_keys, observer.knows_instance()) } else { None };
+            tokio::select! {
+                woken = &mut waited => {
+                    if woken == Woken::Network {
+                        // What comes up with a new route may need a moment more: short waits first, once again.
+                        retry.reset();
+                    }
+                    break;
+                }
+                // A reload is a reason to look at everything again.
+                Ok(()) = duties.settings.changed() => break,
+                // No reason for another round.
+                () = sleep_until(request_due.unwrap_or(until)), if request_due.is_some() => {}
+            }
         }
     }
 }
@@ -102,7 +121,7 @@ async fn round(
         }
     }
     // A service that refuses to store may still tell.
-    let mut observed = observer.observe(api, board, &duties.host_keys.seen).await;
+    let mut observed = observer.observe(api, board).await;
     let watch_scripts = duties.settings.borrow().setup.on_change == OnChange::Now;
     if watch_scripts && observed.is_ok() {
         observed = observer.look_for_changes(api, board, duties.setup).await;
@@ -136,8 +155,7 @@ impl<'a> Waiting<'a> {
         Self { places, keys, network: subscribe(), eager: MOST_EAGER, granted: Instant::now() }
     }
 
-    async fn wait(&mut self, length: Duration, unreachable: bool) -> Woken {
-        let until = Instant::now() + length;
+    async fn wait(&mut self, until: Instant, unreachable: bool) -> Woken {
         self.grant();
         if !unreachable || self.eager == 0 {
             self.network = None;
@@ -198,6 +216,7 @@ mod tests {
 
     use super::*;
     use crate::metadata::{Request, Response, TransportError};
+    use crate::requests::RequestFolder;
 
     const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -259,8 +278,7 @@ mod tests {
         let setup = Places::default();
         let places = host_keys::Places {
             keys: folder.clone(),
-            seen: folder.join("seen"),
-            survey_request: folder.join("survey"),
+            requests: RequestFolder { requests: folder.join("requests"), pending: folder.join("pending") },
             served: folder.join("served"),
             ..host_keys::Places::default()
         };

@@ -2,7 +2,7 @@
 //!
 //! - [`metadata`] owns the one connection to the service and answers questions in their order;
 //! - [`keeper`] does the rounds: [`publisher`] keeps `ssh-host-fingerprints` true, [`observer`] learns which Instance this is, and asks
-//!   PID 1 for the setup runner, [`survey`] for sshd's word on its keys; [`network`] tells it that the network came up, [`key_watch`] that keys changed;
+//!   PID 1 for the setup runner, [`host_key_requests`] for the host-keys role; [`network`] tells it that the network came up, [`key_watch`] that keys changed;
 //! - [`systemd`] is told the status, and its watchdog fed while the first two show signs of life ([`pulse`]); [`reload`] waits for SIGHUP;
 //! - the local API ([`crate::local_api`]) serves the other programs.
 //!
@@ -10,6 +10,7 @@
 //! root: it reads public keys, writes into its own folder in /run, and holds the one capability to use a low port.
 
 mod board;
+mod host_key_requests;
 mod keeper;
 mod key_watch;
 mod metadata;
@@ -19,7 +20,6 @@ mod publisher;
 mod pulse;
 mod reload;
 mod run;
-mod survey;
 mod systemd;
 
 pub use run::{DaemonError, Places, run};

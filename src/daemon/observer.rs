@@ -2,13 +2,11 @@
 //! watches for a file. The daemon itself runs nothing.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::time::Duration;
 
 use super::board::Board;
-use crate::files;
-use crate::metadata::{Ask, ErrorKind, InstanceId, MetadataError, UserDataKey};
-use crate::setup::{self, Digest, Places, ScriptKind, Summary};
+use crate::metadata::{Ask, ErrorKind, MetadataError, UserDataKey};
+use crate::setup::{self, Digest, Places, SETUP_REQUESTED, ScriptKind, Summary};
 
 /// A runner that is at work needs no second request soon; one that failed to reach the service does.
 const ASK_AGAIN: Duration = Duration::from_secs(60);
@@ -16,6 +14,7 @@ const ASK_AGAIN: Duration = Duration::from_secs(60);
 /// What was learned in this life of the daemon.
 #[derive(Debug, Default)]
 pub(super) struct Observer {
+    knows_instance: bool,
     has_scripts: Option<bool>,
     /// The contents that the runner was asked for because they were new.
     asked_for: BTreeMap<UserDataKey, Digest>,
@@ -23,16 +22,10 @@ pub(super) struct Observer {
 
 impl Observer {
     /// Learns what is not known yet.
-    pub(super) async fn observe(
-        &mut self,
-        api: &mut impl Ask,
-        board: &Board,
-        seen: &Path,
-    ) -> Result<(), MetadataError> {
+    pub(super) async fn observe(&mut self, api: &mut impl Ask, board: &Board) -> Result<(), MetadataError> {
         if self.has_scripts.is_none() {
-            let instance = api.instance().await?;
-            tell_host_keys(seen, &instance.id);
-            board.instance(instance);
+            board.instance(api.instance().await?);
+            self.knows_instance = true;
             let keys = api.list().await?;
             let has_scripts = keys.iter().any(setup::is_of_a_boot);
             board.has_scripts(has_scripts);
@@ -41,9 +34,16 @@ impl Observer {
         Ok(())
     }
 
+    /// Whether the service has told which Instance this is.
+    pub(super) fn knows_instance(&self) -> bool {
+        self.knows_instance
+    }
+
     /// Asks for the runner, unless it has done this boot's work. Where it was asked for, when to look at that again.
     pub(super) fn ask_for_runner(&self, places: &Places) -> Option<Duration> {
-        if self.has_scripts != Some(true) || places.summary.exists() {
+        let is_due = self.has_scripts == Some(true) && !places.summary.exists();
+        // A run that was requested for a changed script may have failed to reach the service, or was killed.
+        if !is_due && !places.requests.has_unserved() {
             return None;
         }
         ask(places);
@@ -91,14 +91,8 @@ impl Observer {
 
 /// The runner takes the file away when it starts.
 fn ask(places: &Places) {
-    if let Err(why) = files::write_whole(&places.request, b"", 0o644) {
-        tracing::error!("the setup runner cannot be asked for by {}: {why}", places.request.display());
-    }
-}
-
-/// The daemon may neither read the record of the Instance nor write host keys. It leaves the id, and PID 1 starts the role that may.
-fn tell_host_keys(seen: &Path, instance: &InstanceId) {
-    if let Err(why) = files::write_whole(seen, instance.as_str().as_bytes(), 0o644) {
-        tracing::error!("the Instance's id cannot be left in {}: {why}", seen.display());
+    if let Err(why) = places.requests.send(SETUP_REQUESTED) {
+        let folder = places.requests.requests.display();
+        tracing::error!("cannot request the setup runner (writing in {folder}): {why}");
     }
 }

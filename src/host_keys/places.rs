@@ -3,6 +3,14 @@
 use std::path::PathBuf;
 
 use crate::identity::dmi;
+use crate::requests::RequestFolder;
+
+/// The daemon knows which Instance this is: its request to compare that with the record.
+pub const INSTANCE_SEEN: &str = "instance-seen";
+/// The daemon's request to ask sshd again what it serves.
+pub const SURVEY_REQUESTED: &str = "survey-requested";
+/// sshd must read its keys again. Only root notes this.
+pub(super) const SSHD_RELOAD: &str = "sshd-reload";
 
 /// The paths. The defaults are those of every distribution.
 #[derive(Clone, Debug)]
@@ -13,10 +21,14 @@ pub struct Places {
     pub record: PathBuf,
     /// The hypervisor's data.
     pub dmi: PathBuf,
-    /// What the daemon learned from the metadata: it leaves the Instance's id here.
-    pub seen: PathBuf,
-    /// The daemon's request to ask sshd again what it serves.
-    pub survey_request: PathBuf,
+    /// The daemon's requests to the second pass.
+    pub requests: RequestFolder,
+    /// Held by the pass that is at work. Only root may open it.
+    pub lock: PathBuf,
+    /// The same, where the first cannot be made.
+    pub lock_in_run: PathBuf,
+    /// When the unit of the second pass was started by requests.
+    pub runs: PathBuf,
     /// What sshd serves, for the daemon.
     pub served: PathBuf,
     /// sshd's word on that, for the boots to come.
@@ -37,8 +49,13 @@ impl Default for Places {
             keys: "/etc/ssh".into(),
             record: "/var/lib/scw-agent/instance.json".into(),
             dmi: dmi::FOLDER.into(),
-            seen: "/run/scw-agent/instance-seen".into(),
-            survey_request: "/run/scw-agent/survey-requested".into(),
+            requests: RequestFolder {
+                requests: "/run/scw-agent-requests/host-keys".into(),
+                pending: "/run/scw-agent-hostkeys/pending".into(),
+            },
+            lock: "/var/lib/scw-agent/host-keys.lock".into(),
+            lock_in_run: "/run/scw-agent-hostkeys/private/lock".into(),
+            runs: "/run/scw-agent-hostkeys/private/runs".into(),
             served: "/run/scw-agent-hostkeys/served.json".into(),
             word: "/var/lib/scw-agent/sshd-word.json".into(),
             found: "/run/scw-agent-hostkeys/found.json".into(),

@@ -13,6 +13,8 @@ use super::word::{self, Basis};
 use crate::files;
 
 const LARGEST: u64 = 64 * 1024;
+/// So many characters of what sshd complains about are told.
+const LONGEST_COMPLAINT: usize = 500;
 /// The same path on every distribution.
 const SSHD: &str = "/usr/sbin/sshd";
 /// RHEL 8 gives its crypto policy to sshd on the command line; from RHEL 9 on, sshd's configuration includes it.
@@ -25,8 +27,8 @@ const OPT_OUT: &str = "/etc/sysconfig/sshd";
 pub enum SurveyError {
     /// It cannot be started.
     NotStarted(io::Error),
-    /// It said no; its own words.
-    Refused(String),
+    /// It said no to this option; its own words.
+    Refused(&'static str, String),
 }
 
 /// By our own reading of the configuration in `folder`: what there is before sshd can be asked.
@@ -52,14 +54,8 @@ pub(super) fn by_sshd(places: &Places) -> Result<Option<Served>, SurveyError> {
     if let Some(served) = basis.as_ref().and_then(|basis| word::recall(&places.word, basis)) {
         return Ok(Some(served));
     }
-    let mut command = Command::new(SSHD);
-    command.arg("-T").args(options).stdin(Stdio::null());
-    let output = command.output().map_err(SurveyError::NotStarted)?;
-    if !output.status.success() {
-        let complaint = String::from_utf8_lossy(&output.stderr).trim().replace('\n', "; ");
-        return Err(SurveyError::Refused(format!("{} ({complaint})", output.status)));
-    }
-    let config = SshdConfig::parse(&String::from_utf8_lossy(&output.stdout));
+    let output = sshd("-T", &options)?;
+    let config = SshdConfig::parse(&output);
     let served = Served::configured(config, Source::Sshd, &places.keys);
     if let Some(Err(why)) = basis.map(|basis| word::keep(&places.word, basis, &served)) {
         tracing::warn!(
@@ -70,8 +66,26 @@ pub(super) fn by_sshd(places: &Places) -> Result<Option<Served>, SurveyError> {
     Ok(Some(served))
 }
 
+/// Has sshd print its configuration (`-T`), or only check it and its keys (`-t`).
+pub(super) fn sshd(mode: &'static str, options: &[String]) -> Result<String, SurveyError> {
+    let mut command = Command::new(SSHD);
+    command.arg(mode).args(options).stdin(Stdio::null());
+    let output = command.output().map_err(SurveyError::NotStarted)?;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+    }
+    Err(SurveyError::Refused(mode, format!("{} ({})", output.status, one_line(&output.stderr))))
+}
+
+/// What sshd said, as one line without control characters, and not without end.
+fn one_line(said: &[u8]) -> String {
+    let said = String::from_utf8_lossy(said);
+    let lines = said.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ");
+    lines.chars().filter(|c| !c.is_control()).take(LONGEST_COMPLAINT).collect()
+}
+
 /// The options that RHEL 8's unit gives to sshd: `CRYPTO_POLICY='-oCiphers=… -oHostKeyAlgorithms=…'`.
-fn policy() -> Vec<String> {
+pub(super) fn policy() -> Vec<String> {
     let set_in = |path: &str| {
         let text = files::read_bounded(Path::new(path), LARGEST).ok().flatten().unwrap_or_default();
         let text = String::from_utf8_lossy(&text).into_owned();
@@ -112,7 +126,7 @@ impl fmt::Display for SurveyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotStarted(why) => write!(f, "{SSHD} cannot be started: {why}"),
-            Self::Refused(why) => write!(f, "`sshd -T` failed: {why}"),
+            Self::Refused(mode, why) => write!(f, "`sshd {mode}` failed: {why}"),
         }
     }
 }

@@ -22,13 +22,14 @@ pub struct Evidence {
 }
 
 /// What follows.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Verdict {
     /// The Instance that was recorded.
     Same,
     /// Another one: this disk was cloned.
     Another(InstanceId),
     /// Nothing proves either.
+    #[default]
     Unknown,
     /// The hypervisor says "the same", the metadata name this one.
     Conflict(InstanceId),

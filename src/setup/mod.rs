@@ -40,7 +40,7 @@ pub use multipart::MimeError;
 pub use policy::{OnChange, Policy, Terms, TermsError};
 pub use preview::{Fate, Part, Plan, Preview, Setting, Source};
 pub use record::{Outcome, Record, RecordError, Records, Run};
-pub use run::{BootRun, Choice, Places, SetupError, run_boot};
+pub use run::{BootRun, Choice, Places, SETUP_REQUESTED, SetupError, run_boot};
 pub use script::{Digest, Interpreter, Script, ScriptError, ScriptKind};
 pub use shutdown::{is_going_down, run_shutdown};
 pub use summary::{PassedOver, ScriptSummary, Summary};

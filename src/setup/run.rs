@@ -18,6 +18,7 @@ use super::summary::Summary;
 use crate::files;
 use crate::metadata::{Ask, MetadataError, UserDataKey};
 use crate::moment::Moment;
+use crate::requests::RequestFolder;
 
 /// Where the runner keeps what it keeps.
 #[derive(Clone, Debug)]
@@ -28,9 +29,14 @@ pub struct Places {
     pub scripts: PathBuf,
     /// The summary of this boot's work.
     pub summary: PathBuf,
-    /// The file by which the daemon asks for a run.
-    pub request: PathBuf,
+    /// The daemon's requests to run them.
+    pub requests: RequestFolder,
+    /// When the runner's unit was started by requests.
+    pub runs: PathBuf,
 }
+
+/// The daemon's request to run the scripts.
+pub const SETUP_REQUESTED: &str = "setup-requested";
 
 impl Default for Places {
     fn default() -> Self {
@@ -38,7 +44,11 @@ impl Default for Places {
             state: "/var/lib/scw-agent/setup".into(),
             scripts: "/run/scw-agent-setup/scripts".into(),
             summary: "/run/scw-agent-setup/summary.json".into(),
-            request: "/run/scw-agent/setup-requested".into(),
+            requests: RequestFolder {
+                requests: "/run/scw-agent-requests/setup".into(),
+                pending: "/run/scw-agent-setup/pending".into(),
+            },
+            runs: "/run/scw-agent-setup/runs".into(),
         }
     }
 }
@@ -65,6 +75,8 @@ pub enum SetupError {
     State(RecordError),
     /// The same, for a file other than a record.
     File(PathBuf, io::Error),
+    /// A request cannot be taken, and so starts the runner again and again.
+    Requests(String),
 }
 
 /// Which scripts a call is about, and whether they must be due.
@@ -99,11 +111,29 @@ pub async fn run_boot(
     policy: &Policy,
     choice: &Choice,
 ) -> Result<BootRun, SetupError> {
-    let requested = fs::symlink_metadata(&places.request).is_ok();
-    if choice.only.is_none() {
-        // Taken back first of all: what changes later is asked for anew, and a request that stayed would start this again at once.
-        files::remove_anything(&places.request);
+    if choice.only.is_some() {
+        return run_chosen(api, places, policy, choice, false).await;
     }
+    // Taken first of all: a request that comes later starts the runner again, and a request that stayed would do so at once.
+    let requests = places.requests.take(&[SETUP_REQUESTED]);
+    let came = run_chosen(api, places, policy, choice, requests.has(SETUP_REQUESTED)).await?;
+    if matches!(came, BootRun::AlreadyDone(_) | BootRun::Done(_)) {
+        let served = requests.served(SETUP_REQUESTED);
+        served.map_err(|why| SetupError::File(places.requests.pending.clone(), why))?;
+    }
+    match requests.problems.into_iter().next() {
+        Some(problem) => Err(SetupError::Requests(problem)),
+        None => Ok(came),
+    }
+}
+
+async fn run_chosen(
+    api: &mut impl Ask,
+    places: &Places,
+    policy: &Policy,
+    choice: &Choice,
+    requested: bool,
+) -> Result<BootRun, SetupError> {
     let records = Records::open(&places.state).map_err(SetupError::State)?;
     // One runner at a time: the unit and a person may meet.
     let _lock = files::lock(&places.state).map_err(|why| SetupError::File(places.state.clone(), why))?;
@@ -142,10 +172,6 @@ pub async fn run_boot(
         (Some(_), None) => return Ok(BootRun::Done(now)),
     };
     leave(&whole, places)?;
-    if choice.only.is_none() {
-        // The daemon may have asked again while a script took its time.
-        files::remove_anything(&places.request);
-    }
     if let Some(key) = &policy.outcome_key {
         outcome::publish(api, key, &boot.instance, &whole).await;
     }
@@ -181,6 +207,7 @@ impl fmt::Display for SetupError {
         match self {
             Self::State(why) => why.fmt(f),
             Self::File(path, why) => write!(f, "{} cannot be used: {why}", path.display()),
+            Self::Requests(problem) => f.write_str(problem),
         }
     }
 }

@@ -152,7 +152,7 @@ fn where_cloud_init_is_active_its_key_is_never_asked_for() {
             world.standin().clear_requests();
             let daemon = start_daemon(world);
             wait_until_known(world);
-            let wanted = fs::exists("/run/scw-agent/setup-requested").expect("looked");
+            let wanted = fs::exists("/run/scw-agent-requests/setup/setup-requested").expect("looked");
             assert_eq!(agent(world, &["setup", "run"]).code, 0);
             daemon.terminate();
             (wanted, asked(world).iter().any(|line| line == ASKED), said())

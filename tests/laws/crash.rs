@@ -103,7 +103,7 @@ fn h2_killed_at_any_step_the_keys_role_ends_in_the_right_state_when_run_again() 
         save(world, "/root/empty");
         assert_eq!(agent(world, &["host-keys", "ensure"]).code, 0);
         save(world, "/root/made");
-        fs::write("/run/scw-agent/instance-seen", ORIGINAL).expect("written");
+        request_instance(world, ORIGINAL);
         assert_eq!(agent(world, &["host-keys", "settle"]).code, 0);
         world.reboot();
         assert_eq!(agent(world, &["host-keys", "ensure"]).code, 0);
@@ -122,7 +122,7 @@ fn h2_killed_at_any_step_the_keys_role_ends_in_the_right_state_when_run_again() 
                 for nth in 1..MOST {
                     set_up(world, from);
                     if let Some(seen) = seen {
-                        fs::write("/run/scw-agent/instance-seen", seen).expect("written");
+                        request_instance(world, seen);
                     }
                     if !killed_at(strace(world, call, nth).arg(AGENT).args(["host-keys", pass])) {
                         break;
@@ -132,7 +132,7 @@ fn h2_killed_at_any_step_the_keys_role_ends_in_the_right_state_when_run_again() 
                     let survivors = whole_keys(world);
                     // The daemon tells it again at the next boot.
                     if let Some(seen) = seen {
-                        fs::write("/run/scw-agent/instance-seen", seen).expect("written");
+                        request_instance(world, seen);
                     }
                     let again = agent(world, &["host-keys", pass]);
                     assert_eq!(again.code, 0, "{what}: {}", again.err);
@@ -175,11 +175,11 @@ fn h4_killed_at_any_step_the_daemon_publishes_the_truth_when_started_again() {
                     if daemon.wait(std::time::Duration::ZERO).is_some() {
                         return Some(false);
                     }
-                    let settled = Path::new("/run/scw-agent/instance-seen").exists();
+                    let settled = Path::new(INSTANCE_SEEN).exists();
                     (settled && world.standin().user_data(FINGERPRINTS).is_some()).then_some(true)
                 });
                 drop(daemon);
-                let _ = fs::remove_file("/run/scw-agent/instance-seen");
+                let _ = fs::remove_file(INSTANCE_SEEN);
                 if done {
                     break;
                 }
@@ -192,7 +192,7 @@ fn h4_killed_at_any_step_the_daemon_publishes_the_truth_when_started_again() {
                     "killed at {call} {nth}"
                 );
                 daemon.terminate();
-                let _ = fs::remove_file("/run/scw-agent/instance-seen");
+                let _ = fs::remove_file(INSTANCE_SEEN);
             }
         }
         println!("killed at {points} points: 0 violations");

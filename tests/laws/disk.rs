@@ -104,7 +104,7 @@ fn h1_h2_a_clone_on_a_full_disk_is_still_a_clone_at_the_next_run() {
     World::builder().run(|world| {
         two_key_types();
         assert_eq!(agent(world, &["host-keys", "ensure"]).code, 0);
-        let seen = |id: &str| fs::write("/run/scw-agent/instance-seen", id).expect("written");
+        let seen = |id: &str| request_instance(world, id);
         seen("daa2ea5a-0ee6-4cdc-9f1a-e0d1cb4e6d86");
         assert_eq!(agent(world, &["host-keys", "settle"]).code, 0);
         world.reboot();
@@ -133,7 +133,7 @@ fn d2_a_state_folder_that_cannot_be_written_is_told_and_keys_are_made_all_the_sa
         sh(world, "mount -t tmpfs -o ro none /var/lib/scw-agent");
         assert_eq!(agent(world, &["host-keys", "ensure"]).code, 0);
         assert!(KEYS.iter().all(|key| is_whole(world, key)));
-        fs::write("/run/scw-agent/instance-seen", "daa2ea5a-0ee6-4cdc-9f1a-e0d1cb4e6d86").expect("written");
+        request_instance(world, "daa2ea5a-0ee6-4cdc-9f1a-e0d1cb4e6d86");
         let settled = agent(world, &["host-keys", "settle"]);
         assert!(settled.code == 1 && settled.err.contains("instance.json"), "{}", settled.err);
     });

@@ -12,7 +12,6 @@ use crate::machine::*;
 
 const ORIGINAL: &str = "daa2ea5a-0ee6-4cdc-9f1a-e0d1cb4e6d86";
 const CLONE: &str = "11111111-2222-4333-8444-555555555555";
-const SEEN: &str = "/run/scw-agent/instance-seen";
 const TYPES: [&str; 2] = ["ecdsa", "ed25519"];
 
 /// Calls, and the errors that they are made to fail with.
@@ -124,7 +123,7 @@ fn h1_h2_d2_each_call_of_the_keys_role_fails_once_and_a_clean_run_ends_in_the_ri
         fs::write("/etc/scw-agent.toml", "[host-keys]\ntypes = [\"ecdsa\", \"ed25519\"]\n").expect("written");
         save(world, "empty");
         assert_eq!(agent(world, &["host-keys", "ensure"]).code, 0);
-        fs::write(SEEN, ORIGINAL).expect("written");
+        request_instance(world, ORIGINAL);
         assert_eq!(agent(world, &["host-keys", "settle"]).code, 0);
         world.reboot();
         assert_eq!(agent(world, &["host-keys", "ensure"]).code, 0);
@@ -141,7 +140,7 @@ fn h1_h2_d2_each_call_of_the_keys_role_fails_once_and_a_clean_run_ends_in_the_ri
                 restore(world, from);
                 let tell = || {
                     if pass == "settle" {
-                        fs::write(SEEN, instance).expect("written")
+                        request_instance(world, instance)
                     }
                 };
                 tell();
@@ -259,7 +258,7 @@ fn daemon_part(calls: (&'static str, &'static [&'static str])) -> usize {
             }
             drop(daemon);
             let injected = was_injected();
-            let _ = fs::remove_file(SEEN);
+            let _ = fs::remove_file(INSTANCE_SEEN);
             // As many as a first round makes, and some.
             injected && nth < 25
         })

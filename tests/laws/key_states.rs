@@ -107,7 +107,6 @@ enum Whose {
 
 const FIRST: &str = "daa2ea5a-0ee6-4cdc-9f1a-e0d1cb4e6d86";
 const OTHER: &str = "11111111-2222-4333-8444-555555555555";
-const SEEN: &str = "/run/scw-agent/instance-seen";
 
 /// One boot of the table.
 struct Row<'a> {
@@ -146,7 +145,7 @@ fn a_third(name: &'static str) -> usize {
             // The disk after its first boot as the first Instance.
             cloud_init(world, Some(FIRST));
             assert_eq!(agent(world, &["host-keys", "ensure"]).code, 0);
-            fs::write(SEEN, FIRST).expect("written");
+            request_instance(world, FIRST);
             assert_eq!(agent(world, &["host-keys", "settle"]).code, 0);
             sh(world, "mkdir /root/good && cp -a /etc/ssh /var/lib/cloud /var/lib/scw-agent /root/good");
             for (state, spoil, fate) in STATES {
@@ -239,7 +238,7 @@ impl Row<'_> {
         standin.set_conf(conf);
         standin.delete_user_data(FINGERPRINTS);
         let daemon = start_daemon(self.world);
-        until(self.world, "told", || fs::exists(SEEN).ok()?.then_some(()));
+        until(self.world, "told", || fs::exists(INSTANCE_SEEN).ok()?.then_some(()));
         let settled = agent(self.world, &["host-keys", "settle"]);
         // A folder in a key's place cannot be replaced, and that is said.
         let expected = self.fate == Fate::LeftAlone && self.whose == Whose::Another && !self.cloud_init;

@@ -15,6 +15,22 @@ pub(crate) const LONG: Duration = Duration::from_secs(600);
 /// The key under which the fingerprints are published.
 pub(crate) const FINGERPRINTS: &str = "ssh-host-fingerprints";
 
+/// The daemon's request to compare the Instance with the record.
+pub(crate) const INSTANCE_SEEN: &str = "/run/scw-agent-requests/host-keys/instance-seen";
+
+/// From now on the metadata service names this Instance.
+pub(crate) fn become_instance(world: &World, id: &str) {
+    let mut conf = world.standin().conf();
+    conf["id"] = id.into();
+    world.standin().set_conf(conf);
+}
+
+/// The daemon requests to look which Instance this is; by now it is the one with this id. What stands in the file counts for nothing.
+pub(crate) fn request_instance(world: &World, id: &str) {
+    become_instance(world, id);
+    std::fs::write(INSTANCE_SEEN, "").expect("written");
+}
+
 /// What a finished program left.
 pub(crate) struct Ended {
     pub(crate) code: i32,

@@ -2,6 +2,7 @@
 //! metadata service's real addresses, a throw-away view of the file system, real `ssh-keygen` and sshd. One module a group
 //! of laws; what they share is in `machine`.
 
+mod clones;
 mod cloud_init_key;
 mod crash;
 mod disk;
@@ -23,6 +24,7 @@ mod platform;
 mod ports;
 mod power;
 mod quoting;
+mod requests;
 mod script_behaviour;
 mod script_changes;
 mod script_settings;

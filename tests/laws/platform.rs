@@ -38,7 +38,7 @@ fn p1_elsewhere_nothing_is_asked_run_or_replaced() {
         let record = r#"{"version":1,"instance":"11111111-2222-4333-8444-555555555555","dmi_names_instance":false,"recorded":"2026-01-01T00:00:00.000Z"}"#;
         fs::write(RECORD, record).expect("written");
         let daemon = start_daemon(world);
-        fs::write("/run/scw-agent/instance-seen", "daa2ea5a-0ee6-4cdc-9f1a-e0d1cb4e6d86").expect("written");
+        fs::write(INSTANCE_SEEN, "daa2ea5a-0ee6-4cdc-9f1a-e0d1cb4e6d86").expect("written");
 
         let why = "not a Scaleway Instance";
         for (words, code) in [

@@ -13,7 +13,6 @@ use crate::machine::*;
 
 const ORIGINAL: &str = "daa2ea5a-0ee6-4cdc-9f1a-e0d1cb4e6d86";
 const CLONE: &str = "11111111-2222-4333-8444-555555555555";
-const SEEN: &str = "/run/scw-agent/instance-seen";
 const TYPES: [&str; 2] = ["ecdsa", "ed25519"];
 /// Steps at which the power goes: those that change what is on the disk, or wait for it.
 const STEPS: [&str; 8] = ["openat", "mkdir", "write", "fsync", "rename", "unlink", "unlinkat", "rmdir"];
@@ -90,7 +89,7 @@ fn boot(world: &World, instance: &str, what: &str) {
     let _ = fs::remove_dir_all("/run/scw-agent-hostkeys");
     let ensured = agent(world, &["host-keys", "ensure"]);
     assert_eq!(ensured.code, 0, "{what}: {}", ensured.err);
-    fs::write(SEEN, instance).expect("written");
+    request_instance(world, instance);
     let settled = agent(world, &["host-keys", "settle"]);
     assert_eq!(settled.code, 0, "{what}: {}", settled.err);
 }
@@ -120,7 +119,7 @@ fn h2_d1_the_power_goes_at_any_step_of_the_keys_role_and_the_next_boot_ends_in_t
                 for nth in 1..MOST {
                     disk.restore(from);
                     if pass == "settle" {
-                        fs::write(SEEN, instance).expect("written");
+                        request_instance(world, instance);
                     }
                     let _ = fs::remove_dir_all("/run/scw-agent-hostkeys");
                     let killed = killed_at(strace(world, call, nth).arg(AGENT).args(["host-keys", pass]));

@@ -7,7 +7,7 @@ use scw_stage::World;
 
 use crate::machine::*;
 
-const REQUEST: &str = "/run/scw-agent/setup-requested";
+const REQUEST: &str = "/run/scw-agent-requests/setup/setup-requested";
 const FETCHED: &str = "GET /user_data/setup-script";
 
 fn counting(comment: &str) -> String {

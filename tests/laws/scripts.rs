@@ -175,12 +175,12 @@ fn s4_restarting_the_daemon_runs_no_script() {
         let daemon = start_daemon(world);
         wait_until_settled(world);
         assert!(
-            std::path::Path::new("/run/scw-agent/setup-requested").exists(),
+            std::path::Path::new("/run/scw-agent-requests/setup/setup-requested").exists(),
             "the daemon asks for the runner"
         );
         agent(world, &["setup", "run"]);
         assert!(
-            !std::path::Path::new("/run/scw-agent/setup-requested").exists(),
+            !std::path::Path::new("/run/scw-agent-requests/setup/setup-requested").exists(),
             "the runner takes the request away"
         );
         daemon.terminate();
@@ -363,12 +363,13 @@ fn the_runner_takes_nobodys_word_but_the_services() {
 #[test]
 fn a_request_for_the_runner_is_taken_away_whatever_it_is() {
     World::builder().run(|world| {
-        for make in
-            ["mkdir -p /run/scw-agent/setup-requested/x", "ln -s /etc/passwd /run/scw-agent/setup-requested"]
-        {
+        for make in [
+            "mkdir -p /run/scw-agent-requests/setup/setup-requested/x",
+            "ln -s /etc/passwd /run/scw-agent-requests/setup/setup-requested",
+        ] {
             run(world.command("sh").args(["-c", make]));
             agent(world, &["setup", "run"]);
-            assert!(fs::symlink_metadata("/run/scw-agent/setup-requested").is_err(), "{make}");
+            assert!(fs::symlink_metadata("/run/scw-agent-requests/setup/setup-requested").is_err(), "{make}");
         }
         assert!(fs::exists("/etc/passwd").expect("looked"));
     });
@@ -382,7 +383,7 @@ fn scripts_are_asked_for_even_where_publishing_is_refused() {
         world.standin().set_orders(vec![Order::new(Fault::status(400)).method("PATCH")]);
         let daemon = start_daemon(world);
         until(world, "asked for", || {
-            fs::exists("/run/scw-agent/setup-requested").ok().filter(|there| *there)
+            fs::exists("/run/scw-agent-requests/setup/setup-requested").ok().filter(|there| *there)
         });
         daemon.terminate();
     });

@@ -9,7 +9,7 @@ use scw_stage::{Reach, Sshd, World};
 use crate::machine::*;
 
 const SERVED: &str = "/run/scw-agent-hostkeys/served.json";
-const REQUEST: &str = "/run/scw-agent/survey-requested";
+const REQUEST: &str = "/run/scw-agent-requests/host-keys/survey-requested";
 
 /// Additions to sshd's configuration, as a drop-in, and the types that it then serves of the three that there are.
 const CONFIGURATIONS: [(&str, &[&str]); 12] = [

@@ -128,7 +128,7 @@ fn s2_status_waits_until_all_of_a_boots_work_is_done_and_its_exit_code_tells_how
             world.set_reach(Family::Ipv4, Reach::Served);
             published(world);
             until(world, "asked for", || {
-                fs::exists("/run/scw-agent/setup-requested").expect("looked").then_some(())
+                fs::exists("/run/scw-agent-requests/setup/setup-requested").expect("looked").then_some(())
             });
             soon_says(world, "scripts have not all run");
             assert!(waiting.wait(std::time::Duration::ZERO).is_none(), "{}", waiting.output());

@@ -102,7 +102,7 @@ fn parts_of(programs: &Programs) -> Vec<(&'static str, Vec<Step>)> {
     let run =
         |words: &str| Step::Run(words.replace("scw-agent", &agent).split(' ').map(str::to_owned).collect());
     let daemon = Step::Start(vec![agent.clone(), "daemon".to_owned()]);
-    let asked = Step::Until("/run/scw-agent/setup-requested".to_owned());
+    let asked = Step::Until("/run/scw-agent-requests/setup/setup-requested".to_owned());
     vec![
         ("host-keys ensure", vec![run("scw-agent host-keys ensure")]),
         ("daemon, to its end", vec![daemon, asked]),
@@ -135,9 +135,9 @@ fn contenders(programs: &Programs) -> [Contender; 3] {
     let steps = vec![
         Step::Run(ours("host-keys ensure")),
         Step::Start(ours("daemon")),
-        Step::Until("/run/scw-agent/instance-seen".to_owned()),
+        Step::Until("/run/scw-agent-requests/host-keys/instance-seen".to_owned()),
         Step::Run(ours("host-keys settle")),
-        Step::Until("/run/scw-agent/setup-requested".to_owned()),
+        Step::Until("/run/scw-agent-requests/setup/setup-requested".to_owned()),
         Step::Run(ours("setup run")),
     ];
     let shell = ["/bin/sh", "-c", SHELL].map(str::to_owned).to_vec();

@@ -93,7 +93,7 @@ fn keys(world: &World, programs: &Programs, count: u32) -> Result<Usage, String>
     world.standin().set_user_data("startup-script", "#!/bin/sh\n");
     let steps = [
         Step::Start(words(&["daemon"])),
-        Step::Until("/run/scw-agent/setup-requested".to_owned()),
+        Step::Until("/run/scw-agent-requests/setup/setup-requested".to_owned()),
         Step::Run(words(&["setup", "run"])),
     ];
     let mut runs = Vec::new();
@@ -173,6 +173,6 @@ fn call() -> std::io::Result<UnixStream> {
 fn daemon(world: &World, programs: &Programs) -> Result<Daemon, String> {
     let daemon =
         Daemon::spawn(world.agent_command(&programs.agent).arg("daemon")).map_err(|why| why.to_string())?;
-    usage::of(world, &[Step::Until("/run/scw-agent/instance-seen".to_owned())])?;
+    usage::of(world, &[Step::Until("/run/scw-agent-requests/host-keys/instance-seen".to_owned())])?;
     Ok(daemon)
 }

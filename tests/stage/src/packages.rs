@@ -92,16 +92,18 @@ fn configure_sshd(privileges: Privileges) -> std::io::Result<()> {
     fs::create_dir_all("/etc/ssh/sshd_config.d")?;
     fs::create_dir_all("/etc/ssh/authorized_keys")?;
     // Without root, the path to the keys seems to belong to nobody, which sshd takes for an attack.
-    let user_namespace =
-        if privileges == Privileges::UserNamespace { "Port 2222\nStrictModes no\n" } else { "" };
+    let user_namespace = if privileges == Privileges::UserNamespace {
+        "Port 2222\nStrictModes no\nPidFile none\n"
+    } else {
+        ""
+    };
     let text = format!(
         "Include /etc/ssh/sshd_config.d/*.conf\n{user_namespace}\
          AuthorizedKeysFile /etc/ssh/authorized_keys/%u\n\
          PermitRootLogin prohibit-password\n\
          PasswordAuthentication no\n\
          KbdInteractiveAuthentication no\n\
-         UsePAM no\n\
-         PidFile none\n"
+         UsePAM no\n"
     );
     fs::write("/etc/ssh/sshd_config", text)
 }

@@ -31,12 +31,17 @@ impl Sshd {
     ///
     /// [`with_sshd`]: crate::Builder::with_sshd
     pub fn start(world: &World) -> Result<Sshd, StageError> {
+        Sshd::start_with(world, &[])
+    }
+
+    /// The same with more options.
+    pub fn start_with(world: &World, options: &[&str]) -> Result<Sshd, StageError> {
         let (user, port) = match world.privileges() {
             Privileges::Root => ("root", 22),
             Privileges::UserNamespace => (PLAIN_USER, 2222),
         };
         let identity = make_identity(world, user)?;
-        let daemon = Daemon::spawn(&mut sshd_command(world)?)?;
+        let daemon = Daemon::spawn(sshd_command(world)?.args(options))?;
         // One line for each of IPv4 and IPv6.
         let listens =
             |lines: &[String]| lines.iter().filter(|line| line.contains("Server listening on")).count() > 1;
@@ -55,6 +60,11 @@ impl Sshd {
     /// The running process.
     pub fn daemon(&self) -> &Daemon {
         &self.daemon
+    }
+
+    /// The same, to wait for its end.
+    pub fn daemon_mut(&mut self) -> &mut Daemon {
+        &mut self.daemon
     }
 
     /// Stops sshd, as `systemctl stop` does.

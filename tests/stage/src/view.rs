@@ -187,13 +187,19 @@ fn fill(agent: Account) -> io::Result<()> {
         ("/run/sshd", 0o755),
         ("/run/lock", 0o1777),
         ("/run/scw-agent", 0o755),
+        ("/run/scw-agent-requests", 0o755),
+        ("/run/scw-agent-requests/host-keys", 0o755),
+        ("/run/scw-agent-requests/setup", 0o755),
         (OWN, 0o755),
         // Containers in the world need a folder for DMI data as well.
         (&own_class, 0o755),
     ] {
         make_dir(Path::new(path), mode)?;
     }
-    chown("/run/scw-agent", Some(agent.uid), Some(agent.gid))
+    for path in ["/run/scw-agent", "/run/scw-agent-requests/host-keys", "/run/scw-agent-requests/setup"] {
+        chown(path, Some(agent.uid), Some(agent.gid))?;
+    }
+    Ok(())
 }
 
 /// What a reboot does to files: /run is made anew, but for the stage's own, and the boot has another id.

@@ -11,6 +11,7 @@ mod emulated;
 mod network;
 mod packages;
 mod platform;
+mod requests;
 mod rpm;
 mod script_user;
 mod scripts;

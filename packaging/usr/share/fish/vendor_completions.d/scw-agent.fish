@@ -30,6 +30,8 @@ complete -c scw-agent -n '__fish_seen_subcommand_from host-keys; and __fish_seen
 complete -c scw-agent -n '__fish_seen_subcommand_from host-keys; and __fish_seen_subcommand_from sshfp' -l host -x -d 'the machine\'s name, for its own'
 complete -c scw-agent -n '__fish_seen_subcommand_from setup; and __fish_seen_subcommand_from run' -l again -d 'run it even though it is done'
 complete -c scw-agent -n '__fish_seen_subcommand_from setup; and __fish_seen_subcommand_from run' -l again -d 'run it even though it is done'
+complete -c scw-agent -n '__fish_seen_subcommand_from host-keys; and __fish_seen_subcommand_from settle' -l paced -d 'wait first if the last runs were recent (used by the units that requests start)'
+complete -c scw-agent -n '__fish_seen_subcommand_from setup; and __fish_seen_subcommand_from run' -l paced -d 'wait first if the last runs were recent (used by the units that requests start)'
 complete -c scw-agent -n '__fish_seen_subcommand_from status' -l wait -d 'wait until all of this boot\'s work is done; then 0 means that it went well, 1 that it did not, 5 that the time was up'
 complete -c scw-agent -n '__fish_seen_subcommand_from status' -l timeout -x -d 'wait for so long at most; 10m if it is not given'
 complete -c scw-agent -n '__fish_seen_subcommand_from config; and __fish_seen_subcommand_from show' -l defaults -d 'print every key with its default and what it is for'

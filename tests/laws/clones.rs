@@ -1,0 +1,306 @@
+//! H1: what proves that a disk is another Instance's, and that a running sshd gets the new keys. The daemon's word proves nothing.
+
+use std::fs;
+use std::path::Path;
+
+use scw_stage::{Reach, Sshd, World};
+use scw_standin::{Family, Fault, Order};
+
+use crate::machine::*;
+
+const FIRST: &str = "daa2ea5a-0ee6-4cdc-9f1a-e0d1cb4e6d86";
+const CLONE: &str = "11111111-2222-4333-8444-555555555555";
+const RECORD: &str = "/var/lib/scw-agent/instance.json";
+const OLD_KEYS: &str = "/var/lib/scw-agent/old-host-keys";
+const PENDING: &str = "/run/scw-agent-hostkeys/pending/instance-seen";
+const RELOAD_PENDING: &str = "/run/scw-agent-hostkeys/pending/sshd-reload";
+const SURVEY_REQUESTED: &str = "/run/scw-agent-requests/host-keys/survey-requested";
+const SSHD_PID: &str = "/run/sshd.pid";
+
+fn key() -> String {
+    fs::read_to_string("/etc/ssh/ssh_host_ed25519_key.pub").expect("a key")
+}
+
+fn recorded() -> String {
+    let record: serde_json::Value =
+        serde_json::from_slice(&fs::read(RECORD).expect("a record")).expect("JSON");
+    record["instance"].as_str().expect("an id").to_owned()
+}
+
+fn settle(world: &World) -> Ended {
+    agent(world, &["host-keys", "settle"])
+}
+
+/// The next boot of the disk in the Instance with this id, up to the second pass.
+fn boot(world: &World, id: &str) {
+    world.reboot();
+    make_host_key(world);
+    request_instance(world, id);
+}
+
+#[test]
+fn h1_lying_daemon_changes_no_key() {
+    World::builder().run(|world| {
+        boot(world, FIRST);
+        assert_eq!(settle(world).code, 0);
+        let first = key();
+        let lie = || {
+            fs::write(INSTANCE_SEEN, CLONE).expect("written");
+            let settled = settle(world);
+            assert_eq!(settled.code, 0, "{}", settled.err);
+            assert_eq!((key(), recorded()), (first.clone(), FIRST.to_owned()));
+        };
+        for _ in 0..3 {
+            boot(world, FIRST);
+            lie();
+            // Without the service, nobody can be asked: nothing is proven.
+            world.set_reach(Family::Ipv4, Reach::Absent);
+            world.set_reach(Family::Ipv6, Reach::Absent);
+            lie();
+            assert!(Path::new(PENDING).exists());
+            world.set_reach(Family::Ipv4, Reach::Served);
+            world.set_reach(Family::Ipv6, Reach::Served);
+        }
+        // Root's own question: without a privileged port, and for nothing else.
+        world.standin().clear_requests();
+        lie();
+        let requests = world.standin().requests();
+        let asked: Vec<_> = requests.iter().map(|request| request.target.as_str()).collect();
+        assert_eq!(asked, ["/conf?format=json"]);
+        assert!(requests[0].peer.port() >= 1024, "{}", requests[0].peer);
+
+        boot(world, CLONE);
+        assert_eq!(settle(world).code, 0);
+        assert!(key() != first && recorded() == CLONE, "a true clone is still found");
+    });
+}
+
+#[test]
+fn h1_settle_asks_with_the_capabilities_of_its_unit() {
+    World::builder().run(|world| {
+        boot(world, FIRST);
+        assert_eq!(settle(world).code, 0);
+        let first = key();
+        boot(world, CLONE);
+        let mut command = world.command("setpriv");
+        let capabilities = "-all,+chown,+dac_override,+fowner";
+        command.args([format!("--bounding-set={capabilities}"), "--inh-caps=-all".to_owned()]);
+        let settled = run(command.args(["--no-new-privs", "--", AGENT, "host-keys", "settle"]));
+        assert_eq!(settled.code, 0, "{}", settled.err);
+        assert!(key() != first && recorded() == CLONE, "{}", settled.err);
+        assert!(world.tcp_table().is_empty(), "the service closes: {:?}", world.tcp_table());
+    });
+}
+
+#[test]
+fn h1_clone_is_found_when_the_service_answers_later() {
+    World::builder().run(|world| {
+        boot(world, FIRST);
+        assert_eq!(settle(world).code, 0);
+        let first = key();
+        for (number, fault) in [
+            Fault::Refuse,
+            Fault::status(403),
+            Fault::status(503),
+            Fault::Garbage,
+            Fault::CloseInBody,
+            Fault::Body { text: "{\"id\":\"none\"}".to_owned() },
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let id = format!("{number}1111111-2222-4333-8444-555555555555");
+            let before = key();
+            boot(world, &id);
+            world.standin().set_orders(vec![Order::new(fault.clone())]);
+            let settled = settle(world);
+            assert_eq!(settled.code, 0, "{fault:?}: {}", settled.err);
+            assert!(settled.err.contains("trying again later"), "{fault:?}: {}", settled.err);
+            assert!(!Path::new(INSTANCE_SEEN).exists() && Path::new(PENDING).exists(), "{fault:?}");
+            assert_eq!(key(), before, "{fault:?}");
+            world.standin().set_orders(Vec::new());
+            // Whatever starts the role: it serves what is pending.
+            assert_eq!(settle(world).code, 0);
+            assert!(key() != before && recorded() == id, "{fault:?}");
+            assert!(!Path::new(PENDING).exists());
+        }
+        assert_ne!(key(), first);
+    });
+}
+
+#[test]
+fn h1_daemon_repeats_a_request_that_was_not_served() {
+    World::builder().run(|world| {
+        boot(world, FIRST);
+        assert_eq!(settle(world).code, 0);
+        let first = key();
+        boot(world, CLONE);
+        fs::remove_file(INSTANCE_SEEN).expect("removed");
+        let daemon = start_daemon(world);
+        until(world, "requested", || Path::new(INSTANCE_SEEN).exists().then_some(()));
+        world.standin().set_orders(vec![Order::new(Fault::Refuse)]);
+        assert_eq!(settle(world).code, 0);
+        assert!(Path::new(PENDING).exists() && !Path::new(SURVEY_REQUESTED).exists());
+        world.standin().set_orders(Vec::new());
+        until(world, "requested again", || Path::new(SURVEY_REQUESTED).exists().then_some(()));
+        assert_eq!(settle(world).code, 0);
+        assert!(key() != first && recorded() == CLONE);
+        daemon.terminate();
+    });
+}
+
+#[test]
+fn h1_six_clones_in_a_row_leave_five_old_sets() {
+    World::builder().run(|world| {
+        boot(world, FIRST);
+        assert_eq!(settle(world).code, 0);
+        let mut keys = vec![key()];
+        for number in 0..6 {
+            boot(world, &format!("{number}1111111-2222-4333-8444-555555555555"));
+            assert_eq!(settle(world).code, 0);
+            keys.push(key());
+        }
+        let kept = || run(world.command("sh").args(["-c", &format!("cat {OLD_KEYS}/*/*.pub")])).out;
+        let expected: Vec<_> = keys[1..6].iter().map(|key| key.trim().to_owned()).collect();
+        assert_eq!(kept().lines().map(str::to_owned).collect::<Vec<_>>(), expected, "the oldest went");
+
+        // Names that somebody made up go first, in any run.
+        let script = format!(
+            "cd {OLD_KEYS} && mkdir -p zzz/x 9999 && ln -s /etc/ssh A && : >$(printf '\\033[2J\\377')"
+        );
+        assert_eq!(run(world.command("bash").args(["-c", &script])).code, 0);
+        let ensured = agent(world, &["host-keys", "ensure"]);
+        assert!(ensured.code == 0 && !ensured.err.contains('\u{1b}'), "{}", ensured.err);
+        assert_eq!(fs::read_dir(OLD_KEYS).expect("listed").count(), 5);
+        assert_eq!(kept().lines().map(str::to_owned).collect::<Vec<_>>(), expected);
+        assert!(Path::new("/etc/ssh/ssh_host_ed25519_key").exists(), "a link is not followed");
+    });
+}
+
+#[test]
+fn h1_renewal_that_fails_again_and_again_keeps_one_old_set() {
+    World::builder().run(|world| {
+        boot(world, FIRST);
+        assert_eq!(settle(world).code, 0);
+        let first = key();
+        boot(world, CLONE);
+        for _ in 0..7 {
+            let failed = run(world.command(AGENT).args(["host-keys", "settle"]).env("PATH", "/nowhere"));
+            assert_eq!(failed.code, 1, "{}", failed.err);
+            assert!(Path::new(PENDING).exists(), "the proof is looked at again");
+        }
+        assert_eq!(fs::read_dir(OLD_KEYS).expect("listed").count(), 1);
+        assert_eq!(settle(world).code, 0);
+        assert!(key() != first && recorded() == CLONE);
+        assert_eq!(fs::read_dir(OLD_KEYS).expect("listed").count(), 1);
+    });
+}
+
+/// The host keys that a client is offered, by their text.
+fn scanned(world: &World, sshd: &Sshd) -> Vec<String> {
+    let scanned = run(&mut sshd.keyscan(world)).out;
+    let keys = scanned.lines().filter(|line| !line.starts_with('#'));
+    keys.map(|line| line.split(' ').skip(1).collect::<Vec<_>>().join(" ")).collect()
+}
+
+fn text(key: &str) -> String {
+    key.split(' ').take(2).collect::<Vec<_>>().join(" ").trim().to_owned()
+}
+
+#[test]
+fn d2_broken_configuration_of_sshd_does_not_end_it() {
+    const DROP_IN: &str = "/etc/ssh/sshd_config.d/50-broken.conf";
+    World::builder().with_sshd().run(|world| {
+        boot(world, FIRST);
+        assert_eq!(settle(world).code, 0);
+        let first = key();
+        boot(world, CLONE);
+        let mut sshd = Sshd::start(world).expect("sshd");
+        fs::write(DROP_IN, "NoSuchOption yes\n").expect("written");
+        let settled = settle(world);
+        assert_eq!(settled.code, 1, "{}", settled.err);
+        let told = settled.err.lines().find(|line| line.contains("old host keys")).unwrap_or_default();
+        assert!(told.contains("`sshd -t` failed") && told.contains("NoSuchOption"), "{}", settled.err);
+        assert_ne!(key(), first, "the keys are new");
+        assert!(sshd.daemon_mut().wait(std::time::Duration::from_millis(500)).is_none(), "sshd goes on");
+        // Before OpenSSH 9.8, the process of each connection reads the keys anew; since then, the listening one has read them.
+        let served = scanned(world, &sshd);
+        assert!(served == [text(&first)] || served == [text(&key())], "{served:?}");
+        assert!(Path::new(RELOAD_PENDING).exists());
+
+        fs::remove_file(DROP_IN).expect("removed");
+        assert_eq!(settle(world).code, 0);
+        until(world, "served", || (scanned(world, &sshd) == [text(&key())]).then_some(()));
+        assert!(!Path::new(RELOAD_PENDING).exists());
+    });
+}
+
+#[test]
+fn d2_options_of_the_running_sshd_are_checked() {
+    World::builder().with_sshd().run(|world| {
+        boot(world, FIRST);
+        assert_eq!(settle(world).code, 0);
+        boot(world, CLONE);
+        // It runs with a configuration of its own, which is broken now; the usual one is whole.
+        fs::copy("/etc/ssh/sshd_config", "/etc/ssh/own_config").expect("copied");
+        let mut sshd = Sshd::start_with(world, &["-f", "/etc/ssh/own_config"]).expect("sshd");
+        fs::write("/etc/ssh/own_config", "NoSuchOption yes\n").expect("written");
+        let settled = settle(world);
+        assert!(settled.code == 1 && settled.err.contains("own_config"), "{} {}", settled.code, settled.err);
+        assert!(sshd.daemon_mut().wait(std::time::Duration::from_millis(500)).is_none(), "sshd goes on");
+    });
+}
+
+#[test]
+fn d2_no_process_but_a_listening_sshd_is_signalled() {
+    World::builder().with_sshd().run(|world| {
+        boot(world, FIRST);
+        assert_eq!(settle(world).code, 0);
+        let sshd = Sshd::start(world).expect("sshd");
+        fs::write("/run/known_hosts", format!("127.0.0.1 {}\n", text(&key()))).expect("written");
+        let mut session = sshd.ssh(world, Path::new("/run/known_hosts"));
+        let session = scw_stage::Daemon::spawn(session.args(["echo in; exec sleep 600"])).expect("started");
+        assert!(
+            session.wait_for(LONG, |lines| lines.iter().any(|line| line == "in")),
+            "{}",
+            session.output()
+        );
+        let listener = sshd.daemon().pid();
+        let children =
+            fs::read_to_string(format!("/proc/{listener}/task/{listener}/children")).expect("read");
+        let monitor: i32 =
+            children.split_whitespace().next().expect("the session's process").parse().expect("a number");
+        // A program of root's with the name, and one that is deleted and so can be anything.
+        copy_program(world, "/bin/sleep", "/run/sshd-of-root");
+        let of_root =
+            scw_stage::Daemon::spawn(world.command("/run/sshd-of-root").arg("600")).expect("started");
+        let named =
+            scw_stage::Daemon::spawn(world.command("bash").args(["-c", "exec -a /usr/sbin/sshd sleep 600"]))
+                .expect("started");
+        for (number, pid) in
+            [monitor, of_root.pid().as_raw(), named.pid().as_raw(), 1, -1, i32::MAX].into_iter().enumerate()
+        {
+            let _ = fs::remove_dir_all("/run/scw-agent-hostkeys");
+            make_host_key(world);
+            fs::write(SSHD_PID, pid.to_string()).expect("written");
+            request_instance(world, &format!("{number}1111111-2222-4333-8444-555555555555"));
+            let before = key();
+            let settled = settle(world);
+            assert!(settled.code == 0 && !settled.err.contains("told sshd"), "{pid}: {}", settled.err);
+            assert_ne!(key(), before);
+        }
+        for (what, mut process) in
+            [("the session", session), ("sshd-of-root", of_root), ("another program", named)]
+        {
+            assert!(process.wait(std::time::Duration::from_millis(100)).is_none(), "{what} was signalled");
+        }
+        // The true one is.
+        fs::write(SSHD_PID, listener.to_string()).expect("written");
+        let _ = fs::remove_dir_all("/run/scw-agent-hostkeys");
+        make_host_key(world);
+        request_instance(world, CLONE);
+        let settled = settle(world);
+        assert!(settled.code == 0 && settled.err.contains("told sshd"), "{}", settled.err);
+        until(world, "served", || (scanned(world, &sshd) == [text(&key())]).then_some(()));
+    });
+}

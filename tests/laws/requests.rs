@@ -1,0 +1,254 @@
+//! D3: what another user can hold, make or fill neither stops nor steers a role of root. Locks and request files.
+
+use std::fs;
+use std::os::unix::fs::FileTypeExt;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use scw_stage::{Daemon, Reach, World};
+use scw_standin::{Fault, Order};
+
+use crate::machine::*;
+
+const CLONE: &str = "11111111-2222-4333-8444-555555555555";
+const KEY: &str = "/etc/ssh/ssh_host_ed25519_key.pub";
+const LOCK: &str = "/var/lib/scw-agent/host-keys.lock";
+const PENDING: &str = "/run/scw-agent-hostkeys/pending";
+const SETUP_REQUESTED: &str = "/run/scw-agent-requests/setup/setup-requested";
+/// Ends a command that hangs. Far over what any takes.
+const HANGS_AFTER: &str = "120";
+
+fn key() -> String {
+    fs::read_to_string(KEY).expect("a key")
+}
+
+/// The agent, ended when it hangs.
+fn bounded(world: &World, words: &[&str]) -> Command {
+    let mut command = world.command("timeout");
+    command.args([HANGS_AFTER, AGENT]).args(words);
+    command
+}
+
+fn sh(world: &World, script: &str) {
+    let ended = run(world.command("sh").args(["-ec", script]));
+    assert_eq!(ended.code, 0, "{script}: {}", ended.err);
+}
+
+/// The disk's first boot, known and recorded.
+fn first_boot(world: &World) {
+    make_host_key(world);
+    fs::write(INSTANCE_SEEN, "").expect("written");
+    assert_eq!(agent(world, &["host-keys", "settle"]).code, 0);
+}
+
+/// A shell of the daemon's user.
+fn daemon_user(world: &World, script: &str) -> Command {
+    let mut command = world.command("setpriv");
+    command.args([format!("--reuid={}", world.agent_uid()), format!("--regid={}", world.agent_gid())]);
+    command.args(["--clear-groups", "--", "bash", "-c", script]);
+    command
+}
+
+#[test]
+fn d3_lock_of_another_user_stops_no_role() {
+    World::builder().run(|world| {
+        first_boot(world);
+        let first = key();
+        world.reboot();
+        make_host_key(world);
+        // Exclusive locks on everything in the agent's and sshd's folders that this user can open.
+        let script = "for path in $(find /etc/ssh /run/scw-agent* /var/lib/scw-agent 2>/dev/null); do
+                exec {fd}<\"$path\" && flock --exclusive --nonblock $fd && echo \"holds $path\"
+            done 2>/dev/null; echo ready; exec sleep 600";
+        let holder = Daemon::spawn(&mut daemon_user(world, script)).expect("started");
+        assert!(holder.wait_for(LONG, |lines| lines.iter().any(|line| line == "ready")));
+        let held = holder.output();
+        assert!(held.contains("holds /etc/ssh\n") && !held.contains("lock"), "{held}");
+
+        assert_eq!(run(&mut bounded(world, &["host-keys", "ensure"])).code, 0);
+        request_instance(world, CLONE);
+        let settled = run(&mut bounded(world, &["host-keys", "settle"]));
+        assert_eq!(settled.code, 0, "{}", settled.err);
+        assert_ne!(key(), first, "the clone has new keys");
+    });
+}
+
+#[test]
+fn d3_stuck_process_with_the_lock_costs_30_s_and_no_request() {
+    // Each waits for the lock: side by side.
+    std::thread::scope(|scope| {
+        scope.spawn(|| World::builder().run(a_machine_with_keys_and_a_stuck_process));
+        scope.spawn(|| World::builder().run(a_machine_without_keys_and_a_stuck_process));
+    });
+}
+
+fn stuck_process(world: &World) -> Daemon {
+    let script = format!("exec 9>>{LOCK}; flock 9 && echo held; exec sleep 600");
+    let stuck = Daemon::spawn(world.command("bash").args(["-c", &script])).expect("started");
+    assert!(stuck.wait_for(LONG, |lines| lines.iter().any(|line| line == "held")));
+    stuck
+}
+
+fn a_machine_with_keys_and_a_stuck_process(world: &World) {
+    first_boot(world);
+    let first = key();
+    world.reboot();
+    make_host_key(world);
+    fs::remove_file("/run/scw-agent-hostkeys/served.json").expect("removed");
+    let stuck = stuck_process(world);
+    request_instance(world, CLONE);
+    let mut ensure = Daemon::spawn(&mut bounded(world, &["host-keys", "ensure"])).expect("started");
+    let mut settle = Daemon::spawn(&mut bounded(world, &["host-keys", "settle"])).expect("started");
+    for (pass, what) in [(&mut ensure, "stay as they are"), (&mut settle, "stay for the next start")] {
+        let code = pass.wait(Duration::from_secs(180)).and_then(|status| status.code());
+        assert!(code == Some(1) && pass.output().contains(what), "{code:?} {}", pass.output());
+    }
+    assert_eq!(key(), first);
+    assert!(
+        fs::exists("/run/scw-agent-hostkeys/served.json").expect("looked"),
+        "sshd's keys are told all the same"
+    );
+    assert!(Path::new(INSTANCE_SEEN).exists(), "the request stays");
+    stuck.terminate();
+    let settled = agent(world, &["host-keys", "settle"]);
+    assert_eq!(settled.code, 0, "{}", settled.err);
+    assert_ne!(key(), first, "a later start serves it");
+    assert!(!Path::new(INSTANCE_SEEN).exists());
+}
+
+fn a_machine_without_keys_and_a_stuck_process(world: &World) {
+    one_key_type();
+    let _stuck = stuck_process(world);
+    let ensured = run(&mut bounded(world, &["host-keys", "ensure"]));
+    assert_eq!(ensured.code, 1, "{}", ensured.err);
+    assert!(Path::new(KEY).exists(), "without any key, sshd would not start: {}", ensured.err);
+}
+
+/// Entries that the daemon's user makes in place of a request, and elsewhere in its folder.
+const HOSTILE: [&str; 9] = [
+    "mkdir $name && perl -e 'chdir $ARGV[0]; for (1..1500) { mkdir \"d\"; chdir \"d\" or die }' $name",
+    "mkfifo $name",
+    "ln -s /etc/shadow $name",
+    "ln -s /etc/ssh $name",
+    "ln -s \"$PWD/$name\" $name",
+    "ln -s $(printf 'x%.0s' $(seq 300)) $name",
+    "truncate -s 2G $name && ln $name more",
+    "perl -e 'use Socket; socket(my $s, AF_UNIX, SOCK_STREAM, 0); bind($s, sockaddr_un($ARGV[0])) or die' $name",
+    "for n in $(seq 300); do : >more-$n; done; mkdir $'evil\\n\\x1b[2J\\xff'; mkdir -p .hidden/x; : >$name",
+];
+
+#[test]
+fn d3_hostile_request_is_removed_and_harms_nothing() {
+    World::builder().run(|world| {
+        first_boot(world);
+        let first = key();
+        let digest =
+            || run(world.command("sh").args(["-c", "sha256sum /etc/shadow /etc/passwd; ls -l /etc/ssh"])).out;
+        let before = digest();
+        for (folder, name, words) in [
+            ("host-keys", "instance-seen", ["host-keys", "settle"]),
+            ("host-keys", "survey-requested", ["host-keys", "settle"]),
+            ("setup", "setup-requested", ["setup", "run"]),
+        ] {
+            let folder = format!("/run/scw-agent-requests/{folder}");
+            for make in HOSTILE {
+                let script = format!("set -e; cd {folder}; name={name}; {make}");
+                let made = run(&mut daemon_user(world, &script));
+                assert_eq!(made.code, 0, "{make}: {}", made.err);
+                let ran = run(&mut bounded(world, &words));
+                assert_eq!(ran.code, 0, "{make}: {}", ran.err);
+                assert!(!ran.err.contains("root:"), "{}", ran.err);
+                let left = run(world.command("ls").arg(&folder)).out;
+                assert_eq!(left, "", "{make}: what stays starts the unit again");
+            }
+        }
+        assert_eq!((digest(), key()), (before, first));
+        // A later request is served as ever.
+        request_instance(world, CLONE);
+        assert_eq!(agent(world, &["host-keys", "settle"]).code, 0);
+        assert!(!key().is_empty() && !Path::new(PENDING).join("instance-seen").exists());
+    });
+}
+
+#[test]
+fn d3_request_that_stays_is_an_error_and_the_work_is_done() {
+    World::builder().run(|world| {
+        first_boot(world);
+        let first = key();
+        world.reboot();
+        make_host_key(world);
+        request_instance(world, CLONE);
+        world.standin().set_user_data("setup-script", "#!/bin/sh\necho ran >>/root/ran\n");
+        for path in [INSTANCE_SEEN, SETUP_REQUESTED] {
+            sh(world, &format!("touch {path}; chattr +i {path}"));
+        }
+        for words in [["host-keys", "settle"], ["setup", "run"]] {
+            let ran = run(&mut bounded(world, &words));
+            assert!(ran.code == 1 && ran.err.contains("cannot remove"), "{} {}", ran.code, ran.err);
+        }
+        assert_ne!(key(), first);
+        assert_eq!(fs::read_to_string("/root/ran").expect("it ran"), "ran\n");
+        sh(world, &format!("chattr -i {INSTANCE_SEEN} {SETUP_REQUESTED}"));
+    });
+}
+
+#[test]
+fn d3_sockets_and_pipes_of_the_daemon_are_not_opened() {
+    // A role that opened the pipe would wait for its other side.
+    World::builder().ipv4(Reach::Absent).ipv6(Reach::Absent).run(|world| {
+        make_host_key(world);
+        let made = run(&mut daemon_user(world, &format!("mkfifo -m 666 {INSTANCE_SEEN}")));
+        assert_eq!(made.code, 0, "{}", made.err);
+        assert!(fs::symlink_metadata(INSTANCE_SEEN).expect("there").file_type().is_fifo());
+        let settled = run(&mut bounded(world, &["host-keys", "settle"]));
+        assert_eq!(settled.code, 0, "{}", settled.err);
+        assert!(
+            Path::new(PENDING).join("instance-seen").exists(),
+            "nobody answered, so the request is pending"
+        );
+    });
+}
+
+#[test]
+fn s1_request_during_a_run_is_served_after_it() {
+    World::builder().run(|world| {
+        fs::write("/etc/scw-agent.toml", "[setup]\non-change = \"now\"\n").expect("written");
+        // In its first attempt the script stands for the daemon, which sees a change meanwhile.
+        let script = format!("#!/bin/sh\necho ran >>/root/ran\n: >{SETUP_REQUESTED}\n");
+        world.standin().set_user_data("setup-script", script);
+        fs::write(SETUP_REQUESTED, "").expect("written");
+        assert_eq!(agent(world, &["setup", "run"]).code, 0);
+        assert!(Path::new(SETUP_REQUESTED).exists(), "the unit starts again");
+
+        // The run for it does not reach the service: the request is pending, and the next start serves it.
+        world.standin().set_user_data("setup-script", "#!/bin/sh\necho changed >>/root/ran\n");
+        world.standin().set_orders(vec![Order::new(Fault::Refuse)]);
+        assert_eq!(agent(world, &["setup", "run"]).code, 0);
+        assert!(!Path::new(SETUP_REQUESTED).exists());
+        world.standin().set_orders(Vec::new());
+        assert_eq!(agent(world, &["setup", "run"]).code, 0);
+        assert_eq!(fs::read_to_string("/root/ran").expect("read"), "ran\nchanged\n");
+        assert_eq!(agent(world, &["setup", "run"]).code, 0);
+        assert_eq!(fs::read_to_string("/root/ran").expect("read"), "ran\nchanged\n", "and it is served once");
+    });
+}
+
+#[test]
+fn d3_paced_runs_keep_their_distance() {
+    World::builder().run(|world| {
+        make_host_key(world);
+        // Far into the time that earlier runs have reserved.
+        fs::create_dir_all("/run/scw-agent-hostkeys/private").expect("made");
+        fs::write("/run/scw-agent-hostkeys/private/runs", u64::MAX.to_string()).expect("written");
+        let paced = run(&mut bounded(world, &["host-keys", "settle", "--paced"]));
+        assert!(
+            paced.code == 0 && paced.err.contains("this run waits for 5 s"),
+            "{} {}",
+            paced.code,
+            paced.err
+        );
+        let not_paced = run(&mut bounded(world, &["host-keys", "settle"]));
+        assert!(not_paced.code == 0 && !not_paced.err.contains("waits"), "{}", not_paced.err);
+    });
+}
