@@ -77,6 +77,11 @@ fn uptime(machine: &Machine) -> u64 {
 }
 
 #[test]
+fn d3_daemon_user_ends_no_unit_of_root_on_debian_11() {
+    daemon_user_ends_no_unit_of_root(Suite::Bullseye);
+}
+
+#[test]
 fn d3_daemon_user_ends_no_unit_of_root_on_debian_12() {
     daemon_user_ends_no_unit_of_root(Suite::Bookworm);
 }
@@ -84,6 +89,11 @@ fn d3_daemon_user_ends_no_unit_of_root_on_debian_12() {
 #[test]
 fn d3_daemon_user_ends_no_unit_of_root_on_debian_13() {
     daemon_user_ends_no_unit_of_root(Suite::Trixie);
+}
+
+#[test]
+fn d3_daemon_user_ends_no_unit_of_root_on_forky() {
+    daemon_user_ends_no_unit_of_root(Suite::Forky);
 }
 
 fn daemon_user_ends_no_unit_of_root(suite: Suite) {
@@ -208,6 +218,11 @@ fn settle_reaches_the_service_only(machine: &Machine) {
 }
 
 #[test]
+fn h1_clone_in_trouble_gets_its_keys_on_debian_11() {
+    clone_in_trouble(Suite::Bullseye);
+}
+
+#[test]
 fn h1_clone_in_trouble_gets_its_keys_on_debian_12() {
     clone_in_trouble(Suite::Bookworm);
 }
@@ -215,6 +230,11 @@ fn h1_clone_in_trouble_gets_its_keys_on_debian_12() {
 #[test]
 fn h1_clone_in_trouble_gets_its_keys_on_debian_13() {
     clone_in_trouble(Suite::Trixie);
+}
+
+#[test]
+fn h1_clone_in_trouble_gets_its_keys_on_forky() {
+    clone_in_trouble(Suite::Forky);
 }
 
 /// Another user holds a lock on sshd's folder, the service does not answer root at first, and sshd's configuration is broken.
