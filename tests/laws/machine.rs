@@ -103,11 +103,16 @@ pub(crate) fn until<T>(world: &World, what: &str, mut look: impl FnMut() -> Opti
 
 /// Waits until this world has no process but the test's own: whatever a killed program left behind has come to its end.
 pub(crate) fn until_no_process_is_left(world: &World) {
-    let network = |of: &std::path::Path| std::fs::read_link(of.join("ns/net")).ok();
-    let own = network("/proc/thread-self".as_ref()).expect("a network namespace");
+    let network = |of: &str| std::fs::read_link(format!("/proc/{of}/ns/net")).ok();
+    let own = network("thread-self").expect("a network namespace");
     until(world, "without processes", || {
-        let mut processes = std::fs::read_dir("/proc").expect("listed").flatten();
-        (!processes.any(|process| network(&process.path()).as_ref() == Some(&own))).then_some(())
+        let names = std::fs::read_dir("/proc").expect("listed").flatten();
+        let mut names = names.filter_map(|entry| entry.file_name().into_string().ok());
+        // Not `thread-self`, which is in this network always.
+        let is_in = |name: String| {
+            name.starts_with(|first: char| first.is_ascii_digit()) && network(&name).as_ref() == Some(&own)
+        };
+        (!names.any(is_in)).then_some(())
     });
 }
 

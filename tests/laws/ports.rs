@@ -2,11 +2,12 @@
 //! and whoever may use a part of them uses that part.
 
 use std::collections::HashSet;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpStream};
-use std::time::Instant;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
-use scw_stage::{Reach, TcpState, World};
+use scw_stage::{Reach, TcpEntry, TcpState, World};
 use socket2::{Domain, Socket, Type};
 
 use crate::machine::*;
@@ -25,7 +26,8 @@ fn all_but(free: Option<u16>) -> impl Iterator<Item = u16> {
 }
 
 /// A socket on this port of all local addresses of the service address's family; `shared`, it lets others have the port where
-/// the kernel can tell the connections apart.
+/// the kernel can tell the connections apart. A child that another test starts holds closed sockets of this process until it becomes its
+/// program, so a port may be taken for a while.
 fn bound(service: IpAddr, port: u16, shared: bool) -> Socket {
     let (domain, any): (_, IpAddr) = match service {
         IpAddr::V4(_) => (Domain::IPV4, Ipv4Addr::UNSPECIFIED.into()),
@@ -36,9 +38,16 @@ fn bound(service: IpAddr, port: u16, shared: bool) -> Socket {
         socket.set_only_v6(true).expect("an option");
     }
     socket.set_reuse_address(shared).expect("an option");
-    let bound = socket.bind(&SocketAddr::new(any, port).into());
-    bound.unwrap_or_else(|why| unreachable!("port {port} of a new world is taken: {why}"));
-    socket
+    let deadline = Instant::now() + LONG;
+    loop {
+        match socket.bind(&SocketAddr::new(any, port).into()) {
+            Ok(()) => return socket,
+            Err(why) if why.kind() == ErrorKind::AddrInUse && Instant::now() < deadline => {
+                sleep(Duration::from_millis(5));
+            }
+            Err(why) => unreachable!("port {port} of this world cannot be had: {why}"),
+        }
+    }
 }
 
 /// Listens on every privileged port of both families, one excepted.
@@ -102,14 +111,14 @@ fn get(world: &World, held: &str) -> u16 {
 
 #[test]
 fn t2_one_port_that_nobody_listens_on_is_enough() {
-    World::builder().run(|world| {
-        world.standin().set_user_data("key", "value");
-        for free in FREE {
+    for free in FREE {
+        World::builder().run(|world| {
+            world.standin().set_user_data("key", "value");
             let others = listeners(world, Some(free));
             assert_eq!(get(world, &format!("listeners on all but {free}")), free);
             drop(others);
-        }
-    });
+        });
+    }
 }
 
 #[test]
@@ -144,6 +153,10 @@ fn t2_when_every_port_is_taken_the_message_says_so() {
         assert!(got.err.contains("every source port below 1024 is in use"), "{}", got.err);
         assert_eq!(asked(world), [""; 0]);
         drop(taken);
+        until(world, "no listener is left", || {
+            let listens = |entry: &TcpEntry| entry.state == TcpState::Listen;
+            (!world.tcp_table().iter().any(listens)).then_some(())
+        });
         get(world, "all ports free again");
     });
 }
