@@ -3,7 +3,7 @@
 
 use lexopt::{Arg, Error, Parser};
 
-use super::help::{Opt, Program, words};
+use super::help::{Opt, Program};
 use crate::nearest::nearest;
 
 /// What the parser of options found wrong. Its own message quotes the argument.
@@ -54,21 +54,14 @@ pub(super) fn is_whole(program: &Program, parser: &mut Parser) -> Result<(), Str
 
 /// Words that are no command.
 pub(super) fn unknown_command(program: &'static Program, given: &[&str]) -> String {
-    let commands = || program.uses.iter().map(|(form, _)| words(form));
-    let first = |command: &str| command.split(' ').next().unwrap_or_default().to_owned();
     let Some(begin) = given.first() else { return "no command given".to_owned() };
-    let same: Vec<_> = commands().filter(|command| first(command) == *begin).collect();
+    let first = |form: &'static str| form.split(' ').next().unwrap_or_default();
+    let forms = || program.uses.iter().map(|(form, _)| *form);
+    let same: Vec<_> = forms().filter(|form| first(form) == *begin).map(|form| format!("`{form}`")).collect();
     if !same.is_empty() {
-        let mut same: Vec<_> = same.into_iter().map(|command| format!("`{command}`")).collect();
-        same.dedup();
-        return format!(
-            "wrong arguments for `{}`; there is {}",
-            first(&same[0]).trim_matches('`'),
-            same.join(", ")
-        );
+        return format!("wrong arguments; possible are {}", same.join(", "));
     }
-    let firsts = program.uses.iter().filter_map(|(form, _)| form.split(' ').next());
-    match nearest(begin, firsts) {
+    match nearest(begin, forms().map(first)) {
         Some(near) => format!("unknown command; did you mean `{near}`?"),
         None => "unknown command".to_owned(),
     }

@@ -60,7 +60,7 @@ pub(super) fn complain(program: &Program, what: &dyn std::fmt::Display) {
 pub(super) fn hide_panic_texts(program: &'static Program) {
     std::panic::set_hook(Box::new(move |panic| {
         let place = panic.location().map(|place| format!(" at {}:{}", place.file(), place.line()));
-        complain(program, &format!("internal error{}", place.unwrap_or_default()));
+        complain(program, &format!("internal error: panicked{}", place.unwrap_or_default()));
     }));
 }
 

@@ -23,6 +23,8 @@ use nix::unistd::{Gid, ResUid, Uid, close, dup2_stdin, getresuid, initgroups, se
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+use crate::printable;
+
 /// Far over any message: a script's settings are lines of its own value.
 const LARGEST: u64 = 16 * 1024 * 1024;
 /// The reason that comes back is one line.
@@ -128,8 +130,10 @@ fn prepare(control: &UnixStream) -> io::Result<(String, Command)> {
     control.take(LARGEST).read_to_end(&mut message)?;
     let at = message.iter().position(|byte| *byte == b'\n').ok_or(io::ErrorKind::UnexpectedEof)?;
     let (identity, program) = message.split_at(at);
-    become_user(&serde_json::from_slice(identity)?)?;
-    let Program { path, arguments, environment } = serde_json::from_slice(program)?;
+    // serde's own message would quote a variable's value.
+    let malformed = |why| io::Error::other(printable::json_fault(&why));
+    become_user(&serde_json::from_slice(identity).map_err(malformed)?)?;
+    let Program { path, arguments, environment } = serde_json::from_slice(program).map_err(malformed)?;
     dup2_stdin(File::open("/dev/null")?)?;
     let mut command = Command::new(&path);
     command.args(arguments).env_clear().envs(environment);
