@@ -60,6 +60,12 @@ pub fn public_folder(path: &Path) -> io::Result<()> {
     }
 }
 
+/// Makes a folder that only its owner may enter, below one that everybody may read.
+pub fn private_subfolder(path: &Path) -> io::Result<()> {
+    path.parent().map_or(Ok(()), public_folder)?;
+    private_folder(path)
+}
+
 /// A file or folder of which no other process has a [`Lock`]; given back when dropped.
 pub struct Lock(Option<Flock<File>>);
 

@@ -27,7 +27,7 @@ pub fn wait(path: &Path) {
     };
     let kept = path
         .parent()
-        .map_or(Ok(()), files::private_folder)
+        .map_or(Ok(()), files::private_subfolder)
         .and_then(|()| files::write_whole(path, reserved.as_millis().to_string().as_bytes(), 0o600));
     let wait = match kept {
         Ok(()) => wait,

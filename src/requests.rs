@@ -13,9 +13,9 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
-use std::fs::{self, DirBuilder, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::OFlag;
@@ -88,7 +88,8 @@ impl RequestFolder {
 
     /// Notes a task as pending.
     pub fn note(&self, name: &str) -> io::Result<()> {
-        DirBuilder::new().recursive(true).mode(0o755).create(&self.pending)?;
+        self.pending.parent().map_or(Ok(()), files::public_folder)?;
+        files::public_folder(&self.pending)?;
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(false).mode(0o644).custom_flags(OFlag::O_NOFOLLOW.bits());
         options.open(self.pending.join(name)).map(drop)

@@ -122,13 +122,15 @@ pub fn settle(places: &Places, wishes: Wishes<'_>, ask: impl FnOnce() -> Result<
 
 /// One pass at a time: the units and a person may meet.
 fn lock(places: &Places) -> Result<files::Lock, String> {
-    let in_folder = |path: &Path| {
-        let lock = path.parent().map_or(Ok(()), files::private_folder);
+    let try_lock = |path: &Path, make_folder: fn(&Path) -> io::Result<()>| {
+        let lock = path.parent().map_or(Ok(()), make_folder);
         lock.and_then(|()| files::lock_within(path, LOCK_TIMEOUT)).map_err(|why| (path.to_owned(), why))
     };
-    let lock = match in_folder(&places.lock) {
+    let lock = match try_lock(&places.lock, files::private_folder) {
         // It cannot be made: the disk is full or read-only.
-        Err((_, why)) if why.kind() != io::ErrorKind::TimedOut => in_folder(&places.lock_in_run),
+        Err((_, why)) if why.kind() != io::ErrorKind::TimedOut => {
+            try_lock(&places.lock_in_run, files::private_subfolder)
+        }
         lock => lock,
     };
     lock.map_err(|(path, why)| format!("cannot lock {}: {why}", path.display()))

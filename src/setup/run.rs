@@ -48,7 +48,7 @@ impl Default for Places {
                 requests: "/run/scw-agent-requests/setup".into(),
                 pending: "/run/scw-agent-setup/pending".into(),
             },
-            runs: "/run/scw-agent-setup/runs".into(),
+            runs: "/run/scw-agent-setup/private/runs".into(),
         }
     }
 }

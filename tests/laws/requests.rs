@@ -252,3 +252,21 @@ fn d3_paced_runs_keep_their_distance() {
         assert!(not_paced.code == 0 && !not_paced.err.contains("waits"), "{}", not_paced.err);
     });
 }
+
+#[test]
+fn d3_daemon_sees_what_is_pending_whatever_the_umask() {
+    World::builder().ipv4(Reach::Absent).ipv6(Reach::Absent).run(|world| {
+        one_key_type();
+        for path in [INSTANCE_SEEN, SETUP_REQUESTED] {
+            fs::write(path, "").expect("written");
+        }
+        // The folders in /run are not there yet.
+        let script = format!("umask 077; {AGENT} host-keys settle --paced && {AGENT} setup run --paced");
+        sh(world, &script);
+        for role in ["hostkeys", "setup"] {
+            let folder = format!("/run/scw-agent-{role}");
+            let seen = run(&mut daemon_user(world, &format!("ls {folder}/pending && ! ls {folder}/private")));
+            assert!(seen.code == 0 && !seen.out.is_empty(), "{folder}: {} {}", seen.out, seen.err);
+        }
+    });
+}
