@@ -44,8 +44,12 @@ const NETWORK: [(&str, &[&str]); 8] = [
 
 /// What fails before the program begins; and what cannot fail but here: a write to the runtime's event counter, reading a child's pipe.
 /// A panic is told without its message, by its place in the source.
-const NOT_OURS: [&str; 3] =
-    ["error while loading shared libraries", "/src/runtime/io/driver.rs", "library/std/src/process.rs"];
+const NOT_OURS: [&str; 4] = [
+    "error while loading shared libraries",
+    "/src/runtime/io/driver.rs",
+    "library/std/src/process.rs",
+    "library/std/src/sys/process/",
+];
 /// How the program tells of a panic.
 const PANIC: &str = "internal error at";
 

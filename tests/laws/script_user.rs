@@ -79,7 +79,7 @@ fn d3_script_user_cannot_steer_root_by_its_folder() {
         }
         fs::write("/etc/scw-agent.toml", "[setup]\non-change = \"now\"\n").expect("written");
         world.standin().set_user_data("setup-script", ATTACK.replace("import ctypes", "import  ctypes"));
-        fs::write("/run/scw-agent/setup-requested", "").expect("written");
+        fs::write("/run/scw-agent-requests/setup/setup-requested", "").expect("written");
         assert_eq!(agent_as_unit(world, &["setup", "run"]).code, 1);
         fs::write(format!("{HOME}/stop"), "").expect("written");
 
