@@ -183,8 +183,8 @@ async fn attend(
         None => timeout(AFTERWARDS, launching).await.unwrap_or_default(),
     };
     if ending.is_some() {
-        // What the script started and did not take along.
-        signal(Signal::SIGKILL);
+        // What the script started and did not take along. Its own process id may be another's by now, so the group alone is meant.
+        let _ = group.map(|group| killpg(group, Signal::SIGKILL));
     }
     let until = Instant::now() + AFTERWARDS;
     while open && Instant::now() < until {

@@ -19,7 +19,10 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use caps::CapSet;
-use nix::unistd::{Gid, ResUid, Uid, close, dup2_stdin, getresuid, initgroups, setresgid, setresuid, setsid};
+use nix::unistd::{
+    Gid, ResGid, ResUid, Uid, close, dup2_stdin, getresgid, getresuid, initgroups, setresgid, setresuid,
+    setsid,
+};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -166,10 +169,9 @@ fn become_user(identity: &Identity) -> io::Result<()> {
     // This also clears the permitted, effective and ambient capabilities.
     setresuid(uid, uid, uid)?;
     caps::clear(None, CapSet::Inheritable).map_err(io::Error::other)?;
-    let now = getresuid()?;
-    if now != (ResUid { real: uid, effective: uid, saved: uid })
-        || setresuid(uid, Uid::from_raw(0), uid).is_ok()
-    {
+    let is_whole = getresuid()? == ResUid { real: uid, effective: uid, saved: uid }
+        && getresgid()? == ResGid { real: gid, effective: gid, saved: gid };
+    if !is_whole || setresuid(uid, Uid::from_raw(0), uid).is_ok() {
         return Err(io::Error::other("root's rights could not be dropped"));
     }
     Ok(())
