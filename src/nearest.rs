@@ -2,8 +2,13 @@
 
 /// The candidate that is a slip or two away from `word`; `None` where none is near.
 pub fn nearest(word: &str, candidates: impl IntoIterator<Item = &'static str>) -> Option<&'static str> {
+    among(word, &mut candidates.into_iter())
+}
+
+/// Compiled once, whatever the candidates come from.
+fn among(word: &str, candidates: &mut dyn Iterator<Item = &'static str>) -> Option<&'static str> {
     let word = word.to_ascii_lowercase();
-    let distances = candidates.into_iter().map(|candidate| (distance(&word, candidate), candidate));
+    let distances = candidates.map(|candidate| (distance(&word, candidate), candidate));
     let (slips, candidate) = distances.min()?;
     (slips <= 2 && slips < candidate.len()).then_some(candidate)
 }

@@ -22,7 +22,7 @@ use nix::fcntl::OFlag;
 
 use crate::{files, random};
 
-/// Entries that one run removes at most. More start the service again.
+/// Entries that one run looks at, hidden ones included. More start the service again.
 const MOST_ENTRIES: usize = 1000;
 
 /// The two folders of one service.
@@ -54,6 +54,21 @@ impl RequestFolder {
     pub fn take(&self, known: &[&str]) -> Requests<'_> {
         let pending = known.iter().filter(|name| self.is_pending(name)).map(|name| (*name).to_owned());
         let mut requests = Requests { folder: self, names: pending.collect(), problems: Vec::new() };
+        let mut stays = None;
+        // By name: whatever else is in the folder keeps no request waiting.
+        for name in known.iter().filter(|name| self.requests.join(name).symlink_metadata().is_ok()) {
+            requests.names.insert((*name).to_owned());
+            match self.note(name) {
+                Err(why) => {
+                    requests.problems.push(format!("cannot write in {}: {why}", self.pending.display()));
+                }
+                Ok(()) => {
+                    if let Err(why) = self.remove(OsStr::new(name)) {
+                        stays.get_or_insert((OsStr::new(name).to_owned(), why));
+                    }
+                }
+            }
+        }
         let entries = match fs::read_dir(&self.requests) {
             Ok(entries) => entries,
             Err(why) if why.kind() == io::ErrorKind::NotFound => return requests,
@@ -64,16 +79,10 @@ impl RequestFolder {
                 return requests;
             }
         };
-        // Hidden entries do not start the service.
-        let names = entries.flatten().map(|entry| entry.file_name()).filter(|name| !is_hidden(name));
-        let mut stays = None;
-        for name in names.take(MOST_ENTRIES) {
-            if let Some(known) = known.iter().find(|known| name == **known) {
-                requests.names.insert((*known).to_owned());
-                if let Err(why) = self.note(known) {
-                    requests.problems.push(format!("cannot write in {}: {why}", self.pending.display()));
-                    continue;
-                }
+        for name in entries.flatten().take(MOST_ENTRIES).map(|entry| entry.file_name()) {
+            // Hidden entries do not start the service. A request that came meanwhile starts it again.
+            if is_hidden(&name) || known.iter().any(|known| name == **known) {
+                continue;
             }
             if let Err(why) = self.remove(&name) {
                 stays.get_or_insert((name, why));
@@ -215,6 +224,22 @@ mod tests {
         assert_eq!(fs::read_dir(&folder.requests).expect("listed").count(), 1);
         folder.take(&KNOWN);
         assert!(!folder.has_unserved());
+        remove(&folder);
+    }
+
+    #[test]
+    fn d3_hidden_entries_are_bounded_and_delay_no_request() {
+        let folder = folder();
+        for number in 0..MOST_ENTRIES {
+            fs::create_dir(folder.requests.join(format!(".{number}"))).expect("made");
+            fs::write(folder.requests.join(number.to_string()), "").expect("written");
+        }
+        folder.send("one").expect("sent");
+        assert!(folder.take(&KNOWN).has("one"));
+        assert!(!folder.requests.join("one").exists(), "whatever comes before it in the folder");
+        let left = fs::read_dir(&folder.requests).expect("listed").flatten();
+        let left = left.filter(|entry| !is_hidden(&entry.file_name())).count();
+        assert!(left > 0 && folder.has_unserved(), "one run looks at no more than {MOST_ENTRIES} entries");
         remove(&folder);
     }
 }

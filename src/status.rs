@@ -2,14 +2,21 @@
 //!
 //! Version 1. A reader must pass over fields that it does not know; a field changes its meaning only with a new version.
 
+mod problems;
+mod states;
+
+use std::io;
+
 use serde::{Deserialize, Serialize};
 
+use crate::cloud_init::CloudInit;
 use crate::exposure::Exposure;
-use crate::metadata::{Family, Instance};
-use crate::moment::Moment;
-use crate::platform::{NotAnInstance, PlatformProof};
-use crate::printable;
-use crate::setup::Summary;
+use crate::host_keys::SshServer;
+use crate::metadata::Instance;
+use crate::setup::{Running, Summary};
+use crate::unit_states::{UnitProblem, Units};
+
+pub use states::{Fingerprints, Platform, Reach};
 
 /// The version of the document's shape.
 pub const VERSION: u32 = 1;
@@ -30,13 +37,37 @@ pub struct Status {
     pub metadata: Reach,
     /// The user data key `ssh-host-fingerprints`.
     pub fingerprints: Fingerprints,
+    /// Whether an OpenSSH server is enabled. Where none is, fingerprints are not published (invariant H3).
+    #[serde(default)]
+    pub ssh_server: SshServer,
     /// The host keys that the machine has.
     pub host_keys: Vec<HostKey>,
+    /// What is wrong with them.
+    #[serde(default)]
+    pub host_key_problems: Vec<Problem>,
     /// Whether user data held scripts when it was listed; null until then.
     #[serde(default)]
     pub has_scripts: Option<bool>,
+    /// Keys in user data that are likely meant for a script, and are not a script's: hints, no problems.
+    #[serde(default)]
+    pub suspect_keys: Vec<String>,
+    /// Why the Instance or user data cannot be read from what the service answers; null where they can.
+    #[serde(default)]
+    pub unusable_answer: Option<String>,
+    /// The script that runs now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub running: Option<Running>,
     /// This boot's scripts; null until their work is done.
     pub setup: Option<Summary>,
+    /// How far cloud-init is, where it is active: it runs scripts of its own. Who reads the document on this machine looks itself.
+    #[serde(skip_deserializing)]
+    pub cloud_init: CloudInit,
+    /// The units that are not as they should be. `scw-agent status` asks systemd for them; the daemon leaves this empty.
+    #[serde(skip_deserializing, skip_serializing_if = "Vec::is_empty")]
+    pub units: Vec<UnitProblem>,
+    /// What else systemd says; nothing where it was not asked.
+    #[serde(skip)]
+    pub systemd: Units,
     /// The configuration files that do not count, each with what is wrong in it.
     #[serde(default)]
     pub configuration: Vec<String>,
@@ -48,29 +79,6 @@ pub struct Status {
     pub problems: Vec<Problem>,
 }
 
-/// Whether the metadata service is trusted here.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "state", rename_all = "kebab-case")]
-pub enum Platform {
-    /// This is a Scaleway Instance, or the configuration says that it counts as one.
-    #[default]
-    Instance,
-    /// It is not. This is a normal state.
-    NotAnInstance {
-        /// What was found instead.
-        why: String,
-    },
-}
-
-impl From<Result<PlatformProof, NotAnInstance>> for Platform {
-    fn from(checked: Result<PlatformProof, NotAnInstance>) -> Self {
-        match checked {
-            Ok(_) => Self::Instance,
-            Err(why) => Self::NotAnInstance { why: why.to_string() },
-        }
-    }
-}
-
 /// Something that is not as it should be.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {
@@ -80,56 +88,12 @@ pub struct Problem {
     pub remedy: String,
 }
 
-/// Whether the metadata service answers.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "state", rename_all = "kebab-case")]
-pub enum Reach {
-    /// Nothing was tried yet.
-    Unknown,
-    /// It answers.
-    Reachable {
-        /// Over this family.
-        family: Option<Family>,
-        /// Since then.
-        since: Moment,
-    },
-    /// It does not.
-    Unreachable {
-        /// Since then.
-        since: Moment,
-        /// In the words of the first failure.
-        why: String,
-    },
-}
-
-/// Whether the fingerprints are published.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "state", rename_all = "kebab-case")]
-pub enum Fingerprints {
-    /// Not yet.
-    Waiting,
-    /// The machine has no host key to tell.
-    NoKeys,
-    /// The service holds them, and they are those of the keys at hand.
-    Published {
-        /// When this was last seen to be so.
-        checked: Moment,
-    },
-    /// They could not be published.
-    Failed {
-        /// Since then.
-        since: Moment,
-        /// The latest failure.
-        why: String,
-    },
-}
-
 /// One host key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostKey {
-    /// The public key's file.
+    /// The public key's file, beside the private one.
     pub file: String,
-    /// `ED25519`, `ECDSA`, `RSA`; null where the file is no public key.
+    /// `ED25519`, `ECDSA`, `RSA` or another one, as ssh-keygen names it; null where there is no key that sshd can load.
     #[serde(rename = "type")]
     pub type_name: Option<String>,
     /// Its size.
@@ -141,7 +105,7 @@ pub struct HostKey {
     /// Whether sshd serves it, as far as that is known: what it does not serve is not published.
     #[serde(default)]
     pub served: bool,
-    /// What is wrong with the file, where something is.
+    /// What is wrong with the key, where something is.
     pub problem: Option<String>,
 }
 
@@ -155,9 +119,17 @@ impl Status {
             instance: None,
             metadata: Reach::Unknown,
             fingerprints: Fingerprints::Waiting,
+            ssh_server: SshServer::Unknown,
             host_keys: Vec::new(),
+            host_key_problems: Vec::new(),
             has_scripts: None,
+            suspect_keys: Vec::new(),
+            unusable_answer: None,
+            running: None,
             setup: None,
+            cloud_init: CloudInit::NotActive,
+            units: Vec::new(),
+            systemd: Units::default(),
             configuration: Vec::new(),
             exposure: Exposure::default(),
             problems: Vec::new(),
@@ -167,7 +139,28 @@ impl Status {
     /// The same with its problems named, which follow from all the rest.
     #[must_use]
     pub fn with_problems(mut self) -> Self {
-        self.problems = problems(&self);
+        self.problems = problems::problems(&self);
+        self
+    }
+
+    /// The same with what systemd says of the units, and its problems named anew.
+    #[must_use]
+    pub fn with_units(mut self, asked: io::Result<Units>) -> Self {
+        let unknown = match asked {
+            Ok(mut units) => {
+                self.units = std::mem::take(&mut units.problems);
+                // Elsewhere, what cloud-init does is no concern of the agent's (invariant P1).
+                self.units.retain(|unit| self.platform == Platform::Instance || !unit.is_cloud_inits());
+                self.systemd = units;
+                None
+            }
+            Err(why) => Some(Problem {
+                what: format!("systemd does not say how the units are: {why}"),
+                remedy: "see `systemctl --failed`".to_owned(),
+            }),
+        };
+        self = self.with_problems();
+        self.problems.extend(unknown);
         self
     }
 
@@ -176,17 +169,39 @@ impl Status {
         if self.platform != Platform::Instance {
             return None;
         }
+        // Nothing is published and no script runs until it can be used.
+        let why = self.unusable_answer.iter().map(|why| format!(": {why}")).collect::<String>();
         match &self.fingerprints {
             Fingerprints::Published { .. } | Fingerprints::NoKeys => {}
-            Fingerprints::Waiting => return Some("the fingerprints are not published yet".to_owned()),
+            Fingerprints::Waiting if self.ssh_server == SshServer::NotEnabled => {}
+            Fingerprints::Waiting => return Some(format!("the fingerprints are not published yet{why}")),
             Fingerprints::Failed { why, .. } => {
                 return Some(format!("the fingerprints could not be published: {why}"));
             }
         }
+        if let Some(Running { key, started, .. }) = &self.running {
+            return Some(format!("the scripts have not all run yet; {key} runs since {started}"));
+        }
         match (&self.setup, self.has_scripts) {
-            (Some(_), _) | (None, Some(false)) => None,
+            (Some(_), _) | (None, Some(false)) => self.left_to_cloud_init(),
+            (None, Some(true)) if self.systemd.starts_no_script => self.left_to_cloud_init(),
             (None, Some(true)) => Some("the scripts have not all run yet".to_owned()),
-            (None, None) => Some("user data are not known yet".to_owned()),
+            (None, None) => Some(format!("user data are not known yet{why}")),
+        }
+    }
+
+    /// What cloud-init has not done yet. systemd knows whether its last unit will start: it may be masked, and after a failure it may be killed.
+    fn left_to_cloud_init(&self) -> Option<String> {
+        if self.systemd.cloud_init_goes_on == Some(false) {
+            return None;
+        }
+        match &self.cloud_init {
+            CloudInit::Waiting => Some("cloud-init has not started yet".to_owned()),
+            CloudInit::Running { stage: Some(stage) } => {
+                Some(format!("cloud-init has not finished; it is at {stage}"))
+            }
+            CloudInit::Running { stage: None } => Some("cloud-init has not finished".to_owned()),
+            CloudInit::NotActive | CloudInit::Done { .. } | CloudInit::Unknown { .. } => None,
         }
     }
 
@@ -203,6 +218,9 @@ impl Status {
             Reach::Unreachable { since, .. } => format!("metadata service unreachable since {since}"),
         };
         let fingerprints = match &self.fingerprints {
+            Fingerprints::Waiting if self.ssh_server == SshServer::NotEnabled => {
+                "no OpenSSH server is enabled"
+            }
             Fingerprints::Waiting => "fingerprints not yet published",
             Fingerprints::NoKeys => "no host keys to publish",
             Fingerprints::Published { .. } => "fingerprints published",
@@ -213,113 +231,5 @@ impl Status {
     }
 }
 
-fn problems(status: &Status) -> Vec<Problem> {
-    let mut found = Vec::new();
-    let mut add = |what: String, remedy: &str| found.push(Problem { what, remedy: remedy.to_owned() });
-    if let Reach::Unreachable { why, .. } = &status.metadata {
-        add(
-            why.clone(),
-            "an Instance without a public IP or a route to the service cannot reach it; see `ip route` and the unit's journal",
-        );
-    }
-    if let Fingerprints::NoKeys = status.fingerprints {
-        add(
-            "there are no SSH host keys".to_owned(),
-            "run `scw-agent host-keys ensure` as root, and see the journal of scw-agent-hostkeys.service",
-        );
-    }
-    if let (Fingerprints::Failed { why, .. }, Reach::Reachable { .. }) =
-        (&status.fingerprints, &status.metadata)
-    {
-        add(
-            format!("the fingerprints could not be published: {why}"),
-            "the agent tries again by itself; see its journal",
-        );
-    }
-    for key in &status.host_keys {
-        if let Some(why) = &key.problem {
-            add(
-                format!("{} is no public key: {why}", key.file),
-                "run `scw-agent host-keys ensure` as root, which derives it again",
-            );
-        }
-    }
-    for fault in &status.configuration {
-        add(
-            fault.clone(),
-            "mend it until `scw-agent config check` is content, then `systemctl reload scw-agent`",
-        );
-    }
-    // Outside of a Scaleway Instance nobody is asked, so nobody is exposed.
-    let exposed = if status.platform == Platform::Instance { status.exposure.problem() } else { None };
-    if let Some((what, remedy)) = exposed {
-        add(what, &remedy);
-    }
-    for script in status.setup.iter().flat_map(|setup| &setup.scripts) {
-        if !script.outcome.is_success() {
-            add(
-                format!("{}: {}", printable::line(&script.key), script.outcome),
-                "see its output: `scw-agent setup show` and the script's key, as root",
-            );
-        }
-    }
-    found
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_document_has_its_version_and_comes_back_from_json() {
-        let status = Status::unknown().with_problems();
-        let json = serde_json::to_value(&status).expect("json");
-        assert_eq!(json["version"], 1);
-        assert_eq!(json["metadata"]["state"], "unknown");
-        assert_eq!(json["fingerprints"]["state"], "waiting");
-        assert_eq!(serde_json::from_value::<Status>(json).expect("the same shape"), status);
-    }
-
-    #[test]
-    fn a_boots_work_is_done_when_keys_are_published_and_scripts_have_run_or_there_are_none() {
-        let published = Fingerprints::Published { checked: Moment::now() };
-        let failed = Fingerprints::Failed { since: Moment::now(), why: "no route".to_owned() };
-        let ran = Some(Summary { ended: Moment::now(), scripts: vec![], passed_over: vec![] });
-        for (fingerprints, has_scripts, setup, left) in [
-            (Fingerprints::Waiting, None, None, Some("not published yet")),
-            (Fingerprints::Waiting, None, ran.clone(), Some("not published yet")),
-            (failed, Some(false), None, Some("no route")),
-            (published.clone(), None, None, Some("user data")),
-            (published.clone(), Some(true), None, Some("scripts")),
-            (published.clone(), Some(true), ran, None),
-            (published, Some(false), None, None),
-            (Fingerprints::NoKeys, Some(false), None, None),
-        ] {
-            let said = Status { fingerprints, has_scripts, setup, ..Status::unknown() }.left_to_do();
-            assert_eq!(said.is_some(), left.is_some(), "{said:?}");
-            assert!(said.unwrap_or_default().contains(left.unwrap_or_default()));
-        }
-    }
-
-    #[test]
-    fn p1_elsewhere_nothing_is_left_to_do_and_nothing_is_wrong() {
-        let platform = Platform::NotAnInstance { why: "not a Scaleway Instance (…)".to_owned() };
-        let status = Status { platform, ..Status::unknown() }.with_problems();
-        assert_eq!(status.left_to_do(), None);
-        assert_eq!(status.problems, []);
-        assert_eq!(status.line(), "not a Scaleway Instance (…); nothing to do");
-        let json = serde_json::to_value(&status).expect("json");
-        assert_eq!(json["platform"]["state"], "not-an-instance");
-    }
-
-    #[test]
-    fn nothing_wrong_is_no_problem_and_each_wrong_is_one() {
-        let status = Status::unknown();
-        assert_eq!(status.clone().with_problems().problems, []);
-        let unreachable = Reach::Unreachable { since: Moment::now(), why: "no route".to_owned() };
-        let failed = Fingerprints::Failed { since: Moment::now(), why: "no route".to_owned() };
-        let wrong = Status { metadata: unreachable, fingerprints: failed, ..status };
-        let problems = wrong.with_problems().problems;
-        assert_eq!(problems.len(), 1, "one cause is told once: {problems:?}");
-    }
-}
+mod tests;

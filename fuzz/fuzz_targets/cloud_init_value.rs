@@ -1,5 +1,5 @@
 //! What the key `cloud-init` may hold: scripts, MIME messages, all packed or not. Law S5 and the bounds of `setup::unpack`: whatever grows
-//! does so within a bound, and each part has a name of its own.
+//! does so within a bound, each part has a name of its own, and what is nothing that cloud-init knows is a failure.
 //!
 //! The first byte: bit 7 packs the value; with bits 5 and 6, bits 0 to 4 double its last line so many times. So a few bytes make what a
 //! mutation never finds, and most mutations stay small, and quick.
@@ -59,9 +59,28 @@ fuzz_target!(|data: &[u8]| {
         }
     }
     assert!(bytes <= MOST_UNPACKED && items.len() <= 100);
+    // What is not packed can be looked at here, too: only white space and a message hold nothing, and a kind of cloud-init's is in front.
+    if !value.starts_with(b"\x1f\x8b") {
+        let lower = String::from_utf8_lossy(&value).to_ascii_lowercase();
+        assert!(!items.is_empty() || value.trim_ascii().is_empty() || lower.contains("mime-version:"));
+        for item in items.iter().filter(|item| item.name.is_none()) {
+            match item.content {
+                Content::Foreign(what) => {
+                    assert!(lower.find(what).is_some_and(|at| lower[..at].chars().all(is_space)), "{what}");
+                }
+                Content::Script(_, _) => assert!(value.starts_with(b"#!")),
+                Content::Broken(_) => assert!(!value.starts_with(b"#!")),
+            }
+        }
+    }
     let preview = Preview::of("cloud-init", &value, &Policy::default());
     assert_eq!(preview.parts.len(), items.len(), "`setup validate` says something else");
 });
+
+/// White space as cloud-init's language has it.
+fn is_space(c: char) -> bool {
+    c.is_whitespace() || ('\x1c'..='\x1f').contains(&c)
+}
 
 fn zipped(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());

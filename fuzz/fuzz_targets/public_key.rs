@@ -15,10 +15,10 @@ fuzz_target!(|text: &str| {
     let fields: Vec<_> = value.as_str().split(' ').collect();
     let [bits, fingerprint, comment, kind] = fields[..] else { panic!("not four fields: {value:?}") };
     assert!(bits.parse::<usize>().is_ok_and(|bits| bits == key.bits) && !comment.is_empty());
-    assert_eq!((fingerprint, kind), (&*key.fingerprint(), &*format!("({})", key.type_name())));
+    assert_eq!((fingerprint, kind), (&*key.fingerprint(), &*format!("({})", key.type_name)));
     assert!(value.as_str().bytes().all(|byte| byte.is_ascii_graphic() || byte == b' '));
     assert!(fingerprint.parse::<ssh_key::Fingerprint>().is_ok());
-    let sshfp = key.sshfp();
+    let sshfp = key.sshfp().expect("a type with a number");
     let [_, "2", digest] = sshfp.split(' ').collect::<Vec<_>>()[..] else { panic!("{sshfp}") };
     assert_eq!(digest.len(), 64);
 });

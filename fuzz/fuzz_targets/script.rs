@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use scw_agent::setup::{Fate, Policy, Preview, Script, ScriptError, ScriptKind, Terms};
+use scw_agent::setup::{Fate, Policy, Preview, Script, ScriptError, ScriptKind, Terms, WrongForm};
 
 const YEAR: u64 = 366 * 24 * 3600;
 
@@ -39,19 +39,33 @@ fuzz_target!(|data: &[u8]| {
         Err(ScriptError::Header(why)) => {
             let line = data.split(|byte| *byte == b'\n').nth(why.line - 1).expect("the line is there");
             let line = String::from_utf8_lossy(line);
+            let Some(number) = why.word else {
+                // A mark that is nearly right, and a setting.
+                assert!(line.to_ascii_lowercase().contains("setup"));
+                return;
+            };
             let (_, settings) = line.split_once("scw-setup:").expect("a line of settings");
-            let word = settings.split_whitespace().nth(why.word - 1).expect("the word is there");
+            let word = settings.split_whitespace().nth(number - 1).expect("the word is there");
             assert!(!word.is_empty());
         }
-        Err(why) => holds_no_text(*why),
+        Err(why) => {
+            let form = (!data.is_empty() && !data.starts_with(b"#!")).then(|| WrongForm::of(data));
+            assert_eq!(form.map(ScriptError::NoInterpreter), is_no_interpreter(*why).then_some(*why));
+            holds_no_text(*why);
+        }
     }
 });
+
+fn is_no_interpreter(why: ScriptError) -> bool {
+    matches!(why, ScriptError::NoInterpreter(_))
+}
 
 /// What can be copied and lives for ever holds no text of the script (law S3).
 fn holds_no_text(_: impl Copy + 'static) {}
 
 fn is_good(data: &[u8], script: &Script<'_>) {
-    assert!(data.starts_with(b"#!") && !data.contains(&0) && script.body == data);
+    let first_line = data.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    assert!(data.starts_with(b"#!") && !first_line.contains(&0) && script.body == data);
     let interpreter = &script.interpreter;
     assert!(interpreter.program.starts_with('/') && !interpreter.program.contains([' ', '\t', '\n']));
     let header = &script.header;

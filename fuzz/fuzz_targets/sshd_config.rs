@@ -7,7 +7,7 @@
 use std::fs;
 
 use libfuzzer_sys::{Corpus, fuzz_target};
-use scw_agent::host_keys::{KeyType, Served, Source, SshdConfig};
+use scw_agent::host_keys::{EffectiveHostKeys, Source, SshdConfig};
 use scw_agent_fuzz::{files, folder};
 
 fuzz_target!(|data: &[u8]| -> Corpus {
@@ -20,34 +20,38 @@ fuzz_target!(|data: &[u8]| -> Corpus {
     for (name, text) in files(data, "sshd_config") {
         fs::write(folder.join(name), text).expect("written");
     }
-    let config = SshdConfig::read(&folder.join("sshd_config")).expect("readable").expect("there");
-    assert!(config.host_keys.iter().all(|path| path.is_absolute()));
+    let read = SshdConfig::read(&folder.join("sshd_config"), &[]).expect("readable");
+    let (config, texts) = read.expect("there");
+    assert!(config.host_keys.iter().all(|path| path.is_absolute()) && texts.len() <= 1024);
     let mut printed = String::new();
     for path in &config.host_keys {
         printed += &format!("hostkey {}\n", path.display());
     }
+    if config.names_keys && config.host_keys.is_empty() {
+        printed += "HostKey (null)\n";
+    }
     config.algorithms.iter().for_each(|list| printed += &format!("hostkeyalgorithms {list}\n"));
-    config.required_rsa.iter().for_each(|size| printed += &format!("requiredrsasize {size}\n"));
-    // What is printed has no quotes: only values of one plain word come back.
-    let plain = |line: &str| line.split_once(' ').is_some_and(|(_, value)| is_plain(value));
-    if printed.lines().all(plain) {
-        assert_eq!(SshdConfig::parse(&printed), config, "{printed}");
-    }
-    let served = Served::configured(config.clone(), Source::Sshd, folder);
-    for types in served.wanted(folder, &KeyType::ALL[1..]).values() {
-        assert!(!types.is_empty() && types.is_sorted());
-    }
-    // A key that is to be made is one that sshd is told of.
-    let wanted = served.wanted(folder, &KeyType::ALL);
-    for (folder, key_type) in wanted.iter().flat_map(|(folder, types)| types.iter().map(move |t| (folder, t)))
+    config.required_rsa.iter().for_each(|size| printed += &format!("RequiredRSASize {size}\n"));
+    config.agent.iter().for_each(|socket| printed += &format!("HostKeyAgent {socket}\n"));
+    // A value with a line break in it cannot be printed; a carriage return at its end is one to the reader.
+    if printed.lines().count() == printed.matches('\n').count()
+        && !printed.contains('\r')
+        && is_plain(&config)
     {
-        let named = served.keys.as_ref().expect("configured");
-        assert!(named.contains(&key_type.private_path(folder)), "{folder:?} {key_type}");
+        assert_eq!(SshdConfig::parse_printed(&printed), config, "{printed}");
+    }
+    let effective = EffectiveHostKeys::configured(config.clone(), Source::Sshd, folder);
+    // Each file once, and only files that an Include line names.
+    for (number, path) in effective.files.iter().enumerate() {
+        assert!(!effective.files[..number].contains(path));
+        assert!(!config.names_keys || config.host_keys.contains(path));
     }
     Corpus::Keep
 });
 
-fn is_plain(value: &str) -> bool {
-    !value.is_empty()
-        && value.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'#' | b'='))
+/// Whether every value comes back as it is from where it is printed: a path may look like another one, or be empty.
+fn is_plain(config: &SshdConfig) -> bool {
+    let words = config.algorithms.iter().chain(&config.agent).map(String::as_str);
+    let paths = config.host_keys.iter().filter_map(|path| path.to_str());
+    words.chain(paths).all(|value| !value.is_empty() && !value.contains("~/"))
 }

@@ -1,4 +1,4 @@
-//! `scw-agent`: from its words to a command.
+//! `scw-agent`: from its words to a command. No error quotes an argument (invariant S3).
 
 use std::time::Duration;
 
@@ -7,36 +7,76 @@ use lexopt::{Arg, Parser};
 use super::exit::Exit;
 use super::help::{AGENT, Opt, words as typed_words};
 use super::process::{hide_panic_texts, print};
-use super::{config, daemon, doctor, host_keys, misuse, setup, status, sysprep, validate};
+use super::usage::is_form;
+use super::{config, daemon, doctor, host_keys, misuse, script_runs, setup, status, sysprep, validate};
 use crate::metadata::UserDataKey;
 use crate::setup::Choice;
 
 /// How long `status --wait` waits by itself.
 const PATIENCE: Duration = Duration::from_secs(600);
+/// A time beyond any use. What is added to the present must not overflow.
+const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
 
 /// What was asked for.
 #[derive(Debug, PartialEq, Eq)]
 enum Command {
-    Help,
+    /// The help of the commands that begin with these words.
+    Help(Vec<String>),
+    /// These words, of which commands begin, and no more.
+    Incomplete(Vec<String>),
     Version,
     Daemon,
     HostKeysEnsure,
-    HostKeysSettle { paced: bool },
-    HostKeysShow { json: bool },
-    HostKeysKnownHosts { host: Option<String> },
-    HostKeysSshfp { host: Option<String> },
-    SetupRun { choice: Choice, paced: bool },
+    HostKeysSettle {
+        paced: bool,
+    },
+    HostKeysShow {
+        json: bool,
+    },
+    HostKeysKnownHosts {
+        host: Option<String>,
+    },
+    HostKeysSshfp {
+        host: Option<String>,
+    },
+    SetupRun {
+        choice: Choice,
+        paced: bool,
+    },
     SetupRunShutdown,
-    SetupValidate { files: Vec<String>, json: bool },
-    SetupFollow { key: String },
+    SetupValidate {
+        files: Vec<String>,
+        json: bool,
+    },
+    SetupFollow {
+        key: String,
+    },
     SetupLaunch,
-    SetupList { json: bool },
-    SetupShow { key: String, json: bool },
-    Status { json: bool, wait: Option<Duration> },
-    Doctor { json: bool },
-    Sysprep { dry_run: bool, host_keys: bool },
-    ConfigCheck { json: bool },
-    ConfigShow { defaults: bool },
+    SetupList {
+        json: bool,
+    },
+    SetupShow {
+        key: String,
+        json: bool,
+        follow: bool,
+    },
+    Status {
+        json: bool,
+        wait: Option<Duration>,
+    },
+    Doctor {
+        json: bool,
+    },
+    Sysprep {
+        dry_run: bool,
+        host_keys: bool,
+    },
+    ConfigCheck {
+        json: bool,
+    },
+    ConfigShow {
+        defaults: bool,
+    },
 }
 
 /// Runs `scw-agent` with the process's arguments.
@@ -47,7 +87,8 @@ pub fn agent() -> Exit {
         Err(why) => return AGENT.misused(&why),
     };
     match command {
-        Command::Help => print(&AGENT.help()),
+        Command::Help(words) => print(&AGENT.help(&strs(&words))),
+        Command::Incomplete(words) => AGENT.incomplete(&strs(&words)),
         Command::Version => print(&AGENT.version()),
         Command::Daemon => daemon::run(),
         Command::HostKeysEnsure => host_keys::ensure(),
@@ -60,8 +101,8 @@ pub fn agent() -> Exit {
         Command::SetupValidate { files, json } => validate::validate(&files, json),
         Command::SetupFollow { key } => setup::follow(&key),
         Command::SetupLaunch => setup::launch(),
-        Command::SetupList { json } => setup::list(json),
-        Command::SetupShow { key, json } => setup::show(&key, json),
+        Command::SetupList { json } => script_runs::list(json),
+        Command::SetupShow { key, json, follow } => script_runs::show(&key, json, follow),
         Command::Status { json, wait } => status::status(json, wait),
         Command::Doctor { json } => doctor::run(json),
         Command::Sysprep { dry_run, host_keys } => sysprep::run(dry_run, host_keys),
@@ -78,7 +119,7 @@ fn parse(mut parser: Parser) -> Result<Command, String> {
     while let Some(argument) = parser.next().map_err(unparsed)? {
         match argument {
             Arg::Short('h') | Arg::Long("help") => {
-                return misuse::is_whole(&AGENT, &mut parser).map(|()| Command::Help);
+                return misuse::is_whole(&AGENT, &mut parser).and_then(|()| help(&strs(&words)));
             }
             Arg::Short('V') | Arg::Long("version") => {
                 return misuse::is_whole(&AGENT, &mut parser).map(|()| Command::Version);
@@ -99,7 +140,7 @@ fn parse(mut parser: Parser) -> Result<Command, String> {
             other => return Err(misuse::unknown_option(&AGENT, &other)),
         }
     }
-    let words: Vec<_> = words.iter().map(String::as_str).collect();
+    let words = strs(&words);
     let has = |name: &str| given.iter().any(|option| option.long == name);
     let json = has("json");
     let command = match *words {
@@ -114,10 +155,12 @@ fn parse(mut parser: Parser) -> Result<Command, String> {
         ["host-keys", "ensure"] => Command::HostKeysEnsure,
         ["host-keys", "settle"] => Command::HostKeysSettle { paced: has("paced") },
         ["setup", "list"] => Command::SetupList { json },
-        ["setup", "show", key] => Command::SetupShow { key: key.to_owned(), json },
+        ["setup", "show", _] if json && has("follow") => {
+            return Err("--follow shows text; it does not go with --json".to_owned());
+        }
+        ["setup", "show", key] => Command::SetupShow { key: key.to_owned(), json, follow: has("follow") },
         ["setup", "validate", ref files @ ..] if !files.is_empty() => {
-            let files = files.iter().map(|file| (*file).to_owned()).collect();
-            Command::SetupValidate { files, json }
+            Command::SetupValidate { files: owned(files), json }
         }
         ["setup", "run"] => {
             Command::SetupRun { choice: Choice { only: None, again: has("again") }, paced: has("paced") }
@@ -134,6 +177,8 @@ fn parse(mut parser: Parser) -> Result<Command, String> {
         ["config", "show"] => Command::ConfigShow { defaults: has("defaults") },
         ["sysprep"] => Command::Sysprep { dry_run: has("dry-run"), host_keys: has("host-keys") },
         ["daemon"] => Command::Daemon,
+        ["help", ref words @ ..] => help(words)?,
+        _ if !words.is_empty() && AGENT.has(&words) => return Ok(Command::Incomplete(owned(&words))),
         _ => return Err(misuse::unknown_command(&AGENT, &words)),
     };
     // Which option goes with which command stands in one place, the help.
@@ -147,17 +192,28 @@ fn parse(mut parser: Parser) -> Result<Command, String> {
     }
 }
 
-/// Whether the words are this form of the help, where a word in capitals stands for any, and for several with `…` behind it.
-fn is_form(form: &str, words: &[&str]) -> bool {
-    let parts: Vec<_> = form.trim_end_matches('…').split(' ').collect();
-    let fits = |(part, word): (&&str, &&str)| part == word || part.chars().all(|c| c.is_ascii_uppercase());
-    let as_many = if form.ends_with('…') { parts.len() <= words.len() } else { parts.len() == words.len() };
-    as_many && parts.iter().zip(words).all(fits)
+/// The help of the commands that begin with these words.
+fn help(words: &[&str]) -> Result<Command, String> {
+    if AGENT.has(words) {
+        Ok(Command::Help(owned(words)))
+    } else {
+        Err(misuse::unknown_command(&AGENT, words))
+    }
+}
+
+fn owned(words: &[&str]) -> Vec<String> {
+    words.iter().map(|word| (*word).to_owned()).collect()
+}
+
+fn strs(words: &[String]) -> Vec<&str> {
+    words.iter().map(String::as_str).collect()
 }
 
 fn length(word: std::ffi::OsString) -> Result<Duration, String> {
     let length = word.to_str().and_then(|word| humantime::parse_duration(word).ok());
-    length.ok_or_else(|| "--timeout takes a length of time such as 90s or 10m".to_owned())
+    length
+        .filter(|length| *length <= LONGEST)
+        .ok_or_else(|| "--timeout takes a length of time such as 90s or 10m, and at most a year".to_owned())
 }
 
 /// A name that goes into one field of a known_hosts line or a zone file.
@@ -176,6 +232,14 @@ mod tests {
 
     fn run(only: Option<UserDataKey>, again: bool, paced: bool) -> Command {
         Command::SetupRun { choice: Choice { only, again }, paced }
+    }
+
+    fn shown(words: &str) -> Command {
+        Command::Help(words.split_whitespace().map(str::to_owned).collect())
+    }
+
+    fn incomplete(words: &str) -> Command {
+        Command::Incomplete(words.split_whitespace().map(str::to_owned).collect())
     }
 
     #[test]
@@ -200,9 +264,26 @@ mod tests {
             ("host-keys ensure", Command::HostKeysEnsure),
             ("host-keys settle --paced", Command::HostKeysSettle { paced: true }),
             ("host-keys show", Command::HostKeysShow { json: false }),
-            ("setup show setup-script", Command::SetupShow { key: "setup-script".to_owned(), json: false }),
+            ("setup show x --follow", Command::SetupShow { key: "x".to_owned(), json: false, follow: true }),
             ("sysprep --dry-run", Command::Sysprep { dry_run: true, host_keys: false }),
-            ("status -h", Command::Help),
+            (
+                "status --timeout 1y",
+                Command::Status { json: false, wait: Some(Duration::from_secs(31_557_600)) },
+            ),
+            ("-h", shown("")),
+            ("help", shown("")),
+            ("status -h", shown("status")),
+            ("setup --help", shown("setup")),
+            ("setup --json --help", shown("setup")),
+            ("setup show --help", shown("setup show")),
+            ("help setup show", shown("setup show")),
+            ("help help", shown("help")),
+            ("setup", incomplete("setup")),
+            ("host-keys", incomplete("host-keys")),
+            ("config --json", incomplete("config")),
+            ("setup show", incomplete("setup show")),
+            ("setup show --follow", incomplete("setup show")),
+            ("setup validate", incomplete("setup validate")),
         ] {
             assert_eq!(parsed(line), Ok(command), "{line}");
         }
@@ -214,9 +295,20 @@ mod tests {
             ("", "no command"),
             ("frobnicate", "unknown command"),
             ("statsu", "did you mean `status`?"),
-            ("setup", "`setup run-shutdown`"),
-            ("setup show", "`setup show KEY`"),
             ("setup frobnicate", "`setup list`"),
+            ("setup shwo", "did you mean `setup show`?"),
+            ("setup shwo x", "did you mean `setup show`?"),
+            ("host-keys knwon-hosts", "did you mean `host-keys known-hosts`?"),
+            ("config chek", "did you mean `config check`?"),
+            ("setpu show x", "did you mean `setup`?"),
+            ("setup show x y", "possible are `setup show KEY`"),
+            ("help frobnicate", "unknown command"),
+            ("help setup shwo", "did you mean `setup show`?"),
+            ("setup shwo --help", "did you mean `setup show`?"),
+            ("help status --json", "takes no --json"),
+            ("status --timeout 2y", "at most a year"),
+            ("status --timeout 550000000000y", "at most a year"),
+            ("status --timeout 99999999999999999999y", "at most a year"),
             ("daemon extra", "wrong arguments; possible are `daemon`"),
             ("daemon --json", "daemon"),
             ("status --jsno", "did you mean --json?"),
@@ -230,9 +322,10 @@ mod tests {
             ("status --wait --timeout soon", "10m"),
             ("doctor --wait", "--wait"),
             ("setup show x --again", "--again"),
+            ("setup show x --follow --json", "--follow"),
+            ("setup list --follow", "--follow"),
             ("setup run --json", "setup run"),
             ("setup run x --paced", "--paced"),
-            ("setup validate", "setup validate"),
             ("status --host x", "--host"),
             ("status --dry-run", "--dry-run"),
             ("config check --defaults", "--defaults"),
@@ -266,6 +359,9 @@ mod tests {
             "config hunter2",
             "hunter2=x",
             "setup-script hunter2",
+            "help hunter2",
+            "help setup show hunter2 hunter2",
+            "hunter2 --help",
         ] {
             let why = parsed(line).expect_err(line);
             assert!(!why.contains("unter2"), "{line}: {why}");
@@ -275,10 +371,11 @@ mod tests {
     #[test]
     fn every_command_of_the_help_is_understood_with_the_options_that_the_help_gives_it_and_no_other() {
         for (form, _) in AGENT.uses {
-            assert!(parsed(form).is_ok(), "{form}");
+            let typed = form.replace("COMMAND…", "setup show");
+            assert!(parsed(&typed).is_ok(), "{form}");
             for option in AGENT.options.iter().filter(|option| !option.with.is_empty()) {
                 let value = option.value.map(|value| if value == "TIME" { "9m" } else { value });
-                let line = format!("{form} --{} {}", option.long, value.unwrap_or_default());
+                let line = format!("{typed} --{} {}", option.long, value.unwrap_or_default());
                 assert_eq!(parsed(&line).is_ok(), option.with.contains(form), "{line}");
             }
         }

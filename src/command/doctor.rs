@@ -9,7 +9,7 @@ use super::rows::{Mark, Rows, colours_wanted};
 use crate::doctor::{Daemon, FamilyReport, FindingName, Report, StepName, probe};
 use crate::local_api;
 use crate::settings::{self, Loaded, Sources};
-use crate::status::Platform;
+use crate::status::{Platform, Problem};
 
 pub(super) fn run(json: bool) -> Exit {
     let Loaded { settings, problems, .. } = settings::load(&Sources::default());
@@ -46,11 +46,19 @@ fn view(report: &Report, colours: bool) -> Rows {
     }
     rows.plain("the agent");
     match &report.daemon {
-        Daemon::Answers { status } => rows.row(Mark::Good, "daemon", status),
+        Daemon::Answers { status, unreachable: None } => rows.row(Mark::Good, "daemon", status),
+        Daemon::Answers { status, unreachable: Some(why) } => {
+            rows.row(Mark::Bad, "daemon", status);
+            rows.below(why);
+        }
         Daemon::NotRunning => {
             rows.row(Mark::Waiting, "daemon", "does not run; `systemctl status scw-agent` tells why")
         }
         Daemon::Failed { why } => rows.row(Mark::Bad, "daemon", why),
+    }
+    for Problem { what, remedy } in &report.problems {
+        rows.row(Mark::Bad, "problem", what);
+        rows.below(remedy);
     }
     if !report.findings.is_empty() {
         rows.plain("who else can write user data");

@@ -1,8 +1,5 @@
 //! The commands and options of both programs, as one table of which `--help` is made, and the manual pages and completions
-//! (`packaging/docs`). Pure.
-
-use super::exit::Exit;
-use super::process::complain;
+//! (`packaging/docs`). The texts are made in [`super::usage`]. Pure.
 
 /// One program.
 pub struct Program {
@@ -14,6 +11,8 @@ pub struct Program {
     pub uses: &'static [(&'static str, &'static str)],
     /// Its options.
     pub options: &'static [Opt],
+    /// What must be known of them beside that: whole sentences.
+    pub notes: &'static [&'static str],
 }
 
 /// One option.
@@ -56,7 +55,10 @@ pub const AGENT: Program = Program {
             "learn whose keys they are, and which of them sshd serves (run by scw-agent-hostkeys-settle.service)",
         ),
         ("setup list", "list the scripts that ran, and how they ended"),
-        ("setup show KEY", "show a script's runs and the end of its output; to a terminal escaped"),
+        (
+            "setup show KEY",
+            "show a script's runs and the end of its output, or its output so far; to a terminal escaped",
+        ),
         (
             "setup validate FILE…",
             "say what would become of these files as user data, and why; on any machine",
@@ -71,6 +73,8 @@ pub const AGENT: Program = Program {
         ("sysprep", "make this disk ready to be cloned: remove what is recorded of this Instance"),
         ("config show", "print the settings that hold, and which file each comes from"),
         ("daemon", "publish the fingerprints and serve the local socket (run by scw-agent.service)"),
+        ("help", "show this help"),
+        ("help COMMAND…", "show the forms of COMMAND and its options, as COMMAND --help does"),
     ],
     options: &[
         Opt {
@@ -94,6 +98,13 @@ pub const AGENT: Program = Program {
             value: Some("NAME"),
             with: &["host-keys known-hosts", "host-keys sshfp"],
             does: "the machine's name, for its own",
+        },
+        Opt {
+            short: None,
+            long: "follow",
+            value: None,
+            with: &["setup show KEY"],
+            does: "if it runs, show its output until it ends",
         },
         Opt {
             short: None,
@@ -121,7 +132,7 @@ pub const AGENT: Program = Program {
             long: "timeout",
             value: Some("TIME"),
             with: &["status"],
-            does: "wait for so long at most; 10m if it is not given",
+            does: "wait for so long at most, at most a year; 10m if it is not given",
         },
         Opt {
             short: None,
@@ -147,6 +158,7 @@ pub const AGENT: Program = Program {
         HELP,
         VERSION,
     ],
+    notes: &[],
 };
 
 /// `scw-userdata`
@@ -156,8 +168,8 @@ pub const USERDATA: Program = Program {
     uses: &[
         ("", "list the keys that are set, as the API does"),
         ("KEY", "print the value of KEY, byte for byte; to a terminal escaped"),
-        ("KEY VALUE", "set KEY to VALUE"),
-        ("KEY --file FILE", "set KEY to what FILE holds; `-` is standard input"),
+        ("KEY VALUE", "set KEY to VALUE, whatever VALUE begins with"),
+        ("KEY --file FILE", "set KEY to what FILE holds, a file or a pipe; `-` is standard input"),
         ("--delete KEY", "delete KEY"),
     ],
     options: &[
@@ -167,7 +179,7 @@ pub const USERDATA: Program = Program {
             long: "file",
             value: Some("FILE"),
             with: &[],
-            does: "take the value from FILE; `-` is standard input",
+            does: "take the value from FILE, a file or a pipe; `-` is standard input",
         },
         Opt {
             short: Some('j'),
@@ -179,71 +191,15 @@ pub const USERDATA: Program = Program {
         HELP,
         VERSION,
     ],
+    notes: &[
+        "Options stand before KEY, apart from `KEY --file FILE` and `KEY -f FILE`. The word after KEY is its value,",
+        "whatever it begins with: `KEY -d` and `KEY --file=x` set these texts. `--` ends the options: `-- KEY` takes a",
+        "KEY that begins with `-`.",
+    ],
 };
-
-impl Opt {
-    /// As it is typed: `-f, --file FILE`.
-    pub fn form(&self) -> String {
-        let short = self.short.map(|letter| format!("-{letter}, ")).unwrap_or_default();
-        let value = self.value.map(|value| format!(" {value}")).unwrap_or_default();
-        format!("{short}--{}{value}", self.long)
-    }
-
-    /// What it does, and with which commands it goes.
-    fn told(&self) -> String {
-        let mut commands: Vec<_> = self.with.iter().map(|form| format!("`{}`", words(form))).collect();
-        commands.dedup();
-        match &commands[..] {
-            [] => self.does.to_owned(),
-            [one] => format!("with {one}: {}", self.does),
-            [others @ .., last] => format!("with {} and {last}: {}", others.join(", "), self.does),
-        }
-    }
-}
 
 /// The words of a use that are typed as they are: what stands for something is in capitals.
 pub fn words(form: &str) -> String {
     let typed = |word: &&str| !word.starts_with('-') && word.chars().any(char::is_lowercase);
     form.split(' ').filter(typed).collect::<Vec<_>>().join(" ")
-}
-
-impl Program {
-    /// The text of `--help`.
-    pub(super) fn help(&self) -> String {
-        let mut text = format!("{}\n\nUsage:\n", self.about);
-        let uses: Vec<_> =
-            self.uses.iter().map(|(form, does)| (format!("{} {form}", self.name), *does)).collect();
-        table(&mut text, uses.iter().map(|(form, does)| (form.trim_end(), *does)));
-        text.push_str("\nOptions:\n");
-        let options: Vec<_> = self.options.iter().map(|option| (option.form(), option.told())).collect();
-        table(&mut text, options.iter().map(|(form, does)| (&**form, &**does)));
-        text.push_str("\nExit codes:\n");
-        let codes = Exit::MEANINGS.map(|(exit, meaning)| ((exit as u8).to_string(), meaning));
-        table(&mut text, codes.iter().map(|(code, meaning)| (&**code, *meaning)));
-        text
-    }
-
-    /// The text of `--version`.
-    pub(super) fn version(&self) -> String {
-        format!("{} {}\n", self.name, env!("CARGO_PKG_VERSION"))
-    }
-
-    /// Says what is wrong with the command line.
-    pub(super) fn misused(&self, why: &str) -> Exit {
-        complain(self, &format!("{why}; see `{} --help`", self.name));
-        Exit::Usage
-    }
-
-    /// Says what went wrong.
-    pub(super) fn failed(&self, why: &dyn std::fmt::Display, exit: Exit) -> Exit {
-        complain(self, why);
-        exit
-    }
-}
-
-fn table<'a>(text: &mut String, rows: impl Iterator<Item = (&'a str, &'a str)> + Clone) {
-    let width = rows.clone().map(|(left, _)| left.len()).max().unwrap_or_default();
-    for (left, right) in rows {
-        text.push_str(&format!("  {left:width$}  {right}\n"));
-    }
 }

@@ -1,6 +1,7 @@
 //! `scw-agent host-keys …`
 
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::time::timeout;
@@ -9,9 +10,12 @@ use super::exit::Exit;
 use super::help::AGENT;
 use super::process::{complain, on_this_thread, print, print_json, print_rows};
 use super::rows::{Mark, Rows, colours_wanted};
+use super::status_view::NO_SERVER;
 use crate::events;
 use crate::host_keys::role::{self, Done, Wishes};
-use crate::host_keys::{self, KeyType, LocalKey, Places, PublicKey};
+use crate::host_keys::{
+    EnsureError, Ensured, LocalKey, Places, PublicKey, ServedKeys, SshServer, public_path,
+};
 use crate::identity::Verdict;
 use crate::local_api::{self, SocketClient};
 use crate::log;
@@ -19,7 +23,7 @@ use crate::metadata::retry::Budget;
 use crate::metadata::{Ask, Client, InstanceId, Limits, Persistent, UserDataKey};
 use crate::pace;
 use crate::platform::{self, PlatformProof};
-use crate::settings;
+use crate::settings::{self, Sources};
 
 /// Far over what the service takes to answer. Other passes wait for this one.
 const ASK_TIMEOUT: Duration = Duration::from_secs(20);
@@ -70,6 +74,9 @@ fn run_role(role: impl FnOnce(&Places, Wishes<'_>, &dyn Fn() -> Result<InstanceI
         Err(why) => Err(why.to_string()),
     };
     let done = role(&Places::default(), wishes, &ask);
+    if wishes.on_platform {
+        done.to_tell.lines().for_each(|line| settings.console.tell(&line));
+    }
     if let Some(why) = &done.unanswered {
         tracing::warn!("cannot tell yet whether this disk is another Instance's: {why}; trying again later");
     }
@@ -79,15 +86,24 @@ fn run_role(role: impl FnOnce(&Places, Wishes<'_>, &dyn Fn() -> Result<InstanceI
     }
     let well = done.troubles.is_empty();
     let done = done.ensured;
-    let names = |types: &[KeyType]| types.iter().map(KeyType::to_string).collect::<Vec<_>>().join(", ");
+    tell_keys(&done);
+    let denied = |(_, why): &(PathBuf, EnsureError)| why.is_permission();
+    if !done.failed.is_empty() && done.failed.iter().all(denied) {
+        return Exit::NotPermitted;
+    }
+    if done.failed.is_empty() && well { Exit::Success } else { Exit::Failure }
+}
+
+fn tell_keys(done: &Ensured) {
+    let names = |names: &BTreeSet<String>| names.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
     if !done.kept.is_empty() {
         tracing::info!("kept {}", names(&done.kept));
     }
     if !done.made.is_empty() {
         tracing::info!(MESSAGE_ID = events::HOST_KEYS_MADE, "made {}", names(&done.made));
     }
-    for (key_type, mending) in &done.mended {
-        tracing::warn!("{key_type}: the key is kept; {mending}");
+    for (name, mending) in &done.mended {
+        tracing::warn!("{name}: the key is kept; {mending}");
     }
     for path in &done.removed {
         tracing::warn!("removed {}", path.display());
@@ -95,14 +111,12 @@ fn run_role(role: impl FnOnce(&Places, Wishes<'_>, &dyn Fn() -> Result<InstanceI
     for path in &done.set_aside {
         tracing::warn!("what was no key is kept as {}", path.display());
     }
-    for (key_type, why) in &done.failed {
-        tracing::error!("{key_type}: {why}");
+    for (path, why) in &done.passed_over {
+        tracing::warn!("{}: {why}", path.display());
     }
-    let denied = |(_, why): &(KeyType, host_keys::EnsureError)| why.is_permission();
-    if !done.failed.is_empty() && done.failed.iter().all(denied) {
-        return Exit::NotPermitted;
+    for (path, why) in &done.failed {
+        tracing::error!("{}: {why}", path.display());
     }
-    if done.failed.is_empty() && well { Exit::Success } else { Exit::Failure }
 }
 
 fn tell_whose(done: &Done, regenerate: bool) {
@@ -127,21 +141,25 @@ fn tell_whose(done: &Done, regenerate: bool) {
 
 /// What there is, and whether the world can check it.
 pub(super) fn show(json: bool) -> Exit {
-    let known = publication();
-    with_keys(|keys| {
-        let publication = |local: &LocalKey| {
-            if local.served { known.of(&local.key.fingerprint()) } else { Publication::NotServed }
+    let value = publication();
+    with_keys(|keys, server| {
+        let publication = |local: &LocalKey, key: &PublicKey| {
+            if local.served { value.of(&key.fingerprint()) } else { Publication::NotServed }
         };
+        let good = || keys.keys.iter().filter_map(|local| Some((local, local.key.as_ref()?)));
         if json {
-            let list: Vec<_> = keys.iter().map(|local| in_json(local, publication(local))).collect();
+            let list: Vec<_> =
+                good().map(|(local, key)| in_json(local, key, publication(local, key))).collect();
             return print_json(&serde_json::Value::Array(list).to_string());
         }
         let mut rows = Rows::new(colours_wanted());
-        for local in keys {
-            let publication = publication(local);
-            let LocalKey { key, .. } = local;
-            let shown = format!("{} {} {} ({})", key.bits, key.fingerprint(), key.comment, key.type_name());
+        for (local, key) in good() {
+            let publication = publication(local, key);
+            let shown = format!("{} {} {} ({})", key.bits, key.fingerprint(), key.comment, key.type_name);
             rows.row(publication.mark(), publication.words(), &shown);
+        }
+        if server == SshServer::NotEnabled {
+            rows.plain(NO_SERVER);
         }
         print_rows(&rows)
     })
@@ -202,34 +220,39 @@ fn publication() -> Value {
 /// Lines for a client's known_hosts. A name that a port belongs to is written `[NAME]:PORT`.
 pub(super) fn known_hosts(name: Option<&str>) -> Exit {
     let name = name.map_or_else(host_name, str::to_owned);
-    with_keys(|keys| {
-        print(&served(keys).map(|key| format!("{name} {}\n", key.key_text())).collect::<String>())
-    })
+    with_keys(|keys, server| lines(keys, server, |key| Some(format!("{name} {}\n", key.key_text()))))
 }
 
-/// Records for a zone file.
+/// Records for a zone file, of the types that have a number there.
 pub(super) fn sshfp(name: Option<&str>) -> Exit {
     let name = name.map_or_else(host_name, str::to_owned);
-    with_keys(|keys| {
-        print(&served(keys).map(|key| format!("{name} IN SSHFP {}\n", key.sshfp())).collect::<String>())
+    with_keys(|keys, server| {
+        lines(keys, server, |key| key.sshfp().map(|record| format!("{name} IN SSHFP {record}\n")))
     })
 }
 
-fn served(keys: &[LocalKey]) -> impl Iterator<Item = &PublicKey> {
-    keys.iter().filter(|local| local.served).map(|local| &local.key)
+/// Prints a line for each key that sshd serves. Others must not be checked against.
+fn lines(keys: &ServedKeys, server: SshServer, line: impl Fn(&PublicKey) -> Option<String>) -> Exit {
+    if server == SshServer::NotEnabled {
+        return AGENT.failed(&"no OpenSSH server is enabled, so no host key is served", Exit::NotFound);
+    }
+    if keys.served().next().is_none() {
+        return AGENT.failed(&"no host key is known to be served; see scw-agent status", Exit::NotFound);
+    }
+    print(&keys.served().filter_map(line).collect::<String>())
 }
 
 fn host_name() -> String {
     nix::unistd::gethostname().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-fn in_json(local: &LocalKey, publication: Publication) -> serde_json::Value {
+fn in_json(local: &LocalKey, key: &PublicKey, publication: Publication) -> serde_json::Value {
     serde_json::json!({
-        "file": local.path,
-        "type": local.key.type_name(),
-        "bits": local.key.bits,
-        "fingerprint": local.key.fingerprint(),
-        "comment": local.key.comment,
+        "file": public_path(&local.path),
+        "type": key.type_name,
+        "bits": key.bits,
+        "fingerprint": key.fingerprint(),
+        "comment": key.comment,
         "served": local.served,
         "published": match publication {
             Publication::Published => Some(true),
@@ -239,20 +262,17 @@ fn in_json(local: &LocalKey, publication: Publication) -> serde_json::Value {
     })
 }
 
-fn with_keys(print: impl FnOnce(&[LocalKey]) -> Exit) -> Exit {
+fn with_keys(print: impl FnOnce(&ServedKeys, SshServer) -> Exit) -> Exit {
     let places = Places::default();
-    let keys = match host_keys::public_keys(&places.keys, &host_keys::known_served(&places)) {
-        Ok(keys) => keys,
-        Err(why) => {
-            return AGENT
-                .failed(&format!("{} cannot be listed: {why}", places.keys.display()), Exit::Failure);
-        }
-    };
-    for (path, why) in &keys.bad {
-        complain(&AGENT, &format!("{} is no public key: {why}", path.display()));
+    let server = SshServer::look(&places.root);
+    let mut keys = role::known(&places, &settings::load(&Sources::default()).settings.key_types);
+    for problem in &keys.problems {
+        complain(&AGENT, &format!("{}; {}", problem.what, problem.remedy));
     }
-    if keys.good.is_empty() {
+    if server == SshServer::NotEnabled {
+        keys.none_served();
+    } else if keys.keys.iter().all(|local| local.key.is_none()) {
         return AGENT.failed(&format!("there are no host keys in {}", places.keys.display()), Exit::NotFound);
     }
-    print(&keys.good)
+    print(&keys, server)
 }

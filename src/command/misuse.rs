@@ -4,6 +4,7 @@
 use lexopt::{Arg, Error, Parser};
 
 use super::help::{Opt, Program};
+use super::usage::begins;
 use crate::nearest::nearest;
 
 /// What the parser of options found wrong. Its own message quotes the argument.
@@ -41,9 +42,9 @@ pub(super) fn unknown_option(program: &Program, option: &Arg<'_>) -> String {
 
 fn unknown(program: &Program, near: Option<&str>) -> String {
     let near = near.map(|near| format!("; did you mean --{near}?")).unwrap_or_default();
-    // A program that takes values is the one that may be given such a value.
-    let value = program.uses.iter().any(|(form, _)| form.contains("VALUE"));
-    let hint = if value { "; write `--` in front of a value that begins with `-`" } else { "" };
+    // A program without commands is the one whose first word may begin like that.
+    let key = program.uses.iter().any(|(form, _)| *form == "KEY");
+    let hint = if key { "; `--` stands in front of a key that begins with `-`" } else { "" };
     format!("unknown option{near}{hint}")
 }
 
@@ -52,17 +53,25 @@ pub(super) fn is_whole(program: &Program, parser: &mut Parser) -> Result<(), Str
     parser.optional_value().map_or(Ok(()), |_| Err(unknown(program, None)))
 }
 
-/// Words that are no command.
+/// Words of which no command begins. Those that are right are named by the help's own words.
 pub(super) fn unknown_command(program: &'static Program, given: &[&str]) -> String {
-    let Some(begin) = given.first() else { return "no command given".to_owned() };
-    let first = |form: &'static str| form.split(' ').next().unwrap_or_default();
-    let forms = || program.uses.iter().map(|(form, _)| *form);
-    let same: Vec<_> = forms().filter(|form| first(form) == *begin).map(|form| format!("`{form}`")).collect();
-    if !same.is_empty() {
-        return format!("wrong arguments; possible are {}", same.join(", "));
+    let Some(last) = given.len().checked_sub(1) else { return "no command given".to_owned() };
+    let mut right = 0;
+    while right < last && program.has(&given[..=right]) {
+        right += 1;
     }
-    match nearest(begin, forms().map(first)) {
-        Some(near) => format!("unknown command; did you mean `{near}`?"),
-        None => "unknown command".to_owned(),
+    let (mut possible, mut next, mut begin) = (String::new(), Vec::new(), String::new());
+    for (form, _) in program.uses.iter().filter(|(form, _)| begins(form, &given[..right])) {
+        possible.push_str(if possible.is_empty() { "" } else { ", " });
+        possible.push_str(&format!("`{form}`"));
+        let mut parts = form.split(' ');
+        begin = parts.by_ref().take(right).fold(String::new(), |begin, part| begin + part + " ");
+        // What stands for something is no word to be meant.
+        next.extend(parts.next().filter(|part| !part.bytes().any(|byte| byte.is_ascii_uppercase())));
+    }
+    match nearest(given[right], next) {
+        Some(near) => format!("unknown command; did you mean `{begin}{near}`?"),
+        None if right == 0 => "unknown command".to_owned(),
+        None => format!("wrong arguments; possible are {possible}"),
     }
 }

@@ -13,10 +13,12 @@ mod host_keys;
 mod misuse;
 mod process;
 mod rows;
+mod script_runs;
 mod setup;
 mod status;
 mod status_view;
 mod sysprep;
+mod usage;
 mod userdata;
 mod validate;
 

@@ -5,11 +5,17 @@
 
 use std::future::Future;
 use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd;
+use std::path::Path;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::exit::Exit;
 use super::help::{AGENT, Program};
 use super::rows::Rows;
+use crate::files;
 use crate::printable;
+use crate::setup::{Places, Running};
 
 /// Prints lines.
 pub(super) fn print(text: &str) -> Exit {
@@ -28,20 +34,42 @@ pub(super) fn print_json(document: &str) -> Exit {
 
 /// Prints bytes as they are; on a terminal escaped, and with a line end, so that the prompt stands on a line of its own.
 pub(super) fn print_bytes(program: &Program, bytes: &[u8]) -> Exit {
+    told(program, try_print_bytes(bytes))
+}
+
+/// The same for somebody who stops at an error, which [`told`] makes an exit code of.
+pub(super) fn try_print_bytes(bytes: &[u8]) -> io::Result<()> {
     if !io::stdout().is_terminal() {
-        return write(program, bytes);
+        return try_write(bytes);
     }
     let mut shown = printable::lines(bytes);
     if !shown.ends_with('\n') {
         shown.push('\n');
     }
-    write(program, shown.as_bytes())
+    try_write(shown.as_bytes())
 }
 
-/// Writes to standard output. A reader that has gone away (`| head`) is no failure.
 fn write(program: &Program, bytes: &[u8]) -> Exit {
+    told(program, try_write(bytes))
+}
+
+fn try_write(bytes: &[u8]) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    match out.write_all(bytes).and_then(|()| out.flush()) {
+    out.write_all(bytes)?;
+    out.flush()
+}
+
+/// Whether somebody reads standard output: a pipe that nobody reads tells it before it is written to.
+pub(super) fn has_reader() -> bool {
+    let out = io::stdout();
+    let mut looked = [PollFd::new(out.as_fd(), PollFlags::empty())];
+    let asked = poll(&mut looked, PollTimeout::ZERO);
+    asked.is_err() || looked[0].revents().is_none_or(|events| !events.contains(PollFlags::POLLERR))
+}
+
+/// What came of writing to standard output. A reader that has gone away (`| head`) is no failure.
+pub(super) fn told(program: &Program, written: io::Result<()>) -> Exit {
+    match written {
         Err(why) if why.kind() != io::ErrorKind::BrokenPipe => {
             program.failed(&format!("standard output cannot be written: {why}"), Exit::Failure)
         }
@@ -54,6 +82,11 @@ pub(super) fn complain(program: &Program, what: &dyn std::fmt::Display) {
     let line = format!("{}: {}\n", program.name, printable::line(&what.to_string()));
     // Without standard error there is nobody to tell.
     let _ = io::stderr().lock().write_all(line.as_bytes());
+}
+
+/// Prints lines of this program's own to standard error.
+pub(super) fn complain_lines(text: &str) {
+    let _ = io::stderr().lock().write_all(text.as_bytes());
 }
 
 /// A panic is told by its place in the source alone: its text may quote what the program worked on (invariant S3).
@@ -79,4 +112,37 @@ pub(super) fn on_this_thread<F: Future>(future: F) -> io::Result<F::Output> {
     let output = runtime.block_on(future);
     runtime.shutdown_background();
     Ok(output)
+}
+
+/// The script or the program that started this process, directly or not, where this boot's work is not done before it ends.
+pub(super) fn script_of_this_process() -> Option<String> {
+    let running = Running::read(&Places::default().running).ok().flatten();
+    let mut pid = i32::try_from(std::process::id()).ok()?;
+    // What a script left behind has another parent than the script.
+    for _ in 0..MOST_ANCESTORS {
+        pid = parent(pid).filter(|pid| *pid > 1)?;
+        if let Some(running) = running.as_ref().filter(|running| running.runner == pid) {
+            return Some(running.key.clone());
+        }
+        if is_cloud_init(pid) {
+            return Some("cloud-init".to_owned());
+        }
+    }
+    None
+}
+
+/// More than any process has.
+const MOST_ANCESTORS: u32 = 1000;
+
+fn parent(pid: i32) -> Option<i32> {
+    let stat = files::read_bounded(Path::new(&format!("/proc/{pid}/stat")), 4096).ok().flatten()?;
+    let stat = String::from_utf8_lossy(&stat).into_owned();
+    // A process may call itself `) 1 (`.
+    stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
+}
+
+fn is_cloud_init(pid: i32) -> bool {
+    let path = format!("/proc/{pid}/cmdline");
+    let line = files::read_bounded(Path::new(&path), 64 * 1024).ok().flatten().unwrap_or_default();
+    line.split(|byte| *byte == 0).take(2).any(|word| word.ends_with(b"/cloud-init"))
 }

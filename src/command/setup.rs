@@ -1,18 +1,18 @@
-//! `scw-agent setup …`
+//! `scw-agent setup run` and `run-shutdown`, and what the runner starts of itself.
 
 use super::exit::Exit;
 use super::help::AGENT;
-use super::process::{block_on, print, print_bytes, print_json};
+use super::process::{block_on, script_of_this_process};
 use crate::log;
-use crate::metadata::retry::Budget;
+use crate::metadata::retry::{Budget, Cause, Failure};
 use crate::metadata::{Client, ErrorKind, Persistent, UserDataKey};
 use crate::pace;
 use crate::platform::{self, NotAnInstance};
 use crate::printable;
 use crate::settings;
 use crate::setup::{
-    BootRun, Choice, Outcome, Places, Record, Records, Run, SETUP_REQUESTED, ScriptKind, SetupError, Summary,
-    follower, is_going_down, launcher, run_boot, run_shutdown as run_shutdown_scripts,
+    BootRun, Choice, Places, SETUP_REQUESTED, ScriptKind, SetupError, Summary, follower, is_going_down,
+    launcher, run_boot, run_shutdown as run_shutdown_scripts,
 };
 
 /// The command of `scw-agent-setup.service`; with a choice, a person's.
@@ -25,8 +25,16 @@ pub(super) fn run(choice: &Choice, paced: bool) -> Exit {
     {
         return AGENT.misused("a shutdown script is due when the machine goes down; --again runs it now");
     }
-    log::start("scw-agent-setup");
     let places = Places::default();
+    if !paced && places.is_runner_at_work() {
+        if let Some(waits_for) = script_of_this_process() {
+            let why = format!(
+                "scripts run one after the other, and {waits_for} has not ended; call the other script by a file of its own"
+            );
+            return AGENT.failed(&why, Exit::Usage);
+        }
+    }
+    log::start("scw-agent-setup");
     if paced {
         pace::wait(&places.runs);
     }
@@ -45,7 +53,7 @@ pub(super) fn run(choice: &Choice, paced: bool) -> Exit {
     };
     block_on(async {
         let mut api = Persistent::new(Client::new(&proof, settings.limits.clone()), Budget::COMMAND);
-        let came = run_boot(&mut api, &places, &settings.setup, choice).await;
+        let came = run_boot(&mut api, &places, &settings.setup, settings.console, choice).await;
         // The daemon asks for the boot's work again, and for nothing else.
         if *choice == Choice::default() { told(came) } else { told_now_or_never(came) }
     })
@@ -74,7 +82,9 @@ pub(super) fn run_shutdown() -> Exit {
     };
     block_on(async {
         let mut api = Persistent::new(Client::new(&proof, settings.limits.clone()), Budget::COMMAND);
-        told_now_or_never(run_shutdown_scripts(&mut api, &Places::default(), &settings.setup).await)
+        let places = Places::default();
+        let came = run_shutdown_scripts(&mut api, &places, &settings.setup, settings.console).await;
+        told_now_or_never(came)
     })
 }
 
@@ -121,6 +131,11 @@ fn told(came: Result<BootRun, SetupError>) -> Exit {
             tracing::error!("{why}");
             Exit::NotPermitted
         }
+        // The service is there, and asking again will not help.
+        Ok(BootRun::NotYet(why)) if Failure::of(&why).cause == Cause::Lasting => {
+            tracing::error!("no script was run: {why}");
+            why.kind().into()
+        }
         Ok(BootRun::NotYet(why)) => {
             tracing::info!("nothing to run yet: {why}");
             Exit::Success
@@ -164,86 +179,5 @@ fn told_of(summary: &Summary) -> Exit {
     } else {
         tracing::error!("{ran} of {} scripts run; not well: {}", summary.scripts.len(), failed.join(", "));
         Exit::Failure
-    }
-}
-
-pub(super) fn list(json: bool) -> Exit {
-    let records = match open() {
-        Ok(records) => records,
-        Err(exit) => return exit,
-    };
-    let keys = match records.keys() {
-        Ok(keys) => keys,
-        Err(why) => return AGENT.failed(&why, Exit::Failure),
-    };
-    let mut text = String::new();
-    let mut all = serde_json::Map::new();
-    let mut exit = Exit::Success;
-    for key in keys {
-        match records.read(&key) {
-            Ok(record) if json => {
-                all.insert(key.as_str().to_owned(), serde_json::json!(record.runs));
-            }
-            Ok(record) => {
-                let last = record.runs.last().map(line).unwrap_or_default();
-                text.push_str(&format!("{key}  {last}\n"));
-            }
-            Err(why) => {
-                exit = AGENT.failed(&format!("{key}: {why}"), Exit::Failure);
-            }
-        }
-    }
-    let printed = if json { print_json(&serde_json::Value::Object(all).to_string()) } else { print(&text) };
-    match printed {
-        Exit::Success => exit,
-        exit => exit,
-    }
-}
-
-pub(super) fn show(key: &str, json: bool) -> Exit {
-    let key = match UserDataKey::new(key) {
-        Ok(key) => key,
-        Err(why) => return AGENT.misused(&why.to_string()),
-    };
-    let record = match open().map(|records| records.read(&key)) {
-        Ok(Ok(record)) => record,
-        Ok(Err(why)) => return AGENT.failed(&why, Exit::Failure),
-        Err(exit) => return exit,
-    };
-    let Record { runs, .. } = &record;
-    match runs.last() {
-        None => AGENT.failed(&format!("there is no record of a script {key}"), Exit::NotFound),
-        Some(_) if json => print_json(&serde_json::json!(runs).to_string()),
-        Some(last) => {
-            let mut text: String = runs.iter().map(|run| format!("{}\n", line(run))).collect();
-            if !last.output.is_empty() {
-                text.push_str(&format!(
-                    "--- the end of its output ---\n{}\n",
-                    last.output.trim_end_matches('\n')
-                ));
-            }
-            // To a terminal nothing of a script's output goes raw; to a file or a pipe, all of it.
-            print_bytes(&AGENT, text.as_bytes())
-        }
-    }
-}
-
-fn line(run: &Run) -> String {
-    let outcome = run.outcome.as_ref().map_or("running, or cut off".to_owned(), Outcome::to_string);
-    let length =
-        run.ended.map(|ended| format!(" after {}", humantime::format_duration(ended.since(run.started))));
-    let outcome = printable::line(&outcome);
-    format!("{}  {outcome}{} (attempt {})", run.started, length.unwrap_or_default(), run.attempt)
-}
-
-/// The records are root's; looking at them must not make the folder.
-fn open() -> Result<Records, Exit> {
-    let state = Places::default().state;
-    match std::fs::read_dir(&state) {
-        Ok(_) => Records::open(&state).map_err(|why| AGENT.failed(&why, Exit::Failure)),
-        Err(why) if why.kind() == std::io::ErrorKind::PermissionDenied => {
-            Err(AGENT.failed(&"only root may see the records of scripts", Exit::NotPermitted))
-        }
-        Err(_) => Err(AGENT.failed(&"no script has run on this machine", Exit::NotFound)),
     }
 }

@@ -1,4 +1,4 @@
-//! `scw-agent status`: the daemon's document, at once or when this boot's work is done.
+//! `scw-agent status`: the daemon's document with what systemd says of the units, at once or when this boot's work is done.
 
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
@@ -8,45 +8,83 @@ use tokio::time::{Instant, sleep};
 
 use super::exit::Exit;
 use super::help::AGENT;
-use super::process::{block_on, print_json, print_rows};
+use super::process::{block_on, complain, print_json, print_rows, script_of_this_process};
 use super::rows::colours_wanted;
 use super::status_view;
+use crate::cloud_init;
 use crate::local_api::{self, SocketClient};
 use crate::metadata::{ErrorKind, Limits, TransportError};
 use crate::printable;
-use crate::status::Status;
+use crate::setup;
+use crate::status::{Problem, Status};
+use crate::unit_states;
 
 /// Between two looks while it waits.
 const PAUSE: Duration = Duration::from_millis(250);
+/// How long the daemon or systemd may take for an answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// The same for something that nobody asked for.
+const FOR_A_HINT: Duration = Duration::from_secs(1);
+/// systemd is asked at one look of so many.
+const LOOKS_PER_QUESTION: u32 = 8;
 
 /// Shows the status; with `wait`, once nothing is left to do, or after so long.
 pub(super) fn status(json: bool, wait: Option<Duration>) -> Exit {
-    block_on(async {
-        let asked = match wait {
-            None => ask().await,
-            Some(limit) => match when_done(limit).await {
-                Ok(Done::Yes(status)) => Ok(*status),
-                Ok(Done::NotInTime(left)) => {
-                    let limit = humantime::format_duration(limit);
-                    return AGENT.failed(&format!("not done after {limit}: {left}"), Exit::Unreachable);
-                }
-                Err(why) => Err(why),
-            },
-        };
-        match asked {
-            Ok(status) => show(&status, json),
-            Err(why) if is_absent(&why) => AGENT
-                .failed(&"the daemon does not run: `systemctl status scw-agent` tells why", Exit::Failure),
-            Err(why) => AGENT.failed(&why, why.kind().into()),
+    if let (Some(waits_for), Some(_)) = (script_of_this_process(), wait) {
+        return AGENT.failed(
+            &format!("{waits_for} does not end before this command does, so --wait would wait for itself: use `systemd-run scw-agent status --wait`"),
+            Exit::Usage,
+        );
+    }
+    with_status(wait, true, &|asked| match asked {
+        Ok(status) => show(&status, json),
+        Err(why) if is_absent(&why) => {
+            AGENT.failed(&"the daemon does not run: `systemctl status scw-agent` tells why", Exit::Failure)
         }
+        Err(why) => AGENT.failed(&why, why.kind().into()),
     })
 }
 
-async fn ask() -> Result<Status, TransportError> {
+/// Names the keys that are likely mistakes on standard error, as far as the daemon knows of them.
+pub(super) fn tell_suspect_keys() {
+    with_status(None, false, &|asked| {
+        let keys = asked.map(|status| status.suspect_keys).unwrap_or_default();
+        keys.iter().for_each(|key| complain(&AGENT, &setup::hint(key)));
+        Exit::Success
+    });
+}
+
+/// One event loop for all of them: each costs the program kilobytes. `units`: systemd is asked, too.
+fn with_status(
+    wait: Option<Duration>,
+    units: bool,
+    then: &dyn Fn(Result<Status, TransportError>) -> Exit,
+) -> Exit {
+    block_on(async {
+        then(match wait {
+            None if units => ask(PATIENCE).await.map(|status| status.with_units(unit_states::look(PATIENCE))),
+            None => ask(FOR_A_HINT).await,
+            Some(limit) => match when_done(limit).await {
+                Ok(Done::Yes(status)) => Ok(*status),
+                Ok(Done::NotInTime(left, problems)) => {
+                    let limit = humantime::format_duration(limit);
+                    AGENT.failed(&format!("not done after {limit}: {left}"), Exit::Unreachable);
+                    for Problem { what, remedy } in problems {
+                        complain(&AGENT, &format!("{what}; {remedy}"));
+                    }
+                    return Exit::Unreachable;
+                }
+                Err(why) => Err(why),
+            },
+        })
+    })
+}
+
+async fn ask(within: Duration) -> Result<Status, TransportError> {
     let socket = Path::new(local_api::SOCKET);
     let mut daemon =
         SocketClient::connect(socket, &Limits::default()).await.map_err(TransportError::Socket)?;
-    daemon.status().await
+    Ok(Status { cloud_init: cloud_init::progress(Path::new("/")), ..daemon.status(within).await? })
 }
 
 fn is_absent(why: &TransportError) -> bool {
@@ -69,30 +107,41 @@ fn show(status: &Status, json: bool) -> Exit {
 /// What came of waiting.
 enum Done {
     Yes(Box<Status>),
-    /// What was left to do.
-    NotInTime(String),
+    /// What was left to do, and what is wrong.
+    NotInTime(String, Vec<Problem>),
 }
 
 /// Waits; for the daemon, too, which may not have been started yet or be starting anew.
 async fn when_done(limit: Duration) -> Result<Done, TransportError> {
     let deadline = Instant::now() + limit;
     let mut progress = Progress::new();
+    let mut looks = (0..LOOKS_PER_QUESTION).cycle();
     loop {
-        let left = match ask().await {
-            Ok(status) => match status.left_to_do() {
-                None => return Ok(Done::Yes(Box::new(status))),
-                Some(left) => left,
-            },
+        let is_last = Instant::now() >= deadline;
+        let asks_systemd = looks.next() == Some(0) || is_last;
+        // A moment for the last look, too.
+        let within = deadline.saturating_duration_since(Instant::now()).clamp(FOR_A_HINT, PATIENCE);
+        let (left, problems) = match ask(within).await {
+            Ok(status) => {
+                let asks_systemd = asks_systemd || status.left_to_do().is_none();
+                let status = match asks_systemd {
+                    true => status.with_units(unit_states::look(within)),
+                    false => status,
+                };
+                match status.left_to_do() {
+                    None => return Ok(Done::Yes(Box::new(status))),
+                    Some(left) => (left, status.problems),
+                }
+            }
             Err(why) if why.kind() == ErrorKind::NotPermitted => return Err(why),
-            Err(why) if is_absent(&why) => "the daemon does not run".to_owned(),
-            Err(why) => why.to_string(),
+            Err(why) if is_absent(&why) => ("the daemon does not run".to_owned(), Vec::new()),
+            Err(why) => (why.to_string(), Vec::new()),
         };
-        let now = Instant::now();
-        if now >= deadline {
-            return Ok(Done::NotInTime(left));
+        if is_last {
+            return Ok(Done::NotInTime(left, problems));
         }
         progress.show(&left);
-        sleep(PAUSE.min(deadline - now)).await;
+        sleep(PAUSE.min(deadline.saturating_duration_since(Instant::now()))).await;
     }
 }
 

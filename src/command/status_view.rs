@@ -1,7 +1,13 @@
 //! The status document as a person reads it. Pure.
 
 use super::rows::{Mark, Rows};
+use crate::cloud_init::CloudInit;
+use crate::host_keys::SshServer;
+use crate::setup::{self, Running};
 use crate::status::{Fingerprints, HostKey, Platform, Reach, Status};
+
+/// What is said where sshd's keys are nobody's to check. This is a normal state.
+pub(super) const NO_SERVER: &str = "no OpenSSH server is enabled; fingerprints are not published";
 
 /// Writes the whole view.
 pub(super) fn rows(status: &Status, colours: bool) -> Rows {
@@ -11,13 +17,17 @@ pub(super) fn rows(status: &Status, colours: bool) -> Rows {
     } else {
         view.instance(status);
         view.metadata(&status.metadata);
-        view.fingerprints(&status.fingerprints);
+        view.fingerprints(status);
     }
     for key in &status.host_keys {
         view.host_key(key);
     }
     if status.platform == Platform::Instance {
         view.scripts(status);
+        view.cloud_init(&status.cloud_init);
+        for key in &status.suspect_keys {
+            view.row(Mark::Waiting, "user data", &setup::hint(key));
+        }
     }
     for problem in &status.problems {
         view.row(Mark::Bad, "problem", &problem.what);
@@ -55,8 +65,11 @@ impl View {
         }
     }
 
-    fn fingerprints(&mut self, fingerprints: &Fingerprints) {
-        let (mark, what) = match fingerprints {
+    fn fingerprints(&mut self, status: &Status) {
+        let (mark, what) = match &status.fingerprints {
+            Fingerprints::Waiting if status.ssh_server == SshServer::NotEnabled => {
+                (Mark::Waiting, NO_SERVER.to_owned())
+            }
             Fingerprints::Waiting => (Mark::Waiting, "not yet published".to_owned()),
             Fingerprints::NoKeys => (Mark::Bad, "no host keys to publish".to_owned()),
             Fingerprints::Published { checked } => (Mark::Good, format!("published, last seen so {checked}")),
@@ -78,8 +91,13 @@ impl View {
     }
 
     fn scripts(&mut self, status: &Status) {
+        if let Some(running) = &status.running {
+            let Running { key, started, attempt, .. } = running;
+            self.row(Mark::Waiting, "script", &format!("{key}: running since {started} (attempt {attempt})"));
+        }
         let Some(setup) = &status.setup else {
             return match status.has_scripts {
+                _ if status.running.is_some() => {}
                 Some(false) => self.row(Mark::Good, "scripts", "none in user data"),
                 Some(true) => self.row(Mark::Waiting, "scripts", "this boot's scripts have not run yet"),
                 None => self.row(Mark::Waiting, "scripts", "user data not known yet"),
@@ -98,9 +116,27 @@ impl View {
             self.row(mark, "script", &format!("{}: {}{when}", script.key, script.outcome));
         }
         for left in &setup.passed_over {
-            let why = "not run: it needs cloud-init, which is not active here";
-            self.row(Mark::Waiting, "script", &format!("{}: {}: {why}", left.key, left.what));
+            self.row(
+                Mark::Waiting,
+                "script",
+                &format!("{}: {}: not run: {}", left.key, left.what, left.why()),
+            );
         }
+    }
+
+    fn cloud_init(&mut self, state: &CloudInit) {
+        let (mark, what) = match state {
+            CloudInit::NotActive => return,
+            CloudInit::Waiting => (Mark::Waiting, "not started yet".to_owned()),
+            CloudInit::Running { stage } => {
+                let stage = stage.iter().map(|stage| format!(": {stage}")).collect::<String>();
+                (Mark::Waiting, format!("running{stage}"))
+            }
+            CloudInit::Done { failed } if failed.is_empty() => (Mark::Good, "done".to_owned()),
+            CloudInit::Done { failed } => (Mark::Bad, format!("failed at {}", failed.join(", "))),
+            CloudInit::Unknown { .. } => (Mark::Bad, "its state cannot be read".to_owned()),
+        };
+        self.row(mark, "cloud-init", &what);
     }
 }
 
@@ -122,6 +158,20 @@ mod tests {
         );
         assert!(!plain.contains('\x1b'));
         assert!(text(&status, true).contains("\x1b[31m✗\x1b[0m fingerprints"));
+    }
+
+    #[test]
+    fn s5_key_that_is_likely_a_mistake_is_a_row_and_no_problem() {
+        let status =
+            Status { suspect_keys: vec!["setup_script".to_owned()], ..Status::unknown() }.with_problems();
+        let text = rows(&status, false).text().to_owned();
+        assert!(
+            text.contains(
+                "… user data     setup_script: not the key of a script; did you mean `setup-script`?"
+            ),
+            "{text}"
+        );
+        assert_eq!(status.problems, []);
     }
 
     #[test]

@@ -3,15 +3,15 @@
 //! It removes what the agent recorded of this Instance and, on demand, the host keys; nothing else, and never a configuration. A clone
 //! gets keys of its own without it, once the metadata name another Instance; with it, it has none of ours from its first moment on.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use super::exit::Exit;
 use super::help::AGENT;
-use super::process::print;
-use crate::host_keys::{KeyType, Places, known_served};
+use super::process::{complain, print};
+use crate::files;
+use crate::host_keys::{Clearing, Places, clearing};
 use crate::printable;
 
 /// What this Instance's records and scripts' records are below.
@@ -19,42 +19,47 @@ const STATE: &str = "/var/lib/scw-agent";
 
 /// Removes them, or says what would be.
 pub(super) fn run(dry_run: bool, host_keys: bool) -> Exit {
-    let mut paths = entries(Path::new(STATE), |_| true);
-    if host_keys {
-        paths = paths.and_then(|mut paths| {
-            paths.extend(key_files(&Places::default())?);
-            Ok(paths)
-        });
-    }
-    let paths = match paths {
+    // Looked at first: sshd's answers are kept among the records.
+    let keys = if host_keys { clearing(&Places::default()) } else { Clearing::default() };
+    let records = match entries(Path::new(STATE), |_| true) {
         Ok(paths) => paths,
-        Err(why) => return failed(Path::new(STATE), &why),
+        Err(why) => return AGENT.failed(&not_cleared(Path::new(STATE), &why), exit(&why)),
     };
-    for path in &paths {
+    // One that stays is no reason to leave the others.
+    let mut failures = Vec::new();
+    for (path, text) in &keys.write {
+        let written = if dry_run { Ok(()) } else { files::write_whole(path, text.as_bytes(), 0o644) };
+        if let Err(why) = written {
+            failures.push((path, why));
+            continue;
+        }
+        let done = if dry_run { "would write" } else { "wrote" };
+        print(&format!("{done} {}, from which the next boot knows the type of key\n", shown(path)));
+    }
+    for path in records.iter().chain(&keys.remove) {
         let removed = if dry_run { Ok(()) } else { remove(path) };
         if let Err(why) = removed {
-            return failed(path, &why);
+            failures.push((path, why));
+            continue;
         }
-        let shown = path.display().to_string();
-        let shown = printable::line(&shown);
-        print(&format!("{} {shown}\n", if dry_run { "would remove" } else { "removed" }));
+        print(&format!("{} {}\n", if dry_run { "would remove" } else { "removed" }, shown(path)));
     }
-    if paths.is_empty() {
+    if records.is_empty() && keys.remove.is_empty() {
         print("nothing is recorded of an Instance\n");
     }
-    Exit::Success
+    for warning in &keys.warnings {
+        complain(&AGENT, &format!("warning: {warning}"));
+    }
+    let exit = failures.first().map_or(Exit::Failure, |(_, why)| exit(why));
+    let mut said: Vec<_> = failures.iter().map(|(path, why)| not_cleared(path, why)).collect();
+    if !keys.failures.is_empty() {
+        said.push(format!("not all keys are removed: {}", keys.failures.join("; ")));
+    }
+    if said.is_empty() { Exit::Success } else { AGENT.failed(&said.join("; "), exit) }
 }
 
-/// The private and public keys that are in sshd's folder under its names, and those that sshd's configuration names.
-fn key_files(places: &Places) -> io::Result<Vec<PathBuf>> {
-    let is_key =
-        |name: &str| name.starts_with("ssh_host_") && name.trim_end_matches(".pub").ends_with("_key");
-    let mut keys: BTreeSet<_> = entries(&places.keys, is_key)?.into_iter().collect();
-    for (folder, types) in known_served(places).wanted(&places.keys, &KeyType::ALL) {
-        keys.extend(types.iter().flat_map(|kind| [kind.private_path(&folder), kind.public_path(&folder)]));
-    }
-    keys.retain(|path| path.symlink_metadata().is_ok());
-    Ok(keys.into_iter().collect())
+fn shown(path: &Path) -> String {
+    printable::line(&path.display().to_string()).to_string()
 }
 
 /// What lies in a folder, in order; nothing where there is no folder.
@@ -65,16 +70,24 @@ fn entries(folder: &Path, wanted: impl Fn(&str) -> bool) -> io::Result<Vec<PathB
     };
     let mut paths = found.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;
     paths.retain(|path| path.file_name().and_then(|name| name.to_str()).is_none_or(&wanted));
-    paths.sort();
+    paths.sort_unstable();
     Ok(paths)
 }
 
 fn remove(path: &Path) -> io::Result<()> {
-    if path.symlink_metadata()?.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }
+    let removed = match path.symlink_metadata() {
+        Ok(there) if there.is_dir() => fs::remove_dir_all(path),
+        Ok(_) => fs::remove_file(path),
+        Err(why) => Err(why),
+    };
+    // One file may have had two names.
+    removed.or_else(|why| if why.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(why) })
 }
 
-fn failed(path: &Path, why: &io::Error) -> Exit {
-    let denied = why.kind() == io::ErrorKind::PermissionDenied;
-    let exit = if denied { Exit::NotPermitted } else { Exit::Failure };
-    AGENT.failed(&format!("cannot clear {}: {why}", path.display()), exit)
+fn not_cleared(path: &Path, why: &io::Error) -> String {
+    format!("cannot clear {}: {why}", path.display())
+}
+
+fn exit(why: &io::Error) -> Exit {
+    if why.kind() == io::ErrorKind::PermissionDenied { Exit::NotPermitted } else { Exit::Failure }
 }

@@ -1,7 +1,12 @@
 //! `scw-userdata`: a drop-in for Scaleway's command of that name, with exit codes and a few options more.
+//!
+//! Options stand before KEY. The word after KEY is its value, whatever it begins with: a program that sets a value need not know what is
+//! in it. No error quotes an argument (invariant S3).
 
 use std::ffi::OsString;
+use std::fs::File;
 use std::io::{self, Read};
+use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 
@@ -13,7 +18,6 @@ use super::exit::Exit;
 use super::help::USERDATA;
 use super::misuse;
 use super::process::{block_on, hide_panic_texts, print, print_bytes, print_json};
-use crate::files;
 use crate::local_api::{self, Access};
 use crate::metadata::retry::Budget;
 use crate::metadata::{Ask, Format, KeyError, MetadataError, Persistent, Request, UserDataKey};
@@ -49,7 +53,7 @@ pub fn userdata() -> Exit {
         Err(why) => return USERDATA.misused(&why),
     };
     let request = match command {
-        Command::Help => return print(&USERDATA.help()),
+        Command::Help => return print(&USERDATA.help(&[])),
         Command::Version => return print(&USERDATA.version()),
         Command::Set(key, source) => match read(source) {
             Ok(value) => Command::Set(key, Source::Argument(value)),
@@ -74,17 +78,18 @@ pub fn userdata() -> Exit {
 }
 
 async fn carry_out(api: &mut impl Ask, command: Command, json: bool) -> Result<Exit, MetadataError> {
-    let not_set = |key: &UserDataKey| USERDATA.failed(&format!("the key {key} is not set"), Exit::NotFound);
+    // Not named: where a variable that holds the key is empty, the value stands in its place.
+    let not_set = || USERDATA.failed(&"this key is not set", Exit::NotFound);
     match command {
         Command::List => list(api, json).await,
         Command::Get(key) => Ok(match api.get(&key).await? {
             Some(value) => put_out(&key, &value, json),
-            None => not_set(&key),
+            None => not_set(),
         }),
         Command::Set(key, Source::Argument(value)) => {
             api.set(&key, Bytes::from(value)).await.map(|()| Exit::Success)
         }
-        Command::Delete(key) => Ok(if api.delete(&key).await? { Exit::Success } else { not_set(&key) }),
+        Command::Delete(key) => Ok(if api.delete(&key).await? { Exit::Success } else { not_set() }),
         Command::Help | Command::Version | Command::Set(..) => Ok(Exit::Success),
     }
 }
@@ -110,27 +115,37 @@ fn put_out(key: &UserDataKey, value: &Bytes, json: bool) -> Exit {
 }
 
 fn read(source: Source) -> Result<Vec<u8>, String> {
-    let too_large = || format!("a value may have at most {LARGEST_VALUE} bytes");
     let value = match source {
         Source::Argument(value) => value,
+        // Not named: with a slip, the value itself stands in the place of the file's name.
         Source::File(path) => {
-            // Not named: with a slip, the value itself stands in the place of the file's name.
-            let read = files::read_bounded(Path::new(&path), LARGEST_VALUE);
-            let read = read.map_err(|why| format!("the file of --file cannot be read: {why}"))?;
-            read.ok_or("the file of --file does not exist")?
+            bounded(File::open(path)).map_err(|why| format!("the file of --file cannot be read: {why}"))?
         }
-        Source::StandardInput => {
-            let mut value = Vec::new();
-            let read = io::stdin().lock().take(LARGEST_VALUE + 1).read_to_end(&mut value);
-            read.map_err(|why| format!("standard input cannot be read: {why}"))?;
-            value
-        }
+        Source::StandardInput => bounded(io::stdin().as_fd().try_clone_to_owned().map(File::from))
+            .map_err(|why| format!("standard input cannot be read: {why}"))?,
     };
-    if value.len() as u64 > LARGEST_VALUE { Err(too_large()) } else { Ok(value) }
+    match value.len() as u64 {
+        0 => Err("the value is empty, which many programs take for a key that is not set; `scw-userdata --delete KEY` deletes a key"
+            .to_owned()),
+        1..=LARGEST_VALUE => Ok(value),
+        _ => Err(format!("a value may have at most {LARGEST_VALUE} bytes")),
+    }
+}
+
+/// What a file or a pipe holds, and a byte more than a value may have at most.
+fn bounded(file: io::Result<File>) -> io::Result<Vec<u8>> {
+    let mut value = Vec::new();
+    file?.take(LARGEST_VALUE + 1).read_to_end(&mut value)?;
+    Ok(value)
+}
+
+/// Where a value comes from that a file is named for. `/dev/stdin` cannot be opened where it is a socket, or another user's.
+fn file(path: OsString) -> Source {
+    if path == "-" || path == "/dev/stdin" { Source::StandardInput } else { Source::File(path) }
 }
 
 fn parse(mut parser: Parser) -> Result<(Command, bool), String> {
-    let (mut words, mut json, mut delete, mut file) = (Vec::new(), false, false, None);
+    let (mut json, mut delete, mut source, mut key) = (false, false, None, None);
     let unparsed = |why| misuse::unparsed(&USERDATA, &why);
     while let Some(argument) = parser.next().map_err(unparsed)? {
         match argument {
@@ -142,31 +157,36 @@ fn parse(mut parser: Parser) -> Result<(Command, bool), String> {
             }
             Arg::Short('j') | Arg::Long("json") => json = true,
             Arg::Short('d') | Arg::Long("delete") => delete = true,
-            Arg::Short('f') | Arg::Long("file") => file = Some(parser.value().map_err(unparsed)?),
-            Arg::Value(word) => words.push(word),
+            Arg::Short('f') | Arg::Long("file") => source = Some(file(parser.value().map_err(unparsed)?)),
+            Arg::Value(word) => {
+                // What cannot be a key may be a value in the wrong place, and is not quoted.
+                let name = word.into_string().map_err(|_| KeyError::NotUtf8.to_string())?;
+                key = Some(UserDataKey::new(&name).map_err(|why| why.to_string())?);
+                break;
+            }
             other => return Err(misuse::unknown_option(&USERDATA, &other)),
         }
     }
-    let mut words = words.into_iter();
-    let key = words.next().map(|word| {
-        // What cannot be a key may be a value in the wrong place, and is not quoted.
-        let name = word.into_string().map_err(|_| KeyError::NotUtf8.to_string())?;
-        UserDataKey::new(&name).map_err(|why| why.to_string())
-    });
-    let (key, value) = (key.transpose()?, words.next());
-    if words.next().is_some() {
-        return Err(
-            "there are more words than a key and a value; a value with spaces needs quotes".to_owned()
-        );
-    }
-    let command = match (key, value, file, delete) {
-        (None, None, None, false) => Command::List,
+    // No word behind the key is an option, but for these of three: `KEY --file FILE`, `KEY -- VALUE`.
+    let mut words: Vec<_> = parser.raw_args().map_err(unparsed)?.collect();
+    let (last, before) = (words.pop(), words.pop());
+    let behind = match (before, last) {
+        _ if !words.is_empty() => None,
+        (None, last) => Some(last.map(|value| Source::Argument(value.into_vec()))),
+        (Some(option), Some(path)) if option == "--file" || option == "-f" => Some(Some(file(path))),
+        (Some(option), Some(value)) if option == "--" => Some(Some(Source::Argument(value.into_vec()))),
+        _ => None,
+    };
+    let behind =
+        behind.ok_or("there are more words than a key and a value; a value with spaces needs quotes")?;
+    let command = match (key, delete, source, behind) {
+        (None, false, None, _) => Command::List,
         (None, ..) => return Err("name the key".to_owned()),
-        (Some(key), None, None, false) => Command::Get(key),
-        (Some(key), None, None, true) => Command::Delete(key),
-        (Some(key), Some(value), None, false) => Command::Set(key, Source::Argument(value.into_vec())),
-        (Some(key), None, Some(file), false) if file == "-" => Command::Set(key, Source::StandardInput),
-        (Some(key), None, Some(file), false) => Command::Set(key, Source::File(file)),
+        (Some(key), false, None, None) => Command::Get(key),
+        (Some(key), true, None, None) => Command::Delete(key),
+        (Some(key), false, Some(source), None) | (Some(key), false, None, Some(source)) => {
+            Command::Set(key, source)
+        }
         _ => return Err("a value, a file and deleting exclude each other".to_owned()),
     };
     Ok((command, json))
@@ -180,43 +200,95 @@ mod tests {
         parse(Parser::from_args(words))
     }
 
+    fn key() -> UserDataKey {
+        UserDataKey::new("k").expect("a good key")
+    }
+
+    fn argument(text: &str) -> Source {
+        Source::Argument(text.as_bytes().to_vec())
+    }
+
     #[test]
     fn the_three_old_forms_and_the_new_ones_are_understood() {
-        let key = || UserDataKey::new("k").expect("a good key");
-        let argument = |text: &str| Source::Argument(text.as_bytes().to_vec());
         for (words, command) in [
             (&[][..], Command::List),
             (&["k"], Command::Get(key())),
+            (&["--", "k"], Command::Get(key())),
             (&["k", "a value"], Command::Set(key(), argument("a value"))),
-            (&["k", ""], Command::Set(key(), argument(""))),
             (&["k", "--", "--value"], Command::Set(key(), argument("--value"))),
+            (&["--", "k", "--value"], Command::Set(key(), argument("--value"))),
             (&["k", "-f", "-"], Command::Set(key(), Source::StandardInput)),
+            (&["k", "--file", "/dev/stdin"], Command::Set(key(), Source::StandardInput)),
+            (&["k", "--file", "v.txt"], Command::Set(key(), Source::File("v.txt".into()))),
             (&["--file=v.txt", "k"], Command::Set(key(), Source::File("v.txt".into()))),
+            (&["-fv.txt", "k"], Command::Set(key(), Source::File("v.txt".into()))),
             (&["-d", "k"], Command::Delete(key())),
+            (&["--delete", "--", "k"], Command::Delete(key())),
+            (&["-h"], Command::Help),
         ] {
             assert_eq!(parsed(words), Ok((command, false)), "{words:?}");
         }
         assert_eq!(parsed(&["--json"]), Ok((Command::List, true)));
+        assert_eq!(parsed(&["-j", "k"]), Ok((Command::Get(key()), true)));
+    }
+
+    #[test]
+    fn s3_word_after_the_key_is_the_value() {
+        let pem = "-----BEGIN PRIVATE KEY-----\nhunter2\n";
+        for value in [
+            "-d",
+            "--delete",
+            "-f",
+            "--file",
+            "-f/etc/hostname",
+            "--file=/etc/hostname",
+            "-h",
+            "--help",
+            "-V",
+            "-j",
+            "--json",
+            "-5",
+            "-",
+            "--",
+            "---",
+            "",
+            pem,
+        ] {
+            let set = Command::Set(key(), argument(value));
+            assert_eq!(parsed(&["k", value]), Ok((set, false)), "{value:?}");
+            let set = Command::Set(key(), argument(value));
+            assert_eq!(parsed(&["--json", "k", value]), Ok((set, true)), "{value:?}");
+        }
     }
 
     #[test]
     fn what_cannot_be_meant_is_refused_before_anything_is_sent() {
         for (words, named) in [
             (&[""][..], "empty"),
+            (&["", "v"], "empty"),
             (&[".."], ".."),
             (&["a\nb"], "control"),
             (&["k", "v", "w"], "quotes"),
+            (&["k", "v", "--json"], "quotes"),
+            (&["k", "-f", "x", "y"], "quotes"),
+            (&["k", "--file=x", "y"], "quotes"),
+            (&["k", "-d", "-j"], "quotes"),
             (&["-d"], "name the key"),
+            (&["-f", "x"], "name the key"),
             (&["-d", "k", "v"], "exclude"),
-            (&["k", "v", "-f", "x"], "exclude"),
+            (&["-d", "k", "-f", "x"], "exclude"),
+            (&["-f", "x", "k", "v"], "exclude"),
+            (&["-d", "-f", "x", "k"], "exclude"),
             (&["--frob"], "unknown option"),
             (&["--delte", "k"], "did you mean --delete?"),
-            (&["k", "-5"], "write `--` in front"),
-            (&["k", "-f"], "--file needs a value"),
+            (&["-5", "k"], "`--` stands in front of a key"),
+            (&["-f"], "--file needs a value"),
         ] {
             let why = parsed(words).expect_err("a refusal");
             assert!(why.contains(named), "{words:?}: {why}");
         }
+        let why = read(argument("")).expect_err("a refusal");
+        assert!(why.contains("--delete"), "{why}");
     }
 
     #[test]
@@ -224,15 +296,15 @@ mod tests {
         let pem = "-----BEGIN PRIVATE KEY-----\nhunter2";
         for words in [
             &["hunter2\nhunter2"][..],
-            &["k", "-hunter2"],
-            &["k", "-Vhunter2"],
-            &["k", "-5hunter2"],
-            &["k", "--hunter2"],
-            &["k", "--json=hunter2"],
-            &["k", "-j=hunter2"],
-            &["k", "--delete=hunter2"],
-            &["k", pem],
+            &["-hunter2", "k"],
+            &["-Vhunter2"],
+            &["-5hunter2"],
+            &["--hunter2"],
+            &["--json=hunter2"],
+            &["-j=hunter2", "k"],
+            &["--delete=hunter2", "k"],
             &[pem],
+            &[pem, "k"],
             &["k", "hunter2", "hunter2"],
             &["hunter2\u{7}"],
             &["k", "hunter2", "-f", "hunter2"],

@@ -83,7 +83,7 @@ fn show(looked: &Looked<'_>, rows: &mut Rows) {
     if preview.parts.is_empty() {
         rows.row(Mark::Waiting, file, "empty: nothing to run");
     }
-    for Part { name, fate } in &preview.parts {
+    for Part { name, fate, warnings } in &preview.parts {
         match fate {
             Fate::Runs(plan) => {
                 rows.row(Mark::Good, file, &format!("as {name}: runs {}", plan.due));
@@ -97,6 +97,12 @@ fn show(looked: &Looked<'_>, rows: &mut Rows) {
                 rows.row(Mark::Bad, &place, &format!("as {name}: not run: {why}"));
             }
         }
+        for warning in warnings {
+            rows.below(&format!("warning: {warning}"));
+        }
+    }
+    for warning in &preview.warnings {
+        rows.below(&format!("warning: {warning}"));
     }
     if preview.key == UserDataKey::cloud_init().as_str() {
         rows.below("all this only where cloud-init is not active: there it takes the value for itself");

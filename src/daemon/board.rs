@@ -2,10 +2,11 @@
 
 use tokio::sync::watch;
 
-use crate::host_keys::PublicKeys;
-use crate::metadata::{Family, Instance, MetadataError};
+use crate::host_keys::{KeyProblem, PublicKey, ServedKeys, SshServer, public_path};
+use crate::metadata::{ErrorKind, Family, Instance, MetadataError};
 use crate::moment::Moment;
-use crate::status::{Fingerprints, HostKey, Platform, Reach, Status};
+use crate::setup;
+use crate::status::{Fingerprints, HostKey, Platform, Problem, Reach, Status};
 
 /// The board. Clones show the same.
 #[derive(Clone)]
@@ -59,8 +60,34 @@ impl Board {
         self.change(|status| status.configuration = faults);
     }
 
-    pub(super) fn has_scripts(&self, has_scripts: bool) {
-        self.change(|status| status.has_scripts = Some(has_scripts));
+    /// Whether the Instance and the list of user data could be read from the service's answers. Logged when that changes (T5).
+    pub(super) fn observed(&self, observed: &Result<(), MetadataError>) {
+        let unusable = observed.as_ref().err().filter(|why| is_answer(why)).map(ToString::to_string);
+        self.change(|status| {
+            match (&status.unusable_answer, &unusable) {
+                (None, Some(why)) => tracing::warn!("{why}; trying again from time to time"),
+                (Some(_), None) if observed.is_ok() => {
+                    tracing::info!("the answers of the metadata service can be used again")
+                }
+                _ => {}
+            }
+            status.unusable_answer = unusable;
+        });
+    }
+
+    /// What the list of user data says: whether there are scripts, and which keys are likely mistakes. Of these, new ones are logged where no
+    /// script is due; otherwise the setup runner does that.
+    pub(super) fn user_data(&self, has_scripts: bool, suspect: Option<Vec<String>>) {
+        self.change(|status| {
+            status.has_scripts = Some(has_scripts);
+            let Some(suspect) = suspect else { return };
+            for key in &suspect {
+                if !has_scripts && !status.suspect_keys.contains(key) {
+                    tracing::warn!("{}", setup::hint(key));
+                }
+            }
+            status.suspect_keys = suspect;
+        });
     }
 
     /// The service answered. Logged when it did not before (law T5).
@@ -85,31 +112,55 @@ impl Board {
         });
     }
 
-    pub(super) fn host_keys(&self, keys: &PublicKeys) {
-        let name = |path: &std::path::Path| path.display().to_string();
-        let mut shown: Vec<_> = keys
-            .good
-            .iter()
-            .map(|local| HostKey {
-                file: name(&local.path),
-                type_name: Some(local.key.type_name().to_owned()),
-                bits: Some(local.key.bits),
-                fingerprint: Some(local.key.fingerprint()),
-                comment: Some(local.key.comment.clone()),
+    /// The keys that the machine has, and what is wrong with them. A problem is logged when it is new (T5).
+    pub(super) fn host_keys(&self, keys: &ServedKeys) {
+        let shown = keys.keys.iter().map(|local| {
+            let key = local.key.as_ref();
+            HostKey {
+                file: public_path(&local.path).display().to_string(),
+                type_name: key.map(|key| key.type_name.clone()),
+                bits: key.map(|key| key.bits),
+                fingerprint: key.map(PublicKey::fingerprint),
+                comment: key.map(|key| key.comment.clone()),
                 served: local.served,
-                problem: None,
-            })
-            .collect();
-        shown.extend(keys.bad.iter().map(|(path, why)| HostKey {
-            file: name(path),
-            type_name: None,
-            bits: None,
-            fingerprint: None,
-            comment: None,
-            served: false,
-            problem: Some(why.clone()),
-        }));
-        self.change(|status| status.host_keys = shown);
+                problem: key.is_none().then(|| "there is no key that sshd can load".to_owned()),
+            }
+        });
+        let problem = |found: &KeyProblem| Problem { what: found.what.clone(), remedy: found.remedy.clone() };
+        self.change(|status| {
+            status.host_keys = shown.collect();
+            let problems: Vec<_> = keys.problems.iter().map(problem).collect();
+            for new in problems.iter().filter(|new| !status.host_key_problems.contains(new)) {
+                tracing::warn!("{}; {}", new.what, new.remedy);
+            }
+            status.host_key_problems = problems;
+        });
+    }
+
+    /// It is not known yet whether the keys are this Instance's.
+    pub(super) fn keys_not_confirmed(&self) {
+        self.change(|status| status.fingerprints = Fingerprints::Waiting);
+    }
+
+    /// Whether an OpenSSH server is enabled; logged when none is, and when that changes.
+    pub(super) fn ssh_server(&self, server: SshServer) {
+        self.change(|status| {
+            match (status.ssh_server, server) {
+                (before, SshServer::NotEnabled) if before != server => {
+                    tracing::info!("no OpenSSH server is enabled; fingerprints are not published");
+                }
+                (SshServer::NotEnabled, after) if after != SshServer::NotEnabled => {
+                    tracing::info!("an OpenSSH server is enabled; its fingerprints are published");
+                }
+                _ => {}
+            }
+            status.ssh_server = server;
+        });
+    }
+
+    /// Nothing is published, and nothing is to be.
+    pub(super) fn withdrawn(&self) {
+        self.change(|status| status.fingerprints = Fingerprints::Waiting);
     }
 
     pub(super) fn no_keys(&self) {
@@ -120,14 +171,26 @@ impl Board {
         self.change(|status| status.fingerprints = Fingerprints::Published { checked: Moment::now() });
     }
 
-    /// Publishing failed. A failure to reach the service at all is the board's other line.
+    /// Publishing failed. Logged when it did not before, but for a failure to reach the service at all, which is the board's other line.
     pub(super) fn not_published(&self, why: &MetadataError) {
         self.change(|status| {
             let since = match &status.fingerprints {
                 Fingerprints::Failed { since, .. } => *since,
-                _ => Moment::now(),
+                _ => {
+                    if is_answer(why) {
+                        tracing::warn!(
+                            "the fingerprints could not be published: {why}; trying again from time to time"
+                        );
+                    }
+                    Moment::now()
+                }
             };
             status.fingerprints = Fingerprints::Failed { since, why: why.to_string() };
         });
     }
+}
+
+/// Whether the service answered, and the answer is of no use.
+fn is_answer(why: &MetadataError) -> bool {
+    !matches!(why.kind(), ErrorKind::Unreachable | ErrorKind::NotAnInstance)
 }

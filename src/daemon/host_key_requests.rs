@@ -4,7 +4,7 @@
 //! never lost. A request that was not served is repeated, each time after a longer pause: the role keeps it pending when the service
 //! did not answer, when sshd's configuration is broken, or when another process kept the lock. A request proves nothing to the role.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::host_keys::{INSTANCE_SEEN, Places, SURVEY_REQUESTED};
+use crate::host_keys::{INSTANCE_SEEN, Places, SURVEY_REQUESTED, ServedKeys};
 
 /// The least time between two requests because of changes.
 const DISTANCE: Duration = Duration::from_secs(3);
@@ -28,7 +28,7 @@ type Stamp = (u64, i64, i64);
 #[derive(Debug)]
 pub(super) struct HostKeyRequests {
     /// sshd's files, as they were at the last request.
-    stamps: BTreeMap<PathBuf, Stamp>,
+    stamps: Option<BTreeMap<PathBuf, Stamp>>,
     instance: bool,
     last: Option<Instant>,
     /// Whether the last request may not be served yet.
@@ -40,8 +40,7 @@ pub(super) struct HostKeyRequests {
 
 impl HostKeyRequests {
     pub(super) fn new() -> Self {
-        let stamps = BTreeMap::new();
-        Self { stamps, instance: false, last: None, open: false, failed: false, pause: FIRST_PAUSE }
+        Self { stamps: None, instance: false, last: None, open: false, failed: false, pause: FIRST_PAUSE }
     }
 
     /// The service can be reached again: what is pending because of that can be served now.
@@ -51,9 +50,9 @@ impl HostKeyRequests {
 
     /// Requests what is to be requested now. Returns when to call this again, if that is before the next change.
     pub(super) fn send(&mut self, places: &Places, knows_instance: bool) -> Option<Instant> {
-        let stamps = stamps(&places.keys);
+        let stamps = stamps(places);
         let new_instance = knows_instance && !self.instance;
-        let new_stamps = stamps != self.stamps;
+        let new_stamps = stamps.is_some() && stamps != self.stamps;
         let is_new = new_instance || new_stamps;
         if !is_new && !self.open {
             return None;
@@ -91,21 +90,25 @@ impl HostKeyRequests {
     }
 }
 
-/// Of sshd's configuration, and of the keys: only root can see whether those are any good. None without an sshd: then there is nothing
-/// to ask. The folders' own stamps tell of a file that came and went: the role may have looked in between.
-fn stamps(folder: &Path) -> BTreeMap<PathBuf, Stamp> {
-    if !folder.join("sshd_config").exists() {
-        return BTreeMap::new();
+/// Of sshd's configuration, and of the keys wherever they stand: only root can see whether those are any good. `None` without sshd's folder:
+/// then there is nothing to look at. The folders' own stamps tell of a file that came and went: the role may have looked in between.
+fn stamps(places: &Places) -> Option<BTreeMap<PathBuf, Stamp>> {
+    if !places.keys.exists() {
+        return None;
     }
-    let drop_ins = folder.join("sshd_config.d");
-    let entries = |folder: &Path| fs::read_dir(folder).into_iter().flatten().flatten();
-    let files = entries(folder).chain(entries(&drop_ins)).map(|entry| entry.path());
+    let keys = ServedKeys::read(&places.served).map(|served| served.keys).unwrap_or_default();
+    let elsewhere = keys.iter().filter_map(|key| key.path.parent()).map(Path::to_owned);
+    let folders: BTreeSet<_> =
+        [places.keys.clone(), places.keys.join("sshd_config.d")].into_iter().chain(elsewhere).collect();
+    let entries = |folder: &PathBuf| fs::read_dir(folder).into_iter().flatten().flatten();
+    let files = folders.iter().flat_map(entries).map(|entry| entry.path());
     let stamp = |path: PathBuf| {
-        let there = fs::symlink_metadata(&path).ok()?;
-        let is_counted = there.is_file() || path == *folder || path == drop_ins;
+        // Of a link, what it leads to.
+        let there = fs::metadata(&path).ok()?;
+        let is_counted = there.is_file() || folders.contains(&path);
         is_counted.then(|| (path, (there.size(), there.ctime(), there.ctime_nsec())))
     };
-    files.chain([folder.to_owned(), drop_ins.clone()]).filter_map(stamp).collect()
+    Some(files.chain(folders.iter().cloned()).filter_map(stamp).collect())
 }
 
 #[cfg(test)]
@@ -166,7 +169,7 @@ mod tests {
         let last = serve(&places).len() + served;
         advance(FIRST_PAUSE).await;
         assert_eq!(requests.send(&places, true), None, "all is served");
-        assert_eq!(requests.stamps, stamps(&places.keys), "the last edit was requested, as number {last}");
+        assert_eq!(requests.stamps, stamps(&places), "the last edit was requested, as number {last}");
         fs::remove_dir_all(places.keys.parent().expect("a parent")).expect("removed");
     }
 

@@ -32,6 +32,9 @@ const MOST_EAGER: u32 = 20;
 /// …and how long it takes until one more of them is granted: containers may change routes all day long.
 const EAGER_AGAIN: Duration = Duration::from_secs(600);
 
+/// How soon to look again while it is not known what sshd serves. Doubled each time: root's units may be masked.
+const UNTIL_SERVED: Duration = Duration::from_secs(5);
+
 /// What the keeper looks at, and how often.
 pub(super) struct Duties<'a> {
     /// The keys, and where the two roles leave things for each other.
@@ -49,36 +52,44 @@ pub(super) async fn task(mut api: impl Ask, board: Board, mut duties: Duties<'_>
     let mut requests = HostKeyRequests::new();
     let mut was_unreachable = false;
     let mut waiting = Waiting::new(duties.host_keys);
+    let mut until_served = UNTIL_SERVED;
+    let mut failing = false;
     loop {
-        let Settings { look_again, limits, .. } = duties.settings.borrow_and_update().clone();
+        let Settings { look_again, limits, setup, .. } = duties.settings.borrow_and_update().clone();
         // A round's questions may each find the queue full.
         duties.pulse.next_within(limits.whole * 2 * QUEUE);
         let is_instance = board.read().platform == Platform::Instance;
-        let failure = match board.read().platform {
+        let looked = match board.read().platform {
             Platform::Instance => {
-                requests.send(duties.host_keys, observer.knows_instance());
-                round(&mut api, &board, &duties, &mut observer).await.err()
+                requests.send(duties.host_keys, observer.root_can_ask());
+                round(&mut api, &board, &duties, &mut observer).await
             }
             // Nothing is asked and nothing is published; the keys are shown all the same.
-            Platform::NotAnInstance { .. } => {
-                publisher::show_keys(&board, duties.host_keys);
-                None
-            }
+            Platform::NotAnInstance { .. } => Ok(publisher::show_keys(&board, duties.host_keys).is_some()),
         };
+        if looked.as_ref().is_err_and(MetadataError::is_locked) {
+            observer.leave_to_root(duties.setup);
+        }
+        if std::mem::replace(&mut failing, looked.is_err()) && !failing {
+            observer.ask_anew();
+        }
         // Whatever came of publishing: scripts can be known all the same.
-        let soon = observer.ask_for_runner(duties.setup);
-        let wait = match &failure {
-            None => {
+        let soon = observer.ask_for_runner(duties.setup, setup.outcome_key.is_some());
+        let wait = match &looked {
+            Ok(knows_keys) => {
                 retry.reset();
+                // Root's units are about to write what sshd serves: nobody is asked until they have.
+                let keys = if *knows_keys { look_again } else { until_served };
+                until_served = if *knows_keys { UNTIL_SERVED } else { look_again.min(until_served * 2) };
                 // Give or take a fifth, so that Instances started together drift apart.
-                soon.unwrap_or(look_again).min(look_again).mul_f64(0.8 + 0.4 * random.f64())
+                soon.unwrap_or(look_again).min(keys).min(look_again).mul_f64(0.8 + 0.4 * random.f64())
             }
-            Some(why) => match retry.after(Failure::of(why), &mut random) {
+            Err(why) => match retry.after(Failure::of(why), &mut random) {
                 Next::After(wait) => wait,
                 Next::GiveUp => look_again,
             },
         };
-        let unreachable = failure.is_some_and(|why| why.kind() == ErrorKind::Unreachable);
+        let unreachable = looked.is_err_and(|why| why.kind() == ErrorKind::Unreachable);
         if was_unreachable && !unreachable {
             requests.repeat_soon();
         }
@@ -89,7 +100,7 @@ pub(super) async fn task(mut api: impl Ask, board: Board, mut duties: Duties<'_>
         let mut waited = pin!(waiting.wait(until, unreachable));
         loop {
             let request_due =
-                if is_instance { requests.send(duties.host_keys, observer.knows_instance()) } else { None };
+                if is_instance { requests.send(duties.host_keys, observer.root_can_ask()) } else { None };
             tokio::select! {
                 woken = &mut waited => {
                     if woken == Woken::Network {
@@ -99,7 +110,10 @@ pub(super) async fn task(mut api: impl Ask, board: Board, mut duties: Duties<'_>
                     break;
                 }
                 // A reload is a reason to look at everything again.
-                Ok(()) = duties.settings.changed() => break,
+                Ok(()) = duties.settings.changed() => {
+                    observer.ask_anew();
+                    break;
+                }
                 // No reason for another round.
                 () = sleep_until(request_due.unwrap_or(until)), if request_due.is_some() => {}
             }
@@ -107,12 +121,24 @@ pub(super) async fn task(mut api: impl Ask, board: Board, mut duties: Duties<'_>
     }
 }
 
+/// Whether root's units have written which keys sshd serves.
 async fn round(
     api: &mut impl Ask,
     board: &Board,
     duties: &Duties<'_>,
     observer: &mut Observer,
-) -> Result<(), MetadataError> {
+) -> Result<bool, MetadataError> {
+    // Whose keys these are is known only with the Instance.
+    let learned = observer.learn_instance(api, board).await;
+    if let Err(why) = &learned {
+        publisher::show_keys(board, duties.host_keys);
+        if why.kind() == ErrorKind::Unreachable {
+            board.not_published(why);
+        }
+        // Where the service answers and cannot be used, that is one problem, not one more for the fingerprints.
+        board.observed(&learned);
+        return learned.map(|()| false);
+    }
     let published = publisher::look(api, board, duties.host_keys).await;
     if let Err(why) = &published {
         board.not_published(why);
@@ -121,11 +147,13 @@ async fn round(
         }
     }
     // A service that refuses to store may still tell.
-    let mut observed = observer.observe(api, board).await;
-    let watch_scripts = duties.settings.borrow().setup.on_change == OnChange::Now;
+    let policy = duties.settings.borrow().setup.clone();
+    let mut observed = observer.observe(api, board, policy.outcome_key.as_ref()).await;
+    let watch_scripts = policy.on_change == OnChange::Now;
     if watch_scripts && observed.is_ok() {
         observed = observer.look_for_changes(api, board, duties.setup).await;
     }
+    board.observed(&observed);
     observed.and(published)
 }
 
@@ -162,7 +190,7 @@ impl<'a> Waiting<'a> {
         } else if self.network.is_none() {
             self.network = subscribe();
         }
-        if self.keys.is_none() {
+        if self.keys.as_ref().is_none_or(|watch| !watch.is_complete) {
             self.keys = KeyWatch::on(self.places).ok();
         }
         let (woken, told) = tokio::select! {
@@ -268,7 +296,7 @@ mod tests {
         let _counting = tracing::subscriber::set_default(lines.clone());
         // One key, so that there is something to publish.
         let folder = std::env::temp_dir().join(format!("scw-agent-month-{:x}", random::generator().u64(..)));
-        fs::create_dir(&folder).expect("made");
+        fs::create_dir_all(folder.join("requests")).expect("made");
         let key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFB x";
         fs::write(folder.join("ssh_host_ed25519_key"), "private").expect("written");
         fs::write(folder.join("ssh_host_ed25519_key.pub"), key).expect("written");
@@ -280,6 +308,7 @@ mod tests {
             keys: folder.clone(),
             requests: RequestFolder { requests: folder.join("requests"), pending: folder.join("pending") },
             served: folder.join("served"),
+            root: folder.clone(),
             ..host_keys::Places::default()
         };
         let (_settings, settings) = watch::channel(Settings::default());

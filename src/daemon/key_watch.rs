@@ -12,7 +12,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::time::{Instant, timeout};
 
-use crate::host_keys::{self, Places};
+use crate::host_keys::{self, Places, ServedKeys};
 
 /// Who remakes keys does it one after the other: look when it has been quiet for so long…
 const QUIET: Duration = Duration::from_millis(150);
@@ -20,11 +20,15 @@ const QUIET: Duration = Duration::from_millis(150);
 const SOON: Duration = Duration::from_millis(600);
 
 /// A watch on the folders.
-pub(super) struct KeyWatch(AsyncFd<OwnedFd>);
+pub(super) struct KeyWatch {
+    inotify: AsyncFd<OwnedFd>,
+    /// Whether the folder is watched in which root's units write what sshd serves. It may not be there yet.
+    pub(super) is_complete: bool,
+}
 
 impl KeyWatch {
     /// Watches sshd's folder, which must be there, and as far as they are: its drop-ins, the folders of keys that stand elsewhere,
-    /// and the word on what is served.
+    /// the word on what is served, and the units of sshd.
     pub(super) fn on(places: &Places) -> io::Result<Self> {
         let inotify = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC)?;
         let changes = AddWatchFlags::IN_CLOSE_WRITE
@@ -34,19 +38,28 @@ impl KeyWatch {
             | AddWatchFlags::IN_MOVE_SELF
             | AddWatchFlags::IN_ONLYDIR;
         inotify.add_watch(&places.keys, changes)?;
-        let keys = host_keys::known_served(places).keys.unwrap_or_default();
-        let files = keys.iter().chain([&places.served]);
+        // Looked at first: what is made meanwhile may not be watched.
+        let is_complete = places.served.parent().is_some_and(Path::exists);
+        let keys = ServedKeys::read(&places.served).map(|served| served.keys).unwrap_or_default();
+        let files = keys.iter().map(|key| &key.path).chain([&places.served]);
         let folders = files.filter_map(|path| path.parent()).map(Path::to_owned);
         for folder in folders.chain([places.keys.join("sshd_config.d")]) {
             // Adding one twice changes nothing.
             let _ = inotify.add_watch(&folder, changes);
+        }
+        // Whether an OpenSSH server is enabled, by a new link, or stops.
+        for folder in host_keys::enablement_folders(&places.root) {
+            let _ = inotify.add_watch(&folder, changes | AddWatchFlags::IN_CREATE);
+        }
+        for link in host_keys::active_links(&places.root) {
+            let _ = inotify.add_watch(&link, AddWatchFlags::IN_DELETE_SELF | AddWatchFlags::IN_DONT_FOLLOW);
         }
         #[expect(
             deprecated,
             reason = "its successor is unsafe; what makes that so cannot be with an OwnedFd"
         )]
         let watch = AsyncFd::with_interest(OwnedFd::from(inotify), Interest::READABLE)?;
-        Ok(Self(watch))
+        Ok(Self { inotify: watch, is_complete })
     }
 
     /// Waits for a change, and then until it seems to be over.
@@ -64,7 +77,7 @@ impl KeyWatch {
 
     async fn change(&mut self) -> io::Result<()> {
         loop {
-            let mut ready = self.0.readable().await?;
+            let mut ready = self.inotify.readable().await?;
             let mut buffer = [0; 4096];
             // Which file it was does not matter: all of them are read again.
             let drained = ready.try_io(|inotify| {

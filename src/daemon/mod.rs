@@ -7,7 +7,7 @@
 //! - the local API ([`crate::local_api`]) serves the other programs.
 //!
 //! What they learn goes onto the [`board`], of which systemd's status line and `/status` are made. The daemon needs no
-//! root: it reads public keys, writes into its own folder in /run, and holds the one capability to use a low port.
+//! root: it reads public keys, writes into its own folder in /run, and holds the capabilities to use a low port and to mark a socket.
 
 mod board;
 mod host_key_requests;
@@ -20,6 +20,7 @@ mod publisher;
 mod pulse;
 mod reload;
 mod run;
+mod runner_requests;
 mod systemd;
 
 pub use run::{DaemonError, Places, run};

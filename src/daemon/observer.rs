@@ -1,53 +1,94 @@
 //! Learning what the machine is: the Instance, and whether it has scripts, for which PID 1 is asked to start the setup runner: a path unit
 //! watches for a file. The daemon itself runs nothing.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::board::Board;
+use super::runner_requests::RunnerRequests;
 use crate::metadata::{Ask, ErrorKind, MetadataError, UserDataKey};
-use crate::setup::{self, Digest, Places, SETUP_REQUESTED, ScriptKind, Summary};
-
-/// A runner that is at work needs no second request soon; one that failed to reach the service does.
-const ASK_AGAIN: Duration = Duration::from_secs(60);
+use crate::setup::{self, Digest, Places, ScriptKind, Summary};
 
 /// What was learned in this life of the daemon.
 #[derive(Debug, Default)]
 pub(super) struct Observer {
     knows_instance: bool,
     has_scripts: Option<bool>,
+    has_suspect_keys: bool,
+    /// How many keys had names that cannot be used, so that they are logged once (T5).
+    unusable: usize,
     /// The contents that the runner was asked for because they were new.
-    asked_for: BTreeMap<UserDataKey, Digest>,
+    asked_for: Vec<(UserDataKey, Digest)>,
+    /// Whether systemd's lock of the service was met, which the daemon could not pass.
+    is_locked_out: bool,
+    requests: RunnerRequests,
 }
 
 impl Observer {
-    /// Learns what is not known yet.
-    pub(super) async fn observe(&mut self, api: &mut impl Ask, board: &Board) -> Result<(), MetadataError> {
-        if self.has_scripts.is_none() {
+    /// Learns which Instance this is, if that is not known yet.
+    pub(super) async fn learn_instance(
+        &mut self,
+        api: &mut impl Ask,
+        board: &Board,
+    ) -> Result<(), MetadataError> {
+        if !self.knows_instance {
             board.instance(api.instance().await?);
             self.knows_instance = true;
-            let keys = api.list().await?;
-            let has_scripts = keys.iter().any(setup::is_of_a_boot);
-            board.has_scripts(has_scripts);
-            self.has_scripts = Some(has_scripts);
         }
         Ok(())
     }
 
-    /// Whether the service has told which Instance this is.
-    pub(super) fn knows_instance(&self) -> bool {
-        self.knows_instance
+    /// Learns whether there are scripts, if that is not known yet, and which keys are likely mistakes. `outcome` is the agent's own key.
+    ///
+    /// While there are such keys, it looks again: their owner may have put them right. What that means for scripts is the next boot's.
+    pub(super) async fn observe(
+        &mut self,
+        api: &mut impl Ask,
+        board: &Board,
+        outcome: Option<&UserDataKey>,
+    ) -> Result<(), MetadataError> {
+        if self.has_scripts.is_some() && !self.has_suspect_keys {
+            return Ok(());
+        }
+        let (keys, unusable) = api.list_and_rest().await?;
+        let has_scripts = self.has_scripts.unwrap_or_else(|| keys.iter().any(setup::is_of_a_boot));
+        let suspect = setup::suspect_keys(&keys, outcome);
+        self.has_scripts = Some(has_scripts);
+        self.has_suspect_keys = !suspect.is_empty();
+        if !has_scripts && unusable > 0 && unusable != self.unusable {
+            tracing::warn!("{}", setup::unusable(unusable));
+        }
+        self.unusable = unusable;
+        board.user_data(has_scripts, Some(suspect));
+        Ok(())
     }
 
-    /// Asks for the runner, unless it has done this boot's work. Where it was asked for, when to look at that again.
-    pub(super) fn ask_for_runner(&self, places: &Places) -> Option<Duration> {
-        let is_due = self.has_scripts == Some(true) && !places.summary.exists();
+    /// Asks for the runner if there is work for it that it has not done in this boot: scripts, or an `outcome` to publish, which is there without
+    /// scripts, too. Returns when to look at that again.
+    pub(super) fn ask_for_runner(&mut self, places: &Places, outcome: bool) -> Option<Duration> {
+        let has_work = self.has_scripts.is_some_and(|has_scripts| has_scripts || outcome);
+        let is_due = has_work && !matches!(Summary::read(&places.summary), Ok(Some(_)));
         // A run that was requested for a changed script may have failed to reach the service, or was killed.
-        if !is_due && !places.requests.has_unserved() {
-            return None;
+        (is_due || places.requests.has_unserved()).then(|| self.requests.ask_if_due(places))
+    }
+
+    /// The next request may have a better end than the last ones: something changed.
+    pub(super) fn ask_anew(&mut self) {
+        self.requests.start_anew();
+    }
+
+    /// Leaves to root what the daemon cannot do: the service is locked for the daemon, and root may pass. Requests that root cannot serve
+    /// either are repeated as all others are.
+    pub(super) fn leave_to_root(&mut self, places: &Places) {
+        if !self.is_locked_out && !places.summary.exists() {
+            tracing::info!("the metadata service is locked for the daemon; requesting the setup runner");
+            self.requests.ask(places);
         }
-        ask(places);
-        Some(ASK_AGAIN)
+        self.is_locked_out = true;
+    }
+
+    /// Whether root can ask which Instance this is: the service has told it to the daemon, or is locked for the daemon alone.
+    pub(super) fn root_can_ask(&self) -> bool {
+        self.knows_instance || self.is_locked_out
     }
 
     /// Sees whether a setup script is another than the one that this boot's work knew, and asks for the runner once for each new content.
@@ -77,22 +118,16 @@ impl Observer {
             let is_known = |script: &setup::ScriptSummary| {
                 script.key == key.as_str() && script.digest.as_ref() == Some(&digest)
             };
-            if !known.iter().any(is_known) && self.asked_for.get(&key) != Some(&digest) {
+            let is_asked_for = self.asked_for.iter().any(|(known, asked)| *known == key && *asked == digest);
+            if !known.iter().any(is_known) && !is_asked_for {
                 tracing::info!("{key} changed; the setup runner is asked for");
-                ask(places);
-                board.has_scripts(true);
+                self.requests.ask(places);
+                board.user_data(true, None);
                 self.has_scripts = Some(true);
-                self.asked_for.insert(key, digest);
+                self.asked_for.retain(|(known, _)| *known != key);
+                self.asked_for.push((key, digest));
             }
         }
         Ok(())
-    }
-}
-
-/// The runner takes the file away when it starts.
-fn ask(places: &Places) {
-    if let Err(why) = places.requests.send(SETUP_REQUESTED) {
-        let folder = places.requests.requests.display();
-        tracing::error!("cannot request the setup runner (writing in {folder}): {why}");
     }
 }

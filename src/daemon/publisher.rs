@@ -1,20 +1,30 @@
 //! Keeping the user data key `ssh-host-fingerprints` true (laws H3, H4): it looks at the keys and at what is
 //! published, writes only when the two differ, reads back what it wrote, and looks again from time to time, since others
-//! delete the key (Terraform, Ansible) or remake the host keys.
+//! delete the key (Terraform, Ansible) or remake the host keys. Where no OpenSSH server is enabled, it publishes nothing, and deletes the value
+//! that tells this machine's keys.
 
 use hyper::body::Bytes;
 
 use super::board::Board;
 use crate::events;
-use crate::host_keys::{self, Places, PublicKeys, Published};
+use crate::host_keys::{self, Places, Published, ServedKeys, SshServer};
 use crate::metadata::{Ask, MetadataError, Refusal, UserDataKey};
 
-/// One look: afterwards what is published is what the keys say, or there is an error.
-pub(super) async fn look(api: &mut impl Ask, board: &Board, places: &Places) -> Result<(), MetadataError> {
-    let keys = show_keys(board, places);
+/// One look: afterwards what is published is what the keys say, or there is an error. The keys of another Instance, and keys of
+/// which that is not known, are published nowhere. Returns whether root's units have written which keys sshd serves.
+pub(super) async fn look(api: &mut impl Ask, board: &Board, places: &Places) -> Result<bool, MetadataError> {
+    let Some(keys) = show_keys(board, places) else { return Ok(false) };
+    if board.read().ssh_server == SshServer::NotEnabled {
+        withdraw(api, board, &keys).await?;
+        return Ok(true);
+    }
+    if keys.served().next().is_some() && keys.instance != board.read().instance.map(|instance| instance.id) {
+        board.keys_not_confirmed();
+        return Ok(true);
+    }
     let Some(value) = host_keys::published_value(keys.served()) else {
         board.no_keys();
-        return Ok(());
+        return Ok(true);
     };
     let key = UserDataKey::fingerprints();
     let is_there = |found: Option<Bytes>| found.is_some_and(|found| found == value.as_str());
@@ -27,18 +37,35 @@ pub(super) async fn look(api: &mut impl Ask, board: &Board, places: &Places) -> 
         );
     }
     board.published();
+    Ok(true)
+}
+
+/// Deletes the published value where each of its fingerprints is that of a host key of this machine: nobody serves these keys (invariant H3).
+/// Any other value was written by somebody else, for the server that runs.
+async fn withdraw(api: &mut impl Ask, board: &Board, keys: &ServedKeys) -> Result<(), MetadataError> {
+    let key = UserDataKey::fingerprints();
+    let value = api.get(&key).await?.unwrap_or_default();
+    let value = String::from_utf8_lossy(&value).into_owned();
+    let ours: Vec<_> = keys.keys.iter().filter_map(|local| Some(local.key.as_ref()?.fingerprint())).collect();
+    let told: Vec<_> = value.split_whitespace().filter(|word| word.starts_with("SHA256:")).collect();
+    if !told.is_empty() && told.iter().all(|told| ours.iter().any(|ours| ours == told)) {
+        api.delete(&key).await?;
+        tracing::info!("deleted the published fingerprints, since no OpenSSH server is enabled");
+    }
+    board.withdrawn();
     Ok(())
 }
 
-/// Reads the machine's public keys, and shows them on the board.
-pub(super) fn show_keys(board: &Board, places: &Places) -> PublicKeys {
-    let served = host_keys::known_served(places);
-    let keys = host_keys::public_keys(&places.keys, &served).unwrap_or_else(|why| {
-        tracing::error!("the host keys in {} cannot be listed: {why}", places.keys.display());
-        PublicKeys::default()
-    });
+/// Reads what root's units wrote of the host keys, and shows them on the board. Without it, nothing is known of them.
+pub(super) fn show_keys(board: &Board, places: &Places) -> Option<ServedKeys> {
+    let server = SshServer::look(&places.root);
+    board.ssh_server(server);
+    let mut keys = ServedKeys::read(&places.served)?;
+    if server == SshServer::NotEnabled {
+        keys.none_served();
+    }
     board.host_keys(&keys);
-    keys
+    Some(keys)
 }
 
 /// Writes, and reads back. Somebody may delete the value at that very moment (Terraform does it before it sets its own): once more, then.

@@ -2,7 +2,8 @@
 
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -11,12 +12,14 @@ use super::keeper::{self, Duties};
 use super::metadata::Handle;
 use super::pulse::Pulse;
 use super::{metadata, reload, systemd};
+use crate::cloud_init;
 use crate::exposure::Exposure;
 use crate::host_keys;
 use crate::local_api::{self, Backend};
+use crate::log_once::LogOnce;
 use crate::metadata::{Request, Response, TransportError};
 use crate::settings::Sources;
-use crate::setup::Summary;
+use crate::setup::{self, Running, Summary};
 use crate::status::Status;
 
 /// Where the daemon finds and leaves things.
@@ -63,7 +66,12 @@ pub async fn run(sources: Sources, places: Places) -> Result<(), DaemonError> {
     local_api::open_to(&socket, &settings.borrow()).map_err(no_socket)?;
     let pulses = [Pulse::of("the connection to the metadata service"), Pulse::of("the keeper")];
     let (api, metadata) = metadata::task(settings.subscribe(), board.clone(), pulses[0].clone());
-    let front = Front { api: api.clone(), board: board.clone(), summary: places.setup.summary.clone() };
+    let front = Front {
+        api: api.clone(),
+        board: board.clone(),
+        places: places.setup.clone(),
+        unreadable: Arc::default(),
+    };
     let duties = Duties {
         host_keys: &places.host_keys,
         setup: &places.setup,
@@ -90,7 +98,8 @@ pub async fn run(sources: Sources, places: Places) -> Result<(), DaemonError> {
 struct Front {
     api: Handle,
     board: Board,
-    summary: PathBuf,
+    places: setup::Places,
+    unreadable: Arc<LogOnce>,
 }
 
 impl Backend for Front {
@@ -99,13 +108,15 @@ impl Backend for Front {
     }
 
     fn status(&self) -> Status {
-        let setup = Summary::read(&self.summary).unwrap_or_else(|why| {
-            tracing::warn!("{} cannot be read: {why}", self.summary.display());
-            None
-        });
+        let setup = Summary::read(&self.places.summary);
+        let why = setup.as_ref().err();
+        self.unreadable.warn(why.map(|why| format!("cannot read {}: {why}", self.places.summary.display())));
+        let setup = setup.unwrap_or_default();
+        let running = Running::read(&self.places.running).unwrap_or_default();
         // As it is now: others change it at any time, and it costs little to look.
         let exposure = Exposure::of_this_machine();
-        Status { setup, exposure, ..self.board.read() }.with_problems()
+        let cloud_init = cloud_init::progress(Path::new("/"));
+        Status { setup, running, exposure, cloud_init, ..self.board.read() }.with_problems()
     }
 }
 

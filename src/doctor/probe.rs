@@ -3,30 +3,53 @@
 use std::fmt::Display;
 use std::io;
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde::Deserialize;
-use tokio::time::timeout;
 
 use super::report::{Daemon, FamilyReport, Report, StepName, StepReport};
 use super::trouble::Trouble;
+use crate::cloud_init;
 use crate::exposure::Exposure;
 use crate::local_api::SocketClient;
-use crate::metadata::{Ask, Client, Family, Limits, MetadataError, Refusal, Request, source_address};
+use crate::metadata::{
+    Ask, Client, Family, Limits, MetadataError, Refusal, Request, TransportError, source_address,
+};
 use crate::platform::{self, PlatformProof};
 use crate::printable;
 use crate::settings::Settings;
+use crate::status::{Reach, Status};
+use crate::unit_states;
+
+/// How long the daemon or systemd may take for an answer.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Looks at everything. Outside of a Scaleway Instance that is the daemon alone (invariant P1).
 pub async fn probe(settings: &Settings, socket: &Path) -> Report {
     let limits = &settings.limits;
-    let proof = match platform::check(&settings.vendor) {
+    let checked = platform::check(&settings.vendor);
+    let (mut daemon, status) = daemon(socket, limits).await;
+    let status = Status { cloud_init: cloud_init::progress(Path::new("/")), ..status };
+    let status = status.with_units(unit_states::look(PATIENCE));
+    let proof = match checked {
         Ok(proof) => proof,
-        Err(why) => return Report::not_an_instance(&why, daemon(socket, limits).await),
+        Err(why) => {
+            let mut report = Report::not_an_instance(&why, daemon);
+            report.add_problems(status.problems);
+            return report;
+        }
     };
     let [first, second] = Family::BOTH.map(|family| look_at(family, &proof, limits));
-    let (first, second, daemon) = tokio::join!(first, second, daemon(socket, limits));
-    Report::new(vec![first, second], daemon, &Exposure::of_this_machine())
+    let (first, second) = tokio::join!(first, second);
+    let families = vec![first, second];
+    if let Daemon::Answers { unreachable, .. } = &mut daemon {
+        if unreachable.is_some() && families.iter().any(|family| family.failed().is_none()) {
+            *unreachable = ask_through_daemon(socket, limits).await.err().map(|why| why.to_string());
+        }
+    }
+    let mut report = Report::new(families, daemon, &Exposure::of_this_machine());
+    report.add_problems(status.problems);
+    report
 }
 
 async fn look_at(family: Family, proof: &PlatformProof, limits: &Limits) -> FamilyReport {
@@ -88,25 +111,35 @@ fn route(family: Family) -> io::Result<String> {
     Ok(format!("from {address}{}", if marked { ", past a lock that systemd's mark opens" } else { "" }))
 }
 
-/// The daemon asks nobody for its status: it has as long as the service has for its headers.
-async fn daemon(socket: &Path, limits: &Limits) -> Daemon {
-    timeout(limits.headers, ask_daemon(socket, limits))
-        .await
-        .unwrap_or_else(|_| Daemon::Failed { why: "it is there and does not answer".to_owned() })
+/// What the daemon says of itself.
+async fn daemon(socket: &Path, limits: &Limits) -> (Daemon, Status) {
+    match ask_daemon(socket, limits).await {
+        Ok(status) => {
+            let unreachable = match &status.metadata {
+                Reach::Unreachable { why, .. } => Some(why.clone()),
+                _ => None,
+            };
+            (Daemon::Answers { status: status.line(), unreachable }, status)
+        }
+        Err(daemon) => (daemon, Status::unknown()),
+    }
 }
 
-async fn ask_daemon(socket: &Path, limits: &Limits) -> Daemon {
+async fn ask_daemon(socket: &Path, limits: &Limits) -> Result<Status, Daemon> {
     let status = match SocketClient::connect(socket, limits).await {
-        Ok(mut daemon) => daemon.status().await,
+        Ok(mut daemon) => daemon.status(PATIENCE).await,
         Err(why) if matches!(why.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
-            return Daemon::NotRunning;
+            return Err(Daemon::NotRunning);
         }
-        Err(why) => return Daemon::Failed { why: why.to_string() },
+        Err(why) => return Err(Daemon::Failed { why: why.to_string() }),
     };
-    match status {
-        Ok(status) => Daemon::Answers { status: status.line() },
-        Err(why) => Daemon::Failed { why: why.to_string() },
-    }
+    status.map_err(|why| Daemon::Failed { why: why.to_string() })
+}
+
+/// Has the daemon try again: what it knows may be an hour old. This process may pass a lock that the daemon does not pass.
+async fn ask_through_daemon(socket: &Path, limits: &Limits) -> Result<(), TransportError> {
+    let mut daemon = SocketClient::connect(socket, limits).await.map_err(TransportError::Socket)?;
+    daemon.ask(Request::Probe).await.map(drop)
 }
 
 /// The steps so far, with the time since the one before.

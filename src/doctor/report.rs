@@ -6,7 +6,7 @@ use super::trouble::Trouble;
 use crate::exposure::Exposure;
 use crate::metadata::{ErrorKind, Family};
 use crate::platform::NotAnInstance;
-use crate::status::Platform;
+use crate::status::{Platform, Problem};
 
 /// The version of the document's shape.
 const VERSION: u32 = 1;
@@ -28,6 +28,9 @@ pub struct Report {
     /// Who besides root can write user data; empty where nobody can, as far as the kernel's settings tell.
     #[serde(default)]
     pub findings: Vec<Finding>,
+    /// What else the daemon and systemd report: what `scw-agent status` shows as a problem, and is not said here otherwise.
+    #[serde(default)]
+    pub problems: Vec<Problem>,
 }
 
 /// Something that is not about the way to the service, and that a person should know.
@@ -107,6 +110,9 @@ pub enum Daemon {
     Answers {
         /// As systemd shows it.
         status: String,
+        /// Why it does not reach the metadata service; null where it does, or has not tried yet.
+        #[serde(default)]
+        unreachable: Option<String>,
     },
     /// There is no socket, or nobody behind it.
     NotRunning,
@@ -115,6 +121,16 @@ pub enum Daemon {
         /// In its words.
         why: String,
     },
+}
+
+impl Daemon {
+    /// Why the daemon does not reach the metadata service, where it says so.
+    pub fn unreachable(&self) -> Option<&str> {
+        match self {
+            Self::Answers { unreachable, .. } => unreachable.as_deref(),
+            Self::NotRunning | Self::Failed { .. } => None,
+        }
+    }
 }
 
 impl FamilyReport {
@@ -127,7 +143,7 @@ impl FamilyReport {
 impl Report {
     /// Puts the parts together, and draws the conclusion.
     pub(super) fn new(families: Vec<FamilyReport>, daemon: Daemon, exposure: &Exposure) -> Self {
-        let verdict = verdict(&families);
+        let verdict = verdict(&families, &daemon);
         let finding = |finding, is_problem, words: Option<(String, String)>| {
             words.map(|(what, remedy)| Finding { finding, is_problem, what, remedy })
         };
@@ -142,6 +158,7 @@ impl Report {
             daemon,
             verdict,
             findings: findings.into_iter().flatten().collect(),
+            problems: Vec::new(),
         }
     }
 
@@ -155,17 +172,29 @@ impl Report {
             daemon,
             verdict,
             findings: vec![],
+            problems: vec![],
         }
     }
 
-    /// Whether something is wrong beside the way to the service.
-    pub fn has_problem(&self) -> bool {
-        self.findings.iter().any(|finding| finding.is_problem)
+    /// Adds the problems of a status, but for those that the report has already.
+    pub(super) fn add_problems(&mut self, problems: Vec<Problem>) {
+        let is_told = |problem: &Problem| {
+            self.findings.iter().any(|finding| finding.what == problem.what)
+                || self.daemon.unreachable() == Some(&problem.what)
+        };
+        self.problems = problems.into_iter().filter(|problem| !is_told(problem)).collect();
     }
 
-    /// What kind of failure it is, when no family works.
+    /// Whether something is wrong beside the way to the service. Whether the daemon should run, systemd knows: see `problems`.
+    pub fn has_problem(&self) -> bool {
+        let is_mute = matches!(self.daemon, Daemon::Failed { .. });
+        is_mute || !self.problems.is_empty() || self.findings.iter().any(|finding| finding.is_problem)
+    }
+
+    /// What kind of failure it is, when no family works or the daemon does not reach the service.
     pub fn failure(&self) -> Option<ErrorKind> {
-        trouble_of_all(&self.families).map(Trouble::kind)
+        let daemon = self.daemon.unreachable().map(|_| ErrorKind::Unreachable);
+        trouble_of_all(&self.families).map(Trouble::kind).or(daemon)
     }
 }
 
@@ -177,7 +206,7 @@ fn trouble_of_all(families: &[FamilyReport]) -> Option<Trouble> {
     furthest.trouble
 }
 
-fn verdict(families: &[FamilyReport]) -> String {
+fn verdict(families: &[FamilyReport], daemon: &Daemon) -> String {
     if let Some(trouble) = trouble_of_all(families) {
         return format!("the metadata service cannot be used over either family: {}", trouble.cause());
     }
@@ -185,12 +214,14 @@ fn verdict(families: &[FamilyReport]) -> String {
     let names = |families: &[&FamilyReport]| {
         families.iter().map(|family| family.family.to_string()).collect::<Vec<_>>().join(" and ")
     };
-    let answers = format!("the metadata service answers over {}", names(&good));
-    if bad.is_empty() {
-        answers
-    } else {
-        format!("{answers}; {} does not work, and one is enough", names(&bad))
+    let mut verdict = format!("the metadata service answers over {}", names(&good));
+    if !bad.is_empty() {
+        verdict += &format!("; {} does not work, and one is enough", names(&bad));
     }
+    if daemon.unreachable().is_some() {
+        verdict += "; the daemon does not reach it";
+    }
+    verdict
 }
 
 #[cfg(test)]
@@ -226,5 +257,21 @@ mod tests {
             assert_eq!(report.failure(), failure);
             assert!(report.verdict.contains(said), "{}", report.verdict);
         }
+    }
+
+    #[test]
+    fn doctor_reports_a_daemon_that_is_locked_out() {
+        let families = || vec![family(Family::Ipv4, 6, None), family(Family::Ipv6, 6, None)];
+        let answers = |unreachable: Option<&str>| Daemon::Answers {
+            status: String::new(),
+            unreachable: unreachable.map(str::to_owned),
+        };
+        assert_eq!(Report::new(families(), answers(None), &Exposure::default()).failure(), None);
+        let report = Report::new(families(), answers(Some("prohibited")), &Exposure::default());
+        assert_eq!(report.failure(), Some(ErrorKind::Unreachable));
+        assert!(report.verdict.contains("the daemon does not reach it"), "{}", report.verdict);
+        let old: Daemon =
+            serde_json::from_str(r#"{"state":"answers","status":"x"}"#).expect("an older document");
+        assert_eq!(old.unreachable(), None);
     }
 }

@@ -86,6 +86,7 @@ impl Trouble {
             ConnectError::NotPermitted => Self::NotPermitted,
             ConnectError::NoSourcePort => Self::NoSourcePort,
             ConnectError::TimedOut(_) => Self::SilentToConnect,
+            ConnectError::Locked => Self::Prohibited,
             ConnectError::System(why) => Self::of_system(why),
         }
     }
@@ -150,7 +151,9 @@ impl Trouble {
     pub fn remedy(self) -> &'static str {
         match self {
             Self::NoRoute => "see `ip address` and `ip route get`; one family is enough",
-            Self::Prohibited => "see `ip route get`; a root process with CAP_NET_ADMIN passes systemd's lock",
+            Self::Prohibited => {
+                "see `ip route get`; a process with CAP_NET_RAW, before Linux 5.17 CAP_NET_ADMIN, passes systemd's lock"
+            }
             Self::BlackHole => {
                 "remove the route if it is not on purpose: `ip -4 route show type blackhole`, or `ip -6 …`"
             }

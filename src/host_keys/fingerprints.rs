@@ -23,7 +23,7 @@ pub fn published_value<'a>(keys: impl IntoIterator<Item = &'a PublicKey>) -> Opt
 }
 
 fn line(key: &PublicKey) -> String {
-    format!("{} {} {} ({})", key.bits, key.fingerprint(), comment(&key.comment), key.type_name())
+    format!("{} {} {} ({})", key.bits, key.fingerprint(), comment(&key.comment), key.type_name)
 }
 
 /// A comment that is one field and cannot be taken for the type in brackets.

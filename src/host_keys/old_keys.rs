@@ -8,7 +8,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::inspect::{LocalKey, PublicKeys};
+use super::key_file::public_path;
+use super::served::LocalKey;
 use crate::files;
 use crate::moment::Moment;
 
@@ -19,9 +20,9 @@ const LARGEST: u64 = 64 * 1024;
 
 /// Keeps the public keys that read well as a new set; `None` where there are none. Keys that the latest set holds already make no other:
 /// a renewal may take several attempts.
-pub(super) fn keep(folder: &Path, keys: &PublicKeys) -> io::Result<Option<PathBuf>> {
-    let named = |local: &LocalKey| Some((local.path.file_name()?.to_owned(), line(local)));
-    let keys: Vec<_> = keys.good.iter().filter_map(named).collect();
+pub(super) fn keep(folder: &Path, keys: &[LocalKey]) -> io::Result<Option<PathBuf>> {
+    let named = |local: &LocalKey| Some((public_path(&local.path).file_name()?.to_owned(), line(local)?));
+    let keys: Vec<_> = keys.iter().filter_map(named).collect();
     if keys.is_empty() {
         return Ok(None);
     }
@@ -77,8 +78,9 @@ fn sets(folder: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(sets)
 }
 
-fn line(local: &LocalKey) -> String {
-    format!("{} {}\n", local.key.key_text(), local.key.comment)
+fn line(local: &LocalKey) -> Option<String> {
+    let key = local.key.as_ref()?;
+    Some(format!("{} {}\n", key.key_text(), key.comment))
 }
 
 #[cfg(test)]
@@ -90,17 +92,17 @@ mod tests {
     use super::*;
     use crate::random;
 
-    fn keys(comment: &str) -> PublicKeys {
+    fn keys(comment: &str) -> Vec<LocalKey> {
         let text = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFB";
-        let key = PublicKey::parse(&format!("{text} {comment}")).expect("a key");
-        PublicKeys { good: vec![LocalKey { path: "/x/a.pub".into(), key, served: true }], bad: Vec::new() }
+        let key = PublicKey::parse(&format!("{text} {comment}")).ok();
+        vec![LocalKey { path: "/x/a".into(), key, served: true }]
     }
 
     #[test]
     fn h1_five_old_sets_are_kept_whatever_their_names() {
         let folder = std::env::temp_dir().join(format!("scw-agent-old-{:x}", random::generator().u64(..)));
         prune(&folder, None).expect("no folder is no error");
-        assert_eq!(keep(&folder, &PublicKeys::default()).expect("kept"), None);
+        assert_eq!(keep(&folder, &[]).expect("kept"), None);
         let mut set = None;
         for number in 0..7 {
             let kept = keep(&folder, &keys(&number.to_string())).expect("kept").expect("a set");

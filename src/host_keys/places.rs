@@ -31,16 +31,22 @@ pub struct Places {
     pub runs: PathBuf,
     /// What sshd serves, for the daemon.
     pub served: PathBuf,
-    /// sshd's word on that, for the boots to come.
-    pub word: PathBuf,
+    /// The fingerprints that the console was told in this boot.
+    pub told: PathBuf,
+    /// OpenSSH's answers, for later boots.
+    pub answers: PathBuf,
     /// The fingerprints that the disk had at this boot's first look.
     pub found: PathBuf,
+    /// The keys that an unfinished renewal has made.
+    pub renewed: PathBuf,
     /// Public keys of the Instances that this disk belonged to, by date.
     pub old: PathBuf,
     /// sshd's process id, where it runs as a daemon.
     pub sshd_pid: PathBuf,
     /// The kernel's word on whether only certified algorithms may be used.
     pub fips: PathBuf,
+    /// The root of the file system with systemd's units.
+    pub root: PathBuf,
 }
 
 impl Default for Places {
@@ -57,11 +63,14 @@ impl Default for Places {
             lock_in_run: "/run/scw-agent-hostkeys/private/lock".into(),
             runs: "/run/scw-agent-hostkeys/private/runs".into(),
             served: "/run/scw-agent-hostkeys/served.json".into(),
-            word: "/var/lib/scw-agent/sshd-word.json".into(),
+            told: "/run/scw-agent-hostkeys/private/console".into(),
+            answers: "/var/lib/scw-agent/openssh-answers.json".into(),
             found: "/run/scw-agent-hostkeys/found.json".into(),
+            renewed: "/var/lib/scw-agent/renewed-keys.json".into(),
             old: "/var/lib/scw-agent/old-host-keys".into(),
             sshd_pid: "/run/sshd.pid".into(),
             fips: "/proc/sys/crypto/fips_enabled".into(),
+            root: "/".into(),
         }
     }
 }

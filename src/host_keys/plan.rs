@@ -1,32 +1,57 @@
-//! What to do about the state of a key: the least that mends it. Pure.
+//! What to do about a host key: the least that makes sshd serve it. Pure.
 
+use std::collections::BTreeSet;
 use std::fmt;
+use std::path::PathBuf;
 
-use super::inspect::{Access, KeyFiles, Private, Public};
-use super::private_key::PrivateKey;
+use super::effective::{EffectiveHostKeys, conventional_type};
+use super::key_check::KeyContent;
+use super::key_file::{Access, KeyFile, Private, PublicFile};
+use super::key_type::KeyType;
+use super::mounts::Obstacle;
 use super::public_key::PublicKey;
 
-/// What to do for one type of key.
+/// The largest RSA key that is made only because the one before it was as large: larger ones take minutes.
+const MAX_RSA_BITS: usize = 8192;
+/// What ssh-keygen makes by default.
+const DEFAULT_RSA_BITS: usize = 3072;
+
+/// What to do about one key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Plan {
     /// Nothing: all is well.
     Keep,
-    /// Keep the private key and mend what is around it.
+    /// Keep the private key and repair what is around it.
     Mend(Mending),
-    /// Make a key: there is none, or what is there can be none (law H1).
+    /// Make a key.
     Make {
-        /// Something is in its place, which is kept under another name.
+        /// Its type and size.
+        kind: NewKey,
+        /// What is in its place is kept under another name: it is no usable key, and somebody's file.
         set_aside: bool,
     },
-    /// Only `ssh-keygen` can tell what this is; then plan again.
-    AskKeygen,
-    /// Nothing, and say why: it cannot be judged, or is not ours to judge (law H1: unknown is not new).
+    /// Remove it: another Instance's key, of a type that is not to be made here.
+    Remove,
+    /// Nothing, and say why.
     LeaveAlone(Reason),
+    /// Nothing, and there is nothing to say: sshd does not serve it, and need not.
+    Ignore,
+}
+
+/// A key that ssh-keygen is to make.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewKey {
+    /// As `ssh-keygen -t` takes it.
+    pub keygen_type: String,
+    /// Its size, where it is not ssh-keygen's default.
+    pub bits: Option<usize>,
 }
 
 /// What is wrong around a whole private key.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Mending {
+    /// The private key's text in the form that sshd loads.
+    pub text: Option<Vec<u8>>,
     /// The public key to write beside it.
     pub public_key: Option<PublicKey>,
     /// The private key can be read by others, and sshd refuses to use it so: the mode that it gets.
@@ -39,6 +64,7 @@ impl fmt::Display for Mending {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mode = self.mode.map(|mode| format!("its mode was narrowed to {mode:04o}"));
         let parts = [
+            self.text.is_some().then(|| "its text was rewritten in the form that sshd loads".to_owned()),
             self.public_key.is_some().then(|| "its public key was derived again".to_owned()),
             mode,
             self.owner.then(|| "it was given back to root".to_owned()),
@@ -48,98 +74,232 @@ impl fmt::Display for Mending {
 }
 
 /// Why a key is left alone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reason {
-    /// The file cannot be read.
-    Unreadable,
+    /// The file cannot be read, or ssh-keygen gives no answer.
+    Unreadable(String),
+    /// Whether there is a key cannot be seen.
+    Unseen(Obstacle),
     /// It is behind a passphrase.
     Locked,
+    /// There is a public key in its place, and no agent that could have the private one.
+    PublicOnly,
+    /// The private key is in the agent that sshd uses.
+    HeldByAgent,
+    /// There is none, and neither its name nor a `.pub` tells of which type it is to be.
+    UnknownType,
 }
 
-/// Decides. `key_group` is the group of those programs that may read host keys (RHEL's `ssh_keys`), where the system has one.
-pub fn plan(files: &KeyFiles, key_group: Option<u32>) -> Plan {
-    let key = match &files.private {
-        Private::Missing => return Plan::Make { set_aside: false },
-        Private::Empty => return Plan::Make { set_aside: false },
-        Private::Unreadable(_) => return Plan::LeaveAlone(Reason::Unreadable),
-        Private::Found(PrivateKey::Broken) => return Plan::Make { set_aside: true },
-        Private::Found(PrivateKey::Locked) => return Plan::LeaveAlone(Reason::Locked),
-        Private::Found(PrivateKey::OtherForm) => return Plan::AskKeygen,
-        Private::Found(PrivateKey::Whole(key)) => key,
-    };
-    let matches = matches!(&files.public, Public::Good(public) if public.is_same_key(key));
-    let mending = Mending {
-        public_key: (!matches).then(|| key.clone()),
-        mode: files.access.and_then(|access| narrowed(access, key_group)),
-        owner: files.access.is_some_and(|access| !access.ours),
-    };
-    if mending == Mending::default() { Plan::Keep } else { Plan::Mend(mending) }
+/// What the machine wants of its keys.
+#[derive(Debug)]
+pub struct Rules<'a> {
+    /// What sshd is configured with.
+    pub effective: &'a EffectiveHostKeys,
+    /// `[host-keys] types`; all three of them stand for every type.
+    pub types: &'a [KeyType],
+    /// Only certified algorithms may be used: OpenSSH refuses ed25519 there.
+    pub only_certified: bool,
 }
 
-/// The mode that a private key should have instead, if its own lets others in.
-fn narrowed(access: Access, key_group: Option<u32>) -> Option<u32> {
-    let allowed = if key_group == Some(access.group) { 0o640 } else { 0o600 };
-    (access.mode & !allowed & 0o077 != 0).then_some(access.mode & allowed)
+impl Rules<'_> {
+    /// What to do about each of the keys, all of which sshd names.
+    pub fn plan(&self, files: &[KeyFile]) -> Vec<Plan> {
+        let wanted = self.wanted(files);
+        files.iter().zip(wanted).map(|(file, wanted)| self.plan_one(file, wanted)).collect()
+    }
+
+    /// The same where all of them are another Instance's, but for those with these fingerprints.
+    pub fn plan_renewal(&self, files: &[KeyFile], renewed: &BTreeSet<String>) -> Vec<Plan> {
+        let wanted = self.wanted(files);
+        let is_renewed = |file: &KeyFile| {
+            let content = if let Private::Found(content) = &file.private { content.public() } else { None };
+            content.is_some_and(|key| renewed.contains(&key.fingerprint()))
+        };
+        let plan = |(file, wanted)| {
+            if is_renewed(file) { self.plan_one(file, wanted) } else { self.renew_one(file, wanted) }
+        };
+        files.iter().zip(wanted).map(plan).collect()
+    }
+
+    /// Which of the keys are of the configured types: all of them where none is, since without any key sshd does not start.
+    fn wanted(&self, files: &[KeyFile]) -> Vec<bool> {
+        let all = KeyType::ALL.iter().all(|kind| self.types.contains(kind));
+        let kinds: Vec<_> = files.iter().map(|file| self.kind(file).map(|kind| kind.keygen_type)).collect();
+        let is_named = |kind: &String| self.types.iter().any(|wanted| wanted.to_string() == *kind);
+        let none = !kinds.iter().flatten().any(is_named);
+        let is_certified = |kind: &String| !self.only_certified || kind != "ed25519";
+        let is_wanted = |kind: Option<&String>| match kind {
+            Some(kind) => (all || none || is_named(kind)) && is_certified(kind),
+            None => all || none,
+        };
+        kinds.iter().map(|kind| is_wanted(kind.as_ref())).collect()
+    }
+
+    fn plan_one(&self, file: &KeyFile, wanted: bool) -> Plan {
+        let content = match &file.private {
+            Private::Missing | Private::Empty => return self.make(file, wanted, false),
+            Private::Unseen(obstacle) => return Plan::LeaveAlone(Reason::Unseen(obstacle.clone())),
+            Private::Unreadable(why) => return Plan::LeaveAlone(Reason::Unreadable(why.to_string())),
+            Private::Found(content) => content,
+        };
+        let (key, text) = match content {
+            KeyContent::Usable(key) => (key, None),
+            KeyContent::Damaged(key, text) => (key, Some(text.clone())),
+            _ if self.is_held_by_agent(file) => return Plan::LeaveAlone(Reason::HeldByAgent),
+            KeyContent::Locked(_) => return Plan::LeaveAlone(Reason::Locked),
+            KeyContent::PublicOnly(_) => return Plan::LeaveAlone(Reason::PublicOnly),
+            KeyContent::Unusable => return self.make(file, wanted, true),
+        };
+        let mode = file.access.filter(|access| access.mode & !access.allowed() & 0o077 != 0);
+        let mending = Mending {
+            text,
+            public_key: (!matches!(file.public, PublicFile::Same(_))).then(|| key.clone()),
+            mode: mode.map(|access| access.mode & access.allowed()),
+            owner: file.access.is_some_and(|access: Access| !access.ours),
+        };
+        if mending == Mending::default() { Plan::Keep } else { Plan::Mend(mending) }
+    }
+
+    fn renew_one(&self, file: &KeyFile, wanted: bool) -> Plan {
+        let content = match &file.private {
+            Private::Found(content) => content,
+            _ => return self.plan_one(file, wanted),
+        };
+        if self.is_held_by_agent(file) {
+            return Plan::LeaveAlone(Reason::HeldByAgent);
+        }
+        match self.kind(file) {
+            Some(_) if !wanted && conventional_type(&file.path).is_some() => Plan::Remove,
+            Some(kind) if *content == KeyContent::Unusable => {
+                if self.may_be_made(&kind) {
+                    Plan::Make { kind, set_aside: true }
+                } else {
+                    Plan::Ignore
+                }
+            }
+            Some(kind) => Plan::Make { kind, set_aside: false },
+            // Behind a passphrase or no key at all: sshd does not serve it.
+            None => Plan::Ignore,
+        }
+    }
+
+    fn make(&self, file: &KeyFile, wanted: bool, set_aside: bool) -> Plan {
+        if self.is_held_by_agent(file) {
+            return Plan::LeaveAlone(Reason::HeldByAgent);
+        }
+        match self.kind(file) {
+            Some(kind) if wanted && self.may_be_made(&kind) => Plan::Make { kind, set_aside },
+            Some(_) => Plan::Ignore,
+            None if wanted => Plan::LeaveAlone(Reason::UnknownType),
+            None => Plan::Ignore,
+        }
+    }
+
+    /// Whether the private key may be in sshd's agent.
+    pub(super) fn is_held_by_agent(&self, file: &KeyFile) -> bool {
+        self.effective.agent.is_some() && file.held_by_agent().is_some()
+    }
+
+    /// Whether sshd would serve such a key.
+    fn may_be_made(&self, kind: &NewKey) -> bool {
+        self.is_algorithm(&kind.keygen_type) || self.accepted(&kind.keygen_type).is_some()
+    }
+
+    /// Whether it is an accepted algorithm's own name, as a type that this program does not know has it.
+    fn is_algorithm(&self, keygen_type: &str) -> bool {
+        keygen_type.contains("ssh-") && self.effective.accepts(keygen_type)
+    }
+
+    fn accepted(&self, keygen_type: &str) -> Option<String> {
+        self.effective.accepted_algorithm(keygen_type)
+    }
+
+    /// The key to make in this place: of the type of what stands there, or of its name, or of the `.pub` beside it.
+    pub(super) fn kind(&self, file: &KeyFile) -> Option<NewKey> {
+        let content = match &file.private {
+            Private::Found(content) => content.public(),
+            _ => None,
+        };
+        if let Some(key) = content {
+            return Some(self.like(key));
+        }
+        if let Some(keygen_type) = conventional_type(&file.path) {
+            let bits = self.accepted(&keygen_type).and_then(|name| self.bits_of_algorithm(&name));
+            return Some(NewKey { keygen_type, bits });
+        }
+        match &file.public {
+            PublicFile::Other(key) => Some(self.like(key)),
+            _ => None,
+        }
+    }
+
+    /// A key like this one.
+    fn like(&self, key: &PublicKey) -> NewKey {
+        let keygen_type = match &*key.algorithm {
+            "ssh-rsa" => "rsa",
+            "ssh-ed25519" => "ed25519",
+            "ssh-dss" => "dsa",
+            name if name.starts_with("ecdsa-sha2-nistp") => "ecdsa",
+            name => name,
+        };
+        let bits = match keygen_type {
+            "rsa" => self.rsa_bits(key.bits.min(MAX_RSA_BITS)),
+            _ => self.bits_of_algorithm(&key.algorithm),
+        };
+        NewKey { keygen_type: keygen_type.to_owned(), bits }
+    }
+
+    fn bits_of_algorithm(&self, algorithm: &str) -> Option<usize> {
+        match algorithm {
+            "ssh-rsa" => self.rsa_bits(0),
+            "ecdsa-sha2-nistp384" => Some(384),
+            "ecdsa-sha2-nistp521" => Some(521),
+            _ => None,
+        }
+    }
+
+    /// At least as many as sshd requires.
+    fn rsa_bits(&self, at_least: usize) -> Option<usize> {
+        let bits = at_least.max(self.effective.required_rsa.unwrap_or_default());
+        (bits > DEFAULT_RSA_BITS).then_some(bits)
+    }
+}
+
+impl Reason {
+    /// What it concerns of the file system, where that is a folder.
+    pub fn obstacle(&self) -> Option<&PathBuf> {
+        match self {
+            Self::Unseen(Obstacle::Hidden(folder) | Obstacle::NotMounted(folder)) => Some(folder),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreadable(why) => {
+                write!(f, "the private key cannot be read, and so is left alone: {why}")
+            }
+            Self::Unseen(Obstacle::Hidden(folder)) => {
+                write!(f, "{} is hidden from this unit, so the key is left alone", folder.display())
+            }
+            Self::Unseen(Obstacle::NotMounted(folder)) => {
+                write!(f, "{} is not mounted, so the key is left alone", folder.display())
+            }
+            Self::Locked => {
+                f.write_str("the private key is behind a passphrase, so sshd cannot use it; it is left alone")
+            }
+            Self::PublicOnly => f.write_str(
+                "the file holds a public key, which sshd serves only with a HostKeyAgent; it is left alone",
+            ),
+            Self::HeldByAgent => f.write_str("the private key is in sshd's HostKeyAgent, and is left alone"),
+            Self::UnknownType => f.write_str(
+                "there is no key, and its name does not tell the type; make it with ssh-keygen -f",
+            ),
+        }
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::io;
-
-    use super::*;
-
-    const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFB";
-    const OTHER: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJC";
-    const KEY_GROUP: u32 = 998;
-
-    fn key(text: &str) -> PublicKey {
-        PublicKey::parse(text).expect("a good key")
-    }
-
-    fn whole() -> Private {
-        Private::Found(PrivateKey::Whole(key(KEY)))
-    }
-
-    fn planned(private: Private, public: Public, mode: u32, ours: bool, group: u32) -> Plan {
-        plan(&KeyFiles { private, public, access: Some(Access { mode, ours, group }) }, Some(KEY_GROUP))
-    }
-
-    #[test]
-    fn h1_a_key_is_made_only_on_proof_that_there_is_none() {
-        let denied = Private::Unreadable(io::ErrorKind::PermissionDenied.into());
-        for (private, expected) in [
-            (Private::Missing, Plan::Make { set_aside: false }),
-            (Private::Empty, Plan::Make { set_aside: false }),
-            (Private::Found(PrivateKey::Broken), Plan::Make { set_aside: true }),
-            (Private::Found(PrivateKey::Locked), Plan::LeaveAlone(Reason::Locked)),
-            (Private::Found(PrivateKey::OtherForm), Plan::AskKeygen),
-            (denied, Plan::LeaveAlone(Reason::Unreadable)),
-            (whole(), Plan::Keep),
-        ] {
-            let what = format!("{private:?}");
-            assert_eq!(planned(private, Public::Good(key(KEY)), 0o600, true, 0), expected, "{what}");
-        }
-    }
-
-    #[test]
-    fn h2_what_is_wrong_around_a_whole_key_is_mended_and_the_key_stays() {
-        let mend = |public_key: bool, mode, owner| {
-            Plan::Mend(Mending { public_key: public_key.then(|| key(KEY)), mode, owner })
-        };
-        let good = || Public::Good(key(&format!("{KEY} another comment")));
-        for (public, mode, ours, group, expected) in [
-            (good(), 0o600, true, 0, Plan::Keep),
-            (good(), 0o400, true, 0, Plan::Keep),
-            (good(), 0o640, true, KEY_GROUP, Plan::Keep),
-            (good(), 0o640, true, 0, mend(false, Some(0o600), false)),
-            (good(), 0o644, true, 0, mend(false, Some(0o600), false)),
-            (good(), 0o664, true, KEY_GROUP, mend(false, Some(0o640), false)),
-            (good(), 0o600, false, 0, mend(false, None, true)),
-            (Public::Lost, 0o600, true, 0, mend(true, None, false)),
-            (Public::Good(key(OTHER)), 0o777, false, 0, mend(true, Some(0o600), true)),
-        ] {
-            let what = format!("{public:?} {mode:o} {ours} {group}");
-            assert_eq!(planned(whole(), public, mode, ours, group), expected, "{what}");
-        }
-    }
-}
+mod tests;

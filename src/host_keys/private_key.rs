@@ -1,7 +1,8 @@
-//! A private key file, looked at just far enough to know that it is whole, and which public key belongs to it. Pure.
+//! A private key file's text, read as strictly as sshd reads it, and which public key belongs to it. Pure.
 //!
-//! The format is OpenSSH's own (PROTOCOL.key in its sources), which `ssh-keygen` has written since 2018: the public key stands in it in
-//! the clear, so that a lost `.pub` can be written again without another program. Secret numbers are stepped over, never kept.
+//! [`PrivateKey::parse`] knows OpenSSH's own format (PROTOCOL.key in its sources) in the one form that sshd loads. What it
+//! does not know is not condemned: [`super::key_check`] asks ssh-keygen (invariant H1). [`reformat`] writes a key whose
+//! text was damaged (line ends, blanks, text around it) in the form that sshd loads. Secret numbers are skipped, never kept.
 
 use base64ct::{Base64, Encoding};
 
@@ -10,66 +11,66 @@ use super::public_key::{PublicKey, split_string};
 const BEGIN: &str = "-----BEGIN OPENSSH PRIVATE KEY-----";
 const END: &str = "-----END OPENSSH PRIVATE KEY-----";
 const MAGIC: &[u8] = b"openssh-key-v1\0";
+/// OpenSSH refuses an RSA key of fewer bits.
+const MIN_RSA_BITS: usize = 1024;
+/// The cipher `none` counts in blocks of so many bytes.
+const BLOCK: usize = 8;
 
-/// What a private key file holds.
+/// What this program knows of a private key file without asking ssh-keygen.
 #[derive(Debug, PartialEq, Eq)]
 pub enum PrivateKey {
-    /// A whole key, and its public half, with its comment.
-    Whole(PublicKey),
-    /// A key behind a passphrase, which sshd cannot use as a host key; somebody put it there.
-    Locked,
-    /// A key in an older form (PEM), of which only `ssh-keygen` can tell more.
-    OtherForm,
-    /// No key, or a part of one.
-    Broken,
+    /// A key that sshd loads, with its comment.
+    Good(PublicKey),
+    /// A key in OpenSSH's format behind a passphrase. The public key stands outside of the encrypted part.
+    Locked(Option<PublicKey>),
+    /// Everything else: ssh-keygen decides.
+    Unknown,
 }
 
 impl PrivateKey {
-    /// Looks at a file's bytes.
-    pub fn look(bytes: &[u8]) -> Self {
-        let Ok(text) = std::str::from_utf8(bytes) else { return Self::Broken };
-        let text = text.trim();
-        if let Some(inside) = text.strip_prefix(BEGIN).and_then(|rest| rest.strip_suffix(END)) {
-            return decode(inside).and_then(|bytes| read(&bytes)).unwrap_or(Self::Broken);
-        }
-        let pem = text.strip_prefix("-----BEGIN ").and_then(|rest| rest.split_once("PRIVATE KEY-----"));
-        match pem {
-            Some((kind, rest)) if text.ends_with("PRIVATE KEY-----") && rest.contains("-----END ") => {
-                if kind.contains("ENCRYPTED") || rest.contains("ENCRYPTED") {
-                    Self::Locked
-                } else {
-                    Self::OtherForm
-                }
-            }
-            _ => Self::Broken,
-        }
+    /// Reads a file's bytes.
+    pub fn parse(bytes: &[u8]) -> Self {
+        container(bytes).and_then(|bytes| read(&bytes)).unwrap_or(Self::Unknown)
     }
 }
 
-fn decode(text: &str) -> Option<Vec<u8>> {
-    let characters: String = text.split_ascii_whitespace().collect();
+/// The decoded bytes between the markers. Only line ends may stand between the characters of the key; whatever follows
+/// the end marker's line is not read, as in sshd.
+fn container(bytes: &[u8]) -> Option<Vec<u8>> {
+    let rest = bytes.strip_prefix(BEGIN.as_bytes())?.strip_prefix(b"\n")?;
+    let marker = format!("\n{END}\n");
+    let end = rest.windows(marker.len()).position(|window| window == marker.as_bytes())?;
+    let characters: String = std::str::from_utf8(&rest[..end]).ok()?.split('\n').collect();
     Base64::decode_vec(&characters).ok()
 }
 
 fn read(bytes: &[u8]) -> Option<PrivateKey> {
     let (cipher, rest) = split_string(bytes.strip_prefix(MAGIC)?)?;
-    let (_kdf, rest) = split_string(rest)?;
-    let (_options, rest) = split_string(rest)?;
+    let (kdf, rest) = split_string(rest)?;
+    let (options, rest) = split_string(rest)?;
     let (count, rest) = rest.split_first_chunk::<4>()?;
     let (blob, rest) = split_string(rest)?;
-    let (secret, []) = split_string(rest)? else { return None };
+    let (secret, after) = split_string(rest)?;
     if u32::from_be_bytes(*count) != 1 {
         return None;
     }
+    let public = PublicKey::from_blob(blob, "").ok();
     if cipher != b"none" {
-        return Some(PrivateKey::Locked);
+        // The tag of an authenticated cipher may stand behind.
+        return Some(PrivateKey::Locked(public));
     }
-    let public = PublicKey::from_blob(blob, "").ok()?;
+    let public = public?;
+    let is_plain = kdf == b"none" && options.is_empty() && after.is_empty();
+    let is_whole = !secret.is_empty() && secret.len() % BLOCK == 0;
+    let is_large = public.algorithm != "ssh-rsa" || public.bits >= MIN_RSA_BITS;
+    if !(is_plain && is_whole && is_large) {
+        return None;
+    }
     let comment = comment(secret, &public)?;
-    Some(PrivateKey::Whole(public.with_comment(comment)))
+    Some(PrivateKey::Good(public.with_comment(comment)))
 }
 
-/// Steps through the secret section, checks that it belongs to the public key, and takes the comment from its end.
+/// Steps through the secret section, checks that it belongs to the public key, and returns the comment at its end.
 fn comment(secret: &[u8], public: &PublicKey) -> Option<String> {
     let (checks, rest) = secret.split_first_chunk::<8>()?;
     // Two equal random numbers: after a wrong decryption they would differ.
@@ -80,7 +81,7 @@ fn comment(secret: &[u8], public: &PublicKey) -> Option<String> {
     if algorithm != public.algorithm.as_bytes() {
         return None;
     }
-    // How many fields lie before the comment, and which of them, in this order, make up the public key.
+    // How many fields stand before the comment, and which of them, in this order, make up the public key.
     let (fields, shared): (usize, &[usize]) = match &*public.algorithm {
         "ssh-ed25519" => (2, &[0]),
         "ssh-rsa" => (6, &[1, 0]),
@@ -92,40 +93,66 @@ fn comment(secret: &[u8], public: &PublicKey) -> Option<String> {
         values.push(value);
         rest = after;
     }
-    if !public.consists_of(shared.iter().map(|field| values[*field])) {
+    // An ed25519 key's second field is the seed and the public key once more.
+    let is_ed25519 = public.algorithm != "ssh-ed25519" || values[1].get(32..) == Some(values[0]);
+    if !is_ed25519 || !public.consists_of(shared.iter().map(|field| values[*field])) {
         return None;
     }
     let (comment, padding) = split_string(rest)?;
-    // 1, 2, 3, … up to the cipher's block size.
-    let padded = padding.len() < 256
-        && padding.iter().zip(1..).all(|(byte, count): (_, u16)| u16::from(*byte) == count);
-    padded.then(|| String::from_utf8_lossy(comment).into_owned())
+    // 1, 2, 3, … up to the block's end.
+    let padded =
+        padding.len() < BLOCK && padding.iter().zip(1..).all(|(byte, count): (_, u8)| *byte == count);
+    let text = std::str::from_utf8(comment).ok().filter(|text| !text.contains('\0'))?;
+    padded.then(|| text.to_owned())
+}
+
+/// The first private key in a text, written anew: without what stands around it, with one line end behind each line and no
+/// blanks. `None` where there is none. Whether it is a key that OpenSSH loads, ssh-keygen decides.
+pub fn reformat(bytes: &[u8]) -> Option<Vec<u8>> {
+    let text = String::from_utf8_lossy(bytes);
+    // Line ends that somebody wrote as an escape sequence, as in JSON or a shell variable.
+    let text = text.replace("\\r", "").replace("\\n", "\n");
+    let (_, rest) = text.split_once("-----BEGIN ")?;
+    let (label, rest) = rest.split_once("-----")?;
+    let (label, rest) = if label.ends_with("PRIVATE KEY") { (label, rest) } else { next_key(rest)? };
+    let (body, _) = rest.split_once(&format!("-----END {label}-----"))?;
+    let mut characters: String = body.split_whitespace().collect();
+    let is_base64 = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '=');
+    while characters.len() % 4 != 0 {
+        characters.push('=');
+    }
+    if characters.is_empty() || !characters.chars().all(is_base64) {
+        return None;
+    }
+    // As long as ssh-keygen writes them.
+    let width = if label.starts_with("OPENSSH") { 70 } else { 64 };
+    let mut lines = format!("-----BEGIN {label}-----\n");
+    for line in characters.as_bytes().chunks(width) {
+        lines.push_str(&String::from_utf8_lossy(line));
+        lines.push('\n');
+    }
+    lines.push_str(&format!("-----END {label}-----\n"));
+    Some(lines.into_bytes())
+}
+
+/// The label of the next private key in a text, and what follows its first marker.
+fn next_key(mut text: &str) -> Option<(&str, &str)> {
+    loop {
+        let (label, rest) = text.split_once("-----BEGIN ")?.1.split_once("-----")?;
+        if label.ends_with("PRIVATE KEY") {
+            return Some((label, rest));
+        }
+        text = rest;
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-    use std::process::Command;
-
     use super::*;
-    use crate::random;
-
-    /// Keys made by the machine's own `ssh-keygen`: the private file, and the `.pub` beside it.
-    fn made(options: &[&str]) -> (Vec<u8>, String) {
-        let folder = std::env::temp_dir().join(format!("scw-agent-key-{:x}", random::generator().u64(..)));
-        fs::create_dir(&folder).expect("made");
-        let path = folder.join("key");
-        let mut command = Command::new("ssh-keygen");
-        command.args(["-q", "-C", "a comment", "-f"]).arg(&path).args(options);
-        assert!(command.status().expect("ssh-keygen runs").success(), "{options:?}");
-        let key =
-            (fs::read(&path).expect("read"), fs::read_to_string(path.with_extension("pub")).expect("read"));
-        fs::remove_dir_all(folder).expect("removed");
-        key
-    }
+    use crate::host_keys::test_keys::{BAD_FORMS, made, spoilt};
 
     #[test]
-    fn h2_the_public_key_in_a_private_one_is_the_one_that_ssh_keygen_wrote() {
+    fn h2_the_public_key_in_a_private_one_is_ssh_keygens() {
         for options in [
             &["-t", "ed25519", "-N", ""][..],
             &["-t", "ecdsa", "-N", ""],
@@ -134,50 +161,55 @@ mod tests {
             &["-t", "rsa", "-b", "2048", "-N", ""],
         ] {
             let (private, public) = made(options);
-            let PrivateKey::Whole(found) = PrivateKey::look(&private) else { panic!("{options:?}") };
+            let PrivateKey::Good(found) = PrivateKey::parse(&private) else { panic!("{options:?}") };
             assert_eq!(found, PublicKey::parse(&public).expect("a good key"), "{options:?}");
             assert_eq!(format!("{} {}", found.key_text(), found.comment), public.trim_end());
+            // sshd reads no further than the end marker.
+            let behind = [&private[..], b"a note\n"].concat();
+            assert_eq!(PrivateKey::parse(&behind), PrivateKey::Good(found));
         }
     }
 
     #[test]
-    fn h1_a_key_behind_a_passphrase_or_in_an_older_form_is_not_broken() {
-        assert_eq!(PrivateKey::look(&made(&["-t", "ed25519", "-N", "secret"]).0), PrivateKey::Locked);
-        assert_eq!(
-            PrivateKey::look(&made(&["-t", "rsa", "-b", "2048", "-m", "PEM", "-N", ""]).0),
-            PrivateKey::OtherForm
-        );
-        assert_eq!(
-            PrivateKey::look(&made(&["-t", "rsa", "-b", "2048", "-m", "PKCS8", "-N", ""]).0),
-            PrivateKey::OtherForm
-        );
-        assert_eq!(
-            PrivateKey::look(&made(&["-t", "rsa", "-b", "2048", "-m", "PEM", "-N", "secret"]).0),
-            PrivateKey::Locked
-        );
+    fn h1_a_locked_key_is_known_as_one() {
+        let (private, public) = made(&["-t", "ed25519", "-N", "secret"]);
+        let PrivateKey::Locked(Some(found)) = PrivateKey::parse(&private) else { panic!("locked") };
+        assert!(found.is_same_key(&PublicKey::parse(&public).expect("a good key")));
     }
 
     #[test]
-    fn h1_a_key_that_was_cut_short_anywhere_is_broken() {
+    fn h1_only_the_strict_form_is_called_good() {
         let (private, _) = made(&["-t", "ed25519", "-N", ""]);
-        for length in 0..private.len() - 2 {
-            assert_eq!(PrivateKey::look(&private[..length]), PrivateKey::Broken, "cut to {length} bytes");
+        for length in 0..private.len() {
+            assert_eq!(PrivateKey::parse(&private[..length]), PrivateKey::Unknown, "cut to {length} bytes");
         }
-        for garbage in
-            [&b"garbage"[..], b"\xff\xfe", b"-----BEGIN OPENSSH PRIVATE KEY-----", b"ssh-ed25519 AAAA x"]
+        for form in BAD_FORMS {
+            assert_eq!(PrivateKey::parse(&spoilt(form, &private)), PrivateKey::Unknown, "{form}");
+        }
+        let pem = made(&["-t", "rsa", "-b", "2048", "-m", "PEM", "-N", ""]).0;
+        assert_eq!(PrivateKey::parse(&pem), PrivateKey::Unknown);
+    }
+
+    #[test]
+    fn h1_a_damaged_text_is_written_as_it_was() {
+        for options in [&["-t", "ed25519", "-N", ""][..], &["-t", "rsa", "-b", "2048", "-m", "PEM", "-N", ""]]
         {
-            assert_eq!(PrivateKey::look(garbage), PrivateKey::Broken);
+            let (private, _) = made(options);
+            assert_eq!(reformat(&private).as_deref(), Some(&private[..]), "{options:?}");
+            for form in BAD_FORMS {
+                assert_eq!(reformat(&spoilt(form, &private)).as_deref(), Some(&private[..]), "{form}");
+            }
+        }
+        for no_key in [&b""[..], b"garbage", b"-----BEGIN OPENSSH PRIVATE KEY-----", b"ssh-ed25519 AAAA x"] {
+            assert_eq!(reformat(no_key), None);
         }
     }
 
     #[test]
-    fn a_key_whose_halves_do_not_belong_together_is_broken() {
+    fn a_key_whose_halves_do_not_belong_together_is_not_good() {
         let (private, _) = made(&["-t", "ed25519", "-N", ""]);
-        let text = String::from_utf8(private).expect("text");
-        let inside =
-            text.trim().strip_prefix(BEGIN).and_then(|rest| rest.strip_suffix(END)).expect("the form");
-        let bytes = decode(inside).expect("base64");
-        assert!(matches!(read(&bytes), Some(PrivateKey::Whole(_))));
+        let bytes = container(&private).expect("the form");
+        assert!(matches!(read(&bytes), Some(PrivateKey::Good(_))));
         // The public key starts behind four strings and a number: one bit of it is enough.
         let at = MAGIC.len() + 8 + 8 + 4 + 4 + 4 + 4 + "ssh-ed25519".len() + 4;
         let mut other = bytes;

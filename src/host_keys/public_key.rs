@@ -1,4 +1,7 @@
-//! A public key as a `.pub` file holds it: type, key, comment; its size in bits and its SHA256 fingerprint.
+//! A public key as a `.pub` file holds it: type, key, comment; its size in bits and its SHA256 fingerprint. Pure.
+//!
+//! Size and name are computed for the types that this program knows. For another type they are asked of ssh-keygen
+//! ([`super::key_check`]); the fingerprint is computed for every type.
 
 use std::fmt;
 
@@ -12,6 +15,8 @@ pub struct PublicKey {
     pub algorithm: String,
     /// The size as `ssh-keygen -l` counts it.
     pub bits: usize,
+    /// The name that `ssh-keygen -l` puts in brackets: `ED25519`, …
+    pub type_name: String,
     /// What stands behind the key, perhaps nothing.
     pub comment: String,
     blob: Vec<u8>,
@@ -33,12 +38,21 @@ pub enum PublicKeyError {
 impl PublicKey {
     /// Reads one line of a `.pub` file.
     pub fn parse(text: &str) -> Result<Self, PublicKeyError> {
-        let mut parts = text.trim().splitn(3, ' ');
-        let (algorithm, key) = parts.next().zip(parts.next()).ok_or(PublicKeyError::Form)?;
-        let comment = parts.next().unwrap_or_default().trim().to_owned();
-        let blob = Base64::decode_vec(key).map_err(|_| PublicKeyError::Base64)?;
-        let key = Self::from_blob(&blob, &comment)?;
+        let (algorithm, blob, comment) = parts(text)?;
+        let key = Self::from_blob(&blob, comment)?;
         if key.algorithm == algorithm { Ok(key) } else { Err(PublicKeyError::Inside) }
+    }
+
+    /// The same for a type that this program does not know, with what `ssh-keygen -l` said of its size and name.
+    pub(super) fn parse_listed(text: &str, bits: usize, type_name: &str) -> Result<Self, PublicKeyError> {
+        let (algorithm, blob, comment) = parts(text)?;
+        let (inside, _) = split_string(&blob).ok_or(PublicKeyError::Inside)?;
+        if inside != algorithm.as_bytes() {
+            return Err(PublicKeyError::Inside);
+        }
+        let (algorithm, comment, type_name) =
+            (algorithm.to_owned(), comment.to_owned(), type_name.to_owned());
+        Ok(Self { algorithm, bits, type_name, comment, blob })
     }
 
     /// Reads a key's binary form.
@@ -46,13 +60,24 @@ impl PublicKey {
         let (algorithm, rest) = split_string(blob).ok_or(PublicKeyError::Inside)?;
         let algorithm = String::from_utf8(algorithm.to_vec()).map_err(|_| PublicKeyError::Inside)?;
         let bits = bits(&algorithm, rest)?;
-        Ok(Self { algorithm, bits, comment: comment.to_owned(), blob: blob.to_vec() })
+        let type_name = match &*algorithm {
+            "ssh-ed25519" => "ED25519",
+            "ssh-rsa" => "RSA",
+            _ => "ECDSA",
+        };
+        let (type_name, comment) = (type_name.to_owned(), comment.to_owned());
+        Ok(Self { algorithm, bits, type_name, comment, blob: blob.to_vec() })
     }
 
     /// The same key with another comment.
     #[must_use]
     pub fn with_comment(self, comment: String) -> Self {
         Self { comment, ..self }
+    }
+
+    /// Its binary form.
+    pub(super) fn blob(&self) -> &Vec<u8> {
+        &self.blob
     }
 
     /// Whether it is the same key; comments do not count.
@@ -79,25 +104,26 @@ impl PublicKey {
         format!("SHA256:{}", Base64Unpadded::encode_string(&Sha256::digest(&self.blob)))
     }
 
-    /// The key as the data of an SSHFP record (RFC 4255, 6594, 7479): algorithm, SHA-256, the digest in hexadecimal.
-    pub fn sshfp(&self) -> String {
-        let algorithm = match self.type_name() {
+    /// The key as the data of an SSHFP record (RFC 4255, 6594, 7479): algorithm, SHA-256, the digest in hexadecimal. `None`
+    /// for a type that has no number there.
+    pub fn sshfp(&self) -> Option<String> {
+        let algorithm = match &*self.type_name {
             "RSA" => 1,
             "ECDSA" => 3,
-            _ => 4,
+            "ED25519" => 4,
+            _ => return None,
         };
         let digest: String = Sha256::digest(&self.blob).iter().map(|byte| format!("{byte:02x}")).collect();
-        format!("{algorithm} 2 {digest}")
+        Some(format!("{algorithm} 2 {digest}"))
     }
+}
 
-    /// The name that `ssh-keygen -l` puts in brackets.
-    pub fn type_name(&self) -> &'static str {
-        match &*self.algorithm {
-            "ssh-ed25519" => "ED25519",
-            "ssh-rsa" => "RSA",
-            _ => "ECDSA",
-        }
-    }
+/// A line's algorithm, decoded key and comment.
+fn parts(text: &str) -> Result<(&str, Vec<u8>, &str), PublicKeyError> {
+    let mut parts = text.trim().splitn(3, [' ', '\t']);
+    let (algorithm, key) = parts.next().zip(parts.next()).ok_or(PublicKeyError::Form)?;
+    let blob = Base64::decode_vec(key).map_err(|_| PublicKeyError::Base64)?;
+    Ok((algorithm, blob, parts.next().unwrap_or_default().trim()))
 }
 
 /// The key's size: given by the type, but for RSA, where it is the modulus's.
@@ -200,7 +226,7 @@ mod tests {
     #[test]
     fn the_parts_of_a_public_key_are_read() {
         let key = PublicKey::parse(ED25519).expect("a good key");
-        assert_eq!((key.bits, key.type_name(), &*key.comment), (256, "ED25519", "root@scw-example"));
+        assert_eq!((key.bits, &*key.type_name, &*key.comment), (256, "ED25519", "root@scw-example"));
         assert_eq!(key.fingerprint(), "SHA256:84sXE5jlapZx41/e3V0hwKOyH5NrjUo0e1f633mfVTc");
     }
 

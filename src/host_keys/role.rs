@@ -9,20 +9,27 @@
 //! user can take. A request is served or stays pending.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::ensure::{Ensured, Renew, ensure as ensure_folder};
-use super::inspect::{is_usable, private_keys, public_keys};
+use super::answers::Answers;
+use super::effective::{EffectiveHostKeys, Source};
+use super::ensure::{Ensured, Renew, Task};
+use super::key_file::{KeyFile, Private};
+use super::key_group::KeyGroup;
 use super::key_type::KeyType;
 use super::places::{INSTANCE_SEEN, Places, SSHD_RELOAD, SURVEY_REQUESTED};
-use super::served::Served;
-use super::{old_keys, sshd_process, survey};
+use super::plan::Rules;
+use super::served::{KeyProblem, ServedKeys, write_for_boot};
+use super::ssh_server::SshServer;
+use super::{old_keys, problems, renewed_keys, sshd_process, sshd_query};
 use crate::files;
 use crate::identity::{self, Evidence, Identity, IdentityError, Verdict, dmi, judge};
 use crate::metadata::InstanceId;
+use crate::program;
 
 /// How long a pass waits for another one. A whole renewal takes seconds.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(30);
@@ -40,6 +47,8 @@ pub struct Done {
     pub old_keys: Option<PathBuf>,
     /// Why the metadata service was asked which Instance this is and gave no answer. The request stays pending.
     pub unanswered: Option<String>,
+    /// Lines for the console: the keys that sshd serves, where they are known to be this Instance's and were not told in this boot.
+    pub to_tell: String,
     /// What went wrong beside the keys, and stopped nothing.
     pub troubles: Vec<String>,
 }
@@ -63,11 +72,16 @@ pub fn ensure(places: &Places, wishes: Wishes<'_>) -> Done {
     let lock = lock(places);
     let mut work = Work::begin(places, wishes);
     work.judge(None);
-    let served = survey::by_files(&places.keys);
-    if lock.is_ok() || !has_usable_key(places, &served) {
-        let renew = lock.is_ok() && wishes.regenerate && work.is_another();
-        let renewal = if renew { work.renewal() } else { Renew::OnlyBroken };
-        work.make(&served, renewal);
+    let effective = work.ask_sshd();
+    let task = work.task(&effective);
+    let mut keys = Vec::new();
+    if lock.is_err() {
+        keys = task.look(&mut work.answers);
+    }
+    if !keys.iter().any(|key| key.loaded().is_some()) {
+        let renews = lock.is_ok() && wishes.regenerate;
+        let renew = if renews { work.renewal(&task) } else { None };
+        keys = work.make(&task, &renew.unwrap_or(Renew::OnlyBroken));
         // At a boot, sshd does not run yet.
         work.reload_sshd(false);
     }
@@ -75,10 +89,13 @@ pub fn ensure(places: &Places, wishes: Wishes<'_>) -> Done {
         work.done.troubles.push(format!("{why}; the keys that are there stay as they are"));
         work.may_record = false;
     }
-    let found = remember_found(places, &served, &work.done.ensured.made);
-    work.note(found, &places.found);
-    work.leave(served);
+    // Where sshd's keys are not known, neither is which of them the disk brought along.
+    if work.is_sshd_known {
+        let found = remember_found(places, &keys, &work.done.ensured.new_files);
+        work.note(found, &places.found);
+    }
     work.finish();
+    work.write_served(&task, &keys);
     work.done
 }
 
@@ -103,14 +120,21 @@ pub fn settle(places: &Places, wishes: Wishes<'_>, ask: impl FnOnce() -> Result<
     };
     let is_answered = work.done.unanswered.is_none();
     work.judge(answer);
-    let served = survey::by_files(&places.keys);
-    if wishes.regenerate && work.is_another() && has_found_keys(places, &served) {
-        let renewal = work.renewal();
-        work.make(&served, renewal);
+    let effective = work.ask_sshd();
+    let task = work.task(&effective);
+    let mut keys = task.look(&mut work.answers);
+    if wishes.regenerate && has_found_keys(places, &keys) {
+        if let Some(renew) = work.renewal(&task) {
+            keys = work.make(&task, &renew);
+        }
     }
     work.reload_sshd(true);
-    let is_surveyed = work.survey();
     let is_recorded = work.finish();
+    let written = work.write_served(&task, &keys);
+    if let Some(served) = written.as_ref().filter(|_| work.is_instance_known()) {
+        work.done.to_tell = lines_to_tell(places, served);
+    }
+    let is_surveyed = work.is_sshd_known && written.is_some();
     for (name, is_served) in [(INSTANCE_SEEN, is_answered && is_recorded), (SURVEY_REQUESTED, is_surveyed)] {
         if is_served {
             let forgotten = requests.served(name);
@@ -118,6 +142,28 @@ pub fn settle(places: &Places, wishes: Wishes<'_>, ask: impl FnOnce() -> Result<
         }
     }
     work.done
+}
+
+/// The host keys as a person sees them: what root's units wrote in this boot; where they wrote nothing, as root, what they would write; else
+/// the public keys that there are.
+pub fn known(places: &Places, types: &[KeyType]) -> ServedKeys {
+    if let Some(served) = ServedKeys::read(&places.served) {
+        return served;
+    }
+    if !nix::unistd::geteuid().is_root() {
+        return ServedKeys::by_public_files(&places.keys);
+    }
+    let mut answers = Answers::load(&places.answers, program::stamp("ssh-keygen"));
+    let (effective, error) = sshd_query::effective(places, &mut answers);
+    let rules = rules(places, &effective, types);
+    let is_sshd_known = error.is_none();
+    let task = Task { folder: &places.keys, rules, group: KeyGroup::read(), is_sshd_known };
+    ServedKeys::of(&effective, &places.keys, &task.look(&mut answers))
+}
+
+fn rules<'a>(places: &Places, effective: &'a EffectiveHostKeys, types: &'a [KeyType]) -> Rules<'a> {
+    let only_certified = fs::read_to_string(&places.fips).is_ok_and(|word| word.trim() == "1");
+    Rules { effective, types, only_certified }
 }
 
 /// One pass at a time: the units and a person may meet.
@@ -139,18 +185,25 @@ fn lock(places: &Places) -> Result<files::Lock, String> {
 /// One pass on its way.
 struct Work<'a> {
     places: &'a Places,
-    types: Vec<KeyType>,
+    wishes: Wishes<'a>,
     recorded: Option<Identity>,
     may_record: bool,
-    on_platform: bool,
     evidence: Evidence,
+    answers: Answers,
+    answers_before: Answers,
+    /// The fingerprints of keys that an earlier attempt of this renewal has made…
+    renewed: BTreeSet<String>,
+    /// …and of those that it must replace.
+    old: BTreeSet<String>,
     /// Whether sshd has keys to read.
     reload: bool,
+    /// Whether sshd could be asked which keys it serves. Otherwise a key of another Instance may be among those that are not known.
+    is_sshd_known: bool,
     done: Done,
 }
 
 impl<'a> Work<'a> {
-    fn begin(places: &'a Places, wishes: Wishes<'_>) -> Self {
+    fn begin(places: &'a Places, wishes: Wishes<'a>) -> Self {
         let mut troubles = Vec::new();
         let mut may_record = true;
         let recorded = identity::read(&places.record).unwrap_or_else(|why| {
@@ -159,32 +212,59 @@ impl<'a> Work<'a> {
             troubles.push(why.to_string());
             None
         });
-        let mut types = wishes.types.to_vec();
-        if fs::read_to_string(&places.fips).is_ok_and(|word| word.trim() == "1") {
-            // OpenSSH refuses this type where only certified algorithms may be used.
-            types.retain(|key_type| *key_type != KeyType::Ed25519);
-        }
         let done = Done { troubles, ..Done::default() };
-        let (on_platform, evidence) = (wishes.on_platform, Evidence::default());
-        Self { places, types, recorded, may_record, on_platform, evidence, reload: false, done }
+        let answers = Answers::load(&places.answers, program::stamp("ssh-keygen"));
+        let (evidence, answers_before) = (Evidence::default(), answers.clone());
+        let (renewed, old, reload) = (BTreeSet::new(), BTreeSet::new(), false);
+        Self {
+            places,
+            wishes,
+            recorded,
+            may_record,
+            evidence,
+            answers,
+            answers_before,
+            renewed,
+            old,
+            reload,
+            is_sshd_known: true,
+            done,
+        }
     }
 
     /// Whose disk this is, by what the hypervisor says and the service answered.
     fn judge(&mut self, metadata: Option<InstanceId>) {
-        if self.on_platform {
+        if self.wishes.on_platform {
             self.evidence = Evidence { dmi: dmi::instance(&self.places.dmi), metadata };
         }
         self.done.verdict = judge(self.recorded.as_ref(), &self.evidence);
     }
 
-    fn is_another(&self) -> bool {
-        matches!(self.done.verdict, Verdict::Another(_))
+    /// Which host keys sshd is configured with.
+    fn ask_sshd(&mut self) -> EffectiveHostKeys {
+        let (effective, error) = sshd_query::effective(self.places, &mut self.answers);
+        self.is_sshd_known = error.is_none();
+        self.done.troubles.extend(error.map(|why| why.to_string()));
+        effective
     }
 
-    /// All keys anew, the old public keys kept.
-    fn renewal(&mut self) -> Renew {
-        let keys = public_keys(&self.places.keys, &survey::known(self.places));
-        match keys.and_then(|keys| old_keys::keep(&self.places.old, &keys)) {
+    fn task<'b>(&self, effective: &'b EffectiveHostKeys) -> Task<'b>
+    where
+        'a: 'b,
+    {
+        let rules = rules(self.places, effective, self.wishes.types);
+        let is_sshd_known = self.is_sshd_known;
+        Task { folder: &self.places.keys, rules, group: KeyGroup::read(), is_sshd_known }
+    }
+
+    /// If the disk is another Instance's now: all keys anew, the old public keys kept.
+    fn renewal(&mut self, task: &Task<'_>) -> Option<Renew> {
+        let Verdict::Another(instance) = self.done.verdict.clone() else { return None };
+        let files = task.look(&mut self.answers);
+        self.renewed = renewed_keys::read(&self.places.renewed, &instance);
+        self.old = files.iter().filter_map(key_in_use).filter(|key| !self.renewed.contains(key)).collect();
+        let keys = ServedKeys::of(task.rules.effective, task.folder, &files).keys;
+        match old_keys::keep(&self.places.old, &keys) {
             Ok(kept) => self.done.old_keys = kept,
             Err(why) => self
                 .done
@@ -194,17 +274,36 @@ impl<'a> Work<'a> {
         self.done.renewed = true;
         // Noted before the first key changes: killed between the keys and the signal, the next run sends it.
         self.note_reload();
-        Renew::All
+        Some(Renew::AllBut(self.renewed.clone()))
     }
 
-    fn make(&mut self, served: &Served, renewal: Renew) {
-        for (folder, types) in served.wanted(&self.places.keys, &self.types) {
-            // Without a folder there is no sshd, and nothing to make keys for (law D2).
-            if folder.exists() {
-                self.done.ensured.add(ensure_folder(&folder, &types, renewal));
-            }
-        }
+    /// Makes what is to be made; the keys as they are afterwards.
+    fn make(&mut self, task: &Task<'_>, renew: &Renew) -> Vec<KeyFile> {
+        let (ensured, keys) = task.ensure(renew, &mut self.answers);
+        self.done.ensured = ensured;
         self.reload |= !self.done.ensured.made.is_empty();
+        if *renew != Renew::OnlyBroken {
+            self.note_renewed(&keys);
+        }
+        keys
+    }
+
+    /// Whether no key of another Instance is left, as far as sshd itself says which keys it has.
+    fn is_renewal_whole(&self) -> bool {
+        self.done.ensured.failed.is_empty() && self.is_sshd_known
+    }
+
+    /// Records what was made, if some keys could not be replaced or are not known.
+    fn note_renewed(&mut self, keys: &[KeyFile]) {
+        let Verdict::Another(instance) = &self.done.verdict else { return };
+        let noted = if self.is_renewal_whole() {
+            renewed_keys::forget(&self.places.renewed)
+        } else {
+            let made = keys.iter().filter(|key| self.done.ensured.new_files.contains(&key.path));
+            self.renewed.extend(made.filter_map(key_in_use));
+            renewed_keys::write(&self.places.renewed, instance, &self.renewed)
+        };
+        self.note(noted, &self.places.renewed);
     }
 
     fn note_reload(&mut self) {
@@ -233,21 +332,56 @@ impl<'a> Work<'a> {
         }
     }
 
-    /// What sshd serves, by its own word if it gives one. Whether that was found out and left for the daemon.
-    fn survey(&mut self) -> bool {
-        let before = self.done.troubles.len();
-        let served = survey::by_sshd(self.places).unwrap_or_else(|why| {
-            self.done.troubles.push(why.to_string());
-            None
-        });
-        self.leave(served.unwrap_or_else(|| survey::by_files(&self.places.keys)));
-        self.done.troubles.len() == before
+    /// Writes for the daemon what sshd serves (invariant H3), and keeps OpenSSH's answers. What was written, if that worked.
+    fn write_served(&mut self, task: &Task<'_>, keys: &[KeyFile]) -> Option<ServedKeys> {
+        let effective = task.rules.effective;
+        let mut served = ServedKeys::of(effective, task.folder, keys);
+        let plans = task.rules.plan(keys);
+        served.problems.extend(problems::problems(keys, &plans, &self.done.ensured));
+        if is_without_keys(&served, effective, task.folder) {
+            let KeyProblem { what, remedy } = problems::no_usable_key(effective);
+            self.done.troubles.push(format!("{what}: {remedy}"));
+            served.problems.push(KeyProblem { what, remedy });
+        }
+        served.instance = self.confirmed(&served);
+        let written = served.write(&self.places.served);
+        let is_written = written.is_ok();
+        self.note(written, &self.places.served);
+        if let Err(why) = self.answers.save(&self.places.answers, &self.answers_before) {
+            tracing::warn!(
+                "OpenSSH's answers cannot be kept in {}, and so are asked for at the next boot: {why}",
+                self.places.answers.display()
+            );
+        }
+        is_written.then_some(served)
     }
 
-    /// Tells the daemon what sshd serves. What is named and can be no key is not served (law H3), and only root can see that.
-    fn leave(&mut self, served: Served) {
-        let left = survey::leave(&served.only(is_usable), &self.places.served);
-        self.note(left, &self.places.served);
+    /// The Instance whose keys these are now. `None` while it is not known, and while it is not known that sshd serves these keys.
+    fn confirmed(&self, served: &ServedKeys) -> Option<InstanceId> {
+        if !self.is_sshd_known || self.places.requests.is_pending(SSHD_RELOAD) {
+            return None;
+        }
+        let recorded = self.recorded.as_ref().map(|identity| &identity.instance);
+        let instance = match &self.done.verdict {
+            Verdict::Another(instance) if self.done.renewed => {
+                let all_new = served.served().all(|key| !self.old.contains(&key.fingerprint()));
+                Some(instance).filter(|_| all_new)
+            }
+            // Made in this boot, or kept as configured.
+            Verdict::Another(instance) => Some(instance).filter(|_| self.may_record),
+            Verdict::Unknown => self.evidence.metadata.as_ref().or(recorded),
+            Verdict::Same | Verdict::Conflict(_) => recorded,
+        };
+        instance.cloned()
+    }
+
+    /// Whether somebody said in this pass which Instance this is, and nobody contradicts. A record alone may be another one's.
+    fn is_instance_known(&self) -> bool {
+        match self.done.verdict {
+            Verdict::Same | Verdict::Another(_) => true,
+            Verdict::Unknown => self.evidence.metadata.is_some(),
+            Verdict::Conflict(_) => false,
+        }
     }
 
     fn note(&mut self, written: io::Result<()>, path: &Path) {
@@ -260,7 +394,8 @@ impl<'a> Work<'a> {
     fn finish(&mut self) -> bool {
         let pruned = old_keys::prune(&self.places.old, self.done.old_keys.as_deref());
         self.note(pruned, &self.places.old);
-        if !self.may_record || !self.done.ensured.failed.is_empty() {
+        let is_whole = !self.done.renewed || self.is_renewal_whole();
+        if !self.may_record || !self.done.ensured.failed.is_empty() || !is_whole {
             return false;
         }
         let now = recordable(&self.evidence, &self.done.verdict);
@@ -272,33 +407,58 @@ impl<'a> Work<'a> {
     }
 }
 
-/// Whether sshd can start with one of the keys that are there.
-fn has_usable_key(places: &Places, served: &Served) -> bool {
-    let named = served.keys.clone().unwrap_or_else(|| private_keys(&places.keys));
-    named.iter().any(|path| is_usable(path))
+/// What the console has not been told in this boot of the keys that are published; none where no OpenSSH server is enabled.
+fn lines_to_tell(places: &Places, served: &ServedKeys) -> String {
+    let mut lines = String::new();
+    for key in served.served().filter(|_| served.instance.is_some()) {
+        let _ = writeln!(lines, "host key {} {} ({})", key.bits, key.fingerprint(), key.type_name);
+    }
+    let told = files::read_bounded(&places.told, 64 * 1024).ok().flatten();
+    if lines.is_empty()
+        || told.as_deref() == Some(lines.as_bytes())
+        || SshServer::look(&places.root) == SshServer::NotEnabled
+    {
+        return String::new();
+    }
+    // Where it cannot be noted, they are told again: that is no reason to fail.
+    let _ = places.told.parent().map_or(Ok(()), files::private_subfolder);
+    let _ = files::write_whole(&places.told, lines.as_bytes(), 0o600);
+    lines
+}
+
+/// Whether there is an sshd that has no key to serve. What its agent holds may not be known yet.
+fn is_without_keys(served: &ServedKeys, effective: &EffectiveHostKeys, folder: &Path) -> bool {
+    let has_sshd = effective.source != Source::Names && folder.exists();
+    has_sshd && effective.agent.is_none() && served.served().next().is_none()
 }
 
 /// Keeps for the second pass which keys the disk brought along: what came into being in this boot, by whomever it was made, is no
 /// other Instance's.
-fn remember_found(places: &Places, served: &Served, made: &[KeyType]) -> io::Result<()> {
+fn remember_found(places: &Places, keys: &[KeyFile], new: &BTreeSet<PathBuf>) -> io::Result<()> {
     if places.found.exists() {
         return Ok(());
     }
-    let keys = public_keys(&places.keys, served)?;
-    let is_new = |algorithm: &str| made.iter().any(|key_type| key_type.algorithm() == algorithm);
-    let found: BTreeSet<_> =
-        keys.good.iter().map(|k| &k.key).filter(|k| !is_new(&k.algorithm)).map(|k| k.fingerprint()).collect();
-    survey::leave_for_boot(&places.found, &serde_json::to_vec(&found)?)
+    let old = keys.iter().filter(|key| !new.contains(&key.path));
+    let found: BTreeSet<_> = old.filter_map(key_in_use).collect();
+    write_for_boot(&places.found, &serde_json::to_vec(&found)?)
 }
 
 /// Whether one of the keys was on the disk before this boot. If that is not known, it was.
-fn has_found_keys(places: &Places, served: &Served) -> bool {
-    let bytes = files::read_bounded(&places.found, 64 * 1024).ok().flatten().unwrap_or_default();
+fn has_found_keys(places: &Places, keys: &[KeyFile]) -> bool {
+    let bytes = files::read_bounded(&places.found, 256 * 1024).ok().flatten().unwrap_or_default();
     let Ok(found) = serde_json::from_slice::<BTreeSet<String>>(&bytes) else { return true };
-    let Ok(keys) = public_keys(&places.keys, served) else { return true };
-    let is_known = |private: &Path| keys.good.iter().any(|key| key.path.with_extension("") == private);
-    keys.good.iter().any(|key| found.contains(&key.key.fingerprint()))
-        || private_keys(&places.keys).iter().any(|private| !is_known(private))
+    let is_unknown = |key: &KeyFile| match &key.private {
+        Private::Unseen(_) => true,
+        // What is no regular file is no key.
+        Private::Unreadable(why) => why.kind() != io::ErrorKind::InvalidInput,
+        _ => false,
+    };
+    keys.iter().any(|key| is_unknown(key) || key_in_use(key).is_some_and(|key| found.contains(&key)))
+}
+
+/// The fingerprint of the key that sshd may serve from this file or with its agent.
+fn key_in_use(key: &KeyFile) -> Option<String> {
+    key.loaded().or_else(|| key.held_by_agent()).map(|key| key.fingerprint())
 }
 
 /// What to record of whose disk this is, if it is known.

@@ -1,166 +1,191 @@
-//! Which host keys sshd serves, by its configuration (law H3), and which it therefore needs. Pure.
+//! What sshd serves (invariant H3): the keys that it loads, accepts, and offers first of their type. Root's units write it to /run,
+//! where the daemon reads it: the daemon may read neither a private key nor sshd's configuration everywhere.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::key_type::KeyType;
+use super::answers::KeyText;
+use super::effective::{EffectiveHostKeys, Source};
+use super::key_agent;
+use super::key_file::{KeyFile, Private, public_path};
 use super::public_key::PublicKey;
-use super::sshd_config::SshdConfig;
-use super::wildcard;
+use super::sshd_query::conventional_keys;
+use crate::files;
+use crate::metadata::InstanceId;
 
-/// What sshd serves.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Served {
-    /// How it is known.
+const VERSION: u32 = 2;
+const MAX_BYTES: u64 = 256 * 1024;
+
+/// The host keys of this machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServedKeys {
+    /// How it is known what sshd serves.
     pub source: Source,
-    /// The private keys; null where there is no sshd, and the keys are known by their names alone.
-    pub keys: Option<Vec<PathBuf>>,
-    /// `HostKeyAlgorithms`, where it is set.
-    pub algorithms: Option<String>,
-    /// `RequiredRSASize`, where it is set: an RSA key of fewer bits is not served.
-    pub required_rsa: Option<usize>,
+    /// The Instance whose keys they are: published nowhere else. `None` until it is known.
+    pub instance: Option<InstanceId>,
+    /// Every key that sshd names or that has the name of a host key, in the order of the paths.
+    pub keys: Vec<LocalKey>,
+    /// What is wrong with them.
+    pub problems: Vec<KeyProblem>,
 }
 
-/// How it is known what sshd serves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Source {
-    /// There is no sshd here: every `ssh_host_*_key` in /etc/ssh counts.
-    Names,
-    /// By our own reading of its configuration.
-    Files,
-    /// By its own word, `sshd -T`.
-    Sshd,
+/// One host key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LocalKey {
+    /// The private key's file.
+    pub path: PathBuf,
+    /// The public key, where it is known.
+    pub key: Option<PublicKey>,
+    /// Whether sshd serves it.
+    pub served: bool,
 }
 
-impl Served {
-    /// Without an sshd: the keys by name.
-    pub fn by_name() -> Self {
-        Self { source: Source::Names, keys: None, algorithms: None, required_rsa: None }
+/// Something wrong with the host keys, and what to do about it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyProblem {
+    /// What is wrong.
+    pub what: String,
+    /// What a person can do.
+    pub remedy: String,
+}
+
+/// The file's shape.
+#[derive(Serialize, Deserialize)]
+struct Document {
+    version: u32,
+    source: Source,
+    instance: Option<InstanceId>,
+    keys: Vec<Entry>,
+    problems: Vec<KeyProblem>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Entry {
+    path: PathBuf,
+    key: Option<KeyText>,
+    served: bool,
+}
+
+impl ServedKeys {
+    /// Of the keys that sshd names, as they were looked at; and, in its own folder, of those that it does not name.
+    pub(super) fn of(effective: &EffectiveHostKeys, folder: &Path, files: &[KeyFile]) -> Self {
+        let mut problems = Vec::new();
+        let held = held_by_agent(effective, files, &mut problems);
+        let mut types = BTreeSet::new();
+        let mut keys = Vec::new();
+        for file in files {
+            let loaded = file
+                .loaded()
+                .or_else(|| file.held_by_agent().filter(|key| held.iter().any(|blob| blob == key.blob())));
+            // Of several keys of one type, sshd takes the first.
+            let served = loaded
+                .as_ref()
+                .is_some_and(|key| effective.offers(key) && types.insert(key.algorithm.clone()));
+            let key = loaded.or_else(|| file.public_key());
+            if key.is_some() || !matches!(file.private, Private::Missing) {
+                keys.push(LocalKey { path: file.path.clone(), key, served });
+            }
+        }
+        for path in conventional_keys(folder) {
+            if !files.iter().any(|file| file.path == path) && path.is_file() {
+                keys.push(LocalKey { key: read_public(&path), path, served: false });
+            }
+        }
+        keys.sort_by(|a, b| a.path.cmp(&b.path));
+        Self { source: effective.source, instance: None, keys, problems }
     }
 
-    /// As configured; without a `HostKey` line, sshd takes the default names in `folder`.
-    pub fn configured(config: SshdConfig, source: Source, folder: &Path) -> Self {
-        let SshdConfig { host_keys, algorithms, required_rsa } = config;
-        let keys = if host_keys.is_empty() {
-            KeyType::ALL.map(|key_type| key_type.private_path(folder)).to_vec()
-        } else {
-            host_keys
+    /// The public keys that sshd serves.
+    pub fn served(&self) -> impl Iterator<Item = &PublicKey> {
+        self.keys.iter().filter(|key| key.served).filter_map(|key| key.key.as_ref())
+    }
+
+    /// No server is enabled that would serve them.
+    pub fn none_served(&mut self) {
+        self.keys.iter_mut().for_each(|key| key.served = false);
+    }
+
+    /// Reads what was written in this boot; `None` where nothing was, or nothing that can be read.
+    pub fn read(path: &Path) -> Option<Self> {
+        let document: Document = serde_json::from_slice(&files::read_bounded(path, MAX_BYTES).ok()??).ok()?;
+        if document.version != VERSION {
+            return None;
+        }
+        let key = |entry: Entry| {
+            let key = entry.key.as_ref().and_then(KeyText::key);
+            LocalKey { path: entry.path, served: entry.served && key.is_some(), key }
         };
-        Self { source, keys: Some(keys), algorithms, required_rsa }
+        let Document { source, instance, keys, problems, .. } = document;
+        let keys = keys.into_iter().map(key).collect();
+        Some(Self { source, instance, keys, problems })
     }
 
-    /// The same, of those keys only that can be used.
-    #[must_use]
-    pub fn only(mut self, usable: impl Fn(&Path) -> bool) -> Self {
-        self.keys.iter_mut().for_each(|keys| keys.retain(|path| usable(path)));
-        self
-    }
-
-    /// Whether sshd offers this key to its clients.
-    pub fn serves(&self, private: &Path, key: &PublicKey) -> bool {
-        let named = self.keys.as_ref().is_none_or(|keys| keys.iter().any(|named| named == private));
-        let large =
-            key.algorithm != "ssh-rsa" || self.required_rsa.is_none_or(|required| key.bits >= required);
-        named && large && self.accepts(&key.algorithm)
-    }
-
-    /// Whether keys of this kind may sign at all.
-    fn accepts(&self, algorithm: &str) -> bool {
-        let Some(list) = &self.algorithms else { return true };
-        // RSA keys sign by other names than their own.
-        let names = match algorithm {
-            "ssh-rsa" => &["rsa-sha2-512", "rsa-sha2-256", "ssh-rsa"][..],
-            _ => &[algorithm],
+    /// Writes it for the daemon; touches nothing where it stands there already.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write(&self, path: &Path) -> io::Result<()> {
+        if Self::read(path).as_ref() == Some(self) {
+            return Ok(());
+        }
+        let entry = |key: &LocalKey| Entry {
+            path: key.path.clone(),
+            key: key.key.as_ref().map(KeyText::from),
+            served: key.served,
         };
-        let matched =
-            |list: &str, name: &str| list.split(',').any(|pattern| wildcard::matches(pattern, name));
-        match list.split_at_checked(1) {
-            // What is added or preferred takes nothing away.
-            Some(("+" | "^", _)) => true,
-            // `ssh-rsa` (SHA-1) is not in the list that this is taken from.
-            Some(("-", less)) => names.iter().any(|name| *name != "ssh-rsa" && !matched(less, name)),
-            _ => names.iter().any(|name| matched(list, name)),
-        }
+        let keys = self.keys.iter().map(entry).collect();
+        let (instance, problems) = (self.instance.clone(), self.problems.clone());
+        let document = Document { version: VERSION, source: self.source, instance, keys, problems };
+        write_for_boot(path, &serde_json::to_vec(&document)?)
     }
 
-    /// Which keys must be there, by folder: those that sshd's configuration names, of `types` only; all that it names where none is of
-    /// these types, since without any key sshd does not start. A key whose name does not tell its type is its owner's to make.
-    pub fn wanted(&self, folder: &Path, types: &[KeyType]) -> BTreeMap<PathBuf, Vec<KeyType>> {
-        let mut named: Vec<_> = match &self.keys {
-            None => types.iter().map(|key_type| (folder.to_owned(), *key_type)).collect(),
-            Some(keys) => keys.iter().filter_map(|path| named_type(path)).collect(),
-        };
-        named.retain(|(_, key_type)| self.accepts(key_type.algorithm()));
-        if named.iter().any(|(_, key_type)| types.contains(key_type)) {
-            named.retain(|(_, key_type)| types.contains(key_type));
-        }
-        let mut wanted = BTreeMap::<_, Vec<_>>::new();
-        for (folder, key_type) in named {
-            wanted.entry(folder).or_default().push(key_type);
-        }
-        for types in wanted.values_mut() {
-            types.sort_unstable();
-            types.dedup();
-        }
-        wanted
+    /// By the `.pub` files alone, for a person who may read nothing else while nothing was written in this boot. What sshd serves is not
+    /// known then.
+    pub(super) fn by_public_files(folder: &Path) -> Self {
+        let key = |path: PathBuf| LocalKey { key: read_public(&path), path, served: false };
+        let mut keys: Vec<_> = conventional_keys(folder).into_iter().map(key).collect();
+        keys.sort_by(|a, b| a.path.cmp(&b.path));
+        Self { source: Source::Names, instance: None, keys, problems: Vec::new() }
     }
 }
 
-/// A private key's folder and type, by its name.
-fn named_type(path: &Path) -> Option<(PathBuf, KeyType)> {
-    let name = path.file_name()?.to_str()?;
-    let key_type = KeyType::ALL.into_iter().find(|key_type| key_type.file_name() == name)?;
-    Some((path.parent()?.to_owned(), key_type))
+/// The keys that sshd's agent holds, if one of the files needs it.
+fn held_by_agent(
+    effective: &EffectiveHostKeys,
+    files: &[KeyFile],
+    problems: &mut Vec<KeyProblem>,
+) -> Vec<Vec<u8>> {
+    let Some(socket) = &effective.agent else { return Vec::new() };
+    if files.iter().all(|file| file.held_by_agent().is_none()) {
+        return Vec::new();
+    }
+    match key_agent::held_keys(socket) {
+        Ok(keys) => keys,
+        Err(why) => {
+            problems.push(KeyProblem {
+                what: format!(
+                    "HostKeyAgent {socket} cannot be asked for its keys, so they are not published: {why}"
+                ),
+                remedy: "start the agent before sshd, and name its socket by a path".to_owned(),
+            });
+            Vec::new()
+        }
+    }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use KeyType::{Ecdsa, Ed25519, Rsa};
+/// The `.pub` beside a key that sshd does not name.
+fn read_public(private: &Path) -> Option<PublicKey> {
+    let bytes = files::read_bounded(&public_path(private), MAX_BYTES).ok().flatten()?;
+    PublicKey::parse(std::str::from_utf8(&bytes).ok()?).ok()
+}
 
-    fn served(text: &str) -> Served {
-        Served::configured(SshdConfig::parse(text), Source::Files, Path::new("/etc/ssh"))
+/// Writes a file that stands until the next boot, for all to read.
+pub(super) fn write_for_boot(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    if let Some(folder) = path.parent() {
+        files::public_folder(folder)?;
     }
-
-    #[test]
-    fn h3_what_the_algorithms_leave_out_is_not_served() {
-        let kinds = ["ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp521", "ssh-rsa"];
-        for (list, expected) in [
-            ("ssh-ed25519", [true, false, false, false]),
-            ("ssh-ed25519,rsa-sha2-256", [true, false, false, true]),
-            ("+ssh-rsa", [true; 4]),
-            ("^rsa-sha2-512", [true; 4]),
-            ("-ssh-ed25519", [false, true, true, true]),
-            ("-*nistp521,rsa-*", [true, true, false, false]),
-            ("-rsa-sha2-256", [true; 4]),
-            ("ecdsa-*", [false, true, true, false]),
-        ] {
-            let served = served(&format!("HostKeyAlgorithms {list}"));
-            assert_eq!(kinds.map(|kind| served.accepts(kind)), expected, "{list}");
-        }
-    }
-
-    #[test]
-    fn the_keys_that_are_wanted_are_those_that_sshd_names_of_the_configured_types() {
-        let etc = || PathBuf::from("/etc/ssh");
-        let all = || vec![(etc(), vec![Ecdsa, Ed25519, Rsa])];
-        for (text, types, expected) in [
-            ("", &KeyType::ALL[..], all()),
-            ("", &[Ed25519], vec![(etc(), vec![Ed25519])]),
-            ("HostKey /etc/ssh/ssh_host_rsa_key", &KeyType::ALL, vec![(etc(), vec![Rsa])]),
-            // Otherwise sshd would have none.
-            ("HostKey /etc/ssh/ssh_host_rsa_key", &[Ed25519], vec![(etc(), vec![Rsa])]),
-            ("HostKey /data/ssh_host_ed25519_key", &KeyType::ALL, vec![("/data".into(), vec![Ed25519])]),
-            ("HostKey /etc/ssh/my_own_key", &KeyType::ALL, vec![]),
-            ("HostKeyAlgorithms -ssh-ed25519", &KeyType::ALL, vec![(etc(), vec![Ecdsa, Rsa])]),
-        ] {
-            let wanted: Vec<_> = served(text).wanted(&etc(), types).into_iter().collect();
-            assert_eq!(wanted, expected, "{text} {types:?}");
-        }
-        let without_sshd: Vec<_> = Served::by_name().wanted(&etc(), &KeyType::ALL).into_iter().collect();
-        assert_eq!(without_sshd, all());
-    }
+    files::write_whole(path, bytes, 0o644)
 }

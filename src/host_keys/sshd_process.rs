@@ -4,17 +4,22 @@
 //! `sshd -t` must succeed first, with the options of the running process. The signal goes to a listening sshd of root's and to
 //! nothing else: a process id in a file may be an old one, and the process that has it now another's.
 
+use std::ffi::OsStr;
 use std::fmt;
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::survey::{self, SurveyError};
+use super::sshd_options::SshdOptions;
+use super::sshd_query::{self, QueryError};
 use crate::files;
+use crate::program::{self, words};
 
 /// The names of its unit.
 const UNITS: [&str; 2] = ["ssh.service", "sshd.service"];
@@ -23,11 +28,14 @@ const OF_THE_CONFIGURATION: &str = "cfho";
 /// Its other options that take a value.
 const WITH_VALUE: &str = "CEbgkpu";
 
+/// How long sshd may take to start anew. Far more than it needs: publishing waits for this, and nothing else.
+const RESTART_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// Why a running sshd still has the keys that it read when it started.
 #[derive(Debug)]
 pub(super) enum ReloadError {
     /// Its configuration does not let it start again.
-    Broken(SurveyError),
+    Broken(QueryError),
     /// The process cannot be signalled.
     Signal(i32, io::Error),
 }
@@ -49,12 +57,31 @@ pub(super) fn reload(pid_file: &Path, ask_systemd: bool) -> Result<usize, Reload
     let listening = pids.into_iter().filter_map(|pid| Some((pid, listener(pid)?)));
     let mut told = 0;
     for (pid, options) in listening {
-        survey::sshd("-t", &options.unwrap_or_else(survey::policy)).map_err(ReloadError::Broken)?;
+        sshd_query::check(&options.unwrap_or_else(|| SshdOptions::read().words))
+            .map_err(ReloadError::Broken)?;
+        let before = stamp(pid_file);
         kill(Pid::from_raw(pid), Signal::SIGHUP).map_err(|why| ReloadError::Signal(pid, why.into()))?;
+        wait_for_restart(pid_file, before);
         tracing::info!("told sshd (process {pid}) to read its keys again");
         told += 1;
     }
     Ok(told)
+}
+
+/// Waits until sshd serves the new keys: it removes its file with the process id when it starts anew, and writes it again once it listens.
+/// Without that file, there is nothing to see, and a second is far more than it takes.
+fn wait_for_restart(pid_file: &Path, before: Option<(u64, i64, i64)>) {
+    let deadline = Instant::now() + if before.is_some() { RESTART_TIMEOUT } else { Duration::from_secs(1) };
+    while Instant::now() < deadline
+        && (before.is_none() || stamp(pid_file).is_none_or(|now| Some(now) == before))
+    {
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn stamp(path: &Path) -> Option<(u64, i64, i64)> {
+    let file = fs::metadata(path).ok().filter(|file| file.len() > 0)?;
+    Some((file.ino(), file.mtime(), file.mtime_nsec()))
 }
 
 fn from_file(path: &Path) -> Option<i32> {
@@ -64,9 +91,8 @@ fn from_file(path: &Path) -> Option<i32> {
 
 /// The main processes of sshd's units; none where systemd does not run.
 fn from_systemd() -> Vec<i32> {
-    let mut command = Command::new("systemctl");
-    command.args(["show", "--property=MainPID", "--value"]).args(UNITS);
-    let Ok(output) = command.stdin(Stdio::null()).stderr(Stdio::null()).output() else { return Vec::new() };
+    let options = words(&["show", "--property=MainPID", "--value"]).chain(UNITS.map(OsStr::new));
+    let Ok(output) = program::run("systemctl", options, b"") else { return Vec::new() };
     let text = String::from_utf8_lossy(&output.stdout);
     text.split_whitespace().filter_map(|word| word.parse().ok()).filter(|pid| *pid > 1).collect()
 }

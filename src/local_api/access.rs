@@ -1,51 +1,78 @@
-//! The way to the metadata for a command that asks one question: through the daemon, or straight. Not for what is run as root on
-//! the answer's word: see the setup runner.
+//! The way to the metadata service for a command that asks one question: through the daemon, or directly. Do not use it for what root
+//! executes: the setup runner always asks directly.
 
 use std::io;
 use std::path::Path;
 
 use super::client::SocketClient;
-use crate::metadata::{Ask, Client, Limits, Request, Response, TransportError};
+use crate::metadata::{Ask, Client, ErrorKind, Limits, Request, Response, TransportError};
 use crate::platform::{self, Vendor};
 
-/// Either way answers the same questions.
-pub enum Access {
+/// A connection to the daemon or to the service; both answer the same questions.
+pub struct Access {
+    way: Way,
+    limits: Limits,
+    vendor: Vendor,
+}
+
+enum Way {
     /// Through the daemon's socket.
     Daemon(SocketClient),
-    /// There is no daemon: from a source port of our own.
+    /// From a source port of this process.
     Direct(Client),
 }
 
 impl Access {
-    /// The daemon's socket first; the API itself, for one request, only where no daemon listens. A daemon that refuses us is an
-    /// answer, too.
+    /// Connects to the daemon's socket. Where no daemon listens, prepares one request to the service itself. A daemon that refuses
+    /// us is an answer, too.
     ///
     /// # Errors
     /// Where no daemon listens, also if this is not a Scaleway Instance (invariant P1).
     pub async fn open(socket: &Path, limits: &Limits, vendor: &Vendor) -> Result<Self, TransportError> {
-        match SocketClient::connect(socket, limits).await {
-            Ok(client) => Ok(Self::Daemon(client)),
+        let way = match SocketClient::connect(socket, limits).await {
+            Ok(client) => Way::Daemon(client),
             Err(why) if matches!(why.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
-                let proof = platform::check(vendor)?;
-                Ok(Self::Direct(Client::for_one_request(&proof, limits.clone())))
+                Way::Direct(direct(limits, vendor)?)
             }
-            Err(why) => Err(TransportError::Socket(why)),
-        }
+            Err(why) => return Err(TransportError::Socket(why)),
+        };
+        Ok(Self { way, limits: limits.clone(), vendor: vendor.clone() })
     }
 
     /// Lets the connection to the service end in good order before the process does (law T4).
     pub async fn finish(self) {
-        if let Self::Direct(client) = self {
+        if let Way::Direct(client) = self.way {
             client.finish().await;
         }
     }
 }
 
+fn direct(limits: &Limits, vendor: &Vendor) -> Result<Client, TransportError> {
+    let proof = platform::check(vendor)?;
+    Ok(Client::for_one_request(&proof, limits.clone()))
+}
+
+/// Whether the daemon reports that it did not reach the service. Root may pass where the daemon does not: systemd can lock the service.
+fn root_may_pass(why: &TransportError) -> bool {
+    let kinds = [ErrorKind::Unreachable, ErrorKind::NotPermitted];
+    matches!(why, TransportError::Relayed(kind, _) if kinds.contains(kind))
+        && nix::unistd::geteuid().is_root()
+}
+
 impl Ask for Access {
     async fn ask(&mut self, request: Request) -> Result<Response, TransportError> {
-        match self {
-            Self::Daemon(client) => client.ask(request).await,
-            Self::Direct(client) => client.ask(request).await,
+        let client = match &mut self.way {
+            Way::Direct(client) => return client.ask(request).await,
+            Way::Daemon(client) => client,
+        };
+        match client.ask(request.clone()).await {
+            Err(why) if root_may_pass(&why) => {
+                let mut client = direct(&self.limits, &self.vendor)?;
+                let answer = client.ask(request).await;
+                self.way = Way::Direct(client);
+                answer
+            }
+            answer => answer,
         }
     }
 }

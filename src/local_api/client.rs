@@ -10,6 +10,7 @@ use hyper::client::conn::http1::SendRequest;
 use hyper::header::HOST;
 use hyper_util::rt::TokioIo;
 use tokio::net::UnixStream;
+use tokio::time::timeout;
 
 use super::ERROR_HEADER;
 use crate::metadata::exchange::{self, Limits};
@@ -48,18 +49,27 @@ impl SocketClient {
         Ok(Self { sender, limits })
     }
 
-    /// The daemon's status document.
-    pub async fn status(&mut self) -> Result<Status, TransportError> {
+    /// The daemon's status document, which it has at hand. Whatever goes wrong is between it and us: it asks nobody else for that.
+    ///
+    /// # Errors
+    /// When the daemon says no, or [`TransportError::Socket`].
+    pub async fn status(&mut self, within: Duration) -> Result<Status, TransportError> {
+        let failed = |why: String| TransportError::Socket(io::Error::other(why));
         let http = hyper::Request::get("/status").header(HOST, NAME).body(Full::default());
-        let http = http.map_err(|why| TransportError::NotHttp(why.to_string()))?;
-        let answer = exchange::exchange(&mut self.sender, http, LARGEST_STATUS, &self.limits).await?;
-        match answer.status {
-            200 => {
-                let malformed = |why| TransportError::NotHttp(printable::json_fault(&why));
-                serde_json::from_slice(&answer.body).map_err(malformed)
+        let http = http.map_err(|why| failed(why.to_string()))?;
+        let exchange = exchange::exchange(&mut self.sender, http, LARGEST_STATUS, &self.limits);
+        let answer = match timeout(within, exchange).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) => return Err(failed("the daemon broke off before its answer was whole".to_owned())),
+            Err(_) => {
+                let why = format!("the daemon does not answer within {} s", within.as_secs());
+                return Err(failed(why));
             }
-            _ => Err(relayed(&answer)
-                .unwrap_or_else(|| TransportError::NotHttp(format!("status {}", answer.status)))),
+        };
+        match answer.status {
+            200 => serde_json::from_slice(&answer.body)
+                .map_err(|why| failed(format!("its status: {}", printable::json_fault(&why)))),
+            _ => Err(relayed(&answer).unwrap_or_else(|| failed(format!("status {}", answer.status)))),
         }
     }
 }

@@ -50,8 +50,11 @@ impl Groups {
         let let_in = [self.readers.as_ref().filter(|_| !write), self.writers.as_ref()];
         let names: Vec<_> = let_in.into_iter().flatten().map(String::as_str).collect();
         let what = if write { "set or delete user data" } else { "ask the agent" };
+        let setting = if write { "write-group" } else { "read-group" };
         match &names[..] {
-            [] => format!("only root may {what}"),
+            [] => format!(
+                "only root may {what}; `{setting}` in section [local-api] of /etc/scw-agent.toml can name a group"
+            ),
             names => format!("only root and members of {} may {what}", names.join(" and ")),
         }
     }
@@ -110,8 +113,16 @@ mod tests {
             writers: writers.map(str::to_owned),
         };
         for (groups, write, said) in [
-            (groups(None, None), false, "only root may ask the agent"),
-            (groups(Some("adm"), None), true, "only root may set or delete user data"),
+            (
+                groups(None, None),
+                false,
+                "only root may ask the agent; `read-group` in section [local-api] of /etc/scw-agent.toml can name a group",
+            ),
+            (
+                groups(Some("adm"), None),
+                true,
+                "only root may set or delete user data; `write-group` in section [local-api] of /etc/scw-agent.toml can name a group",
+            ),
             (
                 groups(Some("adm"), Some("ops")),
                 false,

@@ -25,6 +25,7 @@ use tokio::time::timeout;
 use super::ERROR_HEADER;
 use super::peer::{self, Groups, Right};
 use super::places::Places;
+use crate::log_once::LogOnce;
 use crate::metadata::{ErrorKind, Request, RequestError, Response, TransportError};
 use crate::settings::Settings;
 use crate::status::Status;
@@ -33,6 +34,9 @@ use crate::status::Status;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// For a connection as a whole: one whose client does not read gives its place to another.
 const WHOLE: Duration = Duration::from_secs(120);
+/// Between two tries to accept a client while that fails: the first one, and the longest.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// The largest value that can be set, in bytes.
 const LARGEST_VALUE: usize = 1024 * 1024;
 
@@ -91,9 +95,15 @@ pub async fn serve<B: Backend + Send + Sync>(
     settings: watch::Receiver<Settings>,
 ) {
     let places = Places::new();
+    let failing = LogOnce::default();
+    let mut pause = SHORTEST_PAUSE;
     loop {
         let Ok(place) = places.trusted.clone().acquire_owned().await else { return };
         let accepted = listener.accept().await.and_then(|(stream, _)| Ok((stream.peer_cred()?, stream)));
+        if accepted.is_ok() {
+            failing.warn(None);
+            pause = SHORTEST_PAUSE;
+        }
         match accepted {
             Ok((peer, stream)) if peer::is_trusted(peer) => {
                 let backend = backend.clone();
@@ -120,9 +130,10 @@ pub async fn serve<B: Backend + Send + Sync>(
                 });
             }
             Err(why) => {
-                tracing::warn!("a client of the local socket could not be let in: {why}");
-                // Out of file descriptors, most likely: let some be given back.
-                tokio::time::sleep(Duration::from_millis(100)).await;
+                failing.warn(Some(format!("cannot accept a client of the local socket: {why}")));
+                // Out of file descriptors, most likely: let some be closed.
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
             }
         }
     }

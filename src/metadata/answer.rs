@@ -96,13 +96,19 @@ pub trait Ask {
 
     /// The user data keys that are set, in byte order. A key that could not be asked for is left out.
     fn list(&mut self) -> impl Future<Output = Result<Vec<UserDataKey>, MetadataError>> {
+        async { Ok(self.list_and_rest().await?.0) }
+    }
+
+    /// The same, and how many were left out.
+    fn list_and_rest(&mut self) -> impl Future<Output = Result<(Vec<UserDataKey>, usize), MetadataError>> {
         async {
             let list: KeyList = self.ask(Request::ListUserData(Format::Json)).await?.json()?;
-            let names = list.user_data.into_iter();
+            let names = list.user_data.iter();
             let mut keys: Vec<_> = names.filter_map(|name| UserDataKey::new(name.as_str()?).ok()).collect();
+            let rest = list.user_data.len() - keys.len();
             keys.sort_unstable();
             keys.dedup();
-            Ok(keys)
+            Ok((keys, rest))
         }
     }
 

@@ -98,8 +98,8 @@ async fn connect_once(family: Family, ports: &[u16], limit: Duration) -> Result<
     for port in ports {
         let bound = match bind(family, *port, marked) {
             Ok(bound) => bound,
-            // Marks are for those with CAP_NET_ADMIN or CAP_NET_RAW; the lock stays closed for us.
-            Err(why) if marked && is(&why, Errno::EPERM) => break,
+            // Setting a mark takes CAP_NET_ADMIN, or CAP_NET_RAW from Linux 5.17 on.
+            Err(why) if marked && is(&why, Errno::EPERM) => return Err(ConnectError::Locked),
             Err(why) if is(&why, Errno::EADDRINUSE) => continue,
             // Of this port only: `ip_unprivileged_port_start` may leave others to everybody.
             Err(why) if is(&why, Errno::EACCES) => {

@@ -20,8 +20,10 @@ use super::exchange::{self, Limits};
 use super::family::Family;
 use crate::metadata::{Request, Response, TransportError};
 
-/// How long a service that said it would close has for it.
+/// How long a service that said it would close has for it…
 const CLOSING: Duration = Duration::from_millis(500);
+/// …and how many bytes may come meanwhile; with more, the connection is reset.
+const MOST_SURPLUS: usize = 64 * 1024;
 
 /// An open connection.
 pub struct Connection {
@@ -37,7 +39,7 @@ impl Connection {
     /// # Errors
     /// When the stream does not take a connection.
     pub async fn open(family: Family, stream: TcpStream) -> Result<Self, TransportError> {
-        let io = TokioIo::new(ServerCloses { stream, ended: false, surplus: false, patience: None });
+        let io = TokioIo::new(ServerCloses { stream, ended: false, surplus: 0, patience: None });
         let (sender, connection) = exchange::handshake(io).await?;
         Ok(Self { family, sender, driver: Some(tokio::spawn(drive(connection))) })
     }
@@ -91,7 +93,7 @@ async fn drive(mut connection: http1::Connection<TokioIo<ServerCloses>, Full<Byt
     if ended.is_ok() {
         let _ = stream.shutdown().await;
     }
-    stream.surplus || !read_buf.is_empty()
+    stream.surplus > 0 || !read_buf.is_empty()
 }
 
 /// A stream that lets the other side close first.
@@ -101,8 +103,8 @@ async fn drive(mut connection: http1::Connection<TokioIo<ServerCloses>, Full<Byt
 struct ServerCloses {
     stream: TcpStream,
     ended: bool,
-    /// Something came when nothing was to come.
-    surplus: bool,
+    /// How many bytes came when nothing was to come.
+    surplus: usize,
     patience: Option<Pin<Box<Sleep>>>,
 }
 
@@ -142,10 +144,11 @@ impl AsyncWrite for ServerCloses {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut rest = [0; 1024];
-        while !self.ended {
+        // The bound on bytes is what ends this with a peer that never stops: it has data ready each time, so the timer is not looked at.
+        while !self.ended && self.surplus <= MOST_SURPLUS {
             let mut buf = ReadBuf::new(&mut rest);
             match self.as_mut().poll_read(cx, &mut buf) {
-                Poll::Ready(Ok(())) => self.surplus |= !buf.filled().is_empty(),
+                Poll::Ready(Ok(())) => self.surplus += buf.filled().len(),
                 Poll::Ready(Err(_)) => break,
                 Poll::Pending => {
                     let patience = self.patience.get_or_insert_with(|| Box::pin(sleep(CLOSING)));
@@ -154,5 +157,37 @@ impl AsyncWrite for ServerCloses {
             }
         }
         Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::os::fd::OwnedFd;
+    use std::os::unix::net::UnixStream;
+    use std::thread;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn t1_peer_that_never_stops_sending_is_reset() {
+        let (ours, mut theirs) = UnixStream::pair().expect("a pair");
+        ours.set_nonblocking(true).expect("set");
+        let stream = TcpStream::from_std(OwnedFd::from(ours).into()).expect("a stream");
+        let peer = thread::spawn(move || {
+            let _ = theirs.read(&mut [0; 4096]);
+            let _ = theirs.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok");
+            let mut sent = 0;
+            while let Ok(count) = theirs.write(&[b'x'; 64 * 1024]) {
+                sent += count;
+            }
+            sent
+        });
+        let mut connection = Connection::open(Family::Ipv4, stream).await.expect("open");
+        let answer = connection.ask(&Request::Probe, &Limits::default(), true).await;
+        assert!(matches!(answer, Err(TransportError::NotHttp(_))), "{answer:?}");
+        let sent = peer.join().expect("it ends when the connection is gone");
+        // What was taken, and what the socket's buffers hold.
+        assert!(sent < 4 << 20, "{sent} bytes were taken");
     }
 }

@@ -63,6 +63,8 @@ pub enum ConnectError {
     NoSourcePort,
     /// No answer within this time.
     TimedOut(Duration),
+    /// A `prohibit` route or a packet filter rejects the connection, and this process may not set the mark that passes systemd's lock.
+    Locked,
     /// The kernel's own word: refused, unreachable, …
     System(io::Error),
 }
@@ -104,6 +106,11 @@ impl ErrorKind {
 }
 
 impl MetadataError {
+    /// As [`TransportError::is_locked`].
+    pub fn is_locked(&self) -> bool {
+        matches!(self, Self::Transport(why) if why.is_locked())
+    }
+
     /// Which kind of failure it is.
     pub fn kind(&self) -> ErrorKind {
         match self {
@@ -124,6 +131,11 @@ impl MetadataError {
 }
 
 impl TransportError {
+    /// Whether a process with more rights might pass where this one did not.
+    pub fn is_locked(&self) -> bool {
+        matches!(self, Self::NotConnected(tried) if tried.iter().any(|(_, why)| matches!(why, ConnectError::Locked)))
+    }
+
     /// Which kind of failure it is.
     pub fn kind(&self) -> ErrorKind {
         match self {
@@ -204,6 +216,9 @@ impl fmt::Display for TransportError {
             Self::NotHttp(why) => write!(f, "the metadata service's answer is not good HTTP: {why}"),
             Self::TooLarge(limit) => write!(f, "the metadata service's answer is larger than {limit} bytes"),
             Self::Relayed(_, text) => f.write_str(text),
+            Self::Socket(why) if why.kind() == io::ErrorKind::PermissionDenied => f.write_str(
+                "only root may ask the agent, and the members of a group that `read-group` or `write-group` in section [local-api] of /etc/scw-agent.toml names",
+            ),
             Self::Socket(why) => write!(f, "the agent's socket failed: {why}"),
         }
     }
@@ -217,6 +232,9 @@ impl fmt::Display for ConnectError {
             ),
             Self::NoSourcePort => f.write_str("every source port below 1024 is in use"),
             Self::TimedOut(after) => write!(f, "no connection within {}", humantime::format_duration(*after)),
+            Self::Locked => f.write_str(
+                "prohibited by a route or a packet filter, and this process may not set the mark that passes systemd's lock (it takes CAP_NET_RAW, before Linux 5.17 CAP_NET_ADMIN)",
+            ),
             Self::System(why) => why.fmt(f),
         }
     }

@@ -56,6 +56,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::console::Console;
     use crate::host_keys::KeyType;
     use crate::metadata::{Limits, UserDataKey};
     use crate::platform::Vendor;
@@ -74,7 +75,7 @@ mod tests {
 
     #[test]
     fn every_key_can_be_set() {
-        let text = "[platform]\nvendor = \"QEMU\"\n[host-keys]\ntypes = [\"rsa\", \"ed25519\", \"rsa\"]\nregenerate = \"never\"\n[local-api]\nread-group = \"adm\"\nwrite-group = \"sudo\"\n[metadata]\nconnect-timeout = \"1s\"\nheaders-timeout = \"2s\"\nbody-timeout = \"3s\"\nwhole-timeout = \"4s\"\nlook-again = \"1h\"\n[setup]\ntimeout = \"5m\"\nshutdown-timeout = \"2m\"\non-change = \"now\"\noutcome-key = \"ready\"\n";
+        let text = "[platform]\nvendor = \"QEMU\"\n[host-keys]\ntypes = [\"rsa\", \"ed25519\", \"rsa\"]\nregenerate = \"never\"\n[local-api]\nread-group = \"adm\"\nwrite-group = \"sudo\"\n[metadata]\nconnect-timeout = \"1s\"\nheaders-timeout = \"2s\"\nbody-timeout = \"3s\"\nwhole-timeout = \"4s\"\nlook-again = \"1h\"\n[setup]\ntimeout = \"5m\"\nshutdown-timeout = \"2m\"\nnetwork-wait = \"0s\"\non-change = \"now\"\noutcome-key = \"ready\"\n[console]\nenabled = false\n";
         let seconds = Duration::from_secs;
         let limits = Limits { connect: seconds(1), headers: seconds(2), body: seconds(3), whole: seconds(4) };
         let expected = Settings {
@@ -88,9 +89,11 @@ mod tests {
             setup: Policy {
                 timeout: seconds(300),
                 shutdown_timeout: seconds(120),
+                network_wait: seconds(0),
                 on_change: OnChange::Now,
                 outcome_key: Some(UserDataKey::new("ready").expect("a good key")),
             },
+            console: Console { enabled: false },
         };
         let read = parse(text).expect("good");
         assert_eq!(read, expected);
@@ -124,6 +127,8 @@ mod tests {
             ("[setup]\nshutdown-timeout = \"11m\"\n", (2, 20), "10m", None),
             ("[setup]\non-change = \"later\"\n", (2, 13), "later", None),
             ("[setup]\noutcome-key = \"setup-script.x\"\n", (2, 15), "meaning of its own", None),
+            ("[console]\nenabled = \"yes\"\n", (2, 11), "true or false is expected here, not a string", None),
+            ("[console]\nenable = true\n", (2, 1), "enable", Some("enabled")),
             ("[setup\n", (1, 7), "", None),
         ] {
             let fault = parse(text).expect_err(text);

@@ -41,7 +41,7 @@ pub const KEYS: &[Key] = &[
     Key {
         section: "host-keys",
         name: "types",
-        about: "Which keys the machine must have, where sshd's own configuration does not name them: \"ecdsa\", \"ed25519\", \"rsa\".",
+        about: "Which of the keys that sshd names the machine must have: \"ecdsa\", \"ed25519\", \"rsa\". All three together stand for every type that this sshd names and this ssh-keygen can make. If sshd names none of them, all that it names are made.",
         value: |settings| {
             let names: Vec<_> = settings.key_types.iter().map(|key_type| format!("\"{key_type}\"")).collect();
             format!("[{}]", names.join(", "))
@@ -154,6 +154,16 @@ pub const KEYS: &[Key] = &[
     },
     Key {
         section: "setup",
+        name: "network-wait",
+        about: "How long the first script of a boot waits for the network (network-online.target, or a default route and a resolver that answers); then it starts all the same. \"0s\": it does not wait.",
+        value: |settings| length(settings.setup.network_wait),
+        set: |settings, given| {
+            settings.setup.network_wait = value::length_or_zero(given)?;
+            Ok(())
+        },
+    },
+    Key {
+        section: "setup",
         name: "on-change",
         about: "When a setup script whose content changed is run: at the \"next-boot\", \"now\" (when the daemon sees it), or \"never\".",
         value: |settings| text(settings.setup.on_change.as_str()),
@@ -169,6 +179,16 @@ pub const KEYS: &[Key] = &[
         value: |settings| text(settings.setup.outcome_key.as_ref().map_or("", UserDataKey::as_str)),
         set: |settings, given| {
             settings.setup.outcome_key = value::outcome_key(given)?;
+            Ok(())
+        },
+    },
+    Key {
+        section: "console",
+        name: "enabled",
+        about: "Whether the start and the outcome of each script, and the fingerprints of the host keys, are written to /dev/console, for the owner who reads it from outside.",
+        value: |settings| settings.console.enabled.to_string(),
+        set: |settings, given| {
+            settings.console.enabled = value::switch(given)?;
             Ok(())
         },
     },

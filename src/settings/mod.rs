@@ -18,6 +18,7 @@ pub use keys::{KEYS, Key};
 pub use load::{Loaded, defaults, load};
 pub use sources::{FILE, FOLDERS, Sources};
 
+use crate::console::Console;
 use crate::host_keys::KeyType;
 use crate::metadata::Limits;
 use crate::platform::Vendor;
@@ -42,6 +43,8 @@ pub struct Settings {
     pub look_again: Duration,
     /// `[setup]`: what holds for scripts that do not say otherwise.
     pub setup: Policy,
+    /// `[console] enabled`: whether scripts and host keys are told on the machine's console.
+    pub console: Console,
 }
 
 impl Default for Settings {
@@ -55,6 +58,7 @@ impl Default for Settings {
             limits: Limits::default(),
             look_again: Duration::from_secs(15 * 60),
             setup: Policy::default(),
+            console: Console { enabled: true },
         }
     }
 }

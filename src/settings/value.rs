@@ -44,6 +44,11 @@ fn string<'a>(value: &'a Value<'_>) -> Result<&'a str, Wrong> {
     value.get_ref().as_str().ok_or_else(|| Wrong::expected("a string", value))
 }
 
+/// True or false.
+pub(super) fn switch(value: &Value<'_>) -> Result<bool, Wrong> {
+    value.get_ref().as_bool().ok_or_else(|| Wrong::expected("true or false", value))
+}
+
 /// One of some words.
 pub(super) fn word<T>(value: &Value<'_>, words: impl IntoIterator<Item = (String, T)>) -> Result<T, Wrong> {
     let given = string(value)?;
@@ -108,6 +113,14 @@ pub(super) fn length(value: &Value<'_>) -> Result<Duration, Wrong> {
             let text = printable::name(text);
             Err(Wrong::at(value, format!("\"{text}\" is not a length of time such as \"90s\" or \"10m\"")))
         }
+    }
+}
+
+/// A length of time that may be zero: then nothing is waited for.
+pub(super) fn length_or_zero(value: &Value<'_>) -> Result<Duration, Wrong> {
+    match string(value).ok().and_then(|text| humantime::parse_duration(text).ok()) {
+        Some(Duration::ZERO) => Ok(Duration::ZERO),
+        _ => length(value),
     }
 }
 

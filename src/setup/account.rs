@@ -1,9 +1,16 @@
 //! As whom a script runs. The system's own `getent` is asked: it knows every source of users, and this program, where it is linked
-//! statically, none.
+//! statically, none. A source can be a directory service that does not answer: the question has a bound.
 
 use std::fmt;
 use std::io;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::process::Command;
+use tokio::time::timeout;
+
+/// How long the user database may take.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A user of this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +32,8 @@ pub struct Account {
 pub enum AccountError {
     /// There is no such user.
     Unknown,
+    /// The user database gives no answer.
+    NoAnswer,
     /// It could not be found out.
     NotAsked(io::Error),
 }
@@ -37,11 +46,16 @@ impl Account {
     }
 
     /// Looks up a user.
-    pub fn find(name: &str) -> Result<Self, AccountError> {
+    ///
+    /// # Errors
+    /// When there is none with this name, or that cannot be learned within 30 s.
+    pub async fn find(name: &str) -> Result<Self, AccountError> {
         let mut command = Command::new("getent");
         // The runner's own environment may be that of a person's shell.
         command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").args(["passwd", "--", name]);
-        let output = command.stdin(Stdio::null()).output().map_err(AccountError::NotAsked)?;
+        command.stdin(Stdio::null()).kill_on_drop(true);
+        let answer = timeout(PATIENCE, command.output()).await.map_err(|_| AccountError::NoAnswer)?;
+        let output = answer.map_err(AccountError::NotAsked)?;
         let text = String::from_utf8_lossy(&output.stdout);
         Self::parse(text.trim_end()).ok_or(AccountError::Unknown)
     }
@@ -65,6 +79,11 @@ impl fmt::Display for AccountError {
         match self {
             // The name is a setting's value, and so not for a message (invariant S3).
             Self::Unknown => f.write_str("this machine has no user with the name that `user=` gives"),
+            Self::NoAnswer => write!(
+                f,
+                "the user database does not answer within {} s (`getent passwd`; see /etc/nsswitch.conf)",
+                PATIENCE.as_secs()
+            ),
             Self::NotAsked(why) => write!(f, "getent, which knows the users, cannot be started: {why}"),
         }
     }

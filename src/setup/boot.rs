@@ -2,20 +2,26 @@
 //!
 //! Whatever goes wrong is told, and stops no other script (law S5).
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
 use super::account::Account;
+use super::apt;
 use super::decide::{Decision, Question, again, decide};
-use super::execute::{Order, Stop, execute};
+use super::execute::{Ended, Order, execute};
 use super::gather::Found;
 use super::left;
 use super::policy::{Policy, Terms};
+use super::prepare::Preparation;
 use super::record::{Outcome, Record, RecordError, Records, Run};
+use super::run::Places;
+use super::running::Running;
 use super::script::{Digest, Script, ScriptKind};
+use super::stop::Stop;
 use super::summary::ScriptSummary;
+use super::warnings;
+use crate::console::Console;
 use crate::events;
 use crate::metadata::{Ask, Instance, UserDataKey};
 use crate::moment::Moment;
@@ -26,21 +32,25 @@ pub(super) struct Boot<'a> {
     /// The kernel's id of this boot.
     pub(super) id: String,
     pub(super) records: Records,
-    /// Where scripts are while they run.
-    pub(super) scripts: PathBuf,
+    pub(super) places: &'a Places,
     pub(super) policy: &'a Policy,
     /// Whether somebody wants them to run, whatever was.
     pub(super) again: bool,
     /// When all of it must be over; a machine that goes down does not wait longer.
     pub(super) deadline: Option<Instant>,
+    /// Where an owner outside sees how scripts start and end.
+    pub(super) console: Console,
+    /// What the first script that is started waits for.
+    pub(super) preparation: Preparation,
 }
 
 /// A script that can be run, or why it cannot.
 struct Candidate<'a> {
     key: &'a UserDataKey,
+    kind: ScriptKind,
     digest: Digest,
     /// The reasons are for a person.
-    script: Result<(Script<'a>, Account), String>,
+    script: Result<Script<'a>, String>,
     terms: Terms,
 }
 
@@ -55,7 +65,7 @@ impl Boot<'_> {
         let (key, kind) = (&found.key, found.kind);
         let body = match found.body {
             Ok(body) => body,
-            Err(why) => return Some(not_run(key, kind, why)),
+            Err(why) => return Some(self.not_run(key, kind, why)),
         };
         let candidate = self.candidate(key, kind, found.is_part, &body);
         let mut record = match self.records.read(key) {
@@ -68,28 +78,30 @@ impl Boot<'_> {
                 }
                 kept
             }
-            Err(why) => return Some(not_run(key, kind, why.to_string())),
+            Err(why) => return Some(self.not_run(key, kind, why.to_string())),
         };
         if let Some(run) = record.runs.last().filter(|run| run.outcome.is_none() && run.boot == self.id) {
-            let still = left::processes(&run.id);
+            let still = left::processes_of(&run.id, &[]);
             if !still.is_empty() {
                 let why = format!("an earlier attempt is still running: {}", still.join(", "));
-                return Some(not_run(key, kind, why));
+                return Some(self.not_run(key, kind, why));
             }
         }
         let ran_now = match self.attempts(&candidate, &mut record, stop).await {
             Attempts::Ran => true,
             Attempts::Nothing => false,
             Attempts::Stopped => return None,
-            Attempts::Failed(why) => return Some(not_run(key, kind, why)),
+            Attempts::Failed(why) => return Some(self.not_run(key, kind, why)),
         };
         let same = |run: &&Run| run.digest == candidate.digest && run.outcome.is_some();
         let at = record.runs.iter().rposition(|run| same(&run)).or(record.runs.len().checked_sub(1));
         let Some(last) = at.map(|at| record.runs[at].clone()) else {
-            return Some(not_run(key, kind, "its record is empty".to_owned()));
+            return Some(self.not_run(key, kind, "its record is empty".to_owned()));
         };
-        if candidate.terms.delete_after_success && last.outcome.as_ref().is_some_and(Outcome::is_success) {
-            self.delete(api, key, &mut record, last.clone()).await;
+        let has_succeeded =
+            last.outcome.as_ref().is_some_and(Outcome::is_success) && last.digest == candidate.digest;
+        if candidate.terms.delete_after_success && has_succeeded {
+            self.delete(api, (key, &found.value), &mut record, last.clone()).await;
         }
         // A second look in the same boot finds done what the first one ran.
         let in_this_boot = ran_now || !self.id.is_empty() && last.boot == self.id;
@@ -110,15 +122,13 @@ impl Boot<'_> {
         };
         let checked = Script::parse(body).map_err(|why| why.to_string()).and_then(|script| {
             let terms = terms(&script)?;
-            let account = match &terms.user {
-                None => Account::root(),
-                Some(name) => Account::find(name).map_err(|why| why.to_string())?,
-            };
-            Ok((script, account, terms))
+            Ok((script, terms))
         });
         match checked {
-            Ok((script, account, terms)) => Candidate { key, digest, script: Ok((script, account)), terms },
-            Err(why) => Candidate { key, digest, script: Err(why), terms: Terms::plain(kind, self.policy) },
+            Ok((script, terms)) => Candidate { key, kind, digest, script: Ok(script), terms },
+            Err(why) => {
+                Candidate { key, kind, digest, script: Err(why), terms: Terms::plain(kind, self.policy) }
+            }
         }
     }
 
@@ -137,6 +147,10 @@ impl Boot<'_> {
             let decision =
                 if self.again && !ran { again(&question, record) } else { decide(&question, record) };
             let attempt = match decision {
+                Decision::Run { .. } if stop.was_asked().await => {
+                    // It came to its end while the machine goes down.
+                    return if ran { Attempts::Ran } else { Attempts::Stopped };
+                }
                 Decision::Run { after_failure: true, .. } if self.ends_within(terms.retry_delay) => {
                     return Attempts::Ran;
                 }
@@ -150,11 +164,30 @@ impl Boot<'_> {
                 Decision::Done if ran => return Attempts::Ran,
                 Decision::Done => return Attempts::Nothing,
                 Decision::GivenUp => {
-                    let why = "it was cut off too often; it is not started again for this content";
+                    let why = "it was cut off in three boots in a row, or five times; `scw-agent setup run --again` with its key starts it again";
                     return Attempts::Failed(why.to_owned());
                 }
             };
-            match self.attempt(candidate, attempt, record, stop).await {
+            if let Ok(script) = &candidate.script {
+                if !ran {
+                    tell_warnings(key, script);
+                }
+            }
+            if candidate.script.is_ok() && !self.preparation.make(stop).await {
+                return Attempts::Stopped;
+            }
+            // Now: an earlier script may have made the user, and a user database may need the network.
+            let account = match &terms.user {
+                Some(name) if candidate.script.is_ok() => tokio::select! {
+                    biased;
+                    found = Account::find(name) => found.map_err(|why| why.to_string()),
+                    _ = stop.asked() => return Attempts::Stopped,
+                },
+                _ => Ok(Account::root()),
+            };
+            let script = candidate.script.as_ref().map_err(Clone::clone);
+            let script = script.and_then(|script| Ok((script, account?)));
+            match self.attempt(candidate, script, attempt, record, stop).await {
                 Ok(None) => return Attempts::Stopped,
                 // It would not start a moment later, either.
                 Ok(Some(Outcome::NotRun(_))) => return Attempts::Ran,
@@ -168,38 +201,49 @@ impl Boot<'_> {
     async fn attempt(
         &self,
         candidate: &Candidate<'_>,
+        script: Result<(&Script<'_>, Account), String>,
         attempt: u32,
         record: &mut Record,
         stop: &mut Stop,
     ) -> Result<Option<Outcome>, RecordError> {
-        let Candidate { key, digest, script, terms } = candidate;
+        let Candidate { key, digest, terms, .. } = candidate;
         let mut run = Run { attempt, ..self.new_run(digest.clone()) };
         self.records.write(key, record, run.clone())?;
-        (run.outcome, run.output) = match script {
+        // It goes when the record says how the run ended.
+        let running = Running::of(key, candidate.kind, &run);
+        let _announced =
+            script.is_ok().then(|| running.announce(&self.places.running)).transpose().inspect_err(|why| {
+                tracing::warn!(SCW_SCRIPT = %key, "{key}: the status does not show that it runs: {why}");
+            });
+        let ended = match &script {
             Ok(_) if self.ends_within(Duration::ZERO) => {
-                (Some(Outcome::NotRun("the time for all of them was up".to_owned())), String::new())
+                Ended::not_run("the time for all of them was up".to_owned())
             }
             Ok((script, account)) => {
                 let id = &self.instance.id;
                 tracing::info!(MESSAGE_ID = events::SCRIPT_STARTED, SCW_SCRIPT = %key, SCW_INSTANCE_ID = %id, "{key}: started (attempt {attempt})");
+                self.console.tell(&format_args!("{key}: started (attempt {attempt})"));
                 let environment = self.environment(key, &run, &terms.environment);
                 let left = self.deadline.map_or(Duration::MAX, |end| end.duration_since(Instant::now()));
-                let (folder, timeout) = (&self.scripts, terms.timeout.min(left));
-                let order = Order { key, run: &run.id, script, folder, account, timeout, environment };
+                let (folder, live) = (&self.places.scripts, &*running.output(&self.places.outputs));
+                let timeout = terms.timeout.min(left);
+                let order = Order { key, run: &run.id, script, folder, live, account, timeout, environment };
                 execute(&order, stop).await
             }
-            Err(why) => (Some(Outcome::NotRun(why.clone())), String::new()),
+            Err(why) => Ended::not_run(why.clone()),
         };
-        run.left = left::processes(&run.id);
+        (run.outcome, run.output) = (ended.outcome, ended.output);
+        run.left = left::processes_of(&run.id, &ended.left);
         if !run.left.is_empty() {
             let left = run.left.join(", ");
             tracing::info!(MESSAGE_ID = events::SCRIPT_LEFT_PROCESSES, SCW_SCRIPT = %key, "{key}: left running: {left}");
         }
         if run.outcome.is_none() {
-            tracing::warn!(MESSAGE_ID = events::SCRIPT_CUT_OFF, SCW_SCRIPT = %key, "{key}: cut off, since the runner was told to stop; it starts again at the next boot");
+            tracing::warn!(MESSAGE_ID = events::SCRIPT_CUT_OFF, SCW_SCRIPT = %key, "{key}: cut off, since the runner was told to stop");
+            self.console.tell(&format_args!("{key}: cut off"));
             return Ok(None);
         }
-        run.ended = Some(Moment::now());
+        run.ended = Some(ended.at);
         if let Err(why) = self.records.write(key, record, run.clone()) {
             // It ran all the same, and the summary says how it ended.
             tracing::error!(SCW_SCRIPT = %key, "{key}: {why}; at the next boot it will look cut off, and start again");
@@ -220,10 +264,26 @@ impl Boot<'_> {
         (run, record)
     }
 
-    /// For a script that carries secrets. Where it cannot be done now, it is done at a later boot, since the key is still there then.
-    async fn delete(&self, api: &mut impl Ask, key: &UserDataKey, record: &mut Record, run: Run) {
-        match api.delete(key).await {
-            Ok(_) => {
+    /// For a script that carries secrets. Where it cannot be done now, it is done at a later boot, since the key is still there then. A value that
+    /// the owner set meanwhile stays: it did not run.
+    async fn delete(
+        &self,
+        api: &mut impl Ask,
+        (key, fetched): (&UserDataKey, &Option<Digest>),
+        record: &mut Record,
+        run: Run,
+    ) {
+        let deleted = match api.get(key).await {
+            Ok(Some(value)) if Some(Digest::of(&value)) != *fetched => {
+                tracing::warn!(SCW_SCRIPT = %key, "{key}: not deleted from user data: its value is not the one that ran");
+                return;
+            }
+            Ok(Some(_)) => api.delete(key).await.map(|_| ()),
+            Ok(None) => Ok(()),
+            Err(why) => Err(why),
+        };
+        match deleted {
+            Ok(()) => {
                 tracing::info!(SCW_SCRIPT = %key, "{key}: deleted from user data, as it asks for");
                 if let Err(why) = self.records.write(key, record, Run { deleted: true, ..run }) {
                     tracing::error!(SCW_SCRIPT = %key, "{key}: {why}");
@@ -255,7 +315,15 @@ impl Boot<'_> {
         ];
         // A NUL cannot be in a variable, and a name from elsewhere could hold one.
         let ours = ours.into_iter().map(|(name, value)| (name.to_owned(), value.replace('\0', "")));
-        more.iter().cloned().chain(ours).collect()
+        // The script may name another file.
+        let apt = apt::configuration().map(|path| ("APT_CONFIG".to_owned(), path.to_owned()));
+        apt.into_iter().chain(more.iter().cloned()).chain(ours).collect()
+    }
+
+    fn not_run(&self, key: &UserDataKey, kind: ScriptKind, why: String) -> ScriptSummary {
+        tracing::error!(MESSAGE_ID = events::SCRIPT_NOT_RUN, SCW_SCRIPT = %key, "{key}: not run: {why}");
+        self.console.tell(&format_args!("{key}: not run: {why}"));
+        ScriptSummary::not_run(key.as_str().to_owned(), kind, why)
     }
 
     fn tell(&self, key: &UserDataKey, run: &Run) {
@@ -265,6 +333,10 @@ impl Boot<'_> {
             Outcome::NotRun(_) => String::new(),
             _ => format!(" after {}", humantime::format_duration(length)),
         };
+        match outcome {
+            Outcome::NotRun(_) => self.console.tell(&format_args!("{key}: {outcome}")),
+            _ => self.console.tell(&format_args!("{key}: {outcome} after {} s", length.as_secs())),
+        }
         let exit_status = if let Outcome::Exit(code) = outcome { Some(*code) } else { None };
         let (id, event) = (&self.instance.id, event(outcome));
         if outcome.is_success() {
@@ -275,6 +347,13 @@ impl Boot<'_> {
     }
 }
 
+/// Before its first attempt in a boot.
+fn tell_warnings(key: &UserDataKey, script: &Script<'_>) {
+    for warning in warnings::of_script(script.body) {
+        tracing::warn!(SCW_SCRIPT = %key, "{key}: {warning}");
+    }
+}
+
 fn event(outcome: &Outcome) -> &'static str {
     match outcome {
         Outcome::Exit(0) => events::SCRIPT_SUCCEEDED,
@@ -282,11 +361,6 @@ fn event(outcome: &Outcome) -> &'static str {
         Outcome::TimedOut => events::SCRIPT_TIMED_OUT,
         Outcome::NotRun(_) | Outcome::Unknown => events::SCRIPT_NOT_RUN,
     }
-}
-
-fn not_run(key: &UserDataKey, kind: ScriptKind, why: String) -> ScriptSummary {
-    tracing::error!(MESSAGE_ID = events::SCRIPT_NOT_RUN, SCW_SCRIPT = %key, "{key}: not run: {why}");
-    ScriptSummary::not_run(key.as_str().to_owned(), kind, why)
 }
 
 /// What came of a script's attempts in this boot.
@@ -313,6 +387,6 @@ async fn pause(length: Duration, key: &UserDataKey, attempt: u32, stop: &mut Sto
     tracing::info!(SCW_SCRIPT = %key, "{key}: attempt {attempt} follows in {shown}");
     tokio::select! {
         () = sleep(length) => Paused::Over,
-        () = stop.asked() => Paused::Stopped,
+        _ = stop.asked() => Paused::Stopped,
     }
 }

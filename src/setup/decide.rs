@@ -5,7 +5,9 @@ use super::record::{Outcome, Record, Run};
 use super::script::Digest;
 use crate::metadata::InstanceId;
 
-/// How often a script is started again that a crash or reboot cut off, before the machine goes on without it.
+/// A script that was cut off in so many boots in a row is not started again: it may be what reboots the machine…
+const MOST_BOOTS_CUT_OFF: usize = 3;
+/// …nor one that was cut off so often: within one boot, it may be what kills the runner.
 const MOST_CUT_OFF: usize = 5;
 
 /// What to do about one script.
@@ -20,7 +22,7 @@ pub enum Decision {
     },
     /// It ran already, and that stands.
     Done,
-    /// It was cut off so often that starting it again would go round in circles.
+    /// It was cut off in three boots in a row, or five times: it would be cut off again.
     GivenUp,
 }
 
@@ -57,7 +59,7 @@ pub fn decide(question: &Question<'_>, record: &Record) -> Decision {
     let Some(last) = runs().next_back() else { return Decision::Run { attempt: 1, after_failure: false } };
     let next = |after_failure| Decision::Run { attempt: last.attempt.saturating_add(1), after_failure };
     match &last.outcome {
-        None if runs().filter(|run| run.outcome.is_none()).count() >= MOST_CUT_OFF => Decision::GivenUp,
+        None if is_always_cut_off(runs()) => Decision::GivenUp,
         None => next(false),
         // It never started: what was missing may be there now.
         Some(Outcome::NotRun(_)) => Decision::Run { attempt: last.attempt, after_failure: false },
@@ -71,6 +73,17 @@ pub fn decide(question: &Question<'_>, record: &Record) -> Decision {
             }
         }
     }
+}
+
+fn is_always_cut_off<'a>(runs: impl DoubleEndedIterator<Item = &'a Run>) -> bool {
+    let cut_off: Vec<_> = runs.rev().take_while(|run| run.outcome.is_none()).collect();
+    // Where the boot is not known, each run counts as another boot's.
+    let is_last_of_its_boot = |at: usize| {
+        let boot = &cut_off[at].boot;
+        boot.is_empty() || cut_off[..at].iter().all(|later| later.boot != *boot)
+    };
+    let boots = (0..cut_off.len()).filter(|at| is_last_of_its_boot(*at)).count();
+    boots >= MOST_BOOTS_CUT_OFF || cut_off.len() >= MOST_CUT_OFF
 }
 
 /// The same for somebody who wants it to run, whatever was.
@@ -146,11 +159,22 @@ mod tests {
 
     #[test]
     fn s1_a_run_that_was_cut_off_is_started_again_and_not_for_ever() {
-        let cut =
-            |count: u32| (1..=count).map(|attempt| run("same", '6', "earlier", attempt, None)).collect();
-        assert_eq!(decided(When::Change, 0, cut(1)), Decision::Run { attempt: 2, after_failure: false });
-        assert_eq!(decided(When::Change, 0, cut(4)), Decision::Run { attempt: 5, after_failure: false });
-        assert_eq!(decided(When::Change, 0, cut(5)), Decision::GivenUp);
+        let next = |attempt| Decision::Run { attempt, after_failure: false };
+        for (boots, expected) in [
+            (&["1"][..], next(2)),
+            (&["1", "2"], next(3)),
+            (&["1", "2", "3"], Decision::GivenUp),
+            (&["1", "1", "2", "2"], next(5)),
+            (&["1", "1", "1", "1", "1"], Decision::GivenUp),
+            (&["", "", ""], Decision::GivenUp),
+        ] {
+            let runs = boots.iter().zip(1..).map(|(boot, attempt)| run("same", '6', boot, attempt, None));
+            assert_eq!(decided(When::Change, 0, runs.collect()), expected, "{boots:?}");
+        }
+        // Not in a row: it came to an end in between.
+        let mut runs: Vec<_> = (1..=4).map(|at| run("same", '6', &at.to_string(), at, None)).collect();
+        runs[1].outcome = Some(Outcome::Exit(1));
+        assert_eq!(decided(When::Change, 1, runs), next(5));
     }
 
     #[test]

@@ -5,11 +5,16 @@ use std::path::Path;
 
 use hyper::body::Bytes;
 
-use super::cloud_init;
-use super::script::ScriptKind;
+use super::script::{Digest, ScriptKind};
 use super::summary::PassedOver;
 use super::unpack::{Content, Item, unpack};
+use super::values::{FIRST_READING, Values};
+use crate::cloud_init;
 use crate::metadata::{Ask, ErrorKind, Instance, MetadataError, UserDataKey};
+
+/// All values of a boot together, in bytes. One value has at most 1 MiB, so this is much more than scripts need, and the machine's memory holds
+/// it.
+const LARGEST_SUM: usize = 32 * 1024 * 1024;
 
 /// A script as user data has it.
 pub(super) struct Found {
@@ -18,6 +23,10 @@ pub(super) struct Found {
     pub(super) kind: ScriptKind,
     /// Whether its key holds other things beside it.
     pub(super) is_part: bool,
+    /// Since which reading of values it is run; earlier ones passed it over (see [`super::values`]).
+    pub(super) since: u32,
+    /// What its key held when it was fetched.
+    pub(super) value: Option<Digest>,
     /// Its bytes, or for a person why there are none.
     pub(super) body: Result<Bytes, String>,
 }
@@ -27,6 +36,12 @@ pub(super) struct Gathered {
     pub(super) instance: Instance,
     pub(super) found: Vec<Found>,
     pub(super) passed_over: Vec<PassedOver>,
+    /// All keys that were listed.
+    pub(super) keys: Vec<UserDataKey>,
+    /// How many more keys there are, with names that cannot be used.
+    pub(super) unusable: usize,
+    /// The value of the key `cloud-init`, if that was fetched.
+    cloud_init: Option<Digest>,
 }
 
 /// Whether a key may hold work for a boot. What cloud-init takes for itself does not.
@@ -45,24 +60,62 @@ pub(super) async fn gather(
     api: &mut impl Ask,
     is_wanted: impl Fn(&UserDataKey) -> bool,
 ) -> Result<Gathered, MetadataError> {
-    let mut all = Gathered { instance: api.instance().await?, found: Vec::new(), passed_over: Vec::new() };
-    for key in api.list().await?.into_iter().filter(is_wanted) {
-        let body = match api.get(&key).await {
-            Ok(Some(body)) => Ok(body),
-            // Deleted since it was listed.
-            Ok(None) => continue,
-            Err(why) if why.kind() == ErrorKind::BadAnswer => Err(why.to_string()),
-            Err(why) => return Err(why),
-        };
+    let instance = api.instance().await?;
+    let (keys, unusable) = api.list_and_rest().await?;
+    let mut all =
+        Gathered { instance, found: Vec::new(), passed_over: Vec::new(), keys, unusable, cloud_init: None };
+    let mut room = LARGEST_SUM;
+    for key in all.keys.clone() {
+        if !is_wanted(&key) {
+            continue;
+        }
+        // Deleted since it was listed, perhaps.
+        let Some(body) = fetch(api, &key, &mut room).await? else { continue };
         match (ScriptKind::of(&key), body) {
-            (None, Ok(value)) => unpack(&value).into_iter().for_each(|item| all.take(&key, item)),
+            (None, Ok(value)) => {
+                all.cloud_init = Some(Digest::of(&value));
+                unpack(&value).into_iter().for_each(|item| all.take(&key, item));
+            }
             (kind, body) => {
                 let kind = kind.unwrap_or(ScriptKind::Setup);
-                all.found.push(Found { key, kind, is_part: false, body });
+                let value = body.as_ref().ok().map(|body| Digest::of(body));
+                all.found.push(Found { key, kind, is_part: false, since: FIRST_READING, value, body });
             }
         }
     }
     Ok(all)
+}
+
+/// Fetches one value, if there is room for it: its bytes, or for a person why there are none. Beyond the bound, nothing more is fetched.
+async fn fetch(
+    api: &mut impl Ask,
+    key: &UserDataKey,
+    room: &mut usize,
+) -> Result<Option<Result<Bytes, String>>, MetadataError> {
+    if *room == 0 {
+        return Ok(Some(Err(too_much())));
+    }
+    let body = match api.get(key).await {
+        Ok(None) => return Ok(None),
+        Ok(Some(body)) => body,
+        Err(why) if why.kind() == ErrorKind::BadAnswer => return Ok(Some(Err(why.to_string()))),
+        Err(why) => return Err(why),
+    };
+    match room.checked_sub(body.len()) {
+        Some(left) => {
+            *room = left;
+            Ok(Some(Ok(body)))
+        }
+        None => {
+            *room = 0;
+            Ok(Some(Err(too_much())))
+        }
+    }
+}
+
+fn too_much() -> String {
+    let mebibytes = LARGEST_SUM >> 20;
+    format!("this script and those before it have more than {mebibytes} MiB together: make them smaller")
 }
 
 impl Found {
@@ -83,10 +136,28 @@ impl Gathered {
             Content::Broken(why) => (ScriptKind::Setup, Err(why.to_string())),
             Content::Foreign(what) => {
                 tracing::warn!(SCW_SCRIPT = %key, "{key}: {what}: not run, since it needs cloud-init, which is not active here");
-                let key = key.as_str().to_owned();
-                return self.passed_over.push(PassedOver { key, what: what.to_owned() });
+                let (key, what) = (key.as_str().to_owned(), what.to_owned());
+                return self.passed_over.push(PassedOver { key, what, by_earlier_version: false });
             }
         };
-        self.found.push(Found { key, kind, is_part, body });
+        let value = self.cloud_init.clone();
+        self.found.push(Found { key, kind, is_part, since: item.since, value, body });
+    }
+
+    /// Passes over what an earlier version passed over for this Instance and would run now, and remembers how the values were read.
+    pub(super) fn keep_passed_over(&mut self, values: &mut Values) {
+        let Some(digest) = &self.cloud_init else { return };
+        let reading = values.reading_of(&UserDataKey::cloud_init(), digest);
+        values.save();
+        let found = std::mem::take(&mut self.found).into_iter();
+        let (stay, run): (Vec<_>, _) = found.partition(|found| found.since > reading && found.body.is_ok());
+        self.found = run;
+        for found in stay {
+            let what = "script".to_owned();
+            let passed_over =
+                PassedOver { key: found.key.as_str().to_owned(), what, by_earlier_version: true };
+            tracing::warn!(SCW_SCRIPT = %found.key, "{}: not run: {}", found.key, passed_over.why());
+            self.passed_over.push(passed_over);
+        }
     }
 }

@@ -15,28 +15,34 @@ const EXTRA: u8 = 4;
 const NAME: u8 = 8;
 const COMMENT: u8 = 16;
 const RESERVED: u8 = 0xe0;
-/// Room for the first bytes; it grows to the double as they come.
+/// Room for the first bytes; it grows to the double when it is full. A member that adds little does not make it grow: a value can hold many.
 const FIRST: usize = 64 * 1024;
 
 /// Unpacks all members of a file, of which there is at least one, to at most `largest` bytes.
 pub(super) fn unzipped(mut packed: &[u8], largest: usize) -> Result<Vec<u8>, UnpackError> {
-    let mut out = Vec::new();
+    let (mut out, mut end) = (Vec::new(), 0);
     loop {
-        packed = member(packed, &mut out, largest)?;
+        packed = member(packed, &mut out, &mut end, largest)?;
         if packed.is_empty() {
+            out.truncate(end);
             return Ok(out);
         }
     }
 }
 
-/// Unpacks the member at the beginning, behind what is there already; what follows it.
-fn member<'a>(packed: &'a [u8], out: &mut Vec<u8>, largest: usize) -> Result<&'a [u8], UnpackError> {
+/// Unpacks the member at the beginning to `end`, which it moves; what follows it.
+fn member<'a>(
+    packed: &'a [u8],
+    out: &mut Vec<u8>,
+    end: &mut usize,
+    largest: usize,
+) -> Result<&'a [u8], UnpackError> {
     let packed = behind_header(packed).ok_or(UnpackError::Gzip)?;
-    let begin = out.len();
-    let packed = inflate(packed, out, largest)?;
+    let begin = *end;
+    let packed = inflate(packed, out, end, largest)?;
     let (checksum, packed) = packed.split_first_chunk().ok_or(UnpackError::Gzip)?;
     let (length, packed) = packed.split_first_chunk().ok_or(UnpackError::Gzip)?;
-    let unpacked = &out[begin..];
+    let unpacked = &out[begin..*end];
     // The length counts modulo 2³², and nothing is that long here.
     let good = u32::from_le_bytes(*checksum) == crc(unpacked)
         && u32::try_from(unpacked.len()) == Ok(u32::from_le_bytes(*length));
@@ -62,29 +68,33 @@ fn behind_header(packed: &[u8]) -> Option<&[u8]> {
     if flags & HEADER_CHECKSUM != 0 { rest.get(2..) } else { Some(rest) }
 }
 
-fn inflate<'a>(mut packed: &'a [u8], out: &mut Vec<u8>, largest: usize) -> Result<&'a [u8], UnpackError> {
-    let begin = out.len();
-    let mut end = begin;
+fn inflate<'a>(
+    mut packed: &'a [u8],
+    out: &mut Vec<u8>,
+    end: &mut usize,
+    largest: usize,
+) -> Result<&'a [u8], UnpackError> {
+    let begin = *end;
     let mut state = Box::new(DecompressorOxide::new());
     loop {
-        if end > largest {
+        if *end > largest {
             return Err(UnpackError::TooLarge);
         }
-        // One byte more than may be: if it is written, that was too much.
-        out.resize((end * 2).max(FIRST).min(largest + 1), 0);
+        if *end == out.len() {
+            // One byte more than may be: if it is written, that was too much.
+            out.resize((*end * 2).max(FIRST).min(largest + 1), 0);
+        }
         let (status, read, written) =
-            decompress(&mut state, packed, &mut out[begin..], end - begin, IN_ONE_PIECE);
+            decompress(&mut state, packed, &mut out[begin..], *end - begin, IN_ONE_PIECE);
         packed = &packed[read..];
-        end += written;
+        *end += written;
         match status {
             TINFLStatus::HasMoreOutput => {}
-            TINFLStatus::Done if end <= largest => break,
+            TINFLStatus::Done if *end <= largest => return Ok(packed),
             TINFLStatus::Done => return Err(UnpackError::TooLarge),
             _ => return Err(UnpackError::Gzip),
         }
     }
-    out.truncate(end);
-    Ok(packed)
 }
 
 /// The checksum of gzip, bit by bit: what is packed here is small, and a table of it would be larger than this whole room.
@@ -127,6 +137,15 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn s5_small_member_costs_no_more_behind_a_large_one() {
+        let empty = zipped(GzBuilder::new(), b"");
+        let (mut out, mut end) = (vec![7; 100_000], 70_000);
+        assert_eq!(member(&empty, &mut out, &mut end, 1 << 24), Ok(&[][..]));
+        assert_eq!((out.len(), end), (100_000, 70_000), "no room is made");
+        assert!(out.iter().all(|byte| *byte == 7), "nothing is written");
     }
 
     #[test]

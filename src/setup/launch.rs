@@ -9,22 +9,25 @@
 //!
 //! It must not decide what runs, nor touch files.
 
+use std::convert::Infallible;
 use std::ffi::CString;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
+use std::iter;
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use caps::CapSet;
+use nix::sys::signal::SigSet;
 use nix::unistd::{
-    Gid, ResGid, ResUid, Uid, close, dup2_stdin, getresgid, getresuid, initgroups, setresgid, setresuid,
-    setsid,
+    Gid, ResGid, ResUid, Uid, close, dup2_stdin, execve, getresgid, getresuid, initgroups, setresgid,
+    setresuid, setsid,
 };
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::printable;
 
@@ -112,11 +115,10 @@ pub fn launcher() -> io::Error {
         Err(why) => return why,
     };
     let (answer, why) = match prepare(&control) {
-        Ok((path, mut command)) => {
+        Ok(program) => {
             let _ = (&control).write_all(&[READY]);
-            // `exec` also resets the signal mask and SIGPIPE, which the standard library had set to be ignored.
-            let why = command.exec();
-            let is_missing = why.kind() == io::ErrorKind::NotFound && !Path::new(&path).exists();
+            let why = execute(&program);
+            let is_missing = why.kind() == io::ErrorKind::NotFound && !Path::new(&program.path).exists();
             (if is_missing { vec![MISSING] } else { why.to_string().into_bytes() }, why)
         }
         Err(why) => (why.to_string().into_bytes(), why),
@@ -125,8 +127,8 @@ pub fn launcher() -> io::Error {
     why
 }
 
-/// Reads the message and becomes the script's user: the program's path, and what is to be executed.
-fn prepare(control: &UnixStream) -> io::Result<(String, Command)> {
+/// Reads the message and becomes the script's user: what is to be executed.
+fn prepare(control: &UnixStream) -> io::Result<Program> {
     close_inherited(control)?;
     setsid()?;
     let mut message = Vec::new();
@@ -136,11 +138,36 @@ fn prepare(control: &UnixStream) -> io::Result<(String, Command)> {
     // serde's own message would quote a variable's value.
     let malformed = |why| io::Error::other(printable::json_fault(&why));
     become_user(&serde_json::from_slice(identity).map_err(malformed)?)?;
-    let Program { path, arguments, environment } = serde_json::from_slice(program).map_err(malformed)?;
+    let program = serde_json::from_slice(program).map_err(malformed)?;
     dup2_stdin(File::open("/dev/null")?)?;
-    let mut command = Command::new(&path);
-    command.args(arguments).env_clear().envs(environment);
-    Ok((path, command))
+    Ok(program)
+}
+
+/// Executes the program; returns only if that failed, and why.
+///
+/// Not by the standard library's `exec`: what the kernel cannot execute, it has a shell read, such as a program for another processor.
+fn execute(program: &Program) -> io::Error {
+    let run = || -> io::Result<Infallible> {
+        let text = |text: &str| CString::new(text).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput));
+        let path = text(&program.path)?;
+        let arguments = program.arguments.iter().map(|argument| text(argument));
+        let arguments = iter::once(Ok(path.clone())).chain(arguments).collect::<io::Result<Vec<_>>>()?;
+        // Of two variables with one name, the later one counts.
+        let mut variables: Vec<&(String, String)> = Vec::new();
+        for variable in &program.environment {
+            variables.retain(|earlier| earlier.0 != variable.0);
+            variables.push(variable);
+        }
+        let variables = variables.into_iter().map(|(name, value)| text(&format!("{name}={value}")));
+        let variables = variables.collect::<io::Result<Vec<_>>>()?;
+        // The standard library had SIGPIPE ignored, and a program that is executed keeps that. What is handled becomes the default again.
+        let handles = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+        let _handled = handles.block_on(async { signal(SignalKind::pipe()) })?;
+        SigSet::empty().thread_set_mask()?;
+        match execve(&path, &arguments, &variables)? {}
+    };
+    let Err(why) = run();
+    why
 }
 
 /// What a person's shell left open is not for a script.

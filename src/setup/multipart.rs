@@ -19,7 +19,7 @@ const MARK_WITHIN: usize = 4096;
 /// One part that is no message itself.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Part {
-    /// In lower case, without its parameters; `text/plain` where the part does not say.
+    /// In lower case, without its parameters; `text/plain` where the part does not say, or says what is no type.
     pub(super) content_type: String,
     /// The file name that it was given.
     pub(super) name: Option<String>,
@@ -32,8 +32,12 @@ pub(super) struct Part {
 pub enum MimeError {
     /// A multipart without a `boundary=`.
     NoBoundary,
+    /// No line opens the first part of a multipart.
+    NoOpening,
     /// The closing delimiter is missing.
     CutOff,
+    /// What could be meant to run stands in front of the first part of a multipart, or behind its last.
+    Outside,
     /// Messages within messages within…
     TooDeep,
     /// More parts than anybody needs.
@@ -148,26 +152,40 @@ fn parameter<'a>(parameters: &'a [(String, String)], name: &str) -> Option<&'a s
     found.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
 }
 
-/// What stands between the delimiters.
+/// What stands between the delimiters. Text outside them is ignored (RFC 2046), but not where it could be meant to run.
 fn between<'a>(body: &'a [u8], boundary: &str) -> Result<Vec<&'a [u8]>, MimeError> {
     let (mut parts, mut start, mut at) = (Vec::new(), None, 0);
+    let (mut is_closed, mut is_more) = (false, false);
     for line in body.split_inclusive(|byte| *byte == b'\n') {
         let rest = line.strip_prefix(b"--").and_then(|line| line.strip_prefix(boundary.as_bytes()));
-        let rest = rest.map(<[u8]>::trim_ascii);
-        if let Some(rest @ (b"" | b"--")) = rest {
-            // The line end in front of a delimiter is the delimiter's.
-            parts.extend(start.map(|start| without_line_end(&body[start..at])));
-            if parts.len() > MOST_PARTS {
-                return Err(MimeError::TooMany);
+        match rest.map(<[u8]>::trim_ascii) {
+            Some(rest @ (b"" | b"--")) if !is_closed => {
+                // The line end in front of a delimiter is the delimiter's.
+                parts.extend(start.map(|start| without_line_end(&body[start..at])));
+                if parts.len() > MOST_PARTS {
+                    return Err(MimeError::TooMany);
+                }
+                is_closed = rest == b"--";
+                start = (!is_closed).then_some(at + line.len());
             }
-            if rest == b"--" {
-                return Ok(parts);
-            }
-            start = Some(at + line.len());
+            rest => is_more |= start.is_none() && (rest == Some(b"") || is_beginning(line)),
         }
         at += line.len();
     }
-    Err(MimeError::CutOff)
+    match (start, is_closed) {
+        (None, _) if parts.is_empty() => Err(MimeError::NoOpening),
+        (_, false) => Err(MimeError::CutOff),
+        _ if is_more => Err(MimeError::Outside),
+        _ => Ok(parts),
+    }
+}
+
+/// Whether a script, a part or a message begins with this line.
+fn is_beginning(line: &[u8]) -> bool {
+    let line = line.trim_ascii_start();
+    let begins =
+        |with: &&str| line.get(..with.len()).is_some_and(|b| b.eq_ignore_ascii_case(with.as_bytes()));
+    ["#!", "MIME-Version:", "Content-Type:"].iter().any(begins)
 }
 
 fn without_line_end(line: &[u8]) -> &[u8] {
@@ -211,8 +229,15 @@ fn quoted_printable(body: &[u8]) -> Result<Vec<u8>, MimeError> {
 impl fmt::Display for MimeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&match self {
-            Self::NoBoundary => Cow::from("the MIME message is a multipart and names no boundary"),
+            Self::NoBoundary => Cow::from(
+                "the MIME message is a multipart without `boundary=` (`boundary*=` is not understood)",
+            ),
+            Self::NoOpening => "the MIME message has no opening delimiter: no line is `--` and its boundary".into(),
             Self::CutOff => "the MIME message was cut off: its closing delimiter is missing".into(),
+            Self::Outside => {
+                "the MIME message has a script, a part or a message outside its delimiters: put it between them"
+                    .into()
+            }
             Self::TooDeep => format!("the MIME message holds messages more than {DEEPEST} deep").into(),
             Self::TooMany => format!("the MIME message holds more than {MOST_PARTS} parts").into(),
             Self::LongHeaders => {
@@ -311,7 +336,20 @@ mod tests {
         for (text, why) in [
             ("Content-Type: multipart/mixed\n\n--x\n", MimeError::NoBoundary),
             ("Content-Type: multipart/mixed; boundary=x\n\n--x\n\n#!/bin/sh\nrm -rf /tm", MimeError::CutOff),
-            ("Content-Type: multipart/mixed; boundary=x\n\n", MimeError::CutOff),
+            ("Content-Type: multipart/mixed; boundary=x\n\n", MimeError::NoOpening),
+            ("Content-Type: multipart/mixed; boundary=x\n\n--xy\n\n#!/bin/sh\n--x--\n", MimeError::NoOpening),
+            (
+                "Content-Type: multipart/mixed; boundary=x\n\n--x--\n--x\n\n#!/bin/sh\n--x--\n",
+                MimeError::NoOpening,
+            ),
+            (
+                &message("Content-Type: multipart/mixed; boundary=x\n\n--x--\n--=x y\n\n#!/bin/sh"),
+                MimeError::NoOpening,
+            ),
+            (&message("x").replace("\n\n", "\n\n\n #!/bin/sh\n"), MimeError::Outside),
+            (&message("x").replace("\n\n", "\n\n--wrong\ncontent-type: x\n\n"), MimeError::Outside),
+            (&(message("x") + "--=x y\n\nx\n--=x y--\n"), MimeError::Outside),
+            (&message("x").repeat(2), MimeError::Outside),
             (&nested(DEEPEST + 1), MimeError::TooDeep),
             (&message(&many), MimeError::TooMany),
             // Not even counted to its end.
@@ -325,6 +363,8 @@ mod tests {
             assert_eq!(split(text.as_bytes()), Err(why), "{text}");
         }
         assert_eq!(split(nested(DEEPEST).as_bytes()).expect("not too deep").len(), 1);
+        let noted = message("x").replace("\n\n", "\n\nA note.\n") + "--=x y--\nA note on #!\n";
+        assert_eq!(split(noted.as_bytes()).expect("notes are ignored").len(), 1);
     }
 
     #[test]

@@ -4,12 +4,14 @@
 //! the thread cannot keep up, the script waits at its pipe, as it would for any slow reader; nothing is dropped.
 
 use std::collections::VecDeque;
+use std::io;
 use std::thread;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
+use super::live_output::LiveOutput;
 use crate::metadata::UserDataKey;
 
 /// The end of the output that is kept, in bytes.
@@ -26,26 +28,34 @@ pub(super) struct Output {
     line: Vec<u8>,
     tail: Vec<u8>,
     ready: VecDeque<String>,
+    /// For those who look on; `None` where it cannot be written.
+    live: Option<LiveOutput>,
     to_log: mpsc::Sender<String>,
     logged: oneshot::Receiver<()>,
 }
 
 impl Output {
-    pub(super) fn new(key: &UserDataKey) -> Self {
+    /// # Errors
+    /// If the system gives no further thread.
+    pub(super) fn new(key: &UserDataKey, live: Option<LiveOutput>) -> io::Result<Self> {
         let (to_log, mut lines) = mpsc::channel::<String>(MOST_WAITING);
         let (done, logged) = oneshot::channel();
         let key = key.clone();
-        thread::spawn(move || {
+        let log = move || {
             while let Some(line) = lines.blocking_recv() {
                 tracing::info!(SCW_SCRIPT = %key, "{key}: {line}");
             }
             let _ = done.send(());
-        });
-        Self { line: Vec::new(), tail: Vec::new(), ready: VecDeque::new(), to_log, logged }
+        };
+        thread::Builder::new().spawn(log)?;
+        Ok(Self { line: Vec::new(), tail: Vec::new(), ready: VecDeque::new(), live, to_log, logged })
     }
 
     /// Takes what was read.
     pub(super) fn take(&mut self, bytes: &[u8]) {
+        if self.live.as_mut().is_some_and(|live| live.add(bytes).is_err()) {
+            self.live = None;
+        }
         self.tail.extend_from_slice(bytes);
         let surplus = self.tail.len().saturating_sub(TAIL);
         self.tail.drain(..surplus);
@@ -67,7 +77,12 @@ impl Output {
 
     /// Whether lines wait for the log; then no more may be read.
     pub(super) fn is_waiting(&self) -> bool {
-        !self.ready.is_empty()
+        self.waiting() > 0
+    }
+
+    /// How many lines wait for the log.
+    pub(super) fn waiting(&self) -> usize {
+        self.ready.len()
     }
 
     /// Hands lines to the log as it takes them. Can be broken off at any time.

@@ -14,6 +14,8 @@ pub struct Policy {
     pub timeout: Duration,
     /// The same when the machine goes down, and how long all that runs then may take together.
     pub shutdown_timeout: Duration,
+    /// How long the first script of a boot waits for the network; zero for not at all.
+    pub network_wait: Duration,
     /// When a setup script whose content changed is run.
     pub on_change: OnChange,
     /// The user data key under which a boot's outcome is published; nothing is, by default.
@@ -50,6 +52,7 @@ impl Default for Policy {
         Self {
             timeout: Duration::from_secs(3600),
             shutdown_timeout: Duration::from_secs(60),
+            network_wait: Duration::from_secs(60),
             on_change: OnChange::NextBoot,
             outcome_key: None,
         }

@@ -5,10 +5,13 @@
 
 use serde::Serialize;
 
-use super::header::When;
+use super::header::{HeaderError, When};
+use super::likely_key;
 use super::policy::{Policy, Terms};
 use super::script::{Digest, Script, ScriptError, ScriptKind};
 use super::unpack::{self, Content, Item, unpack};
+use super::warnings::{self, Warning};
+use super::wrong_form::WrongForm;
 use crate::metadata::UserDataKey;
 
 /// Stands for free text of a script. Numbers, lengths of time and words of a fixed list are shown.
@@ -19,6 +22,8 @@ const NOT_SHOWN: &str = "(not shown)";
 pub struct Preview {
     /// The user data key under which it is looked at.
     pub key: String,
+    /// What is likely wrong with it as a whole.
+    pub warnings: Vec<String>,
     /// What it holds, in the order in which that would be run.
     pub parts: Vec<Part>,
 }
@@ -31,6 +36,8 @@ pub struct Part {
     /// What would become of it.
     #[serde(flatten)]
     pub fate: Fate,
+    /// What is likely wrong, and keeps it from nothing.
+    pub warnings: Vec<String>,
 }
 
 /// What would become of a part.
@@ -99,29 +106,15 @@ impl Preview {
         let named = UserDataKey::new(name).ok();
         let script = named.clone().and_then(|key| Some((ScriptKind::of(&key)?, key)));
         let for_cloud_init = named == Some(UserDataKey::cloud_init()) || unpack::is_for_cloud_init(value);
-        match script {
-            Some((kind, key)) => Self::of_script(kind, key.as_str(), value, policy),
-            None if for_cloud_init => Self::of_cloud_init(value, policy),
-            None => Self::of_script(ScriptKind::Setup, "setup-script", value, policy),
-        }
-    }
-
-    fn of_script(kind: ScriptKind, key: &str, value: &[u8], policy: &Policy) -> Self {
-        let fate = fate(kind, false, value, policy);
-        Self { key: key.to_owned(), parts: vec![Part { name: key.to_owned(), fate }] }
-    }
-
-    fn of_cloud_init(value: &[u8], policy: &Policy) -> Self {
-        let key = UserDataKey::cloud_init().to_string();
-        let part = |Item { name, content }| {
-            let fate = match content {
-                Content::Script(kind, body) => fate(kind, name.is_some(), &body, policy),
-                Content::Foreign(what) => Fate::LeftToCloudInit { what },
-                Content::Broken(why) => Fate::NotRun { line: None, why: why.to_string() },
-            };
-            Part { name: name.map_or(key.clone(), |name| format!("{key}.{name}")), fate }
+        let (key, parts) = match script {
+            Some((kind, key)) => of_script(kind, key.as_str(), value, policy),
+            None if for_cloud_init => of_cloud_init(value, policy),
+            None => of_script(ScriptKind::Setup, "setup-script", value, policy),
         };
-        Self { parts: unpack(value).into_iter().map(part).collect(), key: key.clone() }
+        let mut found = Vec::new();
+        found.extend(named.as_ref().and_then(likely_key::meant).map(Warning::Name));
+        found.extend(warnings::of_value(value));
+        Self { key, warnings: texts(&found), parts }
     }
 
     /// Whether everything that is a script would run.
@@ -130,10 +123,40 @@ impl Preview {
     }
 }
 
+fn of_script(kind: ScriptKind, key: &str, value: &[u8], policy: &Policy) -> (String, Vec<Part>) {
+    (key.to_owned(), vec![part(key.to_owned(), kind, false, value, policy)])
+}
+
+fn of_cloud_init(value: &[u8], policy: &Policy) -> (String, Vec<Part>) {
+    let key = UserDataKey::cloud_init().to_string();
+    let parts = unpack(value).into_iter().map(|Item { name, content, .. }| {
+        let is_part = name.is_some();
+        let name = name.map_or(key.clone(), |name| format!("{key}.{name}"));
+        let without = |fate| Part { name: name.clone(), fate, warnings: Vec::new() };
+        match content {
+            Content::Script(kind, body) => part(name, kind, is_part, &body, policy),
+            Content::Foreign(what) => without(Fate::LeftToCloudInit { what }),
+            Content::Broken(why) => without(Fate::NotRun { line: None, why: why.to_string() }),
+        }
+    });
+    let parts = parts.collect();
+    (key, parts)
+}
+
+fn part(name: String, kind: ScriptKind, is_part: bool, body: &[u8], policy: &Policy) -> Part {
+    let fate = fate(kind, is_part, body, policy);
+    let warnings = if matches!(fate, Fate::Runs(_)) { warnings::of_script(body) } else { Vec::new() };
+    Part { name, fate, warnings: texts(&warnings) }
+}
+
+fn texts(warnings: &[Warning]) -> Vec<String> {
+    warnings.iter().map(ToString::to_string).collect()
+}
+
 fn fate(kind: ScriptKind, is_part: bool, body: &[u8], policy: &Policy) -> Fate {
     let script = match Script::parse(body) {
         Ok(script) => script,
-        Err(why) => return Fate::NotRun { line: line(&why, body), why: text(&why) },
+        Err(why) => return Fate::NotRun { line: line(&why), why: text(&why) },
     };
     let terms = match Terms::of(kind, is_part, &script.header, policy) {
         Ok(terms) => terms,
@@ -156,18 +179,20 @@ fn fate(kind: ScriptKind, is_part: bool, body: &[u8], policy: &Policy) -> Fate {
 /// The message without the line, which stands beside it.
 fn text(why: &ScriptError) -> String {
     match why {
-        ScriptError::Header(why) => format!("word {}: {}", why.word, why.fault),
+        ScriptError::Header(HeaderError { word: Some(word), fault, .. }) => format!("word {word}: {fault}"),
+        ScriptError::Header(HeaderError { fault, .. }) => fault.to_string(),
         why => why.to_string(),
     }
 }
 
-fn line(why: &ScriptError, body: &[u8]) -> Option<usize> {
+fn line(why: &ScriptError) -> Option<usize> {
     match why {
         ScriptError::Empty => None,
-        ScriptError::Header(why) => Some(why.line),
-        ScriptError::Nul => {
-            Some(1 + body.iter().take_while(|byte| **byte != 0).filter(|byte| **byte == b'\n').count())
+        // Of what has other bytes than the text that was meant, no line is at fault.
+        ScriptError::NoInterpreter(form) => {
+            matches!(form, WrongForm::Unknown | WrongForm::WhiteSpaceInFront).then_some(1)
         }
+        ScriptError::Header(why) => Some(why.line),
         _ => Some(1),
     }
 }
@@ -252,10 +277,23 @@ mod tests {
                 b"#!/bin/sh\n# scw-setup: usr=x\n",
                 "setup-script:2: word 1: unknown setting; did you mean `user`?",
             ),
-            ("anything.sh", b"#!/bin/sh\n\n\0\n", "setup-script:3: the script holds a NUL"),
+            ("anything.sh", b"#!/bin/sh\0\n", "setup-script:1: the script's first line holds a NUL"),
             ("setup-script", b"#cloud-config\n", "setup-script:1: the script does not start with `#!`"),
             ("x.yaml", b"#cloud-config\n", "cloud-init: #cloud-config"),
+            ("x.yaml", b"#CLOUD-CONFIG\n", "cloud-init: #cloud-config"),
             ("cloud-init", b"#!/bin/sh\n", "cloud-init: once for an Instance, and"),
+            ("cloud-init", b"IyEvYmluL3NoCmVjaG8K", "cloud-init:0: the value is base64: set it decoded"),
+            ("setup-script", b"IyEvYmluL3NoCmVjaG8K", "setup-script:0: the value is base64: set it decoded"),
+            (
+                "cloud-init",
+                b"echo\n",
+                "cloud-init:0: the value is neither a script nor anything that cloud-init",
+            ),
+            (
+                "startup-script",
+                b"\n#!/bin/sh\n",
+                "startup-script:1: the value has white space or an empty line",
+            ),
             ("mime", message, "cloud-init.part-001: once for an Instance, and"),
             ("mime", &message[..80], "cloud-init:0: the MIME message was cut off"),
         ] {
@@ -273,5 +311,19 @@ mod tests {
         assert_eq!((&json["key"], &json["parts"][0]["fate"]), (&"setup-script".into(), &"not-run".into()));
         assert_eq!(json["parts"][0]["line"], 2);
         assert!(!preview.is_good());
+    }
+
+    #[test]
+    fn s5_likely_mistakes_are_warnings_and_the_script_runs() {
+        let preview = Preview::of("setup_script", b"#!/bin/sh\necho\r\n", &Policy::default());
+        assert!(preview.is_good());
+        let json = serde_json::to_value(&preview).expect("json");
+        let what = json["warnings"][0].as_str().expect("text");
+        assert!(what.ends_with("did you mean `setup-script`?"), "{json}");
+        assert_eq!(json["parts"][0]["warnings"][0], "line 2 of the script ends with CRLF (Windows)");
+        let packed = b"MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=x\n\n--x\n\n#!/bin/sh\n\n# scw-setup: user=x\n--x--\n";
+        let preview = Preview::of("user-data", packed, &Policy::default());
+        let below = preview.parts[0].warnings[0].starts_with("line 3 of the script: a setting here");
+        assert!(preview.warnings.len() == 1 && below, "{preview:?}");
     }
 }

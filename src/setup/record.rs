@@ -12,15 +12,15 @@ use std::path::{Path, PathBuf};
 use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
 
+use super::record_name::{self, Stem};
 use super::script::Digest;
+use super::values;
 use crate::files;
 use crate::metadata::{InstanceId, UserDataKey};
 use crate::moment::Moment;
 use crate::{printable, random};
 
 const VERSION: u32 = 1;
-/// How the ending of a file begins that was set aside.
-const ASIDE: &str = "json.unreadable-";
 /// Runs kept for each script; the oldest go. A content that is forgotten would run again, so they are many…
 const MOST_RUNS: usize = 500;
 /// …but the output is kept of the latest ones only.
@@ -132,13 +132,16 @@ impl Run {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
     pub(super) version: u32,
+    /// The key, where the file's name does not tell it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) key: Option<String>,
     /// Oldest first.
     pub runs: Vec<Run>,
 }
 
 impl Default for Record {
     fn default() -> Self {
-        Self { version: VERSION, runs: Vec::new() }
+        Self { version: VERSION, key: None, runs: Vec::new() }
     }
 }
 
@@ -163,19 +166,17 @@ impl Records {
     /// Opens the folder, which is made when missing.
     pub fn open(folder: &Path) -> Result<Self, RecordError> {
         let failed = |why| RecordError::File(folder.to_owned(), why);
+        let parent = folder.parent().unwrap_or(Path::new("/"));
+        files::private_folder(parent).map_err(failed)?;
+        check_owner(parent)?;
+        values::mark_new_disk(folder).map_err(failed)?;
         files::private_folder(folder).map_err(failed)?;
-        for folder in [Some(folder), folder.parent()].into_iter().flatten() {
-            let there = fs::symlink_metadata(folder).map_err(failed)?;
-            if !there.is_dir() || there.uid() != nix::unistd::geteuid().as_raw() || there.mode() & 0o022 != 0
-            {
-                return Err(RecordError::Untrusted(folder.to_owned()));
-            }
-        }
+        check_owner(folder)?;
         Ok(Self { folder: folder.to_owned() })
     }
 
     fn path(&self, key: &UserDataKey) -> PathBuf {
-        self.folder.join(format!("{}.json", key.to_path_segment()))
+        self.folder.join(record_name::of(key))
     }
 
     /// Reads a script's record; an empty one where there never was one.
@@ -186,7 +187,7 @@ impl Records {
         let path = self.path(key);
         let bytes = match files::read_bounded(&path, LARGEST) {
             Ok(None) => {
-                return match self.aside(&path) {
+                return match self.aside(key) {
                     Some(aside) => Err(RecordError::Unreadable(aside, "it was set aside earlier".to_owned())),
                     None => Ok(Record::default()),
                 };
@@ -217,6 +218,7 @@ impl Records {
         record.runs.drain(..surplus);
         let older = record.runs.len().saturating_sub(WITH_OUTPUT);
         record.runs[..older].iter_mut().for_each(|run| run.output.clear());
+        record.key = record_name::is_hashed(key).then(|| key.as_str().to_owned());
         // A script may have removed the folder.
         files::private_folder(&self.folder).map_err(|why| RecordError::File(self.folder.clone(), why))?;
         let path = self.path(key);
@@ -229,19 +231,19 @@ impl Records {
     /// Gives a file that is no record another name, so that there can be a record again.
     pub fn set_aside(&self, key: &UserDataKey) -> Result<(), RecordError> {
         let path = self.path(key);
-        match fs::rename(&path, path.with_extension(format!("{ASIDE}{}", Moment::now()))) {
+        let aside = format!("{}{}", record_name::aside(key), Moment::now());
+        match fs::rename(&path, self.folder.join(aside)) {
             Err(why) if why.kind() != io::ErrorKind::NotFound => Err(RecordError::File(path, why)),
             _ => Ok(()),
         }
     }
 
     /// What was set aside in the place of this record.
-    fn aside(&self, path: &Path) -> Option<PathBuf> {
-        let begin = path.with_extension(ASIDE);
-        let begin = begin.file_name()?.to_str()?;
+    fn aside(&self, key: &UserDataKey) -> Option<PathBuf> {
+        let begin = record_name::aside(key);
         let entries = fs::read_dir(&self.folder).ok()?.flatten();
         let mut found =
-            entries.filter(|entry| entry.file_name().to_str().is_some_and(|name| name.starts_with(begin)));
+            entries.filter(|entry| entry.file_name().to_str().is_some_and(|name| name.starts_with(&begin)));
         found.next().map(|entry| entry.path())
     }
 
@@ -250,14 +252,31 @@ impl Records {
         let mut keys = Vec::new();
         for entry in fs::read_dir(&self.folder)? {
             let name = entry?.file_name();
-            let segment = name.to_str().and_then(|name| name.strip_suffix(".json"));
-            keys.extend(
-                segment.filter(|s| !s.starts_with('.')).and_then(|s| UserDataKey::from_path_segment(s).ok()),
-            );
+            keys.extend(name.to_str().and_then(|name| self.key_of(name)));
         }
         keys.sort_unstable();
         Ok(keys)
     }
+
+    /// The key whose record has this file name.
+    fn key_of(&self, name: &str) -> Option<UserDataKey> {
+        match record_name::stem(name)? {
+            Stem::Key(key) => Some(key),
+            Stem::Hash => {
+                let bytes = files::read_bounded(&self.folder.join(name), LARGEST).ok().flatten()?;
+                let key = serde_json::from_slice::<Record>(&bytes).ok()?.key?;
+                UserDataKey::new(&key).ok().filter(|key| record_name::of(key) == name)
+            }
+        }
+    }
+}
+
+/// The records decide what runs as root, so that nobody else may write there.
+fn check_owner(folder: &Path) -> Result<(), RecordError> {
+    let there = fs::symlink_metadata(folder).map_err(|why| RecordError::File(folder.to_owned(), why))?;
+    let is_ours =
+        there.is_dir() && there.uid() == nix::unistd::geteuid().as_raw() && there.mode() & 0o022 == 0;
+    if is_ours { Ok(()) } else { Err(RecordError::Untrusted(folder.to_owned())) }
 }
 
 impl fmt::Display for RecordError {

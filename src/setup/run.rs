@@ -7,18 +7,23 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use super::boot::Boot;
-use super::execute::Stop;
 use super::gather::{Gathered, gather, is_of_a_boot};
+use super::likely_key::{self, hint, suspect_keys};
 use super::outcome;
 use super::policy::{OnChange, Policy};
+use super::prepare::Preparation;
 use super::record::{RecordError, Records};
 use super::script::ScriptKind;
 use super::script_file;
+use super::stop::Stop;
 use super::summary::Summary;
+use super::values::Values;
+use crate::console::Console;
 use crate::files;
 use crate::metadata::{Ask, MetadataError, UserDataKey};
 use crate::moment::Moment;
 use crate::requests::RequestFolder;
+use crate::systemctl;
 
 /// Where the runner keeps what it keeps.
 #[derive(Clone, Debug)]
@@ -29,6 +34,10 @@ pub struct Places {
     pub scripts: PathBuf,
     /// The summary of this boot's work.
     pub summary: PathBuf,
+    /// Which script runs now.
+    pub running: PathBuf,
+    /// The output so far of scripts that run, and of the one before them; root's alone.
+    pub outputs: PathBuf,
     /// The daemon's requests to run them.
     pub requests: RequestFolder,
     /// When the runner's unit was started by requests.
@@ -44,12 +53,22 @@ impl Default for Places {
             state: "/var/lib/scw-agent/setup".into(),
             scripts: "/run/scw-agent-setup/scripts".into(),
             summary: "/run/scw-agent-setup/summary.json".into(),
+            running: "/run/scw-agent-setup/running.json".into(),
+            outputs: "/run/scw-agent-setup/private/outputs".into(),
             requests: RequestFolder {
                 requests: "/run/scw-agent-requests/setup".into(),
                 pending: "/run/scw-agent-setup/pending".into(),
             },
             runs: "/run/scw-agent-setup/private/runs".into(),
         }
+    }
+}
+
+impl Places {
+    /// Whether another process runs scripts now.
+    pub fn is_runner_at_work(&self) -> bool {
+        let locked = fs::File::open(&self.state).and_then(files::try_lock);
+        locked.is_err_and(|why| why.kind() == io::ErrorKind::WouldBlock)
     }
 }
 
@@ -109,14 +128,15 @@ pub async fn run_boot(
     api: &mut impl Ask,
     places: &Places,
     policy: &Policy,
+    console: Console,
     choice: &Choice,
 ) -> Result<BootRun, SetupError> {
     if choice.only.is_some() {
-        return run_chosen(api, places, policy, choice, false).await;
+        return run_chosen(api, places, policy, console, choice, false).await;
     }
     // Taken first of all: a request that comes later starts the runner again, and a request that stayed would do so at once.
     let requests = places.requests.take(&[SETUP_REQUESTED]);
-    let came = run_chosen(api, places, policy, choice, requests.has(SETUP_REQUESTED)).await?;
+    let came = run_chosen(api, places, policy, console, choice, requests.has(SETUP_REQUESTED)).await?;
     if matches!(came, BootRun::AlreadyDone(_) | BootRun::Done(_)) {
         let served = requests.served(SETUP_REQUESTED);
         served.map_err(|why| SetupError::File(places.requests.pending.clone(), why))?;
@@ -131,6 +151,7 @@ async fn run_chosen(
     api: &mut impl Ask,
     places: &Places,
     policy: &Policy,
+    console: Console,
     choice: &Choice,
     requested: bool,
 ) -> Result<BootRun, SetupError> {
@@ -146,17 +167,30 @@ async fn run_chosen(
         done => done,
     };
 
-    let Gathered { instance, mut found, passed_over } = match gather(api, |key| choice.wants(key)).await {
+    let mut gathered = match gather(api, |key| choice.wants(key)).await {
         Ok(gathered) => gathered,
         Err(why) => return Ok(BootRun::NotYet(why)),
     };
+    if !choice.again {
+        gathered.keep_passed_over(&mut Values::load(&places.state, &records, &gathered.instance.id));
+    }
+    let Gathered { instance, mut found, passed_over, keys, unusable, .. } = gathered;
+    if choice.is_the_boots() && done.is_none() {
+        // The daemon tells of them where no script is due.
+        for key in suspect_keys(&keys, policy.outcome_key.as_ref()) {
+            tracing::warn!("{}", hint(&key));
+        }
+        if unusable > 0 {
+            tracing::warn!("{}", likely_key::unusable(unusable));
+        }
+    }
     found.retain(|script| choice.only.as_ref().is_none_or(|name| script.is_called(name)));
     if let (Some(name), true) = (&choice.only, found.is_empty()) {
         return Ok(BootRun::NoSuchScript(name.clone()));
     }
-    let scripts = places.scripts.clone();
-    let boot =
-        Boot { instance, id: boot_id(), records, scripts, policy, again: choice.again, deadline: None };
+    let preparation = Preparation::for_boot(policy.network_wait);
+    let (id, again) = (boot_id(), choice.again);
+    let boot = Boot { instance, id, records, places, policy, again, deadline: None, console, preparation };
     let mut scripts = Vec::new();
     for script in found {
         match boot.one(api, script, &mut stop).await {
@@ -164,14 +198,19 @@ async fn run_chosen(
             None => return Ok(BootRun::Stopped),
         }
     }
-    let now = Summary { ended: Moment::now(), scripts, passed_over };
+    let network = boot.preparation.network();
+    let now = Summary { ended: Moment::now(), scripts, passed_over, network };
     // One script by itself is not the boot's work; but what is known of that is kept true.
     let whole = match (&choice.only, done) {
-        (None, _) => now.clone(),
+        (None, None) => now.clone(),
+        (None, Some(done)) => Summary { network: now.network.clone().or(done.network), ..now.clone() },
         (Some(_), Some(done)) => done.with(&now),
         (Some(_), None) => return Ok(BootRun::Done(now)),
     };
     leave(&whole, places)?;
+    if whole.is_success() {
+        systemctl::clear_failure().await;
+    }
     if let Some(key) = &policy.outcome_key {
         outcome::publish(api, key, &boot.instance, &whole).await;
     }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::header::{Header, HeaderError};
+use super::wrong_form::WrongForm;
 use crate::metadata::UserDataKey;
 use crate::nearest::nearest;
 
@@ -106,15 +107,15 @@ pub struct Script<'a> {
 pub enum ScriptError {
     /// No bytes.
     Empty,
-    /// No `#!` in front.
-    NoInterpreter,
+    /// No `#!` in front; what the value is instead.
+    NoInterpreter(WrongForm),
     /// `#!` and nothing behind it.
     NoInterpreterName,
     /// The interpreter's path is not absolute; perhaps this program was meant.
     Relative(Option<&'static str>),
     /// The first line ends as Windows writes it, so that no interpreter of that name exists.
     WindowsLineEnds,
-    /// A NUL byte in front of the script's end: this is a program or an archive, or was damaged.
+    /// A NUL byte in the first line: this is a program or an archive, or was damaged.
     Nul,
     /// The first line is not UTF-8.
     NotUtf8,
@@ -128,11 +129,12 @@ impl<'a> Script<'a> {
         if body.is_empty() {
             return Err(ScriptError::Empty);
         }
-        let rest = body.strip_prefix(b"#!").ok_or(ScriptError::NoInterpreter)?;
-        if body.contains(&0) {
+        let rest = body.strip_prefix(b"#!").ok_or_else(|| ScriptError::NoInterpreter(WrongForm::of(body)))?;
+        let line = rest.split(|byte| *byte == b'\n').next().unwrap_or_default();
+        // Behind it anything may stand: scripts carry archives.
+        if line.contains(&0) {
             return Err(ScriptError::Nul);
         }
-        let line = rest.split(|byte| *byte == b'\n').next().unwrap_or_default();
         if line.ends_with(b"\r") {
             return Err(ScriptError::WindowsLineEnds);
         }
@@ -161,9 +163,7 @@ impl fmt::Display for ScriptError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Empty => f.write_str("the script is empty"),
-            Self::NoInterpreter => {
-                f.write_str("the script does not start with `#!` and an interpreter, such as `#!/bin/sh`")
-            }
+            Self::NoInterpreter(form) => form.fmt(f),
             Self::NoInterpreterName => {
                 f.write_str("the script's first line names no interpreter behind its `#!`")
             }
@@ -174,9 +174,9 @@ impl fmt::Display for ScriptError {
             Self::WindowsLineEnds => f.write_str(
                 "the script has Windows line ends (CRLF): save it with plain line feeds and set it again",
             ),
-            Self::Nul => {
-                f.write_str("the script holds a NUL byte, so it is a program, an archive, or damaged")
-            }
+            Self::Nul => f.write_str(
+                "the script's first line holds a NUL byte: it is a program, an archive, or damaged",
+            ),
             Self::NotUtf8 => f.write_str("the script's first line is not valid UTF-8"),
             Self::Header(why) => why.fmt(f),
         }
@@ -237,14 +237,16 @@ mod tests {
     fn s5_each_fault_of_a_script_has_its_own_name() {
         for (body, why) in [
             (&b""[..], ScriptError::Empty),
-            (b"echo hello\n", ScriptError::NoInterpreter),
-            (b"#cloud-config\n", ScriptError::NoInterpreter),
-            (b"\xef\xbb\xbf#!/bin/sh\n", ScriptError::NoInterpreter),
+            (b"echo hello\n", ScriptError::NoInterpreter(WrongForm::Unknown)),
+            (b"#cloud-config\n", ScriptError::NoInterpreter(WrongForm::Unknown)),
+            (b"\xef\xbb\xbf#!/bin/sh\n", ScriptError::NoInterpreter(WrongForm::ByteOrderMark)),
+            (b"\n#!/bin/sh\n", ScriptError::NoInterpreter(WrongForm::WhiteSpaceInFront)),
+            (b"IyEvYmluL3NoCmVjaG8K", ScriptError::NoInterpreter(WrongForm::Base64)),
             (b"#!\necho\n", ScriptError::NoInterpreterName),
             (b"#!python3\n", ScriptError::Relative(Some("python3"))),
             (b"#!hunter2\n", ScriptError::Relative(None)),
             (b"#!/bin/sh\r\necho\r\n", ScriptError::WindowsLineEnds),
-            (b"#!/bin/sh\necho \0\n", ScriptError::Nul),
+            (b"#!/bin/sh\0\necho\n", ScriptError::Nul),
             (b"#!/bin/\xff\n", ScriptError::NotUtf8),
         ] {
             assert_eq!(Script::parse(body).expect_err("a fault"), why);

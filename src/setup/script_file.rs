@@ -17,9 +17,12 @@ use nix::sys::stat::{Mode, mkdirat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
 use super::left;
+use super::script::Digest;
 use crate::files;
 
 const NAME: &str = "script";
+/// The folder beside the one of all scripts, for root's when that one is full.
+pub(super) const OF_ROOT: &str = "scripts-of-root";
 /// Everybody may enter, and only root may list or write.
 const ENTER: u32 = 0o711;
 
@@ -39,13 +42,16 @@ impl ScriptFile {
     /// As the system reports; and if `parent` is not root's alone. Nothing is left behind then.
     pub(super) fn create(parent: &Path, run: &str, body: &[u8], uid: u32, gid: u32) -> io::Result<Self> {
         let at = open_parent(parent)?;
-        let folder = format!("{run}-{}", unpredictable()?);
+        let folder = format!("{}-{}", tag(run.as_bytes()), unpredictable()?);
+        // Until the folder is locked it looks like a leftover.
+        let making = files::lock(parent)?;
         // The name is new: one that exists is an error.
         mkdirat(&at, folder.as_str(), Mode::S_IRWXU)?;
         let path = parent.join(&folder).join(NAME);
-        let filled = open_folder(&at, &folder).map_err(io::Error::from).and_then(|opened| {
-            let opened = File::from(opened);
-            let lock = files::try_lock(opened.try_clone()?)?;
+        let locked = open_folder(&at, &folder).map_err(io::Error::from).map(File::from);
+        let locked = locked.and_then(|opened| Ok((files::try_lock(opened.try_clone()?)?, opened)));
+        drop(making);
+        let filled = locked.and_then(|(lock, opened)| {
             fill(&opened, body, uid, gid)?;
             Ok(lock)
         });
@@ -86,12 +92,23 @@ fn fill(folder: &File, body: &[u8], uid: u32, gid: u32) -> io::Result<()> {
 
 /// Removes what runners that were killed left behind, unless a process of that run still lives.
 pub(super) fn remove_leftovers(parent: &Path) {
+    clear(parent);
+    let of_root = parent.with_file_name(OF_ROOT);
+    if of_root.exists() {
+        clear(&of_root);
+    }
+}
+
+fn clear(parent: &Path) {
     let Ok(at) = open_parent(parent) else { return };
     for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         // A runner that is at work, or a script whose runner was killed.
-        let is_used = || name.split_once('-').is_some_and(|(run, _)| !left::processes(run).is_empty());
-        if is_locked(&at, &name) || is_used() {
+        let is_used = || {
+            let wanted = name.split_once('-').map(|(tag, _)| tag.to_owned());
+            wanted.is_some_and(|wanted| !left::processes(move |run| tag(run) == wanted).is_empty())
+        };
+        if is_locked(parent, &at, &name) || is_used() {
             continue;
         }
         if let Err(why) = remove(&at, &name) {
@@ -103,9 +120,19 @@ pub(super) fn remove_leftovers(parent: &Path) {
     }
 }
 
-fn is_locked(parent: &OwnedFd, folder: &str) -> bool {
-    let Ok(folder) = open_folder(parent, folder) else { return false };
+fn is_locked(parent: &Path, at: &OwnedFd, folder: &str) -> bool {
+    // Who makes a folder has this lock until the folder's own is taken.
+    let _making = files::lock(parent);
+    let Ok(folder) = open_folder(at, folder) else { return false };
     files::try_lock(File::from(folder)).is_err()
+}
+
+/// What a folder's name tells of its run. The path is in a script's arguments, which every user can read; with the run's id, any process
+/// could pass for one of the run.
+fn tag(run: &[u8]) -> String {
+    let mut digest = Digest::of(run).to_string();
+    digest.truncate(16);
+    digest
 }
 
 /// One file and its folder; what else a script of root's put there is not removed, and so an error.
@@ -154,4 +181,42 @@ fn unpredictable() -> io::Result<String> {
     let mut bytes = [0; 8];
     File::open("/dev/urandom")?.read_exact(&mut bytes)?;
     Ok(format!("{:016x}", u64::from_ne_bytes(bytes)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+    use crate::random;
+
+    fn folder() -> PathBuf {
+        let base = std::env::temp_dir().join(format!("scw-agent-scripts-{:x}", random::generator().u64(..)));
+        fs::create_dir(&base).expect("made");
+        base.join("scripts")
+    }
+
+    #[test]
+    fn d3_a_script_that_is_being_made_is_no_leftover() {
+        let scripts = folder();
+        let (uid, gid) = (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw());
+        let is_over = AtomicBool::new(false);
+        let made: Vec<_> = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !is_over.load(Ordering::Relaxed) {
+                    remove_leftovers(&scripts);
+                }
+            });
+            let create = |_| ScriptFile::create(&scripts, "run", b"#!/bin/sh\n", uid, gid);
+            let made = (0..250).map(create).collect();
+            is_over.store(true, Ordering::Relaxed);
+            made
+        });
+        for script in made {
+            let script = script.expect("made");
+            assert!(script.path().exists());
+            script.remove().expect("removed");
+        }
+        fs::remove_dir_all(scripts.parent().expect("a parent")).expect("removed");
+    }
 }

@@ -8,13 +8,15 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
 use super::boot::Boot;
-use super::execute::Stop;
 use super::gather::{Gathered, gather};
 use super::policy::Policy;
+use super::prepare::Preparation;
 use super::record::Records;
 use super::run::{BootRun, Places, SetupError, boot_id};
 use super::script::ScriptKind;
+use super::stop::Stop;
 use super::summary::Summary;
+use crate::console::Console;
 use crate::metadata::{Ask, Step, TransportError, UserDataKey};
 use crate::moment::Moment;
 
@@ -28,6 +30,7 @@ pub async fn run_shutdown(
     api: &mut impl Ask,
     places: &Places,
     policy: &Policy,
+    console: Console,
 ) -> Result<BootRun, SetupError> {
     let deadline = Some(Instant::now() + policy.shutdown_timeout);
     let records = Records::open(&places.state).map_err(SetupError::State)?;
@@ -40,9 +43,19 @@ pub async fn run_shutdown(
         Ok(gathered) => gathered,
         Err(why) => return Ok(BootRun::NotYet(why)),
     };
-    let scripts = places.scripts.clone();
     // It goes down once: a trial run in this boot is of no concern.
-    let boot = Boot { instance, id: boot_id(), records, scripts, policy, again: true, deadline };
+    let preparation = Preparation::none();
+    let boot = Boot {
+        instance,
+        id: boot_id(),
+        records,
+        places,
+        policy,
+        again: true,
+        deadline,
+        console,
+        preparation,
+    };
     let mut scripts = Vec::new();
     for script in found {
         match boot.one(api, script, &mut stop).await {
@@ -50,7 +63,7 @@ pub async fn run_shutdown(
             None => return Ok(BootRun::Stopped),
         }
     }
-    Ok(BootRun::Done(Summary { ended: Moment::now(), scripts, passed_over: Vec::new() }))
+    Ok(BootRun::Done(Summary { ended: Moment::now(), scripts, passed_over: Vec::new(), network: None }))
 }
 
 /// Asks systemd. Its overall state (`systemctl is-system-running`) would not do: a machine that goes down before it was wholly up, because a

@@ -1,6 +1,7 @@
 //! What everybody may know of this boot's scripts: no output, no body. The runner writes it as one world-readable file in /run, for
 //! the daemon's status; that the file is there means that this boot's work was done.
 
+use std::fmt;
 use std::io;
 use std::path::Path;
 
@@ -11,6 +12,7 @@ use super::script::{Digest, ScriptKind};
 use crate::files;
 use crate::moment::Moment;
 use crate::printable;
+use crate::tagged::{NotAState, Tagged};
 
 const LARGEST: u64 = 4 * 1024 * 1024;
 
@@ -24,15 +26,66 @@ pub struct Summary {
     /// What the key `cloud-init` holds that is no script, where cloud-init is not active: it is not run, and that is no failure.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub passed_over: Vec<PassedOver>,
+    /// How the network was when the first script of the boot started; absent where none was started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<Network>,
 }
 
-/// Something that needs cloud-init.
+/// What was known of the network when a script started.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "kebab-case", try_from = "Tagged")]
+pub enum Network {
+    /// systemd's network-online.target was active.
+    Online,
+    /// There was a default route, and this resolver answered.
+    ResolverAnswered {
+        /// Its address.
+        resolver: String,
+    },
+    /// Neither within `[setup] network-wait`.
+    NotReady {
+        /// What was missing.
+        why: String,
+    },
+    /// `[setup] network-wait` is zero.
+    NotAwaited,
+}
+
+impl TryFrom<Tagged> for Network {
+    type Error = NotAState;
+
+    fn try_from(tagged: Tagged) -> Result<Self, NotAState> {
+        match (&*tagged.state, tagged.resolver, tagged.why) {
+            ("online", ..) => Ok(Self::Online),
+            ("resolver-answered", Some(resolver), _) => Ok(Self::ResolverAnswered { resolver }),
+            ("not-ready", _, Some(why)) => Ok(Self::NotReady { why }),
+            ("not-awaited", ..) => Ok(Self::NotAwaited),
+            _ => Err(NotAState),
+        }
+    }
+}
+
+/// Something in the key `cloud-init` that is not run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PassedOver {
     /// The user data key, with the part's name behind it.
     pub key: String,
     /// cloud-init's name for it, such as `#cloud-config`.
     pub what: String,
+    /// Whether an earlier version of the agent passed it over, and this one would run it: it stays so until its content changes.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub by_earlier_version: bool,
+}
+
+impl PassedOver {
+    /// Why it is not run, for a person.
+    pub fn why(&self) -> &'static str {
+        if self.by_earlier_version {
+            "an earlier version of the agent passed it over for this Instance; it runs when its content changes"
+        } else {
+            "it needs cloud-init, which is not active here"
+        }
+    }
 }
 
 /// One script.
@@ -92,6 +145,19 @@ impl ScriptSummary {
     }
 }
 
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Online => f.write_str("network-online.target is active"),
+            Self::ResolverAnswered { resolver } => {
+                write!(f, "there is a default route, and the resolver {resolver} answers")
+            }
+            Self::NotReady { why } => f.write_str(why),
+            Self::NotAwaited => f.write_str("not awaited"),
+        }
+    }
+}
+
 impl Summary {
     /// Whether every script is well.
     pub fn is_success(&self) -> bool {
@@ -102,6 +168,7 @@ impl Summary {
     #[must_use]
     pub fn with(mut self, later: &Self) -> Self {
         self.ended = later.ended;
+        self.network = later.network.clone().or(self.network);
         for script in &later.scripts {
             // What runs when the machine goes down is no part of a boot's work.
             let known = self.scripts.iter_mut().find(|known| known.key == script.key);

@@ -1,7 +1,8 @@
 //! What the value of the key `cloud-init` holds, where cloud-init is not there to take it: scripts, and kinds that only cloud-init
 //! understands, which are told by name and not run. Pure, and bounded.
 //!
-//! What a value is, is told as cloud-init tells it: by what it begins with, and in a MIME message by the type that a part says it has.
+//! What a value is, is told as cloud-init tells it: by what it begins with, and in a MIME message by the type that a part says it has. What
+//! is nothing that cloud-init knows is a fault with a name of its own, and never counts as a success (S5). docs/cloud-init.md compares the two.
 
 use std::fmt;
 
@@ -10,12 +11,14 @@ use hyper::body::Bytes;
 use super::gzip;
 use super::multipart::{self, MimeError, Part};
 use super::script::ScriptKind;
+use super::values::{FIRST_READING, READING};
+use super::wrong_form::{WrongForm, behind_white_space};
 
 /// Unpacked bytes in all: a small value can grow to a thousand times its size.
 const LARGEST: usize = 16 * 1024 * 1024;
 
-/// How values begin that only cloud-init understands; the longer names first.
-const FOREIGN: [&str; 9] = [
+/// How values begin that only cloud-init understands, in letters of either case; the longer names first.
+const FOREIGN: [&str; 8] = [
     "#cloud-config-archive",
     "#cloud-config-jsonp",
     "#cloud-config",
@@ -23,12 +26,11 @@ const FOREIGN: [&str; 9] = [
     "#include-once",
     "#include",
     "#part-handler",
-    "#upstart-job",
     "## template: jinja",
 ];
 
 /// Types of a MIME part that only cloud-init understands. What else a part declares is not for a message (invariant S3).
-const FOREIGN_TYPES: [&str; 9] = [
+const FOREIGN_TYPES: [&str; 8] = [
     "text/cloud-config",
     "text/cloud-config-archive",
     "text/cloud-config-jsonp",
@@ -37,7 +39,18 @@ const FOREIGN_TYPES: [&str; 9] = [
     "text/x-include-once-url",
     "text/jinja2",
     "text/part-handler",
-    "text/upstart-job",
+];
+
+/// Types of a part that cloud-init unpacks; what is in it counts by its beginning. The first two were known to the first reading.
+const GZIP_TYPES: [&str; 8] = [
+    "application/gzip",
+    "application/x-gzip",
+    "application/gzip-compressed",
+    "application/gzipped",
+    "application/x-compress",
+    "application/x-compressed",
+    "application/x-gunzip",
+    "application/x-gzip-compressed",
 ];
 
 /// Something that a value of `cloud-init` holds.
@@ -45,6 +58,8 @@ const FOREIGN_TYPES: [&str; 9] = [
 pub struct Item {
     /// Its own name behind `cloud-init.`: the file name of a part or its number; none where the value is this and nothing else.
     pub name: Option<String>,
+    /// Since which reading of values a script in it is run (see [`super::values`]).
+    pub since: u32,
     /// What it is.
     pub content: Content,
 }
@@ -56,7 +71,7 @@ pub enum Content {
     Script(ScriptKind, Bytes),
     /// What only cloud-init understands, by the name that it has there.
     Foreign(&'static str),
-    /// It cannot be read.
+    /// It is nothing that could be run, here or by cloud-init.
     Broken(UnpackError),
 }
 
@@ -69,6 +84,16 @@ pub enum UnpackError {
     TooLarge,
     /// It is no MIME message, or no whole one.
     Mime(MimeError),
+    /// A message that does not begin at the first byte.
+    BeforeMessage,
+    /// A part that says gzip and is something else.
+    NotGzip,
+    /// A part that is a message, and no multipart.
+    Message,
+    /// A part of a type that cloud-init does not know either.
+    Type,
+    /// It is neither a script nor anything that cloud-init knows.
+    Form(WrongForm),
 }
 
 /// Whether a value is of a kind that only this key has: packed, a message, or for cloud-init alone.
@@ -77,36 +102,48 @@ pub(super) fn is_for_cloud_init(value: &[u8]) -> bool {
 }
 
 fn foreign(value: &[u8]) -> Option<&'static str> {
-    let begin = value.trim_ascii_start();
-    FOREIGN.into_iter().find(|known| begin.starts_with(known.as_bytes()))
+    let begin = behind_white_space(value);
+    let is_it =
+        |known: &&str| begin.get(..known.len()).is_some_and(|b| b.eq_ignore_ascii_case(known.as_bytes()));
+    FOREIGN.into_iter().find(is_it)
 }
 
 /// Takes a value apart; an empty one holds nothing.
 pub fn unpack(value: &[u8]) -> Vec<Item> {
     let mut room = LARGEST;
-    let whole = |content| vec![Item { name: None, content }];
+    let whole = |content| vec![Item { name: None, since: FIRST_READING, content }];
     let value = match unzipped(value, &mut room) {
         Ok(value) => value,
         Err(why) => return whole(Content::Broken(why)),
     };
-    if value.trim_ascii().is_empty() {
-        return Vec::new();
-    }
     if !multipart::is_message(&value) {
-        return whole(content("text/plain", value));
+        return content("text/plain", value).map(whole).unwrap_or_default();
     }
     let parts = match multipart::split(&value) {
         Ok(parts) => parts,
         Err(why) => return whole(Content::Broken(UnpackError::Mime(why))),
     };
-    let mut items: Vec<Item> = Vec::new();
+    let (mut names, mut items) = (Vec::new(), Vec::new());
     for (number, part) in (1..).zip(parts) {
-        let free = |name: &String| items.iter().all(|item| item.name.as_ref() != Some(name));
-        let name = part.name.as_deref().and_then(own_name).filter(free);
+        let name = part.name.as_deref().and_then(own_name).filter(|name| !names.contains(name));
         let name = name.unwrap_or_else(|| format!("part-{number:03}"));
-        items.push(Item { name: Some(name), content: of_part(part, &mut room) });
+        // That of an empty part is taken as well: the names of the others do not depend on what it holds.
+        names.push(name.clone());
+        let since = since(&part.content_type);
+        items.extend(of_part(part, &mut room).map(|content| Item { name: Some(name), since, content }));
     }
     items
+}
+
+/// Since which reading a script in a part of this type is run.
+fn since(content_type: &str) -> u32 {
+    let is_new = !is_type(content_type) || GZIP_TYPES[2..].contains(&content_type);
+    if is_new { READING } else { FIRST_READING }
+}
+
+/// What is no type counts as `text/plain`.
+fn is_type(content_type: &str) -> bool {
+    content_type.bytes().filter(|byte| *byte == b'/').count() == 1
 }
 
 /// What is used of a file name, which may be a whole path: it becomes part of a name in records and logs, and others see it like a user data
@@ -117,35 +154,45 @@ fn own_name(path: &str) -> Option<String> {
     (name.len() <= 100 && !name.starts_with("part-")).then(|| name.to_owned())
 }
 
-fn of_part(part: Part, room: &mut usize) -> Content {
-    let body = part.body.map_err(UnpackError::Mime).and_then(|body| unzipped(&body, room));
+fn of_part(part: Part, room: &mut usize) -> Option<Content> {
+    let is_gzip = GZIP_TYPES.contains(&&*part.content_type);
+    let body = part.body.map_err(UnpackError::Mime).and_then(|body| {
+        let is_packed = body.starts_with(gzip::MAGIC);
+        if is_gzip && !is_packed { Err(UnpackError::NotGzip) } else { unzipped(&body, room) }
+    });
     match body {
+        Ok(body) if is_gzip || !is_type(&part.content_type) => content("text/plain", body),
         Ok(body) => content(&part.content_type, body),
-        Err(why) => Content::Broken(why),
+        Err(why) => Some(Content::Broken(why)),
     }
 }
 
-/// The type that was declared counts; where it says nothing, what the bytes begin with.
-fn content(declared: &str, body: Vec<u8>) -> Content {
-    let declared_kind = match declared {
-        "text/x-shellscript" | "text/x-shellscript-per-instance" | "text/x-shellscript-per-once" => {
-            Some(ScriptKind::Setup)
-        }
-        "text/x-shellscript-per-boot" => Some(ScriptKind::Startup),
-        "text/plain"
-        | "text/x-not-multipart"
-        | "application/octet-stream"
-        | "application/gzip"
-        | "application/x-gzip" => body.starts_with(b"#!").then_some(ScriptKind::Setup),
-        other => {
-            let known = FOREIGN_TYPES.into_iter().find(|known| *known == other);
-            return Content::Foreign(known.unwrap_or("a part of an unknown type"));
-        }
-    };
-    if let Some(kind) = declared_kind {
-        return Content::Script(kind, body.into());
+/// The type that was declared counts; where it says nothing, what the bytes begin with. Nothing where they are empty.
+fn content(declared: &str, body: Vec<u8>) -> Option<Content> {
+    let script = |kind, body: Vec<u8>| Some(Content::Script(kind, body.into()));
+    let is_script = body.starts_with(b"#!");
+    match declared {
+        "text/x-shellscript-per-boot" => script(ScriptKind::Startup, body),
+        "text/x-shellscript-per-instance" | "text/x-shellscript-per-once" => script(ScriptKind::Setup, body),
+        // cloud-init does not know that type. Earlier versions of the agent ran it, and its first bytes leave no doubt.
+        "application/octet-stream" if is_script => script(ScriptKind::Setup, body),
+        "text/x-shellscript" | "text/plain" | "text/x-not-multipart" => match foreign(&body) {
+            Some(name) => Some(Content::Foreign(name)),
+            // What else is wrong with it is a script's fault.
+            None if is_script || declared == "text/x-shellscript" => script(ScriptKind::Setup, body),
+            None if body.trim_ascii().is_empty() => None,
+            None if multipart::is_message(behind_white_space(&body)) => {
+                Some(Content::Broken(UnpackError::BeforeMessage))
+            }
+            None => Some(Content::Broken(UnpackError::Form(WrongForm::of(&body)))),
+        },
+        other => match FOREIGN_TYPES.into_iter().find(|known| *known == other) {
+            Some(name) => Some(Content::Foreign(name)),
+            None if body.is_empty() => None,
+            None if other.starts_with("message/") => Some(Content::Broken(UnpackError::Message)),
+            None => Some(Content::Broken(UnpackError::Type)),
+        },
     }
-    Content::Foreign(foreign(&body).unwrap_or("text that is no script"))
 }
 
 fn unzipped(bytes: &[u8], room: &mut usize) -> Result<Vec<u8>, UnpackError> {
@@ -161,6 +208,19 @@ impl fmt::Display for UnpackError {
             Self::Gzip => f.write_str("it begins like gzip, and is damaged or was cut off"),
             Self::TooLarge => write!(f, "it is larger than {} MiB when it is unpacked", LARGEST >> 20),
             Self::Mime(why) => why.fmt(f),
+            Self::BeforeMessage => {
+                f.write_str("the MIME message has white space or an empty line in front: remove that")
+            }
+            Self::NotGzip => f.write_str("the part says that it is gzip, and is not"),
+            Self::Message => {
+                f.write_str("the part is a message of its own: put its parts into the message around it")
+            }
+            Self::Type => f.write_str("the part's Content-Type is none that cloud-init knows"),
+            Self::Form(WrongForm::Gzip) => f.write_str("the value is gzip within gzip: pack it once"),
+            Self::Form(WrongForm::Unknown) => {
+                f.write_str("the value is neither a script nor anything that cloud-init knows")
+            }
+            Self::Form(form) => form.fmt(f),
         }
     }
 }
@@ -168,103 +228,4 @@ impl fmt::Display for UnpackError {
 impl std::error::Error for UnpackError {}
 
 #[cfg(test)]
-mod tests {
-    use std::io::Write;
-
-    use flate2::Compression;
-    use flate2::write::GzEncoder;
-
-    use super::*;
-
-    fn zipped(bytes: &[u8]) -> Vec<u8> {
-        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
-        encoder.write_all(bytes).expect("written");
-        encoder.finish().expect("finished")
-    }
-
-    fn script(body: &'static str) -> Content {
-        Content::Script(ScriptKind::Setup, body.into())
-    }
-
-    fn foreign(name: &'static str) -> Content {
-        Content::Foreign(name)
-    }
-
-    #[test]
-    fn a_value_is_known_by_what_it_begins_with() {
-        for (value, expected) in [
-            (&b"#!/bin/sh\n"[..], script("#!/bin/sh\n")),
-            (&zipped(b"#!/bin/sh\n"), script("#!/bin/sh\n")),
-            (b"#cloud-config\nusers: []\n", foreign("#cloud-config")),
-            (&zipped(b"#cloud-config\n"), foreign("#cloud-config")),
-            (b"\n#cloud-config-archive\n", foreign("#cloud-config-archive")),
-            (b"#include-once\nhttp://x\n", foreign("#include-once")),
-            (b"#include\nhttp://x\n", foreign("#include")),
-            (b"#cloud-boothook\n#!/bin/sh\n", foreign("#cloud-boothook")),
-            (b"## template: jinja\n#!/bin/sh\n", foreign("## template: jinja")),
-            (b"hello\n", foreign("text that is no script")),
-            (b"\x1f\x8b\x08nonsense", Content::Broken(UnpackError::Gzip)),
-            (&zipped(b"#!/bin/sh\n")[..20], Content::Broken(UnpackError::Gzip)),
-            (
-                b"MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=x\n\n--x\n\n#!/bin/sh\n",
-                Content::Broken(UnpackError::Mime(MimeError::CutOff)),
-            ),
-        ] {
-            let text = String::from_utf8_lossy(value);
-            assert_eq!(unpack(value), [Item { name: None, content: expected }], "{text}");
-        }
-        assert_eq!(unpack(b""), []);
-        assert_eq!(unpack(b" \n"), []);
-    }
-
-    #[test]
-    fn the_scripts_of_a_message_keep_their_order_and_have_names_of_their_own() {
-        let parts = [
-            "Content-Type: text/x-shellscript; name=web.sh\n\n#!/bin/sh\n",
-            "Content-Type: text/cloud-config; name=/root/web.sh\n\nusers: []",
-            "Content-Type: text/x-shellscript; name=\"../etc/x y\"\n\nno first line",
-            "\n#!/bin/sh",
-            "Content-Type: text/x-shellscript-per-boot; name=part-001\n\n#!/bin/sh",
-            "Content-Type: text/cloud-boothook\n\n#!/bin/sh",
-            "Content-Transfer-Encoding: base64\n\n?",
-            "Content-Type: hunter2; name=token=hunter2\n\nx",
-            "\n#cloud-config",
-        ];
-        let text = format!(
-            "MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=x\n\n--x\n{}\n--x--\n",
-            parts.join("\n--x\n")
-        );
-        let broken = Content::Broken(UnpackError::Mime(MimeError::Base64));
-        let expected = [
-            ("web.sh", script("#!/bin/sh\n")),
-            ("part-002", foreign("text/cloud-config")),
-            ("part-003", script("no first line")),
-            ("part-004", script("#!/bin/sh")),
-            ("part-005", Content::Script(ScriptKind::Startup, "#!/bin/sh".into())),
-            ("part-006", foreign("text/cloud-boothook")),
-            ("part-007", broken),
-            ("part-008", foreign("a part of an unknown type")),
-            ("part-009", foreign("#cloud-config")),
-        ]
-        .map(|(name, content)| Item { name: Some(name.to_owned()), content });
-        assert_eq!(unpack(text.as_bytes()), expected);
-        assert_eq!(unpack(&zipped(text.as_bytes())), expected);
-    }
-
-    #[test]
-    fn a_bomb_is_not_unpacked() {
-        let bomb = zipped(&vec![b'\n'; 17 << 20]);
-        assert!(bomb.len() < 128 * 1024, "{}", bomb.len());
-        let too_large = |name: Option<&str>| Item {
-            name: name.map(str::to_owned),
-            content: Content::Broken(UnpackError::TooLarge),
-        };
-        assert_eq!(unpack(&bomb), [too_large(None)]);
-        let mut message = b"MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=xyzzy\n\n".to_vec();
-        let part =
-            [b"--xyzzy\nContent-Transfer-Encoding: binary\n\n", &zipped(&vec![b'\n'; 9 << 20])[..], b"\n"]
-                .concat();
-        message.extend([&part[..], &part, b"--xyzzy--\n"].concat());
-        assert_eq!(unpack(&message)[1], too_large(Some("part-002")), "all parts share one bound");
-    }
-}
+mod tests;

@@ -83,7 +83,7 @@ fn h1_settle_asks_with_the_capabilities_of_its_unit() {
         let first = key();
         boot(world, CLONE);
         let mut command = world.command("setpriv");
-        let capabilities = "-all,+chown,+dac_override,+fowner";
+        let capabilities = "-all,+chown,+dac_override,+fowner,+net_raw";
         command.args([format!("--bounding-set={capabilities}"), "--inh-caps=-all".to_owned()]);
         let settled = run(command.args(["--no-new-privs", "--", AGENT, "host-keys", "settle"]));
         assert_eq!(settled.code, 0, "{}", settled.err);
@@ -185,7 +185,7 @@ fn h1_renewal_that_fails_again_and_again_keeps_one_old_set() {
         let first = key();
         boot(world, CLONE);
         for _ in 0..7 {
-            let failed = run(world.command(AGENT).args(["host-keys", "settle"]).env("PATH", "/nowhere"));
+            let failed = without_keygen(world, || settle(world));
             assert_eq!(failed.code, 1, "{}", failed.err);
             assert!(Path::new(PENDING).exists(), "the proof is looked at again");
         }
@@ -220,18 +220,95 @@ fn d2_broken_configuration_of_sshd_does_not_end_it() {
         let settled = settle(world);
         assert_eq!(settled.code, 1, "{}", settled.err);
         let told = settled.err.lines().find(|line| line.contains("old host keys")).unwrap_or_default();
-        assert!(told.contains("`sshd -t` failed") && told.contains("NoSuchOption"), "{}", settled.err);
+        assert!(
+            told.contains("sshd refuses its configuration") && told.contains("NoSuchOption"),
+            "{}",
+            settled.err
+        );
         assert_ne!(key(), first, "the keys are new");
         assert!(sshd.daemon_mut().wait(std::time::Duration::from_millis(500)).is_none(), "sshd goes on");
         // Before OpenSSH 9.8, the process of each connection reads the keys anew; since then, the listening one has read them.
         let served = scanned(world, &sshd);
         assert!(served == [text(&first)] || served == [text(&key())], "{served:?}");
         assert!(Path::new(RELOAD_PENDING).exists());
+        assert_eq!(confirmed(), None, "sshd may still serve the old keys");
+        assert_eq!(recorded(), FIRST, "sshd may have keys that are not known");
 
         fs::remove_file(DROP_IN).expect("removed");
         assert_eq!(settle(world).code, 0);
+        assert_eq!((confirmed().as_deref(), &*recorded()), (Some(CLONE), CLONE));
         until(world, "served", || (scanned(world, &sshd) == [text(&key())]).then_some(()));
         assert!(!Path::new(RELOAD_PENDING).exists());
+    });
+}
+
+/// The Instance that the daemon may publish the keys for.
+fn confirmed() -> Option<String> {
+    let served = fs::read("/run/scw-agent-hostkeys/served.json").expect("root wrote which keys sshd serves");
+    let served: serde_json::Value = serde_json::from_slice(&served).expect("JSON");
+    served["instance"].as_str().map(str::to_owned)
+}
+
+#[test]
+fn h1_key_that_a_broken_configuration_hid_is_replaced() {
+    const DROP_INS: &str = "/etc/ssh/sshd_config.d";
+    World::builder().with_sshd().run(|world| {
+        let keys = "HostKey /etc/ssh/own_key\nHostKey /etc/ssh/ssh_host_ed25519_key\n";
+        fs::write(format!("{DROP_INS}/50-own.conf"), keys).expect("written");
+        let words = ["-q", "-t", "ed25519", "-N", "", "-f", "/etc/ssh/own_key"];
+        assert_eq!(run(world.command("ssh-keygen").args(words)).code, 0);
+        boot(world, FIRST);
+        assert_eq!(settle(world).code, 0);
+        let own = || fs::read("/etc/ssh/own_key").expect("a key");
+        let first = (key(), own());
+        for is_broken_at_boot in [true, false] {
+            let id = if is_broken_at_boot { CLONE } else { FIRST };
+            let before = (key(), own());
+            let break_it = || {
+                fs::rename(format!("{DROP_INS}/50-own.conf"), "/etc/ssh/50-own.conf").expect("renamed");
+                fs::write(format!("{DROP_INS}/50-own.conf"), "NoSuchOption yes\n").expect("written");
+            };
+            world.reboot();
+            if is_broken_at_boot {
+                break_it();
+                assert_eq!(agent(world, &["host-keys", "ensure"]).code, 1);
+            } else {
+                make_host_key(world);
+                break_it();
+            }
+            request_instance(world, id);
+            assert_eq!(settle(world).code, 1);
+            assert!(key() != before.0 && own() == before.1, "what is known is replaced");
+            let key_of_its_own = key();
+            fs::copy("/etc/ssh/50-own.conf", format!("{DROP_INS}/50-own.conf")).expect("copied");
+            fs::remove_file("/etc/ssh/50-own.conf").expect("removed");
+            let settled = settle(world);
+            assert_eq!(settled.code, 0, "{}", settled.err);
+            assert_ne!(own(), before.1, "what was hidden is replaced too");
+            assert_eq!((key(), recorded()), (key_of_its_own, id.to_owned()), "and nothing twice");
+        }
+        assert!(key() != first.0 && own() != first.1);
+    });
+}
+
+#[test]
+fn h3_what_is_published_stays_while_sshds_keys_are_not_known() {
+    World::builder().with_sshd().run(|world| {
+        let keygen = |path| {
+            let words = ["-q", "-t", "ed25519", "-N", "", "-f", path];
+            assert_eq!(run(world.command("ssh-keygen").args(words)).code, 0);
+        };
+        keygen("/etc/ssh/own_key");
+        fs::write("/etc/ssh/sshd_config.d/50-own.conf", "HostKey /etc/ssh/own_key\n").expect("written");
+        boot(world, FIRST);
+        assert_eq!(settle(world).code, 0);
+        assert_eq!(confirmed().as_deref(), Some(FIRST));
+        // sshd goes on with its key; the one that it would have by default is there, too.
+        keygen("/etc/ssh/ssh_host_ed25519_key");
+        fs::write("/etc/ssh/sshd_config.d/50-own.conf", "NoSuchOption yes\n").expect("written");
+        fs::write(SURVEY_REQUESTED, "").expect("written");
+        assert_eq!(settle(world).code, 1);
+        assert_eq!(confirmed(), None);
     });
 }
 

@@ -73,9 +73,14 @@ fn where_cloud_init_is_not_active_its_scripts_run_once_packed_or_not_in_their_or
 fn a_script_that_is_all_of_the_key_may_ask_for_its_deletion() {
     World::builder().run(|world| {
         let script = saying("secret").replace('\n', "\n# scw-setup: delete-after-success\n");
-        world.standin().set_user_data(KEY, script);
+        world.standin().set_user_data(KEY, script.clone());
         let ran = agent(world, &["setup", "run"]);
         assert_eq!((ran.code, &*said()), (0, "secret"), "{}", ran.err);
+        assert_eq!(world.standin().user_data(KEY), None);
+        // Packed, the key holds other bytes than those that run.
+        world.standin().set_user_data(KEY, zipped(world, format!("{script}# packed\n").as_bytes()));
+        let ran = agent(world, &["setup", "run", KEY]);
+        assert_eq!(ran.code, 0, "{}", ran.err);
         assert_eq!(world.standin().user_data(KEY), None);
     });
 }
@@ -88,7 +93,6 @@ fn what_needs_cloud_init_is_told_by_its_name_and_is_no_failure() {
             ("#cloud-config\npassword: planted-secret\n".to_owned(), "cloud-init: #cloud-config"),
             ("#include\nhttp://example.com/planted-secret\n".to_owned(), "cloud-init: #include"),
             ("## template: jinja\n#!/bin/sh\n".to_owned(), "cloud-init: ## template: jinja"),
-            ("planted-secret".to_owned(), "cloud-init: text that is no script"),
             (
                 message(&[("Content-Type: text/cloud-boothook; name=hook\n", "#!/bin/sh\n# planted-secret")]),
                 "cloud-init.hook: text/cloud-boothook",

@@ -164,6 +164,7 @@ fn h2_killed_at_any_step_the_keys_role_ends_in_the_right_state_when_run_again() 
 fn h4_killed_at_any_step_the_daemon_publishes_the_truth_when_started_again() {
     World::builder().run(|world| {
         make_host_key(world);
+        confirm_instance(world);
         let mut points = 0;
         for call in TALKS {
             for nth in 1..MOST {

@@ -54,7 +54,7 @@ fn h2_d2_on_a_disk_that_fills_up_at_any_point_a_key_is_whole_or_not_there_and_th
             match ensured.code {
                 0 => done += 1,
                 _ => {
-                    assert!(ensured.err.contains("ecdsa: "), "{free}: {}", ensured.err);
+                    assert!(ensured.err.contains("ssh_host_ecdsa_key: "), "{free}: {}", ensured.err);
                     failed += 1;
                 }
             }
@@ -137,4 +137,16 @@ fn d2_a_state_folder_that_cannot_be_written_is_told_and_keys_are_made_all_the_sa
         let settled = agent(world, &["host-keys", "settle"]);
         assert!(settled.code == 1 && settled.err.contains("instance.json"), "{}", settled.err);
     });
+}
+
+#[test]
+fn d1_summary_of_first_version_is_read() {
+    for (name, passed_over) in [("base64", "cloud-init"), ("multipart", "cloud-init.part-001")] {
+        let file = format!("tests/images/fixtures/first-version/{name}-summary.json");
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+        let summary = scw_agent::setup::Summary::read(&path).expect("read").expect("there");
+        assert!(summary.scripts.len() >= 11 && summary.network.is_none(), "{name}: {summary:?}");
+        assert_eq!(summary.passed_over[0].key, passed_over);
+        assert!(!summary.passed_over[0].by_earlier_version);
+    }
 }

@@ -164,7 +164,7 @@ fn a_daemon_that_hangs_is_named_and_does_not_hang_the_doctor() {
         let start = Instant::now();
         let (report, code) = report(world);
         assert!(start.elapsed() < LONG, "{:?}", start.elapsed());
-        assert_eq!(code, 0, "the way to the service is good: {report:#?}");
+        assert_eq!(code, 1, "the way to the service is good, and the daemon is not: {report:#?}");
         assert!(matches!(report.daemon, Daemon::Failed { .. }), "{:?}", report.daemon);
     });
 }
@@ -192,32 +192,5 @@ fn a_person_sees_each_step_and_no_value_and_the_daemon_is_looked_at_too() {
         assert!(said.ends_with("answers over IPv4; IPv6 does not work, and one is enough\n"), "{said}");
         assert!(!said.contains("hunter2") && !said.contains("a-key"), "{said}");
         daemon.terminate();
-    });
-}
-
-/// systemd 261 lets only sockets with its mark through to the service.
-#[test]
-fn systemds_lock_is_opened_by_its_mark_where_that_may_be_set_and_named_where_not() {
-    World::builder().ipv6(Reach::Absent).run(|world| {
-        world.standin().set_user_data("key", "value");
-        for words in
-            ["rule add not fwmark 0x7fff0815 lookup 66 pref 10", "route add prohibit 169.254.42.42 table 66"]
-        {
-            let set = run(world.command("ip").args(words.split(' ')));
-            assert_eq!(set.code, 0, "{}", set.err);
-        }
-        let curl = run(world.command("curl").args([
-            "-s",
-            "--local-port",
-            "512-1023",
-            "http://169.254.42.42/user_data/key",
-        ]));
-        assert_ne!(curl.code, 0, "the lock must hold, or this test shows nothing");
-        assert_eq!(userdata(world, &["key"]).out, "value");
-        assert_eq!(agent(world, &["doctor"]).code, 0);
-
-        let unmarked = run(world.agent_command(AGENT).arg("doctor"));
-        assert_eq!(unmarked.code, 5, "{}", unmarked.out);
-        assert!(unmarked.out.contains("systemd 261"), "{}", unmarked.out);
     });
 }

@@ -4,7 +4,9 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use crate::machine::{AGENT, USERDATA};
+use scw_stage::World;
+
+use crate::machine::{AGENT, USERDATA, agent};
 
 fn read(name: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).expect(name)
@@ -61,6 +63,76 @@ fn every_test_that_the_documents_name_is_there() {
     for name in named {
         assert!(sources.contains(&format!("fn {name}()")), "there is no test {name}");
     }
+}
+
+/// A whole command, a beginning of one, a slip: what is printed, where, and the exit code. Nothing is asked for any of this.
+#[test]
+fn the_help_of_a_command_is_its_own() {
+    let run = |line: &str| {
+        let output = Command::new(AGENT).args(line.split_whitespace()).output().expect("started");
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
+        (output.status.code(), text(output.stdout), text(output.stderr))
+    };
+    for (line, has, has_not) in [
+        ("setup show --help", ["scw-agent setup show KEY", "--follow"], ["setup list", "--again"]),
+        ("help setup show", ["scw-agent setup show KEY", "--follow"], ["setup list", "--again"]),
+        ("host-keys --help", ["scw-agent host-keys show", "--host NAME"], ["scw-agent setup", "--follow"]),
+        ("status -h", ["scw-agent status", "--timeout TIME"], ["scw-agent doctor", "--host"]),
+        ("help", ["scw-agent status", "Exit codes:"], ["unknown", "whole command"]),
+    ] {
+        let (code, out, err) = run(line);
+        assert_eq!((code, &*err), (Some(0), ""), "{line}");
+        assert!(has.iter().all(|text| out.contains(text)), "{line}: {out}");
+        assert!(!has_not.iter().any(|text| out.contains(text)), "{line}: {out}");
+    }
+    for (line, has) in [
+        ("setup", ["`setup` is not a whole command", "scw-agent setup run-shutdown"]),
+        ("host-keys", ["`host-keys` is not a whole command", "scw-agent host-keys sshfp"]),
+        ("config", ["`config` is not a whole command", "scw-agent config check"]),
+        ("setup show", ["`setup show` is not a whole command", "scw-agent setup show KEY"]),
+        ("setup shwo", ["did you mean `setup show`?", "scw-agent --help"]),
+        ("status --timeout 550000000000y", ["--timeout takes a length of time", "at most a year"]),
+    ] {
+        let (code, out, err) = run(line);
+        assert_eq!((code, &*out), (Some(2), ""), "{line}: {err}");
+        assert!(has.iter().all(|text| err.contains(text)), "{line}: {err}");
+    }
+}
+
+/// The words of a manual page's lists: what stands on the line behind each `.TP`, without its fonts.
+fn listed(page: &str) -> Vec<String> {
+    let plain = |line: &str| {
+        ["\\fB", "\\fI", "\\fR", ".B "]
+            .iter()
+            .fold(line.replace("\\-", "-"), |line, mark| line.replace(mark, ""))
+    };
+    let lines: Vec<_> = page.lines().collect();
+    let heads = lines.windows(2).filter(|pair| pair[0] == ".TP").map(|pair| plain(pair[1]));
+    heads.flat_map(|head| head.split([' ', ',', '=']).map(str::to_owned).collect::<Vec<_>>()).collect()
+}
+
+/// The names are those that the real programs tell: the settings in an error, the variables in a script.
+#[test]
+fn the_manual_names_every_setting_and_every_variable_of_scripts() {
+    let listed = listed(&read("packaging/usr/share/man/man8/scw-agent.8"));
+    World::builder().run(|world| {
+        fs::write("/run/script", "#!/bin/sh\n# scw-setup: frobnicate\n").expect("written");
+        let told = agent(world, &["setup", "validate", "/run/script"]).out;
+        let settings = told.split("the settings are ").nth(1).expect("all settings");
+        let settings: Vec<_> = settings.split_whitespace().map(|word| word.trim_matches(',')).collect();
+        assert_eq!(settings.len(), 7, "{settings:?}");
+
+        // The shell adds variables of its own; this is what it was started with.
+        world.standin().set_user_data("setup-script", "#!/bin/sh\ncat /proc/$$/environ >/run/environment\n");
+        assert_eq!(agent(world, &["setup", "run"]).code, 0);
+        let environment = fs::read_to_string("/run/environment").expect("read");
+        let variables: Vec<_> =
+            environment.split_terminator('\0').filter_map(|entry| entry.split('=').next()).collect();
+        assert!(variables.len() >= 12, "{variables:?}");
+        for name in settings.into_iter().chain(variables) {
+            assert!(listed.iter().any(|word| word == name), "{name} is not in the manual: {listed:?}");
+        }
+    });
 }
 
 #[test]

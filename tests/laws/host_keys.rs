@@ -202,6 +202,7 @@ fn h4_keys_that_somebody_remakes_are_published_within_a_second() {
         let mut expected = by_ssh_keygen(world, "/etc/ssh/ssh_host_ecdsa_key.pub");
         expected.append(&mut by_ssh_keygen(world, "/etc/ssh/ssh_host_ed25519_key.pub"));
         until(world, "published again", || {
+            serve_requests(world);
             let value = String::from_utf8(world.standin().user_data(FINGERPRINTS)?).ok()?;
             (value != first && consumers::read_strictly(&value) == expected).then_some(())
         });
@@ -232,11 +233,11 @@ fn the_keys_are_printed_for_known_hosts_and_dns_as_openssh_would() {
 fn a_machine_without_host_keys_says_so_and_publishes_nothing() {
     World::builder().run(|world| {
         let daemon = start_daemon(world);
-        let listed =
-            |requests: &[scw_standin::Request]| requests.iter().any(|r| r.target.starts_with("/user_data"));
-        assert!(world.standin().wait_for(LONG, listed));
-        let status = agent(world, &["status"]);
-        assert_eq!(status.code, 1);
+        let status = until(world, "said to have no keys", || {
+            serve_requests(world);
+            let status = agent(world, &["status"]);
+            (status.code == 1).then_some(status)
+        });
         assert!(
             status.out.contains("✗ fingerprints") && status.out.contains("host-keys ensure"),
             "{}",
@@ -297,7 +298,10 @@ fn h4_what_was_written_is_read_back_and_written_again_when_it_is_not_there() {
         let daemon = start_daemon(world);
         let reads =
             || asked(world).iter().filter(|line| line.starts_with("GET ") && line.ends_with(path)).count();
-        until(world, "read back", || (reads() >= 2).then_some(()));
+        until(world, "read back", || {
+            serve_requests(world);
+            (reads() >= 2).then_some(())
+        });
         until(world, "settled", || {
             let status: serde_json::Value =
                 serde_json::from_str(&agent(world, &["status", "--json"]).out).ok()?;
@@ -360,6 +364,7 @@ fn h4_whatever_happens_to_the_value_and_the_keys_it_is_true_again_by_itself() {
         let until_true = |what: &str| {
             let start = std::time::Instant::now();
             until(world, what, || {
+                serve_requests(world);
                 let value = String::from_utf8(world.standin().user_data(FINGERPRINTS)?).ok()?;
                 (consumers::read_by_pattern(&value) == truth()).then_some(())
             });

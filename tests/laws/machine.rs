@@ -15,6 +15,8 @@ pub(crate) const LONG: Duration = Duration::from_secs(600);
 /// The key under which the fingerprints are published.
 pub(crate) const FINGERPRINTS: &str = "ssh-host-fingerprints";
 
+/// Where the daemon leaves its requests to the host-keys role.
+const REQUESTS: &str = "/run/scw-agent-requests/host-keys";
 /// The daemon's request to compare the Instance with the record.
 pub(crate) const INSTANCE_SEEN: &str = "/run/scw-agent-requests/host-keys/instance-seen";
 
@@ -62,6 +64,15 @@ pub(crate) fn userdata(world: &World, words: &[&str]) -> Ended {
     run(world.command(USERDATA).args(words))
 }
 
+/// Does something while there is no ssh-keygen: the program that stands in its place always fails.
+pub(crate) fn without_keygen<T>(world: &World, what: impl FnOnce() -> T) -> T {
+    let sh = |script: &str| assert_eq!(run(world.command("sh").args(["-c", script])).code, 0, "{script}");
+    sh("mount --bind /bin/false /usr/bin/ssh-keygen");
+    let done = what();
+    sh("umount /usr/bin/ssh-keygen");
+    done
+}
+
 /// One type of key only: an RSA key takes a second to make, and most tests are not about that.
 pub(crate) fn one_key_type() {
     std::fs::write("/etc/scw-agent.toml", "[host-keys]\ntypes = [\"ed25519\"]\n").expect("written");
@@ -74,18 +85,40 @@ pub(crate) fn make_host_key(world: &World) {
     assert_eq!(made.code, 0, "{}", made.err);
 }
 
+/// The Instance is known and recorded: the daemon publishes without further ado.
+pub(crate) fn confirm_instance(world: &World) {
+    std::fs::write(INSTANCE_SEEN, "").expect("written");
+    let settled = agent(world, &["host-keys", "settle"]);
+    assert_eq!(settled.code, 0, "{}", settled.err);
+}
+
 /// Starts the daemon as its unit does, and waits until it is ready.
 pub(crate) fn start_daemon(world: &World) -> Daemon {
+    start_daemon_as(world, world.agent_command(AGENT))
+}
+
+/// Starts the daemon by this command, to which its word is added.
+pub(crate) fn start_daemon_as(world: &World, mut command: Command) -> Daemon {
     let notify = Notify::new(world).expect("a socket");
-    let mut command = world.agent_command(AGENT);
     let daemon = Daemon::spawn(command.arg("daemon").env("NOTIFY_SOCKET", notify.path())).expect("started");
     assert!(notify.wait_for("READY=1", LONG), "never ready: {}", daemon.output());
     daemon
 }
 
-/// Waits until the stand-in has the fingerprints, and returns them.
+/// Serves the daemon's requests to the host-keys role as the path unit does: what the role left, if there was a request.
+pub(crate) fn serve_requests(world: &World) -> Option<Ended> {
+    let entries = std::fs::read_dir(REQUESTS).into_iter().flatten().flatten();
+    let has_request =
+        entries.map(|entry| entry.file_name()).any(|name| !name.as_encoded_bytes().starts_with(b"."));
+    has_request.then(|| agent(world, &["host-keys", "settle"]))
+}
+
+/// Waits until the stand-in has the fingerprints, and returns them. The daemon publishes them once root has confirmed the Instance.
 pub(crate) fn published(world: &World) -> String {
-    let stored = until(world, "published", || world.standin().user_data(FINGERPRINTS));
+    let stored = until(world, "published", || {
+        serve_requests(world);
+        world.standin().user_data(FINGERPRINTS)
+    });
     String::from_utf8(stored).expect("UTF-8")
 }
 
@@ -132,15 +165,18 @@ pub(crate) fn asked(world: &World) -> Vec<String> {
         .collect()
 }
 
-/// Waits until the daemon has looked at everything there is to look at when nothing goes wrong.
-pub(crate) fn wait_until_settled(world: &World) {
+/// Waits until the daemon has looked at everything there is to look at when nothing goes wrong. What the host-keys role said meanwhile.
+pub(crate) fn wait_until_settled(world: &World) -> String {
+    let mut said = String::new();
     until(world, "settled", || {
+        said += &serve_requests(world).map(|ended| ended.err).unwrap_or_default();
         let status: serde_json::Value =
             serde_json::from_str(&agent(world, &["status", "--json"]).out).ok()?;
         let known = !status["instance"].is_null() && status["fingerprints"]["state"] == "published";
         // The list of user data is asked for right behind the Instance.
         (known && asked(world).iter().any(|line| line == "GET /user_data?format=json")).then_some(())
     });
+    said
 }
 
 /// `scw-agent` with these words, its standard error connected to the journal as systemd does it for a service.

@@ -54,16 +54,22 @@ impl<'a> Disk<'a> {
         self.mount();
     }
 
+    /// As a new file: the loop device of the old one may still be there on a busy machine, and `mount` would take it again, with its cache.
     fn restore(&self, name: &str) {
         self.unmount();
-        sh(self.0, &format!("cp --sparse=always /root/disk-{name} /root/disk"));
+        sh(
+            self.0,
+            &format!("cp --sparse=always /root/disk-{name} /root/disk-new && mv /root/disk-new /root/disk"),
+        );
         self.mount();
     }
 
-    /// The power goes, and comes back.
+    /// The power goes, and comes back. The disk is copied before it is unmounted: with its journal aborted, ext4 may then write blocks of
+    /// operations that were never committed, which a machine without power cannot.
     fn cut(&self) {
-        sh(self.0, "xfs_io -x -c shutdown /root/mnt");
+        sh(self.0, "xfs_io -x -c shutdown /root/mnt && cp --sparse=always /root/disk /root/disk-cut");
         self.unmount();
+        sh(self.0, "mv /root/disk-cut /root/disk");
         self.mount();
     }
 }

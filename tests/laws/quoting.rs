@@ -267,7 +267,7 @@ fn s3_answers_and_state_files_are_not_quoted() {
             }
         }
         let (_, logged) = daemon.terminate();
-        assert!(logged.contains("summary.json cannot be read"), "{logged}");
+        assert!(logged.contains("cannot read /run/scw-agent-setup/summary.json"), "{logged}");
         assert_without_secret([("the daemon's log", &*logged)]);
     });
 }
@@ -277,24 +277,24 @@ fn s3_no_argument_is_quoted() {
     let pem = "-----BEGIN PRIVATE KEY-----\nhunter2\n-----END PRIVATE KEY-----\n";
     World::builder().run(|world| {
         let of_userdata: [&[&str]; 16] = [
-            &["key", "-hunter2"],
-            &["key", "-Vhunter2"],
-            &["key", "-5hunter2"],
-            &["key", "--hunter2"],
-            &["key", "--hunter2=hunter2"],
-            &["key", "--json=hunter2"],
-            &["key", "--file=hunter2"],
+            &["-hunter2", "key"],
+            &["-Vhunter2", "key"],
+            &["-5hunter2"],
+            &["--hunter2"],
+            &["--hunter2=hunter2", "key"],
+            &["--json=hunter2", "key"],
+            &["--file=hunter2", "key"],
             &["key", "-f", "hunter2"],
             &["key", "-f", "/dev/null/hunter2"],
             &["key", "-f", pem],
-            &["key", pem],
+            &[pem],
             &[pem, "key"],
             &["hunter2\nhunter2"],
             &["key", "value", "hunter2"],
             &["key", "hunter2", "--file", "hunter2"],
             &["--delete", "key", "hunter2"],
         ];
-        let of_agent: [&[&str]; 12] = [
+        let of_agent: [&[&str]; 14] = [
             &["hunter2"],
             &["key", "hunter2"],
             &["key", pem],
@@ -307,6 +307,8 @@ fn s3_no_argument_is_quoted() {
             &["setup", "show", "hunter2\nhunter2"],
             &["setup", "show", "key", "--again=hunter2"],
             &["config", "hunter2"],
+            &["help", "hunter2"],
+            &["setup", "show", "hunter2", "hunter2", "--help"],
         ];
         let all = of_userdata.into_iter().map(|words| (USERDATA, words));
         for (program, words) in all.chain(of_agent.into_iter().map(|words| (AGENT, words))) {
@@ -324,5 +326,9 @@ fn s3_no_argument_is_quoted() {
             assert_without_secret([(program, &*ended.err)]);
         }
         assert_eq!(asked(world), Vec::<String>::new());
+        // Where a variable that holds the key is empty, the value is taken for the key.
+        let missing = userdata(world, &["hunter2"]);
+        assert_eq!(missing.code, 3, "{}", missing.err);
+        assert_without_secret([("what is said of a missing key", &*missing.err)]);
     });
 }

@@ -126,6 +126,55 @@ fn s4_what_a_script_left_running_can_go_on_writing_and_is_heard() {
     });
 }
 
+/// It ends at once, and leaves a process that prints without a pause.
+const FLOOD: &str = "#!/bin/sh\nyes &\necho $! >/root/flood\n";
+
+fn end_flood(world: &World) {
+    assert_eq!(run(world.command("sh").args(["-ec", "kill $(cat /root/flood)"])).code, 0);
+}
+
+#[test]
+fn s5_flood_left_behind_costs_the_runner_no_memory() {
+    World::builder().run(|world| {
+        world.standin().set_user_data("setup-script", FLOOD);
+        let out = fs::File::create("/var/lib/log").expect("made");
+        let mut runner = world.command(AGENT).args(["setup", "run"]).stderr(out).spawn().expect("started");
+        let mut peak = 0;
+        let status = loop {
+            peak = peak.max(peak_memory(runner.id()));
+            if let Some(status) = runner.try_wait().expect("waited") {
+                break status;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        };
+        end_flood(world);
+        assert!(status.success());
+        println!("peak memory of the runner: {peak} kB");
+        assert!((1000..40_000).contains(&peak), "{peak} kB");
+    });
+}
+
+#[test]
+fn s5_flood_left_behind_gets_a_thousand_lines_a_second() {
+    World::builder().run(|world| {
+        let journald = Journald::start(world).expect("journald");
+        world.standin().set_user_data("setup-script", FLOOD);
+        assert_eq!(run(&mut into_the_journal(world, "setup run")).code, 0);
+        let lines = || journald.entries(world, &["SCW_SCRIPT=setup-script"]).expect("read").len();
+        let (start, before) = (std::time::Instant::now(), lines());
+        // Of short lines, the follower reads eight thousand at once, and then waits for as many milliseconds.
+        let after = until(world, "more lines", || {
+            std::thread::sleep(std::time::Duration::from_secs(6));
+            Some(lines()).filter(|after| *after > before)
+        });
+        let milliseconds = usize::try_from(start.elapsed().as_millis()).expect("a short time");
+        end_flood(world);
+        println!("{} lines in {milliseconds} ms", after - before);
+        // What was read at once at the beginning comes on top.
+        assert!(after - before < milliseconds + 40_000, "{before} {after} {milliseconds}");
+    });
+}
+
 #[test]
 fn s2_a_journal_that_hangs_does_not_keep_a_script_beyond_its_time() {
     World::builder().run(|world| {

@@ -38,6 +38,19 @@ fn s2_a_script_runs_as_the_user_that_it_names_with_that_users_groups_and_surroun
 }
 
 #[test]
+fn s2_script_of_a_user_can_open_its_output_by_name() {
+    World::builder().run(|world| {
+        add_user(world);
+        let script = "#!/bin/sh -e\n# scw-setup: user=deploy\necho first >/dev/stdout\necho second >/dev/stderr\necho third | tee /dev/stderr >/dev/null\n";
+        world.standin().set_user_data("setup-script", script);
+        let ran = agent(world, &["setup", "run"]);
+        assert_eq!(ran.code, 0, "{}", ran.err);
+        let shown = agent(world, &["setup", "show", "setup-script"]).out;
+        assert!(shown.ends_with("first\nsecond\nthird\n"), "{shown}");
+    });
+}
+
+#[test]
 fn s5_what_a_script_asks_for_and_cannot_have_is_named_and_the_others_run() {
     World::builder().run(|world| {
         let counting = "#!/bin/sh\necho ran >> /var/lib/ran\n";
@@ -143,6 +156,29 @@ fn s3_a_script_that_asks_for_it_is_deleted_from_user_data_once_it_succeeded_and_
             serde_json::from_str(&agent(world, &["setup", "show", "setup-script", "--json"]).out)
                 .expect("JSON");
         assert_eq!(runs[1]["deleted"], true);
+    });
+}
+
+#[test]
+fn s3_value_set_while_its_script_ran_is_not_deleted() {
+    World::builder().run(|world| {
+        fs::write("/root/new", "#!/bin/sh\n# scw-setup: delete-after-success\necho new >>/var/lib/ran\n")
+            .expect("written");
+        // As the owner would, from outside.
+        let old = format!(
+            "#!/bin/sh\n# scw-setup: delete-after-success\n{USERDATA} setup-script --file /root/new\n"
+        );
+        world.standin().set_user_data("setup-script", old);
+        let ran = agent(world, &["setup", "run"]);
+        assert_eq!(ran.code, 0, "{}", ran.err);
+        let kept =
+            world.standin().user_data("setup-script").map(|value| String::from_utf8(value).expect("UTF-8"));
+        assert_eq!(kept, fs::read_to_string("/root/new").ok(), "{}", ran.err);
+        assert!(ran.err.contains("setup-script: not deleted from user data"), "{}", ran.err);
+        // The new one runs at the next boot, and is deleted.
+        world.reboot();
+        assert_eq!(agent(world, &["setup", "run"]).code, 0);
+        assert_eq!((world.standin().user_data("setup-script"), written("/var/lib/ran").len()), (None, 1));
     });
 }
 

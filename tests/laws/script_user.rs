@@ -184,6 +184,10 @@ fn d3_user_cannot_fill_the_place_of_roots_scripts() {
 #[test]
 fn d3_leftovers_of_a_killed_runner_are_removed() {
     World::builder().run(|world| {
+        // Where root's script stood when the folder of all was full.
+        let of_root = "/run/scw-agent-setup/scripts-of-root/0123456789abcdef-0123456789abcdef";
+        fs::create_dir_all(of_root).expect("made");
+        fs::write(format!("{of_root}/script"), "#!/bin/sh\n").expect("written");
         let waiting = "#!/bin/sh\n: >/root/began\nwhile [ ! -e /root/go-on ]; do sleep 0.1; done\n";
         world.standin().set_user_data("setup-script", waiting);
         let folder = "/run/scw-agent-setup/scripts";
@@ -193,6 +197,7 @@ fn d3_leftovers_of_a_killed_runner_are_removed() {
         runner.kill().expect("killed");
         runner.wait().expect("ended");
         agent(world, &["setup", "run"]);
+        assert!(!fs::exists(of_root).expect("looked"));
         assert_eq!(count(), 1, "the script still runs, so its file stays");
         fs::write("/root/go-on", "").expect("written");
         until(world, "its end", || {

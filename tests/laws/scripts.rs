@@ -88,7 +88,7 @@ fn s2_s5_each_script_has_its_outcome_and_a_bad_one_stops_no_other() {
                 "interpreter (line 1) is not on this machine",
             ),
             ("setup-script.60-plain", b"echo hello\n", "does not start with `#!`"),
-            ("setup-script.70-nul", b"#!/bin/sh\n\0", "NUL"),
+            ("setup-script.70-nul", b"#!/bin/sh\0\n", "NUL"),
             ("setup-script.80-bytes", b"#!/bin/sh\necho '\xff\xfe'\n", "exit code 0"),
             ("setup-script.90-last", COUNTING.as_bytes(), "exit code 0"),
         ];
@@ -111,6 +111,26 @@ fn s2_s5_each_script_has_its_outcome_and_a_bad_one_stops_no_other() {
             );
         }
         daemon.terminate();
+    });
+}
+
+#[test]
+fn s5_binary_data_behind_a_script_does_not_keep_it_from_running() {
+    World::builder().run(|world| {
+        // What `makeself` makes: a script, and behind its last line a compressed archive.
+        let script = "#!/bin/sh -e\n# scw-setup: timeout=10m\ntail -n +5 \"$0\" | tar -xz -C /var/lib\nexit 0\n";
+        let pack = "mkdir packed; head -c 300000 /dev/urandom >packed/random; head -c 1000 /dev/zero >packed/nothing; tar -cz packed";
+        let archive = world.command("sh").args(["-ec", pack]).current_dir("/root").output().expect("packed").stdout;
+        assert!(archive.contains(&0) && archive.len() > 300_000);
+        let body = [script.as_bytes(), &archive].concat();
+        fs::write("/root/setup-script", &body).expect("written");
+        let checked = agent(world, &["setup", "validate", "/root/setup-script"]);
+        assert_eq!(checked.code, 0, "{}", checked.out);
+        world.standin().set_user_data("setup-script", body);
+        let ran = agent(world, &["setup", "run"]);
+        assert_eq!(ran.code, 0, "{}", ran.err);
+        let same = run(world.command("diff").args(["-r", "/root/packed", "/var/lib/packed"]));
+        assert_eq!(same.code, 0, "{}", same.err);
     });
 }
 
@@ -326,6 +346,59 @@ fn s1_a_runner_that_is_stopped_ends_its_script_which_starts_again_at_the_next_bo
 }
 
 #[test]
+fn s1_script_whose_last_line_stops_the_runner_has_its_own_end() {
+    World::builder().run(|world| {
+        // As `reboot` does, which returns before the machine goes down.
+        let last_line = "#!/bin/sh\necho ran >> /var/lib/ran\nkill -TERM $PPID; sleep 0.5; exit";
+        world.standin().set_user_data("setup-script.1", format!("{last_line} 0\n"));
+        world.standin().set_user_data("setup-script.2", format!("{last_line} 7\n"));
+        world.standin().set_user_data("setup-script.3", COUNTING);
+        for (boot, expected, code) in [(1, 1, 1), (2, 2, 1), (3, 3, 1), (4, 3, 1)] {
+            let ran = agent(world, &["setup", "run"]);
+            assert_eq!((ran.code, runs()), (code, expected), "boot {boot}: {}", ran.err);
+            world.reboot();
+        }
+        let listed = agent(world, &["setup", "list"]).out;
+        let outcomes: Vec<_> =
+            listed.lines().map(|line| (line.contains("exit code 0"), line.contains("exit code 7"))).collect();
+        assert_eq!(outcomes, [(true, false), (false, true), (true, false)], "{listed}");
+    });
+}
+
+#[test]
+fn s1_script_cut_off_in_three_boots_is_a_problem() {
+    World::builder().run(|world| {
+        world
+            .standin()
+            .set_user_data("setup-script.1", format!("{COUNTING}[ -e /root/cured ] || kill -9 $PPID\n"));
+        world.standin().set_user_data("setup-script.2", "#!/bin/sh\n: > /var/lib/second\n");
+        for boot in 1..=3 {
+            let cut = world.command(AGENT).args(["setup", "run"]).output().expect("started");
+            assert_eq!((cut.status.code(), runs()), (None, boot), "killed by its script");
+            world.reboot();
+        }
+        let ran = agent(world, &["setup", "run"]);
+        assert_eq!((ran.code, runs()), (1, 3), "{}", ran.err);
+        assert!(fs::exists("/var/lib/second").expect("looked"), "the others run");
+        let daemon = start_daemon(world);
+        let status: serde_json::Value =
+            serde_json::from_str(&agent(world, &["status", "--json"]).out).expect("JSON");
+        let is_named = |problem: &serde_json::Value| {
+            problem["what"].as_str().is_some_and(|what| {
+                what.starts_with("setup-script.1: ") && what.contains("three boots in a row")
+            })
+        };
+        assert!(status["problems"].as_array().expect("a list").iter().any(is_named), "{status}");
+        daemon.terminate();
+        // A person can start it again.
+        fs::write("/root/cured", "").expect("written");
+        assert_eq!(agent(world, &["setup", "run", "setup-script.1", "--again"]).code, 0);
+        world.reboot();
+        assert_eq!((agent(world, &["setup", "run"]).code, runs()), (0, 4));
+    });
+}
+
+#[test]
 fn two_runners_at_once_run_a_script_once() {
     World::builder().run(|world| {
         world.standin().set_user_data("setup-script", format!("{COUNTING}sleep 0.3\n"));
@@ -440,4 +513,28 @@ fn a_state_folder_that_others_may_write_is_not_believed() {
         assert_eq!((ran.code, runs()), (1, 0), "{}", ran.err);
         assert!(ran.err.contains("/var/lib/scw-agent must be root's"), "{}", ran.err);
     });
+}
+
+#[test]
+fn s1_script_runs_and_is_done_however_long_its_key() {
+    for name in ["x".repeat(242), "é".repeat(80)] {
+        World::builder().run(|world| {
+            let key = format!("setup-script.{name}");
+            world.standin().set_user_data(&key, COUNTING);
+            for _ in 0..2 {
+                let ran = agent(world, &["setup", "run"]);
+                assert_eq!((ran.code, runs()), (0, 1), "{}", ran.err);
+                assert!(agent(world, &["setup", "list"]).out.starts_with(&format!("{key}  ")));
+                assert!(agent(world, &["setup", "show", &key]).out.contains("exit code 0"));
+                world.reboot();
+            }
+            // A record that cannot be read is set aside, and is no first boot (D1).
+            for record in fs::read_dir("/var/lib/scw-agent/setup").expect("listed") {
+                fs::write(record.expect("an entry").path(), "{").expect("written");
+            }
+            assert_eq!((agent(world, &["setup", "run"]).code, runs()), (1, 1));
+            world.reboot();
+            assert_eq!((agent(world, &["setup", "run"]).code, runs()), (1, 1));
+        });
+    }
 }

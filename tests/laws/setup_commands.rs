@@ -53,6 +53,58 @@ fn s1_a_person_runs_one_script_if_it_is_due_or_again_and_the_status_tells_the_la
 }
 
 #[test]
+fn s2_what_a_script_may_not_wait_for_is_refused() {
+    World::builder().run(|world| {
+        let script = format!(
+            "#!/bin/sh\nenv -i {AGENT} status --wait >/var/lib/wait 2>&1; echo $? >>/var/lib/wait\n\
+             {AGENT} setup run setup-script.other --again >/var/lib/run 2>&1; echo $? >>/var/lib/run\n\
+             (setsid sh -c 'until [ -e /var/lib/go ]; do sleep 0.1; done; {AGENT} status --timeout 1ms; \
+             echo $? >/var/lib/later' >/dev/null 2>&1 &)\n"
+        );
+        world.standin().set_user_data("setup-script", script);
+        world.standin().set_user_data("setup-script.other", COUNTING);
+        let ran = agent(world, &["setup", "run"]);
+        assert_eq!((ran.code, runs()), (0, 1), "{}", ran.err);
+        for (file, said) in [("/var/lib/wait", "wait for itself"), ("/var/lib/run", "has not ended")] {
+            let text = fs::read_to_string(file).expect("written");
+            assert!(text.contains(said) && text.ends_with("\n2\n"), "{text}");
+        }
+        // What a script left in the background waits for nothing of its own: here, for a daemon that does not run.
+        fs::write("/var/lib/go", "").expect("written");
+        let later = until(world, "later", || {
+            fs::read_to_string("/var/lib/later").ok().filter(|text| text.ends_with('\n'))
+        });
+        assert_eq!(later, "5\n");
+    });
+}
+
+#[test]
+fn s2_status_waits_for_a_script_that_somebody_runs() {
+    World::builder().run(|world| {
+        make_host_key(world);
+        let daemon = start_daemon(world);
+        published(world);
+        assert_eq!(agent(world, &["status", "--wait"]).code, 0, "there are none");
+        world.standin().set_user_data(
+            "setup-script",
+            "#!/bin/sh\nuntil [ -e /var/lib/go ]; do sleep 0.1; done\nexit 3\n",
+        );
+        let by_hand = Daemon::spawn(world.command(AGENT).args(["setup", "run"])).expect("started");
+        until(world, "running", || {
+            let status = agent(world, &["status"]);
+            (status.out.contains("setup-script: running") && !status.out.contains("none in user data"))
+                .then_some(())
+        });
+        let waited = agent(world, &["status", "--timeout", "1ms"]);
+        assert!(waited.code == 5 && waited.err.contains("setup-script runs since"), "{}", waited.err);
+        fs::write("/var/lib/go", "").expect("written");
+        assert_eq!(agent(world, &["status", "--wait"]).code, 1);
+        drop(by_hand);
+        daemon.terminate();
+    });
+}
+
+#[test]
 fn s1_d1_a_script_whose_record_is_lost_runs_when_a_person_insists() {
     World::builder().run(|world| {
         world.standin().set_user_data("setup-script", COUNTING);
@@ -71,6 +123,7 @@ fn validate_says_what_would_become_of_files_without_root_network_or_any_effect()
         let good = "#!/bin/sh\n# scw-setup: timeout=5m\ntouch /var/lib/files/effect\n";
         let wrong = "#!/bin/sh\n#\n# scw-setup: timeuot=5m\n";
         let message = "MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=x\n\n--x\nContent-Type: text/x-shellscript; name=a.sh\n\n#!/bin/sh\n\n--x\n\n#cloud-config\n--x--\n";
+        let long = "#!/bin/sh\n".to_owned() + &"#".repeat(128_000);
         let large = "#!/bin/sh\n".to_owned() + &"#".repeat(2 << 20);
         for (file, text, code, said) in [
             ("web.sh", good, 0, "✓ web.sh        as setup-script: runs once for an Instance, and again when its content changes"),
@@ -84,6 +137,12 @@ fn validate_says_what_would_become_of_files_without_root_network_or_any_effect()
             ("message", message, 0, "as cloud-init.a.sh: runs once"),
             ("message", message, 0, "as cloud-init.part-002: #cloud-config: not run"),
             ("large.sh", &large, 1, "larger than"),
+            ("long.sh", &long, 0, "warning: the value has 128010 characters: Terraform refuses more than 127998"),
+            ("setup_script", good, 0, "warning: a user data key of this file's name is not a script's; did you mean `setup-script`?"),
+            ("mixed.sh", "#!/bin/sh\r\n", 1, "CRLF"),
+            ("mixed.sh", "#!/bin/sh\n\necho\r\nexit\r\n", 0, "warning: line 3 of the script and 1 more end with CRLF"),
+            ("late.sh", "#!/bin/sh\n\n# scw-setup: timeout=1m\n", 0, "warning: line 3 of the script: a setting here has no effect"),
+            ("mark.sh", "#!/bin/sh\n# scw-setup timeout=1m\n", 1, "✗ mark.sh:2"),
         ] {
             fs::write(format!("/var/lib/files/{file}"), text).expect("written");
             let validate = |json: &[&str]| {

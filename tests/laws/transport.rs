@@ -1,6 +1,6 @@
 //! T1 to T4, so far: over each family, from a low port, a page of errors is never a value, and no TIME_WAIT is left.
 
-use scw_stage::{Family, Reach, TcpState, World};
+use scw_stage::{Daemon, Family, Reach, TcpState, World};
 use scw_standin::{Fault, Order};
 
 use crate::machine::*;
@@ -29,7 +29,9 @@ fn t3_the_whole_job_is_done_over_either_family_or_both() {
             for request in world.standin().requests() {
                 let family = if request.local.is_ipv4() { ipv4 } else { ipv6 };
                 assert!(expected.contains(&family), "{four:?} {six:?}: asked over {family:?}");
-                assert!(request.peer.port() < 1024, "from port {}", request.peer.port());
+                // The host-keys role has no right to a low port, and asks for what takes none.
+                let low = request.peer.port() < 1024 || request.target.starts_with("/conf");
+                assert!(low, "{} from port {}", request.target, request.peer.port());
             }
         });
     }
@@ -109,8 +111,8 @@ fn t4_a_boots_requests_share_one_connection_and_leave_no_time_wait_behind() {
         let daemon = start_daemon(world);
         wait_until_settled(world);
         assert_eq!(agent(world, &["setup", "run"]).code, 0);
-        // One of the daemon, and one of the runner, which takes nobody's word but the service's.
-        assert_eq!(world.standin().connections().len(), 2, "{:#?}", asked(world));
+        // One of the daemon, one of the runner and one of the host-keys role, which take nobody's word but the service's.
+        assert_eq!(world.standin().connections().len(), 3, "{:#?}", asked(world));
         daemon.terminate();
         userdata(world, &["setup-script"]);
         let waiting: Vec<_> =
@@ -134,5 +136,39 @@ fn t5_the_service_may_come_late_and_the_log_says_each_change_once() {
         assert!(status.success());
         assert_eq!(output.matches("cannot be reached").count(), 1, "{output}");
         assert_eq!(output.matches("the metadata service answers").count(), 1, "{output}");
+    });
+}
+
+#[test]
+fn t1_peer_that_never_stops_sending_is_cut_off() {
+    World::builder().run(|world| {
+        let endless = |path: &str| vec![Order::new(Fault::Endless).path(path)];
+        let cut_off = || {
+            until(world, "cut off", || {
+                let requests = world.standin().requests();
+                let endless: Vec<_> = requests
+                    .iter()
+                    .filter(|one| one.fault.as_deref() == Some("endless"))
+                    .map(|one| one.connection)
+                    .collect();
+                let connections = world.standin().connections();
+                let mut of_them = connections.iter().filter(|one| endless.contains(&one.id));
+                (!endless.is_empty() && of_them.all(|one| one.closed.is_some())).then_some(())
+            });
+        };
+        world.standin().set_user_data("key", "value");
+        world.standin().set_orders(endless("/user_data/key"));
+        let mut command = world.command(USERDATA);
+        let mut asking = Daemon::spawn(command.arg("key")).expect("started");
+        assert_eq!(asking.wait(LONG).and_then(|status| status.code()), Some(6), "{}", asking.output());
+        cut_off();
+
+        make_host_key(world);
+        world.standin().set_orders(endless("/conf"));
+        let daemon = start_daemon(world);
+        cut_off();
+        world.standin().set_orders(Vec::new());
+        wait_until_settled(world);
+        daemon.terminate();
     });
 }

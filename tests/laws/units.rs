@@ -47,12 +47,68 @@ fn nothing_chains_sshd_to_the_network_or_the_daemon() {
             "{name}"
         );
     }
-    for name in ["scw-agent-hostkeys.service", "scw-agent.service", "scw-agent-setup.service"] {
+    for (name, network) in [
+        ("scw-agent-hostkeys.service", "network"),
+        ("scw-agent.service", "network"),
+        // network.target is for the order at stop: at a start, nothing waits for it to be online.
+        ("scw-agent-setup.service", "network-online"),
+        ("scw-agent-shutdown.service", "network-online"),
+    ] {
         let waits = |line: &&str| ["After=", "Wants=", "Requires="].iter().any(|key| line.starts_with(key));
         assert!(
-            !read(name).lines().filter(waits).any(|line| line.contains("network")),
+            !read(name).lines().filter(waits).any(|line| line.contains(network)),
             "{name} must not wait for the network"
         );
     }
-    assert!(!read("scw-agent.service").contains("Before="));
+    let daemon = read("scw-agent.service");
+    let before: Vec<_> = daemon.lines().filter(|line| line.starts_with("Before=")).collect();
+    assert_eq!(before, ["Before=shutdown.target"]);
+}
+
+#[test]
+fn s1_setup_unit_is_started_by_its_path_only() {
+    let read = |path: &str| fs::read_to_string(format!("{UNITS}/{path}")).expect("read");
+    let unit = read("scw-agent-setup.service");
+    assert!(!unit.lines().any(|line| line == "[Install]"), "no target may want it");
+    assert!(
+        unit.lines().any(|line| line == "Type=exec"),
+        "its start job must not last as long as the scripts"
+    );
+    let preset = read("../packaging/usr/lib/systemd/system-preset/80-scw-agent.preset");
+    assert!(
+        preset.contains("enable scw-agent-setup.path\n") && !preset.contains("setup.service"),
+        "{preset}"
+    );
+    // What multi-user.target wants must not be in its chain.
+    for name in ["scw-agent.service", "scw-agent-shutdown.service", "scw-agent-hostkeys.service"] {
+        assert!(read(name).lines().any(|line| line == "DefaultDependencies=no"), "{name}");
+    }
+}
+
+#[test]
+fn s4_install_removes_the_setup_units_old_link() {
+    let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join("install-over-old");
+    let _ = fs::remove_dir_all(&root);
+    let unit = root.join("usr/lib/systemd/system/scw-agent-setup.service");
+    let link = root.join("etc/systemd/system/multi-user.target.wants/scw-agent-setup.service");
+    let values = root.join("var/lib/scw-agent/setup-values.json");
+    for path in [&unit, &link, &values] {
+        fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+    }
+    let make_link = || std::os::unix::fs::symlink("/usr/lib/systemd/system/scw-agent-setup.service", &link);
+    make_link().expect("linked");
+    fs::write(&values, "{}").expect("written");
+    fs::write(&unit, "[Service]\nType=oneshot\n[Install]\nWantedBy=multi-user.target\n").expect("written");
+    let install = || {
+        let program = Path::new(env!("CARGO_BIN_EXE_scw-agent"));
+        let mut command = Command::new(format!("{UNITS}/../packaging/install"));
+        let ended = command.arg(&root).arg(program.parent().expect("a folder")).output().expect("started");
+        assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+        (link.symlink_metadata().is_ok(), values.exists())
+    };
+    assert_eq!(install(), (false, false), "an earlier version's");
+    make_link().expect("linked");
+    fs::write(&values, "{}").expect("written");
+    assert_eq!(install(), (true, true), "an administrator's, and this version's");
+    fs::remove_dir_all(root).expect("removed");
 }

@@ -47,7 +47,7 @@ fn a_value_comes_back_byte_for_byte_and_a_missing_key_is_not_found() {
         }
         let missing = userdata(world, &["no-such-key"]);
         assert_eq!((missing.code, &*missing.out), (3, ""));
-        assert!(missing.err.contains("no-such-key is not set"), "{}", missing.err);
+        assert_eq!(missing.err, "scw-userdata: this key is not set\n");
     });
 }
 
@@ -69,6 +69,74 @@ fn values_are_set_from_an_argument_a_file_and_standard_input() {
         child.stdin.take().expect("piped").write_all(b"from a pipe").expect("written");
         assert!(child.wait().expect("waited").success());
         assert_eq!(world.standin().user_data("key").as_deref(), Some(&b"from a pipe"[..]));
+    });
+}
+
+#[test]
+fn s3_word_after_the_key_is_always_the_value() {
+    let pem = "-----BEGIN PRIVATE KEY-----\nhunter2\n-----END PRIVATE KEY-----\n";
+    both_ways(|world| {
+        std::fs::write("/run/value", "from a file").expect("written");
+        for value in [
+            "-d",
+            "--delete",
+            "-f/run/value",
+            "--file=/run/value",
+            "-h",
+            "-V",
+            "--json",
+            "-5",
+            "--",
+            "-",
+            pem,
+        ] {
+            let ended = userdata(world, &["key", value]);
+            assert_eq!((ended.code, &*ended.out, &*ended.err), (0, "", ""), "{value}");
+            assert_eq!(world.standin().user_data("key").as_deref(), Some(value.as_bytes()), "{value}");
+        }
+    });
+}
+
+#[test]
+fn a_value_is_read_from_pipes_within_the_bound() {
+    both_ways(|world| {
+        // `-` as well as a path that names standard input, another descriptor, a named pipe.
+        for script in [
+            "printf %s \"$0\" | USERDATA key --file -",
+            "printf %s \"$0\" | USERDATA key --file /dev/stdin",
+            "USERDATA key --file <(printf %s \"$0\")",
+            "rm -f /run/pipe; mkfifo /run/pipe; printf %s \"$0\" >/run/pipe & USERDATA key -f /run/pipe",
+        ] {
+            world.standin().set_user_data("key", "old");
+            let script = script.replace("USERDATA", USERDATA);
+            let ended = run(world.command("bash").args(["-c", &script, "from a pipe"]));
+            assert_eq!((ended.code, &*ended.err), (0, ""), "{script}");
+            assert_eq!(world.standin().user_data("key").as_deref(), Some(&b"from a pipe"[..]), "{script}");
+        }
+        // A socket is not to be opened, only to be read.
+        let (ours, theirs) = std::os::unix::net::UnixStream::pair().expect("sockets");
+        (&ours).write_all(b"from a socket").expect("written");
+        drop(ours);
+        let mut command = world.command(USERDATA);
+        command.args(["key", "--file", "/dev/stdin"]).stdin(std::os::fd::OwnedFd::from(theirs));
+        assert!(command.status().expect("started").success());
+        assert_eq!(world.standin().user_data("key").as_deref(), Some(&b"from a socket"[..]));
+        for endless in ["/dev/zero", "/run"] {
+            assert_eq!(userdata(world, &["key", "--file", endless]).code, 2, "{endless}");
+        }
+    });
+}
+
+#[test]
+fn an_empty_value_is_refused_with_the_way_to_delete_a_key() {
+    both_ways(|world| {
+        world.standin().set_user_data("key", "value");
+        for words in [&["key", ""][..], &["key", "--file", "/dev/null"]] {
+            let refused = userdata(world, words);
+            assert_eq!((refused.code, &*refused.out), (2, ""), "{}", refused.err);
+            assert!(refused.err.contains("`scw-userdata --delete KEY`"), "{}", refused.err);
+        }
+        assert_eq!(world.standin().user_data("key").as_deref(), Some(&b"value"[..]));
     });
 }
 
@@ -108,11 +176,12 @@ fn d3_only_root_may_ask_the_daemon() {
         nobody.args(["/run/scw-userdata", "key"]);
         let got = run(&mut nobody);
         assert_eq!((got.code, &*got.out), (4, ""), "{}", got.err);
+        assert!(got.err.contains("only root") && got.err.contains("`read-group`"), "{}", got.err);
         // The socket's mode is one defence, the kernel's word on who asks is another: it holds alone.
         run(world.command("chmod").args(["0666", "/run/scw-agent/api.sock"]));
         let got = run(&mut nobody);
         assert_eq!((got.code, &*got.out), (4, ""), "{}", got.err);
-        assert!(got.err.contains("only root"), "{}", got.err);
+        assert!(got.err.contains("only root") && got.err.contains("[local-api]"), "{}", got.err);
         assert_eq!(asked(world).iter().filter(|line| line.ends_with("/key")).count(), 0);
         daemon.terminate();
     });

@@ -2,37 +2,89 @@
 
 use scw_agent::command::Program;
 
-use crate::{groups, next_words};
+use crate::{commands, file_commands, fitting, groups, next_words};
+
+const FILES: &str = "mapfile -t COMPREPLY < <(compgen -f -- \"$word\"); return";
 
 pub(crate) fn completion(program: &Program) -> String {
     let function = program.name.replace('-', "_");
-    let list = |before: &[&str]| {
-        next_words(program, before).into_iter().map(|(word, _)| word).collect::<Vec<_>>().join(" ")
-    };
-    let options: Vec<_> = program.options.iter().map(|option| format!("--{}", option.long)).collect();
-    let files: Vec<_> = program.options.iter().filter(|option| option.value == Some("FILE")).collect();
     let mut text = format!(
-        "# Made by packaging/docs; do not edit.\n_{function}() {{\n    local word=${{COMP_WORDS[COMP_CWORD]}} before=${{COMP_WORDS[COMP_CWORD-1]}} words=\n    COMPREPLY=()\n"
+        "# Made by packaging/docs; do not edit.\n_{function}() {{\n    local word=${{COMP_WORDS[COMP_CWORD]}} before=${{COMP_WORDS[COMP_CWORD-1]}} words= at\n    local -a typed=()\n    COMPREPLY=()\n"
     );
-    for option in files {
-        let short = option.short.map(|letter| format!("-{letter}|")).unwrap_or_default();
-        text.push_str(&format!(
-            "    case $before in {short}--{}) mapfile -t COMPREPLY < <(compgen -f -- \"$word\"); return ;; esac\n",
-            option.long
-        ));
+    // The words so far, without options and their values.
+    text.push_str("    for (( at = 1; at < COMP_CWORD; at++ )); do\n        case ${COMP_WORDS[at]} in\n");
+    let with_value = with_value(program, |_| true);
+    if !with_value.is_empty() {
+        text.push_str(&format!("            {with_value}) (( ++at )) ;;\n"));
     }
-    text.push_str(&format!("    if [[ $word == -* ]]; then\n        words='{}'\n", options.join(" ")));
-    if !list(&[]).is_empty() {
-        text.push_str(&format!("    elif (( COMP_CWORD == 1 )); then\n        words='{}'\n", list(&[])));
-        text.push_str("    elif (( COMP_CWORD == 2 )); then\n        case $before in\n");
-        for group in groups(program) {
-            text.push_str(&format!("            {group}) words='{}' ;;\n", list(&[&group])));
-        }
-        text.push_str("        esac\n");
+    text.push_str(
+        "            -*) ;;\n            *) typed+=(\"${COMP_WORDS[at]}\") ;;\n        esac\n    done\n",
+    );
+    let files = self::with_value(program, |value| value == "FILE");
+    if !files.is_empty() {
+        text.push_str(&format!("    case $before in {files}) {FILES} ;; esac\n"));
     }
+    text.push_str(&if groups(program).is_empty() { of_words(program) } else { of_commands(program) });
     text.push_str(&format!(
-        "    fi\n    mapfile -t COMPREPLY < <(compgen -W \"$words\" -- \"$word\")\n}}\ncomplete -F _{function} {}\n",
+        "    mapfile -t COMPREPLY < <(compgen -W \"$words\" -- \"$word\")\n}}\ncomplete -F _{function} {}\n",
         program.name
     ));
     text
+}
+
+/// The options that take a value, as a pattern.
+fn with_value(program: &Program, takes: impl Fn(&str) -> bool) -> String {
+    let options = program.options.iter().filter(|option| option.value.is_some_and(&takes));
+    let options = options.map(|option| match option.short {
+        Some(short) => format!("-{short}|--{}", option.long),
+        None => format!("--{}", option.long),
+    });
+    options.collect::<Vec<_>>().join("|")
+}
+
+/// A program with commands: each has options of its own.
+fn of_commands(program: &Program) -> String {
+    let list = |before: &[&str]| {
+        next_words(program, before).into_iter().map(|(word, _)| word).collect::<Vec<_>>().join(" ")
+    };
+    let options = |before: &[&str]| {
+        let options = fitting(program, before).into_iter().map(|option| format!("--{}", option.long));
+        options.collect::<Vec<_>>().join(" ")
+    };
+    let mut text = String::from("    if [[ $word == -* ]]; then\n        case \"${typed[*]:0:2}\" in\n");
+    for command in commands(program) {
+        let words: Vec<_> = command.split(' ').collect();
+        let pattern =
+            if words.len() == 1 { format!("{command}|{command}\\ *") } else { format!("'{command}'") };
+        text.push_str(&format!("            {pattern}) words='{}' ;;\n", options(&words)));
+    }
+    for group in groups(program) {
+        text.push_str(&format!("            {group}) words='{}' ;;\n", options(&[&group])));
+    }
+    text.push_str(&format!("            '') words='{}' ;;\n        esac\n", options(&[])));
+    text.push_str(&format!(
+        "    elif (( ${{#typed[@]}} == 0 )); then\n        words='{}'\n    else\n        case \"${{typed[*]:0:2}}\" in\n",
+        list(&[])
+    ));
+    for group in groups(program) {
+        text.push_str(&format!("            {group}) words='{}' ;;\n", list(&[&group])));
+    }
+    for command in file_commands(program) {
+        text.push_str(&format!("            '{command}') {FILES} ;;\n"));
+    }
+    text.push_str("        esac\n    fi\n");
+    text
+}
+
+/// A program without commands: its options stand before its first word, but for one that names a file.
+fn of_words(program: &Program) -> String {
+    let long = |wanted: &dyn Fn(Option<&str>) -> bool| {
+        let options = program.options.iter().filter(|option| wanted(option.value));
+        options.map(|option| format!("--{}", option.long)).collect::<Vec<_>>().join(" ")
+    };
+    format!(
+        "    if [[ $word == -* ]]; then\n        case ${{#typed[@]}} in\n            0) words='{}' ;;\n            1) words='{}' ;;\n        esac\n    fi\n",
+        long(&|_| true),
+        long(&|value| value == Some("FILE"))
+    )
 }

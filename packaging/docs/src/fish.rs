@@ -2,7 +2,7 @@
 
 use scw_agent::command::{Program, words};
 
-use crate::{groups, next_words};
+use crate::{file_commands, groups, next_words};
 
 pub(crate) fn completion(program: &Program) -> String {
     let name = program.name;
@@ -24,6 +24,9 @@ pub(crate) fn completion(program: &Program) -> String {
             word(&condition, second);
         }
     }
+    for command in file_commands(program) {
+        text.push_str(&format!("complete -c {name} -n '{}' -F\n", seen(&command)));
+    }
     for option in program.options {
         let short = option.short.map(|letter| format!(" -s {letter}")).unwrap_or_default();
         let value = match option.value {
@@ -31,20 +34,18 @@ pub(crate) fn completion(program: &Program) -> String {
             Some(_) => " -x",
             None => "",
         };
-        let conditions: Vec<_> = option.with.iter().map(|form| words(form)).collect();
-        let conditions: Vec<_> = conditions
-            .iter()
-            .map(|form| {
-                let each = form.split(' ').map(|word| format!("__fish_seen_subcommand_from {word}"));
-                each.collect::<Vec<_>>().join("; and ")
-            })
-            .collect();
-        let lines: Vec<_> = if conditions.is_empty() {
-            vec![String::new()]
-        } else {
-            conditions.into_iter().map(|condition| format!(" -n '{condition}'")).collect()
+        let mut commands: Vec<_> = option.with.iter().map(|form| words(form)).collect();
+        commands.dedup();
+        let conditions = match &commands[..] {
+            // Without commands, options stand before the first word, but for one that names a file.
+            [] if groups(program).is_empty() && option.value.is_none() => {
+                vec![" -n __fish_use_subcommand".to_owned()]
+            }
+            [] if option.long == "version" => vec![" -n __fish_use_subcommand".to_owned()],
+            [] => vec![String::new()],
+            commands => commands.iter().map(|command| format!(" -n '{}'", seen(command))).collect(),
         };
-        for condition in lines {
+        for condition in conditions {
             text.push_str(&format!(
                 "complete -c {name}{condition}{short} -l {}{value} -d '{}'\n",
                 option.long,
@@ -53,6 +54,12 @@ pub(crate) fn completion(program: &Program) -> String {
         }
     }
     text
+}
+
+/// The condition that this command was typed.
+fn seen(command: &str) -> String {
+    let each = command.split(' ').map(|word| format!("__fish_seen_subcommand_from {word}"));
+    each.collect::<Vec<_>>().join("; and ")
 }
 
 fn escaped(text: &str) -> String {

@@ -4,9 +4,10 @@
 mod bash;
 mod fish;
 mod man;
+mod scripts;
 mod zsh;
 
-use scw_agent::command::{AGENT, Program, USERDATA};
+use scw_agent::command::{AGENT, Opt, Program, USERDATA, words};
 
 /// Every file: its path below /usr/share, and its text.
 pub fn files() -> Vec<(String, String)> {
@@ -47,6 +48,32 @@ fn groups(program: &Program) -> Vec<String> {
         .map(|(word, _)| word)
         .filter(|word| !next_words(program, &[word]).is_empty())
         .collect()
+}
+
+/// The commands, each once, by the words that are typed.
+fn commands(program: &Program) -> Vec<String> {
+    let mut commands: Vec<_> = program.uses.iter().map(|(form, _)| words(form)).collect();
+    commands.dedup();
+    commands
+}
+
+/// The commands that files are named for.
+fn file_commands(program: &Program) -> Vec<String> {
+    let uses = program.uses.iter().filter(|(form, _)| form.contains("FILE"));
+    uses.map(|(form, _)| words(form)).filter(|command| !command.is_empty()).collect()
+}
+
+/// The options that go with a command that begins with these words; without words, all of them.
+fn fitting(program: &Program, before: &[&str]) -> Vec<&'static Opt> {
+    let before = before.join(" ");
+    let begins = |form: &str| {
+        let command = words(form);
+        command == before || command.starts_with(&format!("{before} "))
+    };
+    let goes = |option: &&Opt| {
+        before.is_empty() || option.long == "help" || option.with.iter().any(|form| begins(form))
+    };
+    program.options.iter().filter(goes).collect()
 }
 
 /// Where scripts leave what shells would take for something else.

@@ -3,17 +3,23 @@
 use scw_agent::command::{AGENT, Exit, Program, USERDATA};
 use scw_agent::settings::{FILE, FOLDERS, KEYS, Settings};
 
+use crate::scripts;
+
 /// Of the last change that a reader would notice.
-const DATE: &str = "2026-11-25";
+const DATE: &str = "2026-11-29";
 
 /// Lines of a table in a section: what is typed, and what it does or means.
-type Rows<'a> = &'a [(&'a str, &'a str)];
+pub(crate) type Rows<'a> = &'a [(&'a str, &'a str)];
 
 const AGENT_FILES: Rows<'_> = &[
     ("/etc/scw-agent.toml", "The configuration, which need not be there; see scw-agent.toml(5)."),
     (
         "/run/scw-agent/api.sock",
         "Where the daemon is asked: HTTP with the Metadata API's own paths, and /status.",
+    ),
+    (
+        "/dev/console",
+        "Where the start and the outcome of scripts and the fingerprints of the host keys are told, unless the configuration says otherwise.",
     ),
     (
         "/usr/share/scw-agent/metadata.nft",
@@ -39,6 +45,8 @@ const AGENT_EXAMPLES: Rows<'_> = &[
 const USERDATA_EXAMPLES: Rows<'_> = &[
     ("scw-userdata", "List the keys."),
     ("scw-userdata colour blue", "Set a key."),
+    ("scw-userdata token \"$token\"", "Set a key to text that may begin with `-`."),
+    ("scw-userdata --delete colour", "Delete a key."),
     ("scw-userdata setup-script --file install.sh", "Leave a script that runs at the next boot."),
     (
         "scw-userdata colour || [ $? = 3 ]",
@@ -58,6 +66,17 @@ pub(crate) fn agent() -> String {
     section(&mut text, "COMMANDS");
     rows(&mut text, AGENT.uses);
     program_rest(&mut text, &AGENT);
+    section(&mut text, "USER DATA KEYS");
+    rows(&mut text, scripts::KEYS);
+    section(&mut text, "SCRIPTS");
+    scripts::ABOUT.iter().for_each(|words| paragraph(&mut text, words));
+    verbatim(&mut text, scripts::EXAMPLE);
+    paragraph(&mut text, scripts::WRONG);
+    rows(&mut text, scripts::SETTINGS);
+    section(&mut text, "ENVIRONMENT OF SCRIPTS");
+    bold_rows(&mut text, scripts::VARIABLES);
+    section(&mut text, "CLOUD-INIT");
+    scripts::CLOUD_INIT.iter().for_each(|words| paragraph(&mut text, words));
     section(&mut text, "FILES");
     rows(&mut text, AGENT_FILES);
     examples(&mut text, AGENT_EXAMPLES);
@@ -71,8 +90,10 @@ pub(crate) fn userdata() -> String {
     section(&mut text, "DESCRIPTION");
     paragraph(
         &mut text,
-        "User data are keys and values that belong to the Instance. The owner sees and sets them from outside, too. The daemon of scw-agent(8) is asked, and the metadata service itself where no daemon runs. Only root may do that, and the members of the groups that the configuration lets in.",
+        "User data are keys and values that belong to the Instance. The owner sees and sets them from outside, too. The daemon of scw-agent(8) is asked, and the metadata service itself where no daemon runs. Only root may do that, and the members of the groups that read-group and write-group in scw-agent.toml(5) name.",
     );
+    paragraph(&mut text, &USERDATA.notes.join(" "));
+    paragraph(&mut text, "A value has at least one byte, and at most 1048576 bytes.");
     rows(&mut text, USERDATA.uses);
     program_rest(&mut text, &USERDATA);
     examples(&mut text, USERDATA_EXAMPLES);
@@ -161,6 +182,13 @@ fn paragraph(text: &mut String, words: &str) {
     text.push_str(&format!("{}\n", escaped(words)));
 }
 
+/// Lines as they stand.
+fn verbatim(text: &mut String, lines: &[&str]) {
+    text.push_str(".PP\n.nf\n");
+    lines.iter().for_each(|line| text.push_str(&format!("{}\n", escaped(line))));
+    text.push_str(".fi\n");
+}
+
 fn rows(text: &mut String, rows: Rows<'_>) {
     for (form, does) in rows {
         let form = if form.is_empty() { "(nothing)" } else { form };
@@ -170,8 +198,12 @@ fn rows(text: &mut String, rows: Rows<'_>) {
 
 fn examples(text: &mut String, examples: Rows<'_>) {
     section(text, "EXAMPLES");
-    for (command, does) in examples {
-        text.push_str(&format!(".TP\n.B {}\n{}\n", escaped(command), escaped(does)));
+    bold_rows(text, examples);
+}
+
+fn bold_rows(text: &mut String, rows: Rows<'_>) {
+    for (typed, does) in rows {
+        text.push_str(&format!(".TP\n.B {}\n{}\n", escaped(typed), escaped(does)));
     }
 }
 

@@ -2,26 +2,58 @@
 
 use scw_agent::command::{Opt, Program};
 
-use crate::{groups, next_words, quoted};
+use crate::{commands, file_commands, fitting, groups, next_words, quoted};
+
+/// What the functions of zsh's completion leave in variables.
+const VARIABLES: &str = "local curcontext=$curcontext state line\nlocal -a list\ntypeset -A opt_args\n";
 
 pub(crate) fn completion(program: &Program) -> String {
-    let mut text = format!("#compdef {}\n# Made by packaging/docs; do not edit.\n\n", program.name);
-    let options: Vec<_> = program.options.iter().map(option).collect();
-    if next_words(program, &[]).is_empty() {
-        text.push_str(&format!("_arguments -s {} '1:key: ' '2:value: '\n", options.join(" ")));
+    let mut text =
+        format!("#compdef {}\n# Made by packaging/docs; do not edit.\n\n{VARIABLES}", program.name);
+    if groups(program).is_empty() {
+        let options = options(program, &[]);
+        // Options stand before the first word, but for one that names a file.
+        text.push_str(&format!("_arguments -s -A '-*' {options} '1:key: ' '*:: :->rest'\n"));
+        text.push_str("[[ $state == rest ]] || return\n");
+        text.push_str("if (( CURRENT == 2 )); then\n    compadd -- --file\nelif [[ $words[2] == (-f|--file) ]]; then\n    _files\nfi\n");
         return text;
     }
-    text.push_str(&format!("_arguments -C {} '1: :->first' '2: :->second'\n", options.join(" ")));
-    text.push_str("local -a list\ncase $state in\n");
+    let choice = "'1: :->word' '*:: :->rest'";
+    let described = |before: &[&str]| {
+        format!("word) list=({}); _describe command list; return ;;", described(program, before))
+    };
     text.push_str(&format!(
-        "first)\n    list=({})\n    _describe command list ;;\n",
-        described(program, &[])
+        "_arguments -C {} {choice}\ncase $state in\n{}\nrest) ;;\n*) return ;;\nesac\n",
+        options(program, &[]),
+        described(&[])
     ));
-    text.push_str("second)\n    case $line[1] in\n");
+    text.push_str("state=\ncase $words[1] in\n");
+    let ending = |command: &str| {
+        let words: Vec<_> = command.split(' ').collect();
+        let files = if file_commands(program).iter().any(|with| with == command) {
+            "'*:file:_files'"
+        } else {
+            "'*: :'"
+        };
+        format!("_arguments {} {files}", options(program, &words))
+    };
     for group in groups(program) {
-        text.push_str(&format!("    {group}) list=({}) ;;\n", described(program, &[&group])));
+        text.push_str(&format!(
+            "{group})\n    _arguments -C {} {choice}\n    case $state in\n    {}\n    rest)\n        case $words[1] in\n",
+            options(program, &[&group]),
+            described(&[&group])
+        ));
+        for command in commands(program) {
+            if let Some((_, second)) = command.split_once(' ').filter(|(first, _)| *first == group) {
+                text.push_str(&format!("        {second}) {} ;;\n", ending(&command)));
+            }
+        }
+        text.push_str("        esac ;;\n    esac ;;\n");
     }
-    text.push_str("    esac\n    _describe command list ;;\nesac\n");
+    for command in commands(program).iter().filter(|command| !command.contains(' ')) {
+        text.push_str(&format!("{command}) {} ;;\n", ending(command)));
+    }
+    text.push_str("esac\n");
     text
 }
 
@@ -32,6 +64,10 @@ fn described(program: &Program, before: &[&str]) -> String {
         does => format!("'{word}:{}'", quoted(&does.replace(':', "\\:"))),
     });
     words.collect::<Vec<_>>().join(" ")
+}
+
+fn options(program: &Program, before: &[&str]) -> String {
+    fitting(program, before).into_iter().map(option).collect::<Vec<_>>().join(" ")
 }
 
 fn option(option: &Opt) -> String {

@@ -58,6 +58,16 @@ fn bash_completes_commands_and_options() {
     assert_eq!(ask("scw-agent st"), "status");
     assert_eq!(ask("scw-agent config "), "check show");
     assert_eq!(ask("scw-agent config show --def"), "--defaults");
+    // Only the options of the command that was typed, wherever they stand; and files where files are named.
+    assert_eq!(ask("scw-agent setup show key --"), "--json --follow --help");
+    assert_eq!(ask("scw-agent --json setup "), "list show validate run run-shutdown");
+    assert_eq!(ask("scw-agent --json status --"), "--json --wait --timeout --help");
+    assert_eq!(ask("scw-agent config --def"), "--defaults");
+    assert_eq!(ask("scw-agent doctor --w"), "");
+    assert!(ask("scw-agent setup validate /etc/host").contains("/etc/hosts"));
+    assert!(ask("scw-agent setup validate /etc/hostname /etc/host").contains("/etc/hosts"));
+    assert_eq!(ask("scw-agent setup show /etc/host"), "");
+    assert_eq!(ask("scw-userdata key --"), "--file");
     assert_eq!(ask("scw-userdata --del"), "--delete");
     assert_eq!(ask("scw-userdata key --file /etc/host"), ask("scw-userdata key -f /etc/host"));
     assert!(ask("scw-userdata key -f /etc/host").contains("/etc/hosts"));
@@ -82,7 +92,13 @@ fn fish_completes_commands_and_options() {
     assert!(!ask("scw-agent config ").contains("doctor"));
     assert!(ask("scw-agent config show --").contains("--defaults\t"));
     assert!(!ask("scw-agent doctor --").contains("--defaults"));
+    assert!(!ask("scw-agent config show --").contains("--version"));
+    assert!(ask("scw-agent setup validate /etc/host").contains("/etc/hosts"));
+    assert!(!ask("scw-agent setup show /etc/host").contains("/etc/hosts"));
     assert!(ask("scw-userdata --del").contains("--delete"));
+    assert!(ask("scw-userdata key --file /etc/host").contains("/etc/hosts"));
+    let after_key = ask("scw-userdata key --");
+    assert!(after_key.contains("--file") && !after_key.contains("--delete"), "{after_key}");
 }
 
 /// zsh completes only in an interactive shell: one in a terminal of its own, whose list of matches is read.
@@ -101,8 +117,16 @@ fn zsh_completes_commands_and_options() {
     };
     let seen = ask("scw-agent config ", "print the settings");
     assert!(seen.contains("check") && seen.contains("show") && seen.contains("print the settings"), "{seen}");
-    let seen = ask("scw-agent host-keys --", "show the version");
+    let seen = ask("scw-agent host-keys --", "wait first if");
     assert!(seen.contains("--host") && seen.contains("--json"), "{seen}");
+    let seen = ask("scw-agent setup show --", "answer in JSON");
+    assert!(seen.contains("--follow") && !seen.contains("--again") && !seen.contains("--host"), "{seen}");
+    let seen = ask("scw-agent status --", "wait until all");
+    assert!(seen.contains("--wait") && !seen.contains("--again"), "{seen}");
+    let seen = ask("scw-agent setup validate /etc/host", "hosts");
+    assert!(seen.contains("hostname"), "{seen}");
+    let seen = ask("scw-userdata key --file /etc/host", "hosts");
+    assert!(seen.contains("hostname"), "{seen}");
     let seen = ask("scw-userdata --", "show the version");
     assert!(seen.contains("--file") && seen.contains("take the value"), "{seen}");
 }

@@ -107,7 +107,7 @@ fn parts_of(programs: &Programs) -> Vec<(&'static str, Vec<Step>)> {
         ("host-keys ensure", vec![run("scw-agent host-keys ensure")]),
         ("daemon, to its end", vec![daemon, asked]),
         ("host-keys settle", vec![run("scw-agent host-keys settle")]),
-        ("in it: sshd -T", vec![run("/usr/sbin/sshd -T")]),
+        ("in a first boot: sshd -T", vec![run("/usr/sbin/sshd -T")]),
         ("setup run", vec![run("scw-agent setup run")]),
         ("in it: the script", vec![run("/bin/sh /root/script")]),
         ("scw-agent --version", vec![run("scw-agent --version")]),
@@ -137,6 +137,7 @@ fn contenders(programs: &Programs) -> [Contender; 3] {
         Step::Start(ours("daemon")),
         Step::Until("/run/scw-agent-requests/host-keys/instance-seen".to_owned()),
         Step::Run(ours("host-keys settle")),
+        Step::UntilPublished,
         Step::Until("/run/scw-agent-requests/setup/setup-requested".to_owned()),
         Step::Run(ours("setup run")),
     ];

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use scw_stage::{Daemon, Notify, Programs, Reach, World};
+use scw_stage::{Daemon, Notify, PathUnit, Programs, Reach, World};
 
 use crate::statistics::Spread;
 
@@ -33,6 +33,7 @@ pub(crate) fn measure(programs: &Programs, window: Duration) -> Result<(), Strin
     World::builder().ipv6(Reach::Absent).run(|world| {
         let made = world.command(&programs.agent).args(["host-keys", "ensure"]).output();
         made.map_err(|why| why.to_string())?;
+        PathUnit::once(world, &programs.agent).map_err(|why| why.to_string())?;
         let starts = (0..STARTS).map(|_| ready(world, programs)).collect::<Result<Vec<_>, _>>()?;
         println!("From the daemon's start to READY=1:");
         println!("  scw-agent daemon                                         {}", Spread::of(starts));

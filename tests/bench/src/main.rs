@@ -50,7 +50,9 @@ fn measure(words: &[String]) -> Result<(), String> {
         }
         ["idle"] => idle::measure(&Programs::build()?, Duration::from_secs(60)),
         ["idle", seconds] => {
-            let seconds = seconds.parse().map_err(|why| format!("{seconds:?} seconds: {why}; {USAGE}"))?;
+            let parsed = seconds.parse().ok().filter(|seconds| (1..=366 * 24 * 3600).contains(seconds));
+            let seconds = parsed
+                .ok_or_else(|| format!("{seconds:?} is no number of seconds from 1 to a year; {USAGE}"))?;
             idle::measure(&Programs::build()?, Duration::from_secs(seconds))
         }
         _ => Err(USAGE.to_owned()),

@@ -3,6 +3,8 @@
 //! The kernel counts that for the children of a process only, and never forgets: so this program starts itself once more for each
 //! measurement, and the second one has no other children. It plays PID 1's part as well: its own time is nobody's.
 
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::thread::sleep;
@@ -38,6 +40,8 @@ pub(crate) enum Step {
     Start(Vec<String>),
     /// Waits for a file, as PID 1 does for a path unit.
     Until(String),
+    /// Waits until the daemon says that the fingerprints are published.
+    UntilPublished,
 }
 
 /// Does the steps one after the other in the world, and counts. Exit codes are not looked at: whether the work was done, its caller sees.
@@ -50,6 +54,7 @@ pub(crate) fn of(world: &World, steps: &[Step]) -> Result<Usage, String> {
             Step::Run(words) => ("run", &words[..]),
             Step::Start(words) => ("start", &words[..]),
             Step::Until(path) => ("until", std::slice::from_ref(path)),
+            Step::UntilPublished => ("published", &[][..]),
         };
         command.arg(kind).args(words).arg(NEXT);
     }
@@ -99,7 +104,9 @@ fn work(words: &[String]) -> Result<Usage, String> {
     for step in words.split(|word| word == NEXT).filter(|step| !step.is_empty()) {
         let [kind, words @ ..] = step else { continue };
         match kind.as_str() {
-            "until" => until(Path::new(&words[0]))?,
+            "until" => until(&words[0], Duration::from_micros(100), || Path::new(&words[0]).exists())?,
+            // Each question costs the daemon something.
+            "published" => until("published", Duration::from_millis(20), is_published)?,
             "start" => running.push(spawn(words)?),
             _ => drop(spawn(words)?.wait().map_err(|why| why.to_string())?),
         }
@@ -119,13 +126,24 @@ fn spawn(words: &[String]) -> Result<Child, String> {
     command.spawn().map_err(|why| format!("{}: {why}", words[0]))
 }
 
-fn until(path: &Path) -> Result<(), String> {
+fn until(what: &str, pause: Duration, is_there: impl Fn() -> bool) -> Result<(), String> {
     let end = Instant::now() + PATIENCE;
-    while !path.exists() {
+    while !is_there() {
         if Instant::now() > end {
-            return Err(format!("{} never came", path.display()));
+            return Err(format!("{what} never came"));
         }
-        sleep(Duration::from_micros(100));
+        sleep(pause);
     }
     Ok(())
+}
+
+fn is_published() -> bool {
+    let ask = || -> std::io::Result<String> {
+        let mut stream = UnixStream::connect("/run/scw-agent/api.sock")?;
+        stream.write_all(b"GET /status HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        Ok(answer)
+    };
+    ask().is_ok_and(|answer| answer.contains(r#""state":"published""#))
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use scw_stage::{Daemon, Notify, Programs, Sshd, World};
+use scw_stage::{Daemon, Notify, PathUnit, Programs, Sshd, World};
 
 /// A bound for everything that must come; nothing comes near it.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(300);
@@ -42,6 +42,8 @@ pub(crate) struct Guest<'w> {
     pub(crate) world: &'w World,
     programs: Programs,
     daemon: Option<Daemon>,
+    /// What PID 1 does for the host-keys role.
+    path_unit: Option<PathUnit>,
     sshd: Option<Sshd>,
     /// When the first daemon was started.
     pub(crate) started: Option<Instant>,
@@ -51,7 +53,15 @@ pub(crate) struct Guest<'w> {
 
 impl<'w> Guest<'w> {
     pub(crate) fn new(world: &'w World, programs: Programs) -> Guest<'w> {
-        Guest { world, programs, daemon: None, sshd: None, started: None, printed: String::new() }
+        Guest {
+            world,
+            programs,
+            daemon: None,
+            path_unit: None,
+            sshd: None,
+            started: None,
+            printed: String::new(),
+        }
     }
 
     /// Runs `scw-agent` as root.
@@ -87,6 +97,8 @@ impl<'w> Guest<'w> {
         let notify = Notify::new(self.world).map_err(|error| error.to_string())?;
         let mut command = self.world.agent_command(&self.programs.agent);
         command.arg("daemon").env("NOTIFY_SOCKET", notify.path());
+        let unit = PathUnit::start(self.world, &self.programs.agent).map_err(|error| error.to_string())?;
+        self.path_unit = Some(unit);
         let started = Instant::now();
         let mut daemon = Daemon::spawn(&mut command).map_err(|error| error.to_string())?;
         while !notify.wait_for("READY=1", Duration::from_millis(100)) {
@@ -116,6 +128,7 @@ impl<'w> Guest<'w> {
         let daemon = self.daemon.take().ok_or("the daemon does not run")?;
         let (status, output) = daemon.terminate();
         self.printed += &output;
+        self.path_unit = None;
         if let Some(sshd) = self.sshd.take() {
             sshd.stop();
         }

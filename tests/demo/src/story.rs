@@ -20,7 +20,8 @@ const SCRIPT_MARK: &str = "/root/setup-script-was-here";
 const SCRIPT_SAYS: &str = "hello from root's setup script";
 
 const FINGERPRINTS: &str = "ssh-host-fingerprints";
-const ONLY_NET_BIND_SERVICE: &str = "0000000000000400";
+/// CAP_NET_BIND_SERVICE and CAP_NET_RAW.
+const CAPABILITIES: &str = "0000000000002400";
 const KNOWN_HOSTS: &str = "/run/known_hosts";
 
 /// What a step saw, or why it does not hold.
@@ -30,7 +31,7 @@ type Step = (&'static str, fn(&mut Guest) -> Seen);
 const STEPS: [Step; 9] = [
     ("the machine boots without host keys, and gets them", host_keys),
     ("sshd starts with them", sshd),
-    ("the daemon is ready, with a single capability", daemon),
+    ("the daemon is ready, with two capabilities", daemon),
     ("the fingerprints that are published are those of the running sshd", fingerprints),
     ("a first ssh login, where only keys with a published fingerprint are trusted", login),
     ("the owner's setup script runs", setup_script),
@@ -109,9 +110,9 @@ fn daemon(guest: &mut Guest) -> Seen {
     let uid = field("Uid:").unwrap_or_default();
     that(uid == guest.world.agent_uid().to_string(), format!("its user id is {uid}"))?;
     let capabilities = field("CapEff:").unwrap_or_default();
-    that(capabilities == ONLY_NET_BIND_SERVICE, format!("its capabilities are {capabilities}"))?;
+    that(capabilities == CAPABILITIES, format!("its capabilities are {capabilities}"))?;
     Ok(vec![
-        format!("READY=1 after {}; user id {uid}; only CAP_NET_BIND_SERVICE", ms(ready.took)),
+        format!("READY=1 after {}; user id {uid}; only CAP_NET_BIND_SERVICE and CAP_NET_RAW", ms(ready.took)),
         format!("STATUS={}", ready.status),
     ])
 }

@@ -17,6 +17,9 @@ use crate::ran::Ran;
 /// Far more than anything takes, on a busy machine as well: it only keeps a broken test from hanging.
 const LONG: Duration = Duration::from_secs(900);
 
+/// Standard output alone: there is no /dev/console then.
+const NO_CONSOLE: &str = "pipe";
+
 /// Prepares the world for a systemd that wants the unified hierarchy, takes a control group of its own, and becomes systemd-nspawn.
 const START: &str = r#"
 if [ "$(stat --file-system --format %T /sys/fs/cgroup)" != cgroup2fs ]; then
@@ -36,6 +39,10 @@ pub struct Machine<'w> {
     nspawn: Daemon,
     root: PathBuf,
     group: String,
+    /// Words for the kernel command line, which a container's systemd takes from its own.
+    options: Vec<String>,
+    /// How systemd-nspawn makes its console.
+    console: &'static str,
     /// Its first process, as the world counts.
     leader: u32,
     /// The last to be dropped, when the container is gone.
@@ -50,15 +57,40 @@ impl<'w> Machine<'w> {
         machine
     }
 
+    /// Boots from a disk, with a console, and waits until systemd has done all it wanted to do. Other machines have none.
+    pub fn boot_with_console(world: &'w World, disk: &Disk) -> Machine<'w> {
+        let mut machine = Machine::power_on_with(world, disk, &[], "read-only");
+        machine.wait_for_boot();
+        machine
+    }
+
+    /// What was written to its console since it was started.
+    pub fn console(&self) -> Vec<String> {
+        self.nspawn.lines()
+    }
+
+    /// Boots from a disk with these words on the kernel command line, and waits until systemd has done all it wanted to do.
+    pub fn boot_with(world: &'w World, disk: &Disk, options: &[&str]) -> Machine<'w> {
+        let mut machine = Machine::power_on_with(world, disk, options, NO_CONSOLE);
+        machine.wait_for_boot();
+        machine
+    }
+
     /// Boots from a disk, and waits until commands can be run; before that, until few enough other machines run on this computer.
     pub fn power_on(world: &'w World, disk: &Disk) -> Machine<'w> {
+        Machine::power_on_with(world, disk, &[], NO_CONSOLE)
+    }
+
+    fn power_on_with(world: &'w World, disk: &Disk, options: &[&str], console: &'static str) -> Machine<'w> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let group = format!("scw-images-{}-{number}", std::process::id());
         let root = disk.root().to_owned();
         let permit = permit();
-        let nspawn = start(world, &root, &group);
-        let mut machine = Machine { world, nspawn, root, group, leader: 0, _permit: permit };
+        let options: Vec<_> = options.iter().map(|&word| word.to_owned()).collect();
+        let nspawn = start(world, &root, &group, &options, console);
+        let mut machine =
+            Machine { world, nspawn, root, group, options, console, leader: 0, _permit: permit };
         machine.find_leader();
         machine
     }
@@ -136,11 +168,16 @@ impl<'w> Machine<'w> {
     /// Reboots it in good order, and waits until the boot is over.
     pub fn reboot(&mut self) {
         self.sh("systemctl reboot");
+        self.reboots();
+        self.wait_for_boot();
+    }
+
+    /// Waits until it has gone down by itself, starts it again, and waits until commands can be run.
+    pub fn reboots(&mut self) {
         assert!(self.nspawn.wait(LONG).is_some(), "never down: {}", self.nspawn.output());
         // The container's reboot is the end of systemd-nspawn where it runs outside of a unit.
-        self.nspawn = start(self.world, &self.root, &self.group);
+        self.nspawn = start(self.world, &self.root, &self.group, &self.options, self.console);
         self.find_leader();
-        self.wait_for_boot();
     }
 
     /// Shuts it down in good order.
@@ -151,18 +188,21 @@ impl<'w> Machine<'w> {
 }
 
 /// Starts the container.
-fn start(world: &World, root: &Path, group: &str) -> Daemon {
+fn start(world: &World, root: &Path, group: &str, options: &[String], console: &str) -> Daemon {
     let mut command = world.command("sh");
     command.args(["-ec", START, "sh", group]).env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
     // All the rights that PID 1 of a real machine has: the units give them up themselves. `bpf` is what IPAddressDeny= needs.
     command.args(["--boot", "--register=no", "--keep-unit", "--capability=all", "--system-call-filter=bpf"]);
-    command.args(["--console=pipe", "--link-journal=no", "--resolv-conf=off", "--timezone=off"]);
+    command.arg(format!("--console={console}"));
+    command.args(["--link-journal=no", "--resolv-conf=off", "--timezone=off"]);
     // Containers show the host's DMI data, if it has any: this shows those of the world.
     command.arg("--overlay-ro=/sys/class:/run/stage/class:/sys/class");
     command.arg("--bind-ro=/run/stage/dmi:/sys/class/dmi/id");
+    // The world's own settings hold in its machines, too.
+    command.arg("--bind-ro=/run/scw-agent.toml.d");
     command.arg(format!("--machine={group}")).arg("--directory").arg(root);
     // It takes the right to load modules at its word.
-    command.arg("systemd.mask=systemd-modules-load.service");
+    command.arg("systemd.mask=systemd-modules-load.service").args(options);
     Daemon::spawn(&mut command).expect("systemd-nspawn (package systemd-container)")
 }
 

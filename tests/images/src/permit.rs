@@ -20,7 +20,8 @@ thread_local! {
     static HELD: RefCell<Weak<Flock<File>>> = const { RefCell::new(Weak::new()) };
 }
 
-/// Waits for a permit. As many are given as there are processors: a machine's boot keeps one busy.
+/// Waits for a permit. Twice as many are given as there are processors: a machine's boot keeps one busy, and then the machine waits most of
+/// the time.
 pub(crate) fn permit() -> Permit {
     HELD.with_borrow_mut(|held| {
         held.upgrade().unwrap_or_else(|| {
@@ -31,8 +32,12 @@ pub(crate) fn permit() -> Permit {
     })
 }
 
+fn permits() -> usize {
+    available_parallelism().map_or(1, |processors| (2 * processors.get()).min(MOST))
+}
+
 fn wait() -> Flock<File> {
-    let permits = available_parallelism().map_or(1, |processors| processors.get().min(MOST));
+    let permits = permits();
     loop {
         for number in 0..permits {
             // In memory that worlds do not hide.
@@ -56,7 +61,7 @@ mod tests {
 
     #[test]
     fn machines_wait_for_permits_and_share_one_in_a_thread() {
-        let permits = available_parallelism().map_or(1, |processors| processors.get().min(MOST));
+        let permits = permits();
         let (running, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
         let run = || {
             let (first, second) = (permit(), permit());

@@ -55,15 +55,26 @@ fn run(words: &[String]) -> Result<(), Stop> {
     while let Some(word) = rest.next() {
         let value = rest.next().ok_or_else(|| Stop::Cannot(USAGE.to_owned()))?;
         match (word.as_str(), socket) {
-            ("--days", false) => plan.days = number(value)?,
+            ("--days", false) => plan.days = above_zero(value, 366.0)?,
             ("--seed", false) => plan.seed = number(value)?,
-            ("--speed", false) => plan.speed = number(value)?,
-            ("--minutes", true) => minutes = number(value)?,
+            ("--speed", false) => plan.speed = above_zero(value, 100_000.0)?,
+            ("--minutes", true) => minutes = above_zero(value, 366.0 * 1440.0)?,
             _ => return Err(Stop::Cannot(USAGE.to_owned())),
         }
     }
     let programs = Programs::build().map_err(Stop::Cannot)?;
     if socket { socket::run(&programs, minutes) } else { month::run(&programs, &plan) }
+}
+
+/// What a length of time is made of, within bounds that no sum with the present leaves.
+fn above_zero(word: &str, most: f64) -> Result<f64, Stop> {
+    let number: f64 = number(word)?;
+    let good = number > 0.0 && number <= most;
+    if good {
+        Ok(number)
+    } else {
+        Err(Stop::Cannot(format!("{word}: must be above 0, and at most {most}; {USAGE}")))
+    }
 }
 
 fn number<T: FromStr<Err: std::fmt::Display>>(word: &str) -> Result<T, Stop> {

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use scw_stage::{Daemon, Notify, Programs, World};
+use scw_stage::{Daemon, Notify, PathUnit, Programs, World};
 
 use crate::Stop;
 use crate::events::Events;
@@ -53,6 +53,7 @@ pub(crate) fn run(programs: &Programs, plan: &Plan) -> Result<(), Stop> {
         fs::copy(&programs.agent, AGENT)?;
         command.arg(format!("LD_PRELOAD={}", library.display())).arg(format!("FAKETIME=+0 x{}", plan.speed));
         command.args([AGENT, "daemon"]).env("NOTIFY_SOCKET", notify.path()).env("WATCHDOG_USEC", "60000000");
+        let _path_unit = PathUnit::start(world, &programs.agent).map_err(|why| Stop::Cannot(why.to_string()))?;
         let mut daemon = Daemon::spawn(&mut command).map_err(|why| Stop::Cannot(why.to_string()))?;
         let began = Instant::now();
 

@@ -18,3 +18,19 @@ fn h4_a_day_of_changes_outages_and_deletions_leaves_what_is_published_true_and_t
 fn some_seconds_of_hostile_callers_leave_the_others_right_answers_and_the_daemon_small() {
     soak(&["socket", "--minutes", "0.2"]);
 }
+
+#[test]
+fn a_length_of_time_beyond_use_is_refused_and_no_panic() {
+    for words in [
+        &["--days", "1e300"][..],
+        &["--days", "-1"],
+        &["--days", "NaN"],
+        &["--speed", "0"],
+        &["--speed", "inf"],
+        &["socket", "--minutes", "1e300"],
+    ] {
+        let ended = Command::new(env!("CARGO_BIN_EXE_scw-soak")).args(words).output().expect("run");
+        let err = String::from_utf8_lossy(&ended.stderr);
+        assert!(ended.status.code() == Some(2) && err.contains("must be above 0"), "{words:?}: {err}");
+    }
+}

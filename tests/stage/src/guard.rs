@@ -12,6 +12,9 @@ use nix::unistd::Pid;
 
 use crate::netns::NsId;
 
+/// The device of the default route that a world makes on demand; nothing is behind it.
+pub(crate) const NOWHERE: &str = "nowhere";
+
 /// The network namespace that the process was started in.
 static HOME: OnceLock<NsId> = OnceLock::new();
 
@@ -22,7 +25,7 @@ pub enum Outside {
     MachineNetwork,
     /// The calling thread is in some other network namespace than the world's.
     OtherNetwork,
-    /// The world has a default route, so packets could go where they should not.
+    /// The world has a default route that it did not make itself, so packets could go where they should not.
     DefaultRoute,
     /// The network cannot be looked at.
     Unknown(io::ErrorKind),
@@ -75,7 +78,7 @@ fn has_default_route() -> io::Result<bool> {
 /// `Iface Destination Gateway Flags RefCnt Use Metric Mask …`, in hexadecimal digits.
 fn is_ipv4_default(line: &str) -> bool {
     let fields: Vec<&str> = line.split_whitespace().collect();
-    fields.get(1) == Some(&"00000000") && fields.get(7) == Some(&"00000000")
+    fields.get(1) == Some(&"00000000") && fields.get(7) == Some(&"00000000") && fields[0] != NOWHERE
 }
 
 /// `destination length source length next-hop metric … device`. The kernel's own "unreachable" entry is on `lo`.
@@ -128,6 +131,7 @@ mod tests {
     #[test]
     fn a_default_route_is_recognised_in_the_kernels_tables() {
         assert!(is_ipv4_default("eth0\t00000000\t0100000A\t0003\t0\t0\t0\t00000000\t0\t0\t0"));
+        assert!(!is_ipv4_default("nowhere\t00000000\t00000000\t0001\t0\t0\t0\t00000000\t0\t0\t0"));
         assert!(!is_ipv4_default("eth0\t2A2AFEA9\t00000000\t0005\t0\t0\t0\tFFFFFFFF\t0\t0\t0"));
         let ipv6 = |to: &str, bits: &str, device: &str| {
             format!("{to} {bits} {0} 00 {0} 00000400 00000001 00000000 00000001 {device}", "0".repeat(32))

@@ -18,6 +18,7 @@
 //! ```
 
 mod accounts;
+mod console;
 pub mod consumers;
 mod daemon;
 mod error;
@@ -26,6 +27,7 @@ mod journald;
 mod netns;
 mod notify;
 mod packages;
+mod path_unit;
 mod privileges;
 mod programs;
 mod sshd;
@@ -34,12 +36,14 @@ mod view;
 mod wire;
 mod world;
 
+pub use console::Console;
 pub use daemon::Daemon;
 pub use error::StageError;
 pub use guard::Outside;
 pub use journald::Journald;
 pub use notify::Notify;
 pub use packages::{Package, Unpacked};
+pub use path_unit::PathUnit;
 pub use privileges::{Privileges, enter_user_namespace_if_needed};
 pub use programs::Programs;
 pub use scw_standin::Family;

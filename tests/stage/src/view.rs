@@ -37,6 +37,9 @@ const LEFT_OUT: [&str; 7] = [
     AGENT_STATE,
 ];
 const AGENT_STATE: &str = "/var/lib/scw-agent";
+/// What holds in every world: there is no default route and no resolver, for which the first script of a boot would wait. A test of that
+/// waiting has a drop-in of its own, with a later name.
+const OWN_SETTINGS: &str = "/run/scw-agent.toml.d/10-world.toml";
 
 /// Makes the view for the calling thread, which has a mount namespace of its own already. Returns who the daemon is.
 pub(crate) fn make(privileges: Privileges, packages: &[Unpacked]) -> Result<Account, StageError> {
@@ -57,6 +60,10 @@ pub(crate) fn make(privileges: Privileges, packages: &[Unpacked]) -> Result<Acco
         overlay_packages(&unpacked)?;
     }
     overlay_dmi()?;
+    // Nothing is written to the machine's own.
+    if Path::new("/dev/console").exists() {
+        mount_at(Some("/dev/null"), "/dev/console", None, MsFlags::MS_BIND, "")?;
+    }
     umount2(SCRATCH, MntFlags::MNT_DETACH).step("hide the upper layers")?;
     tmpfs(SCRATCH, "0755")?;
 
@@ -187,15 +194,18 @@ fn fill(agent: Account) -> io::Result<()> {
         ("/run/sshd", 0o755),
         ("/run/lock", 0o1777),
         ("/run/scw-agent", 0o755),
+        ("/run/scw-agent-hostkeys", 0o755),
         ("/run/scw-agent-requests", 0o755),
         ("/run/scw-agent-requests/host-keys", 0o755),
         ("/run/scw-agent-requests/setup", 0o755),
         (OWN, 0o755),
+        ("/run/scw-agent.toml.d", 0o755),
         // Containers in the world need a folder for DMI data as well.
         (&own_class, 0o755),
     ] {
         make_dir(Path::new(path), mode)?;
     }
+    fs::write(OWN_SETTINGS, "[setup]\nnetwork-wait = \"0s\"\n")?;
     for path in ["/run/scw-agent", "/run/scw-agent-requests/host-keys", "/run/scw-agent-requests/setup"] {
         chown(path, Some(agent.uid), Some(agent.gid))?;
     }

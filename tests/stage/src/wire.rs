@@ -1,5 +1,5 @@
 //! The wire between the guest and the platform: a veth pair, its addresses and routes, and what becomes of
-//! packets to the metadata addresses. There is never a default route on either side.
+//! packets to the metadata addresses. There is never a default route over it, on either side.
 //!
 //! All neighbours are permanent, so that nothing waits for ARP or neighbour discovery: a family falls silent
 //! when both ends send to a hardware address that nobody has. It is refused when the platform hands its packets on

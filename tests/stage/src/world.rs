@@ -15,8 +15,8 @@ use scw_standin::{Family, Options, Standin};
 
 use crate::accounts::Account;
 use crate::error::{StageError, Step};
-use crate::guard::{self, Outside};
-use crate::netns::NsId;
+use crate::guard::{self, NOWHERE, Outside};
+use crate::netns::{self, NsId};
 use crate::packages::Package;
 use crate::privileges::Privileges;
 use crate::tcp::{self, TcpEntry};
@@ -165,18 +165,26 @@ impl World {
         Command::new(program.as_ref())
     }
 
-    /// A command that runs `program` as the daemon's unit does: as its own user, with CAP_NET_BIND_SERVICE and no
-    /// other capability, with no way to get more, with a clean environment, in `/`. It dies with the world's thread.
+    /// A command that runs `program` as the daemon's unit does: as its own user, with CAP_NET_BIND_SERVICE,
+    /// CAP_NET_RAW and no other capability, with no way to get more, with a clean environment, in `/`. It dies with the world's thread.
     ///
     /// Panics as [`World::command`] does.
     pub fn agent_command(&self, program: impl AsRef<Path>) -> Command {
+        self.agent_command_with(program, &["net_bind_service", "net_raw"])
+    }
+
+    /// The same with other capabilities, in the words of setpriv.
+    ///
+    /// Panics as [`World::command`] does.
+    pub fn agent_command_with(&self, program: impl AsRef<Path>, capabilities: &[&str]) -> Command {
         let mut command = self.command("setpriv");
         if self.privileges == Privileges::Root {
             command.arg(format!("--reuid={}", self.agent.uid)).arg(format!("--regid={}", self.agent.gid));
             command.arg("--clear-groups");
         }
+        let held: String = capabilities.iter().map(|name| format!(",+{name}")).collect();
         for set in ["bounding-set", "inh-caps", "ambient-caps"] {
-            command.arg(format!("--{set}=-all,+net_bind_service"));
+            command.arg(format!("--{set}=-all{held}"));
         }
         command.args(["--no-new-privs", "--pdeathsig=KILL", "--"]).arg(self.show(program.as_ref()));
         command.env_clear().env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
@@ -217,6 +225,21 @@ impl World {
     /// Panics as [`World::set_reach`] does.
     pub fn set_link(&self, up: bool) {
         self.wire.borrow_mut().set_link(up).expect("the network can be changed");
+    }
+
+    /// Gives the guest a default route over IPv4 to where nothing is, or takes it away.
+    ///
+    /// Panics as [`World::set_reach`] does.
+    pub fn set_default_route(&self, there: bool) {
+        let lines = if there {
+            format!(
+                "link add {NOWHERE} type veth peer name {NOWHERE}-end\nlink set {NOWHERE} addrgenmode none up\n\
+                 link set {NOWHERE}-end addrgenmode none up\nroute add default dev {NOWHERE}\n"
+            )
+        } else {
+            format!("link del {NOWHERE}\n")
+        };
+        netns::ip(&lines).expect("the network can be changed");
     }
 
     /// Sets what the hypervisor shows as DMI data: the system vendor and the product's UUID; `None` for no such file.

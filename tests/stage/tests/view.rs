@@ -92,7 +92,7 @@ fn the_view_is_that_of_a_fresh_instance() {
 }
 
 #[test]
-fn the_daemon_has_one_capability_and_no_way_to_get_more() {
+fn the_daemon_has_two_capabilities_and_no_way_to_get_more() {
     World::builder().run(|world| {
         assert_eq!(world.privileges(), Privileges::Root);
         // A path with a slash is shown in the view, wherever it was.
@@ -105,7 +105,7 @@ fn the_daemon_has_one_capability_and_no_way_to_get_more() {
             line.split_whitespace().collect::<Vec<_>>().join(" ")
         };
         for set in ["CapInh:", "CapPrm:", "CapEff:", "CapBnd:", "CapAmb:"] {
-            assert_eq!(field(set), "0000000000000400", "{set}");
+            assert_eq!(field(set), "0000000000002400", "{set}");
         }
         let (uid, gid) = (world.agent_uid(), world.agent_gid());
         assert_ne!(uid, 0);

@@ -22,7 +22,7 @@ fn main() {
         assert_eq!(world.privileges(), Privileges::UserNamespace);
         the_view_can_be_written(world);
         the_metadata_service_answers();
-        the_daemon_has_its_one_capability(world);
+        the_daemon_has_its_capabilities(world);
         sshd_lets_somebody_in(world);
     });
     println!("test a_world_can_be_made_without_root ... ok");
@@ -60,11 +60,11 @@ fn the_metadata_service_answers() {
     TcpStream::connect_timeout(&address, Duration::from_secs(300)).expect("connected");
 }
 
-fn the_daemon_has_its_one_capability(world: &World) {
+fn the_daemon_has_its_capabilities(world: &World) {
     let output = world.agent_command("cat").arg("/proc/self/status").output().expect("run");
     let text = String::from_utf8_lossy(&output.stdout);
     for set in ["CapPrm", "CapEff", "CapBnd"] {
-        assert!(text.contains(&format!("{set}:\t0000000000000400")), "{text}");
+        assert!(text.contains(&format!("{set}:\t0000000000002400")), "{text}");
     }
     // One user id is all there is, so this is another user's process only by its capabilities.
     let daemon = Daemon::spawn(world.agent_command("sleep").arg("1000")).expect("started");

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use scw_budgets::{
     BOOT_CONNECTIONS, BOOT_INSTRUCTIONS, FIRST_BOOT_REQUESTS, LATER_BOOT_REQUESTS, USERDATA_INSTRUCTIONS,
@@ -13,25 +15,45 @@ use scw_stage::{Daemon, Programs, World};
 /// Far over what anything takes, under valgrind as well.
 const LONG: Duration = Duration::from_secs(600);
 const LIST: &str = "/user_data?format=json";
+const FINGERPRINTS: &str = "/user_data/ssh-host-fingerprints";
+/// The daemon's request to compare the Instance with the record.
+const INSTANCE_SEEN: &str = "/run/scw-agent-requests/host-keys/instance-seen";
 
 fn done(command: &mut Command) {
     let output = command.output().expect("started");
     assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// The three roles, one after the other, each started by `start` with its words: the daemon until it has seen everything.
+/// The roles, one after the other, each started by `start` with its words: the daemon until it has seen everything and published, the
+/// host-keys role once more when the daemon requests it.
 fn boot(world: &World, start: impl Fn(&str) -> Command) {
     world.standin().clear_requests();
     done(&mut start("host-keys ensure"));
     let daemon = Daemon::spawn(&mut start("daemon")).expect("started");
-    let listed = world.standin().wait_for(LONG, |requests| {
-        requests.iter().any(|request| request.target == LIST && request.status.is_some())
-    });
-    assert!(listed, "{}", daemon.output());
+    let has = |target: &str| {
+        let listed = world.standin().wait_for(LONG, |requests| {
+            requests.iter().any(|request| request.target == target && request.status.is_some())
+        });
+        assert!(listed, "{}", daemon.output());
+    };
+    has(LIST);
+    let deadline = Instant::now() + LONG;
+    while !Path::new(INSTANCE_SEEN).exists() {
+        assert!(Instant::now() < deadline, "{}", daemon.output());
+        sleep(Duration::from_millis(10));
+    }
+    done(&mut start("host-keys settle"));
+    has(FINGERPRINTS);
+    while world.standin().user_data("ssh-host-fingerprints").is_none() {
+        assert!(Instant::now() < deadline, "{}", daemon.output());
+        sleep(Duration::from_millis(10));
+    }
     daemon.terminate();
     done(&mut start("setup run"));
     // In the next boot, nothing of this one is in /run.
-    let _ = fs::remove_dir_all("/run/scw-agent-setup");
+    for folder in ["/run/scw-agent-setup", "/run/scw-agent-hostkeys"] {
+        let _ = fs::remove_dir_all(folder);
+    }
 }
 
 fn agent(world: &World, programs: &Programs, words: &str) -> Command {
@@ -50,7 +72,7 @@ fn requests_and_connections(world: &World) -> (u64, u64) {
 }
 
 #[test]
-fn t4_a_boot_asks_little_and_over_two_connections() {
+fn t4_a_boot_asks_little_over_few_connections() {
     let programs = Programs::build().expect("built");
     World::builder().run(|world| {
         fs::write("/etc/scw-agent.toml", "[host-keys]\ntypes = [\"ed25519\"]\n").expect("written");

@@ -38,7 +38,9 @@ fn life_of_an_image(suite: Suite) {
         let disk = image.copy();
         let mut machine = Machine::boot(world, &disk);
         let first = published(world, &machine);
-        assert_eq!(first.len(), 3, "{first:?}");
+        // OpenSSH 10.6 has one more by default.
+        let expected = if suite == Suite::Forky { 4 } else { 3 };
+        assert_eq!(first.len(), expected, "{first:?}");
         units_are_well(&machine);
         keys_came_before_sshd(&machine);
         log_in(&machine, &first);
@@ -76,16 +78,11 @@ fn life_of_an_image(suite: Suite) {
 /// What a chroot without systemd must have after an installation, and what it must not.
 fn installing_made_nothing(image: &Disk) {
     let enabled = image.chroot("ls /etc/systemd/system/multi-user.target.wants").ok("ls");
-    for unit in [
-        "-hostkeys.service",
-        "-hostkeys-settle.path",
-        ".service",
-        "-setup.service",
-        "-setup.path",
-        "-shutdown.service",
-    ] {
+    for unit in ["-hostkeys.service", "-hostkeys-settle.path", ".service", "-setup.path", "-shutdown.service"]
+    {
         assert!(enabled.lines().any(|line| line == format!("scw-agent{unit}")), "{unit} is enabled");
     }
+    assert!(!enabled.contains("scw-agent-setup.service"), "its path unit starts it: {enabled}");
     assert!(image.read("/etc/passwd").contains("\nscw-agent:"), "the daemon's user is there");
     let keys = image.chroot("ls /etc/ssh/ | grep ssh_host_ || true").ok("ls");
     assert_eq!(keys, "", "no key is made at an installation");

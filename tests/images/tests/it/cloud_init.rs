@@ -15,12 +15,7 @@ fn h3_h4_s1_where_cloud_init_is_active_it_alone_runs_its_script_and_its_last_key
         world.standin().set_user_data("setup-script", SCRIPT);
         let disk = Disk::new(world, &kit);
         disk.install(kit.deb());
-        // The same value reaches cloud-init from a disk: its data source for Scaleway wants a DHCP server.
-        std::fs::create_dir_all(disk.path("/var/lib/cloud/seed/nocloud")).expect("made");
-        let meta = "instance-id: daa2ea5a-0ee6-4cdc-9f1a-e0d1cb4e6d86\nlocal-hostname: scw-example\n";
-        for (name, text) in [("meta-data", meta), ("user-data", CLOUD_SCRIPT)] {
-            std::fs::write(disk.path("/var/lib/cloud/seed/nocloud").join(name), text).expect("written");
-        }
+        seed(&disk, CLOUD_SCRIPT);
         let mut machine = Machine::boot(world, &disk);
         println!("{}", machine.until("cloud-init is done", "cloud-init status --wait --long"));
         assert!(
@@ -45,6 +40,66 @@ fn h3_h4_s1_where_cloud_init_is_active_it_alone_runs_its_script_and_its_last_key
         once(&machine);
         script_runs(&machine, 1);
         log_in(&machine, &keys);
+    });
+}
+
+/// The value reaches cloud-init from a disk: its data source for Scaleway wants a DHCP server.
+fn seed(disk: &Disk, user_data: &str) {
+    std::fs::create_dir_all(disk.path("/var/lib/cloud/seed/nocloud")).expect("made");
+    let meta = "instance-id: daa2ea5a-0ee6-4cdc-9f1a-e0d1cb4e6d86\nlocal-hostname: scw-example\n";
+    for (name, text) in [("meta-data", meta), ("user-data", user_data)] {
+        std::fs::write(disk.path("/var/lib/cloud/seed/nocloud").join(name), text).expect("written");
+    }
+}
+
+/// Waits for itself, in another session and without its variables; then for a file, and fails.
+const SLOW_SCRIPT: &str = "#!/bin/sh\necho started >/run/script\n\
+    su - root -c 'env -i /usr/bin/scw-agent status --wait' >/run/waited 2>&1; echo $? >>/run/waited\n\
+    until [ -e /run/go ]; do sleep 0.1; done\nexit 3\n";
+
+#[test]
+fn s2_status_waits_for_cloud_init_and_counts_its_failure() {
+    let kit = Kit::new(Suite::TrixieCloudInit);
+    World::builder().run(|world| {
+        let disk = Disk::new(world, &kit);
+        disk.install(kit.deb());
+        seed(&disk, SLOW_SCRIPT);
+        let mut machine = Machine::power_on(world, &disk);
+        machine.until("cloud-init's script runs", "[ -e /run/script ]");
+        machine.until("its own wait is refused", "grep -x 2 /run/waited");
+        let refused = machine.ok("cat /run/waited");
+        assert!(refused.contains("cloud-init does not end before"), "{refused}");
+        published(world, &machine);
+        let json = |machine: &Machine| -> serde_json::Value {
+            serde_json::from_str(&machine.sh("scw-agent status --json").out).expect("JSON")
+        };
+        let state = json(&machine)["cloud_init"].clone();
+        assert_eq!(state, serde_json::json!({ "state": "running", "stage": "modules-final" }));
+        let early = machine.sh("scw-agent status --wait --timeout 1ms");
+        assert!(early.err.contains("cloud-init has not finished; it is at modules-final"), "{early:?}");
+        machine.until("the status itself is well", "scw-agent status | grep 'cloud-init .*modules-final'");
+
+        machine.ok("touch /run/go");
+        let waited = machine.sh("scw-agent status --wait || exit $?");
+        assert!(waited.out.contains("✗ cloud-init    failed at modules-final: scripts"), "{waited:?}");
+        assert!(!waited.is_ok() && waited.out.contains("cloud-init status --long"), "{waited:?}");
+        assert_eq!(json(&machine)["cloud_init"]["state"], "done");
+        assert!(!machine.sh("scw-agent doctor").is_ok());
+
+        // A unit of it that failed is told, and the others go on.
+        let units = "cloud-init-local cloud-init-main cloud-init-network cloud-config cloud-final";
+        machine.ok("mkdir -p /etc/systemd/system/cloud-config.service.d; cd /etc/systemd/system/cloud-config.service.d; \
+                    printf '[Service]\\nExecStartPost=/bin/false\\n' >x.conf");
+        machine.reboot();
+        let waited = machine.sh("scw-agent status --wait");
+        assert!(!waited.is_ok() && waited.out.contains("cloud-config.service failed: exit-code"), "{waited:?}");
+        assert!(!machine.ok("systemctl show --property=ActiveState cloud-final.service").contains("activating"));
+
+        // Where its units are masked, nobody waits for it.
+        machine.ok(&format!("rm -r /etc/systemd/system/cloud-config.service.d; for unit in {units}; do systemctl mask $unit.service; done"));
+        machine.reboot();
+        let status = machine.ok("scw-agent status --wait");
+        assert!(status.contains("cloud-init    not started yet"), "{status}");
     });
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use scw_images::Machine;
+use scw_images::{Kit, Machine};
 use scw_stage::{World, consumers};
 use serde_json::json;
 
@@ -93,4 +93,55 @@ pub(crate) fn script_runs(machine: &Machine, times: usize) {
 /// How often the service was told something.
 pub(crate) fn writes(world: &World) -> usize {
     world.standin().requests().iter().filter(|request| request.method != "GET").count()
+}
+
+/// Sees that a document has this table between its marks; with `SCW_WRITE` set, writes it there.
+#[track_caller]
+pub(crate) fn write_table(document: &str, test: &str, table: &str) {
+    write_between(
+        document,
+        &format!("the table is written by the test `{test}`"),
+        &format!("{table}\n"),
+        str::to_owned,
+    );
+}
+
+/// The same for what programs printed: numbers, which tell times and identities, need not be the same.
+#[track_caller]
+pub(crate) fn write_output(document: &str, test: &str, output: &str) {
+    write_between(
+        document,
+        &format!("what follows is written by the test `{test}`"),
+        output,
+        without_numbers,
+    );
+}
+
+fn write_between(document: &str, mark: &str, new: &str, compared: fn(&str) -> String) {
+    let begin = format!("<!-- {mark}: begin -->\n");
+    let path = Kit::checkout().join(document);
+    let text = std::fs::read_to_string(&path).expect("the document");
+    let (before, rest) = text.split_once(&begin).expect("the beginning");
+    let (old, after) = rest.split_once("<!-- end -->\n").expect("the end");
+    if std::env::var_os("SCW_WRITE").is_some() {
+        std::fs::write(path, format!("{before}{begin}{new}<!-- end -->\n{after}")).expect("written");
+    }
+    assert_eq!(
+        compared(old),
+        compared(new),
+        "{document} is not current: run {mark} with SCW_WRITE=1, and look at the change"
+    );
+}
+
+/// Each number becomes one sign, and a length of time as well: `2s 6ms` and `13ms` are the same.
+fn without_numbers(text: &str) -> String {
+    let mut masked = String::new();
+    for c in text.chars() {
+        match c {
+            '0'..='9' if masked.ends_with('#') => {}
+            '0'..='9' => masked.push('#'),
+            c => masked.push(c),
+        }
+    }
+    ["#ms", "#s", "#m"].iter().fold(masked, |text, unit| text.replace(unit, "#")).replace("# #", "#")
 }

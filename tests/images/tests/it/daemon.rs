@@ -18,16 +18,27 @@ may touch /etc/of-the-daemon
 may touch /usr/bin/scw-agent
 may ls /var/lib/scw-agent
 may cat /root/.profile
+may perl -MSocket -e 'socket(S, 17, SOCK_RAW, 0) || die'
+raw() { perl -MSocket -e 'socket(S, PF_INET, SOCK_RAW, 253) && send(S, "x", 0, pack_sockaddr_in(0, inet_aton($ARGV[0]))) || die' $1; }
+for address in 169.254.42.42 192.0.2.10 127.0.0.1; do raw $address 2>/dev/null && echo "raw to $address yes" || echo "raw to $address no"; done
+# Whatever TCP packets come in while others use the loopback interface.
+hears() { timeout 2 perl -MSocket -e 'socket(S, PF_INET, SOCK_RAW, 6) || die; while (recv(S, $_, 4096, 0)) { exit 0 if unpack("x12N", $_) == 0x7f000001 } die'; }
+hears 2>/dev/null && echo "hears others yes" || echo "hears others no"
 "#;
 
 #[test]
-fn the_daemon_has_one_capability_no_root_no_private_key_and_no_way_but_to_the_service_on_debian_12() {
+fn d3_the_daemon_is_confined_on_debian_12() {
     confinement(Suite::Bookworm);
 }
 
 #[test]
-fn the_daemon_has_one_capability_no_root_no_private_key_and_no_way_but_to_the_service_on_debian_13() {
+fn d3_the_daemon_is_confined_on_debian_13() {
     confinement(Suite::Trixie);
+}
+
+#[test]
+fn d3_the_daemon_is_confined_on_forky() {
+    confinement(Suite::ForkyImds);
 }
 
 fn confinement(suite: Suite) {
@@ -44,14 +55,16 @@ fn confinement(suite: Suite) {
             let line = status.lines().find_map(|line| line.strip_prefix(name)).expect(name);
             line.trim_matches([':', '\t', ' ']).to_owned()
         };
-        // CAP_NET_BIND_SERVICE is number 10.
+        // CAP_NET_BIND_SERVICE is number 10, CAP_NET_RAW 13.
         for set in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {
-            assert_eq!(field(set), "0000000000000400", "{set}");
+            assert_eq!(field(set), "0000000000002400", "{set}");
         }
         assert!(!field("Uid").split('\t').any(|id| id == "0"), "{}", field("Uid"));
         assert_eq!((field("NoNewPrivs").as_str(), field("Seccomp").as_str()), ("1", "2"));
 
         // Outside of the unit, as root, each of these works: so they can be refused.
+        let loopback = "while sleep 0.05; do ssh-keyscan -t ed25519 127.0.0.1 >/dev/null 2>&1; done";
+        machine.ok(&format!("systemd-run --quiet --unit=traffic bash -c '{loopback}'"));
         let outside = machine.ok("bash /usr/local/bin/trial; rm /etc/of-the-daemon");
         assert!(!outside.lines().any(|line| line.ends_with(" no")), "{outside}");
         // The unit itself, with the trial in the daemon's place.
@@ -71,6 +84,11 @@ fn confinement(suite: Suite) {
             "touch /usr/bin/scw-agent no",
             "ls /var/lib/scw-agent no",
             "cat /root/.profile no",
+            "perl -MSocket -e socket(S, 17, SOCK_RAW, 0) || die no",
+            "raw to 169.254.42.42 yes",
+            "raw to 192.0.2.10 no",
+            "raw to 127.0.0.1 no",
+            "hears others no",
         ];
         assert_eq!(inside.lines().collect::<Vec<_>>(), expected);
 

@@ -27,6 +27,9 @@ ip addr add 192.0.2.77/24 dev br0";
 const NETWORK: &str = "[Match]\nType=ether\n[Network]\nAddress=192.0.2.10/24\nAddress=2001:db8::10/64\nIPv6AcceptRA=no\n\
     [Route]\nDestination=169.254.42.42/32\nScope=link\n[Route]\nDestination=fd00:42::42/128\n";
 
+/// A process of it takes more memory than the unit has, and is killed; the script and the unit go on.
+const GREEDY: &str = "#!/bin/sh\nperl -e '$a = \"a\" x 200e6; sleep 1'\necho \"greedy: $?\"\n";
+
 #[test]
 fn h1_h3_s1_a_debian_13_machine_with_its_own_kernel_does_the_whole_job() {
     let kit = Kit::new(Suite::TrixieKernel);
@@ -34,6 +37,7 @@ fn h1_h3_s1_a_debian_13_machine_with_its_own_kernel_does_the_whole_job() {
     fs::create_dir_all(&folder).expect("made");
     World::builder().run(|world| {
         world.standin().set_user_data("setup-script", SCRIPT);
+        world.standin().set_user_data("setup-script.greedy", GREEDY);
         let sh = |script: &str| Ran::run(world.command("sh").args(["-ec", script]).current_dir(&folder));
         sh(WIRE).ok("the wire");
         sh("ssh-keygen -q -t ed25519 -N '' -f identity").ok("ssh-keygen");
@@ -43,6 +47,9 @@ fn h1_h3_s1_a_debian_13_machine_with_its_own_kernel_does_the_whole_job() {
         fs::write(disk.path("/etc/systemd/network/eth.network"), NETWORK).expect("written");
         fs::create_dir_all(disk.path("/root/.ssh")).expect("made");
         fs::copy(folder.join("identity.pub"), disk.path("/root/.ssh/authorized_keys")).expect("copied");
+        let limit = disk.path("/etc/systemd/system/scw-agent-setup.service.d");
+        fs::create_dir_all(&limit).expect("made");
+        fs::write(limit.join("memory.conf"), "[Service]\nMemoryMax=60M\n").expect("written");
         disk.chroot("systemctl enable systemd-networkd.service; chmod 700 /root/.ssh").ok("systemctl");
         let boot = |name: &str| {
             let found = disk.chroot(&format!("ls /boot/{name}-*")).ok("ls");
@@ -92,7 +99,12 @@ fn h1_h3_s1_a_debian_13_machine_with_its_own_kernel_does_the_whole_job() {
                 .ok(script)
         };
         until(&machine, "script", || {
-            ssh("cat /var/log/setup-script.log 2>/dev/null || true").starts_with("ran for").then_some(())
+            ssh("ls /run/scw-agent-setup/summary.json 2>/dev/null || true").starts_with("/run").then_some(())
+        });
+        assert!(ssh("cat /var/log/setup-script.log").starts_with("ran for"));
+        until(&machine, "the unit ended", || {
+            (ssh("systemctl show --property=ActiveState --value scw-agent-setup.service") == "inactive")
+                .then_some(())
         });
         assert_eq!(ssh("systemctl --failed --plain --no-legend"), "");
         let chain = ssh("systemd-analyze critical-chain ssh.service");
@@ -107,6 +119,16 @@ fn h1_h3_s1_a_debian_13_machine_with_its_own_kernel_does_the_whole_job() {
             ssh("cat /sys/fs/cgroup/system.slice/scw-agent.service/memory.max"),
             (64 << 20).to_string()
         );
+        let shown = ssh("scw-agent setup show setup-script.greedy");
+        assert!(shown.contains("greedy: 137") && shown.contains("exit code 0"), "{shown}");
+        // The console is a device of its own here, which the role's unit allows.
+        let console = machine.output();
+        for told in ["setup-script: started (attempt 1)", "setup-script.greedy: exit code 0 after"] {
+            assert!(console.contains(&format!("scw-agent: {told}")), "{console}");
+        }
+        for key in &published {
+            assert!(console.contains(&format!("scw-agent: host key {key}")), "{console}");
+        }
         ssh("systemctl poweroff");
     });
     fs::remove_dir_all(&folder).expect("removed");
@@ -132,7 +154,10 @@ fn emulate(world: &World, image: &Path, kernel: &Path, initrd: &Path) -> Daemon 
     // The kernel's tracing changes its own code as it runs, and falls over it under this emulation.
     // What the hypervisor of a Scaleway Instance writes into the DMI data.
     command.args(["-smbios", "type=1,manufacturer=Scaleway"]);
-    command.args(["-append", "root=/dev/vda rw console=ttyS0 quiet systemd.mask=sys-kernel-tracing.mount"]);
+    // On a busy machine the emulated one takes longer than systemd's 90 seconds for a device or a unit.
+    let patience = "systemd.default_device_timeout_sec=1800 systemd.default_timeout_start_sec=1800";
+    let options = "root=/dev/vda rw console=ttyS0 quiet systemd.mask=sys-kernel-tracing.mount";
+    command.arg("-append").arg(format!("{options} {patience}"));
     Daemon::spawn(&mut command).expect("qemu-system-x86_64 (package qemu-system-x86)")
 }
 

@@ -25,6 +25,7 @@ fn s4_the_rpm_is_installed_booted_upgraded_and_erased_with_its_scriptlets() {
         let ran = rpm(&disk, &["--install", package]);
         assert!(ran.is_ok() && !ran.err.contains("scriptlet failed"), "{}{}", ran.out, ran.err);
         let enabled = disk.chroot("ls /etc/systemd/system/multi-user.target.wants").ok("ls");
+        let first = enabled.clone();
         for unit in ["scw-agent.service", "scw-agent-hostkeys.service", "scw-agent-setup.path"] {
             assert!(enabled.lines().any(|line| line == unit), "{unit}: {enabled}");
         }
@@ -41,14 +42,23 @@ fn s4_the_rpm_is_installed_booted_upgraded_and_erased_with_its_scriptlets() {
         assert_eq!(failed(&machine), "");
         machine.power_off();
 
-        disk.chroot("systemctl disable scw-agent-setup.service").ok("systemctl");
-        let ran = rpm(&disk, &["--upgrade", "--force", package]);
-        assert!(ran.is_ok() && !ran.err.contains("scriptlet failed"), "{}{}", ran.out, ran.err);
-        let enabled = disk.chroot("ls /etc/systemd/system/multi-user.target.wants").ok("ls");
+        disk.chroot("systemctl disable scw-agent-setup.path").ok("systemctl");
+        let upgraded = || {
+            let ran = rpm(&disk, &["--upgrade", "--force", package]);
+            assert!(ran.is_ok() && !ran.err.contains("scriptlet failed"), "{}{}", ran.out, ran.err);
+            disk.chroot("ls /etc/systemd/system/multi-user.target.wants").ok("ls")
+        };
+        let enabled = upgraded();
         assert!(
-            !enabled.contains("scw-agent-setup.service"),
+            !enabled.contains("scw-agent-setup.path"),
             "an administrator's choice outlives an upgrade: {enabled}"
         );
+        // A unit of an administrator's, too; but not the link of a version whose unit was enabled.
+        let unit = "/usr/lib/systemd/system/scw-agent-setup.service";
+        disk.chroot(&format!("ln -s {unit} /etc/systemd/system/multi-user.target.wants/")).ok("ln");
+        assert!(upgraded().contains("scw-agent-setup.service"));
+        disk.chroot(&format!("printf '[Install]\\nWantedBy=multi-user.target\\n' >>{unit}")).ok("printf");
+        assert!(!upgraded().contains("scw-agent-setup.service"));
         assert!(disk.has("/usr/bin/scw-userdata"));
 
         let ran = rpm(&disk, &["--erase", "scw-agent"]);
@@ -56,6 +66,13 @@ fn s4_the_rpm_is_installed_booted_upgraded_and_erased_with_its_scriptlets() {
         let left = disk.chroot("find /usr /etc -name '*scw-*'").ok("find");
         assert_eq!(left, "", "nothing is left behind");
         assert!(disk.has("/etc/ssh/ssh_host_ed25519_key"), "the keys are the machine's");
+
+        // An installation after that is as the first one: the next boot starts everything.
+        let ran = rpm(&disk, &["--install", package]);
+        assert!(ran.is_ok() && !ran.err.contains("scriptlet failed"), "{}{}", ran.out, ran.err);
+        assert_eq!(disk.chroot("ls /etc/systemd/system/multi-user.target.wants").ok("ls"), first);
+        let machine = Machine::boot(world, &disk);
+        assert_eq!(published(world, &machine), keys);
     });
 }
 

@@ -56,7 +56,7 @@ fn user_script(suite: Suite) {
         machine.until("the boot's scripts are done", "[ -e /run/scw-agent-setup/summary.json ]");
         let shown = machine.ok("scw-agent setup show setup-script");
         for line in [
-            "COLOUR HOME LANG LOGNAME PATH PWD SCW_HOSTNAME SCW_INSTANCE_ID SCW_SCRIPT SCW_SETUP_ATTEMPT SCW_SETUP_RUN SCW_ZONE SHELL USER ",
+            "APT_CONFIG COLOUR HOME LANG LOGNAME PATH PWD SCW_HOSTNAME SCW_INSTANCE_ID SCW_SCRIPT SCW_SETUP_ATTEMPT SCW_SETUP_RUN SCW_ZONE SHELL USER ",
             "blue 1000 deploy extra 0022 / 500 deploy 711 root",
             "CapInh:\t0000000000000000",
             "CapPrm:\t0000000000000000",

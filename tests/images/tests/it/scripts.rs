@@ -6,7 +6,7 @@ use scw_stage::World;
 use crate::common::{failed, published};
 
 /// It can still ask the service when it runs.
-const AT_SHUTDOWN: &str = "#!/bin/sh\necho \"$SCW_SCRIPT $(scw-userdata colour)\" >>/var/log/at-shutdown\n";
+const AT_SHUTDOWN: &str = "#!/bin/sh\necho \"$SCW_SCRIPT $(scw-userdata colour)\" >>/var/log/at-shutdown\ncat /proc/self/cgroup >/var/log/group-at-shutdown\n";
 /// A setup script in whose first attempt the machine goes down.
 const LONG_AT_FIRST: &str =
     "#!/bin/sh\necho $SCW_SETUP_ATTEMPT >>/var/log/attempts\n[ $SCW_SETUP_ATTEMPT != 1 ] || exec sleep 600\n";
@@ -30,10 +30,10 @@ fn s4_shutdown_scripts_run_with_the_network_when_the_machine_goes_down_and_at_no
             "the setup script runs",
             "grep 1 /var/log/attempts && systemctl is-active scw-agent-shutdown.service",
         );
-        assert_eq!(machine.sh("systemctl is-system-running").out, "starting\n");
         machine.reboot();
+        machine.until("the scripts are done", "[ -e /run/scw-agent-setup/summary.json ]");
         assert_eq!(disk.read("/var/log/attempts"), "1\n2\n", "cut off, and started again");
-        assert_eq!(ran(), "shutdown-script blue\n", "before the machine was wholly up");
+        assert_eq!(ran(), "shutdown-script blue\n", "while a setup script ran");
 
         published(world, &machine);
         let package = disk.bring(&newer);
@@ -53,5 +53,41 @@ fn s4_shutdown_scripts_run_with_the_network_when_the_machine_goes_down_and_at_no
         assert!(shown.ends_with("1\n2"), "a success is not repeated: {shown}");
         machine.power_off();
         assert_eq!(ran(), "shutdown-script blue\n".repeat(3));
+        let group = disk.read("/var/log/group-at-shutdown");
+        let (_, run) = group.split_once("/scw-agent-shutdown.service/").expect(&group);
+        assert_ne!(run.trim(), ".control", "a group of its own: {group}");
     });
+}
+
+#[test]
+fn s2_image_journal_loses_nothing_after_much_output() {
+    for suite in [Suite::Bullseye, Suite::Trixie] {
+        let kit = Kit::new(suite);
+        World::builder().run(|world| {
+            let disk = Disk::new(world, &kit);
+            disk.install(kit.deb());
+            disk.chroot("useradd --create-home deploy").ok("useradd");
+            // Far over what the journal takes from a service within 30 s.
+            let many = "#!/bin/sh\n# scw-setup: user=deploy\nseq 200000\n";
+            world.standin().set_user_data("setup-script.1", many);
+            world.standin().set_user_data("setup-script.2", "#!/bin/sh\necho a line of root\n");
+            let machine = Machine::boot(world, &disk);
+            machine.until("the boot's scripts are done", "[ -e /run/scw-agent-setup/summary.json ]");
+            machine.ok("journalctl --sync");
+            let journal = "journalctl --unit=scw-agent-setup.service --output=cat --no-pager";
+            let told = machine.ok(&format!("{journal} | grep -v '^setup-script.1: [0-9]'"));
+            for line in [
+                "setup-script.1: exit code 0",
+                "setup-script.2: a line of root",
+                "setup-script.2: exit code 0",
+            ] {
+                assert!(told.contains(line), "{suite:?}: {line}: {told}");
+            }
+            assert_eq!(
+                machine.ok(&format!("{journal} | grep -c '^setup-script.1: [0-9]'")),
+                "200000",
+                "{suite:?}"
+            );
+        });
+    }
 }

@@ -37,7 +37,7 @@ fn upgrade(suite: Suite) {
         let machine = Machine::boot(world, &disk);
         let keys = published(world, &machine);
         script_runs(&machine, 1);
-        machine.ok("printf '[metadata]\\nlook-again = \"14m\"\\n' >/etc/scw-agent.toml; systemctl disable scw-agent-setup.service");
+        machine.ok("printf '[metadata]\\nlook-again = \"14m\"\\n' >/etc/scw-agent.toml; systemctl disable scw-agent-setup.path");
 
         let packages = [kit.deb(), &newer, kit.deb(), &older].map(|deb| disk.bring(deb));
         for package in packages {
@@ -47,7 +47,7 @@ fn upgrade(suite: Suite) {
             assert_ne!(daemon(&machine), pid, "{package}: the daemon is a new one");
             assert_eq!(machine.ok("scw-userdata ssh-host-fingerprints | grep -c SHA256"), "3");
             assert!(disk.read("/etc/scw-agent.toml").contains("14m"), "{package}: the administrator's file stays");
-            let enabled = machine.sh("systemctl is-enabled scw-agent-setup.service").out;
+            let enabled = machine.sh("systemctl is-enabled scw-agent-setup.path").out;
             assert_eq!(enabled, "disabled\n", "{package}: what the administrator disabled stays so");
             assert_eq!(failed(&machine), "");
         }
@@ -100,5 +100,53 @@ fn s4_an_installation_on_a_running_machine_starts_the_daemon_but_makes_no_key_an
         machine.reboot();
         script_runs(&machine, 1);
         assert_eq!(published(world, &machine).len(), 3, "from the next boot on, everything is done");
+    });
+}
+
+/// After a removal as well as after a purge, dpkg calls it an installation, and the daemon was stopped before it.
+#[test]
+fn s4_reinstalling_starts_the_daemon_and_runs_nothing() {
+    let kit = Kit::new(Suite::Trixie);
+    World::builder().run(|world| {
+        world.standin().set_user_data("setup-script", SCRIPT);
+        let disk = Disk::new(world, &kit);
+        disk.install(kit.deb());
+        let deb = disk.bring(kit.deb());
+        let mut machine = Machine::boot(world, &disk);
+        let keys = published(world, &machine);
+        script_runs(&machine, 1);
+        let calm = || {
+            machine.ok("systemctl show --property=MainPID ssh.service; cat /var/log/setup-script.log; cat /etc/ssh/ssh_host_*; ls -i /etc/ssh/ssh_host_*")
+        };
+        let before = calm();
+        for removal in ["--remove", "--purge"] {
+            machine.ok(&format!("dpkg {removal} scw-agent"));
+            assert_eq!(machine.ok("pgrep -c scw-agent || true"), "0", "{removal}");
+            // What was published meanwhile goes; it must come again.
+            world.standin().delete_user_data(FINGERPRINTS);
+            machine.ok(&format!("dpkg --install {deb}"));
+            daemon(&machine);
+            assert_eq!(published(world, &machine), keys, "{removal}");
+            let status = machine.until("the status is right", "scw-agent status --json");
+            let status: serde_json::Value = serde_json::from_str(&status).expect("JSON");
+            assert_eq!(status["fingerprints"]["state"], "published", "{removal}: {status}");
+            assert_eq!(machine.ok("systemctl is-active scw-agent-hostkeys-settle.path"), "active", "{removal}");
+            assert_eq!(machine.sh("systemctl is-active scw-agent-setup.path").out, "inactive\n", "{removal}");
+            assert_eq!((calm(), &*failed(&machine)), (before.clone(), ""), "{removal}");
+        }
+
+        // What an administrator stopped stays so in an upgrade, and what was disabled in an installation, too.
+        machine.ok(&format!("systemctl stop scw-agent.service; dpkg --install {deb}"));
+        assert_eq!(machine.sh("systemctl is-active scw-agent.service").out, "inactive\n");
+        machine.ok(&format!("systemctl disable scw-agent.service; dpkg --remove scw-agent; dpkg --install {deb}"));
+        assert_eq!(machine.sh("systemctl is-active scw-agent.service").out, "inactive\n");
+        machine.ok("systemctl enable scw-agent.service");
+        assert_eq!(machine.ok("ls -A /run | grep to-be-started || true"), "");
+        assert_eq!(calm(), before);
+
+        // The purge took the records with it: the script is new to the next boot.
+        machine.reboot();
+        script_runs(&machine, 2);
+        assert_eq!(published(world, &machine), keys);
     });
 }

@@ -85,6 +85,8 @@ pub enum Fault {
     CloseAfter,
     /// The normal answer with `Connection: close`; but the server leaves closing to the client.
     CloseToClient,
+    /// The normal answer with `Connection: close`; then bytes without end.
+    Endless,
     /// Carried out, but closed without an answer.
     ApplyThenDrop,
 }
@@ -124,6 +126,7 @@ impl Fault {
             Fault::Body { .. } => "body",
             Fault::CloseAfter => "close-after",
             Fault::CloseToClient => "close-to-client",
+            Fault::Endless => "endless",
             Fault::ApplyThenDrop => "apply-then-drop",
         }
     }

@@ -154,7 +154,7 @@ mod tests {
             assert!(written.contains(name), "{name} for {written}");
             names.insert(name);
         }
-        assert_eq!(names.len(), 23, "{names:?}");
+        assert_eq!(names.len(), 24, "{names:?}");
     }
 
     #[test]

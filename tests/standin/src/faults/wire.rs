@@ -35,6 +35,8 @@ pub(crate) enum End {
     Close,
     /// It is of no more use, but closing it is left to the client.
     LeaveToClient,
+    /// Bytes follow until the client closes it.
+    Endless,
 }
 
 /// How the end of the body is told.
@@ -164,6 +166,7 @@ impl Draft {
             Fault::CloseToClient => {
                 (self.connection, self.end) = (Some("close"), End::LeaveToClient);
             }
+            Fault::Endless => (self.connection, self.end) = (Some("close"), End::Endless),
             _ => {}
         }
         let changes_framing = matches!(

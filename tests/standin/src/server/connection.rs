@@ -68,6 +68,7 @@ impl Served {
                 Some(End::KeepOpen) => {}
                 Some(End::Close) => return self.close().await,
                 Some(End::LeaveToClient) => return self.ignore().await,
+                Some(End::Endless) => return self.flood().await,
                 None => return,
             }
         }
@@ -190,6 +191,12 @@ impl Served {
     async fn ignore(&mut self) {
         let how = self.drain().await;
         self.client_closed(how);
+    }
+
+    /// Sends without end, until the client closes.
+    async fn flood(&mut self) {
+        drop(tokio::io::copy(&mut tokio::io::repeat(b'x'), &mut self.stream).await);
+        self.client_closed(How::Rst);
     }
 
     async fn drain(&mut self) -> How {

@@ -1,6 +1,6 @@
 //! Each fault, by the bytes that arrive and by how the connection ends.
 
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv6Addr, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
@@ -196,6 +196,20 @@ fn the_server_leaves_closing_to_the_client_only_on_order() {
         let closed = standin.connections()[0].closed.unwrap();
         assert_eq!((closed.by, closed.how), (by, How::Fin));
     }
+}
+
+#[test]
+fn an_endless_answer_ends_with_the_client() {
+    let (standin, address) = start(vec![Order::new(Fault::Endless)]);
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    let mut bytes = vec![0; 4 << 20];
+    stream.read_exact(&mut bytes).unwrap();
+    let text = String::from_utf8_lossy(&bytes);
+    assert!(text.contains("Connection: close\r\n") && text.ends_with("xxxx"));
+    drop(stream);
+    eventually("the end to be noted", || standin.connections()[0].closed.is_some());
+    assert_eq!(standin.connections()[0].closed.unwrap().by, Side::Client);
 }
 
 #[test]

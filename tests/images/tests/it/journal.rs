@@ -1,0 +1,47 @@
+//! What a script prints is in the journal, however much it is, and the outcomes with it.
+
+use scw_images::{Disk, Kit, Machine, Suite};
+use scw_stage::World;
+
+/// More than journald takes of one unit in half a minute by default.
+const LINES: usize = 100_000;
+
+#[test]
+fn s2_journal_keeps_every_line_and_outcome() {
+    for suite in [Suite::Bookworm, Suite::Trixie] {
+        every_line(suite);
+    }
+}
+
+fn every_line(suite: Suite) {
+    let kit = Kit::new(suite);
+    World::builder().run(|world| {
+        world
+            .standin()
+            .set_user_data("setup-script.1", format!("#!/bin/sh\nseq -f 'line %.0f' {LINES}\nexit 3\n"));
+        world.standin().set_user_data("setup-script.2", "#!/bin/sh\necho the other one\n");
+        let disk = Disk::new(world, &kit);
+        disk.install(kit.deb());
+        let machine = Machine::boot(world, &disk);
+        machine.until("the scripts are done", "[ -e /run/scw-agent-setup/summary.json ]");
+        machine.ok("journalctl --sync");
+        let count = |matches: &str| {
+            machine.ok(&format!("journalctl --boot --output=cat --no-pager {matches} | wc -l"))
+        };
+        let lines = machine.ok(
+            "journalctl --boot --output=cat --no-pager SCW_SCRIPT=setup-script.1 | grep -c ': line [0-9]'",
+        );
+        assert_eq!(lines, LINES.to_string(), "{suite:?}");
+        for (what, matches) in [
+            ("failed", "MESSAGE_ID=cd5e62b229694a7f869732ff08735d16 SCW_SCRIPT=setup-script.1"),
+            (
+                "the other one succeeded",
+                "MESSAGE_ID=f4dcd7b7e98848b98537e8fb91c2c774 SCW_SCRIPT=setup-script.2",
+            ),
+        ] {
+            assert_eq!(count(matches), "1", "{suite:?}: {what}");
+        }
+        let suppressed = machine.ok("journalctl --boot --no-pager | grep -c 'Suppressed' || true");
+        assert_eq!(suppressed, "0", "{suite:?}");
+    });
+}

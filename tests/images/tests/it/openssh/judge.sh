@@ -1,0 +1,160 @@
+# The shell side of the judge, inside a root file system: real sshd, ssh-keygen, ssh-keyscan and ssh-agent of its release.
+# Every function prints lines that the test reads. Paths of keys have no newline.
+
+PORT=2200
+umask 022
+
+# The keys that OpenSSH of this release has by default, and some more, made once.
+prepare() {
+    mkdir -p /root/pool /run/sshd
+    [ -e /root/good ] || {
+        ssh-keygen -q -A
+        # ssh-keygen of 8.4 makes one; sshd does not load it by default.
+        rm -f /etc/ssh/ssh_host_dsa_key*
+        cp -a /etc/ssh /root/good
+    }
+    ssh-keygen -q -t ed25519 -N '' -C own -f /root/pool/ed25519
+    ssh-keygen -q -t ed25519 -N '' -C other -f /root/pool/other
+    ssh-keygen -q -t ecdsa -b 384 -N '' -C p384 -f /root/pool/p384
+    ssh-keygen -q -t ecdsa -b 521 -N '' -C p521 -f /root/pool/p521
+    ssh-keygen -q -t rsa -b 2048 -N '' -C rsa2048 -f /root/pool/rsa2048
+    ssh-keygen -q -t rsa -b 2048 -m PEM -N '' -C pem -f /root/pool/pem
+    ssh-keygen -q -t ecdsa -m PKCS8 -N '' -C pkcs8 -f /root/pool/pkcs8
+    ssh-keygen -q -t ed25519 -N secret -C locked -f /root/pool/locked
+    ssh-keygen -q -t dsa -N '' -f /root/pool/dsa 2>/dev/null || true
+    ssh-keygen -q -t ed25519 -N '' -f /root/throw-away
+    for key in /root/good/ssh_host_*_key /root/pool/*; do
+        case $key in *.pub) ;; *) echo "donor $(fingerprint "$key")" ;; esac
+    done
+}
+
+# The state in which each row begins: all default keys are there and good.
+reset() {
+    stop
+    umount /srv/keys /etc/ssh/ssh_host_ed25519_key 2>/dev/null || true
+    rm -rf /etc/ssh /var/lib/scw-agent /run/scw-agent* /var/lib/keys /srv/keys /etc/keys /root/keys /ssh_host_* /data \
+        /etc/default/ssh /etc/systemd/system/ssh.service.d /root/start /root/agent
+    cp -a /root/good /etc/ssh
+    sed -i '/^ssh_keys:/d' /etc/group
+    : >/etc/fstab
+    mkdir -p /run/sshd
+}
+
+stop() {
+    for file in /run/test-sshd.pid /run/test-agent.pid; do
+        [ ! -e "$file" ] || kill "$(cat "$file")" 2>/dev/null || true
+        rm -f "$file"
+    done
+    rm -f /run/agent.sock
+    # A killed sshd, or a child of it that has just been forked, still listens for a moment: the next sshd could not bind the port.
+    while listens; do sleep 0.01; done
+}
+
+# Whether a process listens at the port, of whatever name.
+listens() {
+    grep -qi ":$(printf %04X $PORT) [0-9A-F]*:0000 0A " /proc/net/tcp /proc/net/tcp6
+}
+
+# sshd's options: what the unit gives to it.
+options() {
+    SSHD_OPTS=
+    [ ! -e /etc/default/ssh ] || . /etc/default/ssh
+    if [ -e /root/start ]; then cat /root/start; else echo "$SSHD_OPTS"; fi
+}
+
+# The fingerprint of a private key, whatever its mode is; `-` for what OpenSSH does not load.
+fingerprint() {
+    cp "$1" /tmp/judged 2>/dev/null && chmod 600 /tmp/judged || { echo -; return; }
+    ssh-keygen -y -P '' -f /tmp/judged 2>/dev/null </dev/null | ssh-keygen -lf - 2>/dev/null | cut -d ' ' -f 2 | grep . || echo -
+}
+
+# The files that sshd names, by its own word; its defaults where it names none.
+named() {
+    eval "set -- $(options)"
+    named=$(cd / && /usr/sbin/sshd -T "$@" -h /root/throw-away 2>/dev/null | sed -n 's/^[Hh]ost[Kk]ey //p') || true
+    named=$(printf '%s\n' "$named" | grep -v -x -e /root/throw-away || true)
+    if [ -n "$named" ]; then
+        printf '%s\n' "$named" | grep -v -x '(null)' | awk '!seen[$0]++' || true
+    else
+        for key in /root/good/ssh_host_*_key; do echo "/etc/ssh/${key##*/}"; done
+    fi
+}
+
+keys() {
+    named | while IFS= read -r path; do
+        public=$(ssh-keygen -lf "$path.pub" 2>/dev/null || ssh-keygen -lf "$path" 2>/dev/null) || public='0 -'
+        echo "$1 $(fingerprint "$path") $(echo "$public" | cut -d ' ' -f 2) $path"
+    done
+}
+
+ensure() {
+    rm -rf /run/scw-agent*
+    [ ! -e /root/agent ] || sh /root/agent
+    status=0
+    scw-agent host-keys ensure >/tmp/said 2>&1 || status=$?
+    echo "ensure $status"
+    sed 's/^/said /' /tmp/said
+    keys key
+}
+
+# Starts sshd as its unit does.
+start() {
+    eval "set -- $(options)"
+    : >/tmp/sshd.log
+    (cd / && exec /usr/sbin/sshd -D -e -p $PORT "$@") >/tmp/sshd.log 2>&1 </dev/null &
+    echo $! >/run/test-sshd.pid
+    while :; do
+        if grep -q 'Server listening' /tmp/sshd.log; then echo 'up yes'; break; fi
+        kill -0 $! 2>/dev/null || { echo 'up no'; break; }
+        sleep 0.01
+    done
+    sed 's/^/said sshd: /' /tmp/sshd.log
+}
+
+# What a client is offered: `scan TYPES [ALGORITHM]`; by ssh itself for an algorithm that ssh-keyscan does not ask for.
+scan() {
+    {
+        ssh-keyscan -T 30 -p $PORT -t "$1" 127.0.0.1 2>/dev/null || true
+        rm -f /tmp/known
+        [ -z "${2:-}" ] || ssh -F none -p $PORT -o HostKeyAlgorithms="$2" -o UserKnownHostsFile=/tmp/known -o StrictHostKeyChecking=no \
+            -o HashKnownHosts=no -o BatchMode=yes -o PreferredAuthentications=none 127.0.0.1 true >/dev/null 2>&1 </dev/null || true
+        cat /tmp/known 2>/dev/null || true
+    } | grep -v '^#' | ssh-keygen -lf - 2>/dev/null | awk '{ print "scanned", $2 }' | sort -u
+}
+
+settle() {
+    mkdir -p /run/scw-agent /run/scw-agent-requests/host-keys
+    : >/run/scw-agent-requests/host-keys/instance-seen
+    : >/run/scw-agent-requests/host-keys/survey-requested
+    status=0
+    scw-agent host-keys settle >/tmp/said 2>&1 || status=$?
+    echo "settle $status"
+    sed 's/^/said /' /tmp/said
+    keys settled
+    echo "recorded $(sed -n 's/.*"instance": *"\([^"]*\)".*/\1/p' /var/lib/scw-agent/instance.json 2>/dev/null)"
+}
+
+sysprep() {
+    keys before
+    status=0
+    scw-agent sysprep --host-keys >/tmp/said 2>&1 || status=$?
+    echo "sysprep $status"
+    sed 's/^/said /' /tmp/said
+    keys left
+}
+
+# For the scripts of rows: one more key that stands for the first Instance's, and an agent that holds a key of the pool at each boot.
+donor() {
+    echo "donor $(fingerprint "$1")"
+}
+
+agent() {
+    cat >/root/agent <<END
+ssh-agent -a /run/agent.sock >/tmp/agent
+sed -n 's/^SSH_AGENT_PID=\([0-9]*\);.*/\1/p' /tmp/agent >/run/test-agent.pid
+cp /root/pool/$1 /tmp/held; chmod 600 /tmp/held
+printf '#!/bin/sh\necho secret\n' >/tmp/askpass; chmod 700 /tmp/askpass
+SSH_AUTH_SOCK=/run/agent.sock SSH_ASKPASS=/tmp/askpass SSH_ASKPASS_REQUIRE=force DISPLAY=x setsid ssh-add -q /tmp/held </dev/null 2>/dev/null
+rm -f /tmp/held
+END
+}

@@ -1,0 +1,187 @@
+//! What a value of the key `cloud-init` is, compared with cloud-init itself on the same bytes: its data source, its processor and its handlers, from
+//! the distribution's package (`cloud_init.py`). Each difference has its reason. docs/cloud-init.md has the table.
+
+mod messages;
+mod rows;
+
+use std::fmt::Write as _;
+use std::fs;
+use std::io::Write as _;
+use std::path::Path;
+use std::process::Stdio;
+
+use base64ct::{Base64, Encoding};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use scw_agent::setup::{Policy, Preview};
+use scw_stage::World;
+use serde_json::Value;
+
+use crate::machine::*;
+
+const SCRIPT: &[u8] = b"#!/bin/sh\ntrue\n";
+const BEGIN: &str = "<!-- the table is written by the test `the_table_of_forms_is_documented`: begin -->\n";
+const END: &str = "<!-- end -->\n";
+const BLANK_AGAINST_WARNING: &str = "there is nothing to run";
+
+/// One form of value.
+struct Row {
+    what: &'static str,
+    value: Vec<u8>,
+    /// What `setup validate` says; of a message, its beginning.
+    agent: &'static str,
+    /// What cloud-init does.
+    cloud_init: &'static str,
+    /// Why the two differ.
+    why: &'static str,
+}
+
+fn same(what: &'static str, value: impl Into<Vec<u8>>, agent: &'static str, cloud_init: &'static str) -> Row {
+    Row { what, value: value.into(), agent, cloud_init, why: "" }
+}
+
+impl Row {
+    fn because(self, why: &'static str) -> Self {
+        Self { why, ..self }
+    }
+
+    /// Whether both come to the same: it runs, it is cloud-init's own, it is nothing, or it is none of these.
+    fn is_same(&self) -> bool {
+        match self.agent.split(':').next().unwrap_or_default() {
+            "passed over" => self.cloud_init.starts_with("taken as "),
+            "fails" => ["ignored", "fails", "cannot be executed"].contains(&self.cloud_init),
+            other => self.cloud_init == other,
+        }
+    }
+}
+
+fn rows() -> Vec<Row> {
+    [rows::scripts(), rows::other(), messages::types(), messages::shapes()].into_iter().flatten().collect()
+}
+
+pub(crate) fn base64(bytes: &[u8]) -> String {
+    Base64::encode_string(bytes)
+}
+
+pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    encoder.write_all(bytes).expect("written");
+    encoder.finish().expect("finished")
+}
+
+pub(crate) fn utf16(text: &str, order: fn(u16) -> [u8; 2]) -> Vec<u8> {
+    text.encode_utf16().flat_map(order).collect()
+}
+
+#[test]
+fn s5_forms_of_values_are_judged_as_cloud_init_judges_them() {
+    World::builder().with_cloud_init().run(|world| {
+        let rows = rows();
+        assert!(rows.len() >= 40);
+        let (ours, theirs) = (validated(world, &rows), by_cloud_init(world, &rows));
+        let mut wrong = String::new();
+        for ((row, ours), theirs) in rows.iter().zip(ours).zip(theirs) {
+            if !ours.starts_with(row.agent)
+                || row.agent.len() < ours.len() && !row.agent.starts_with("fails:")
+            {
+                writeln!(wrong, "{}: scw-agent: {ours}, and not {}", row.what, row.agent).expect("text");
+            }
+            if theirs["seen"] != row.cloud_init {
+                writeln!(wrong, "{}: cloud-init: {theirs}, and not {}", row.what, row.cloud_init)
+                    .expect("text");
+            }
+            if theirs["fetched"] != is_fetched(row) {
+                writeln!(wrong, "{}: its data source: {theirs}", row.what).expect("text");
+            }
+            if row.is_same() != row.why.is_empty() {
+                writeln!(wrong, "{}: a difference has a reason, and nothing else has: {}", row.what, row.why)
+                    .expect("text");
+            }
+        }
+        assert_eq!(wrong, "");
+    });
+}
+
+/// Its data source for Scaleway takes text only.
+fn is_fetched(row: &Row) -> bool {
+    std::str::from_utf8(&row.value).is_ok()
+}
+
+fn validated(world: &World, rows: &[Row]) -> Vec<String> {
+    let file = |number: usize| format!("/root/{number}/cloud-init");
+    for (number, row) in rows.iter().enumerate() {
+        fs::create_dir_all(format!("/root/{number}")).expect("made");
+        fs::write(file(number), &row.value).expect("written");
+    }
+    let files: Vec<_> = (0..rows.len()).map(file).collect();
+    let mut words = vec!["setup", "validate", "--json"];
+    words.extend(files.iter().map(String::as_str));
+    let looked = agent(world, &words);
+    assert_eq!(looked.code, 1, "{}", looked.err);
+    let document: Value = serde_json::from_str(&looked.out).expect("JSON");
+    let files = document["files"].as_array().expect("a list");
+    assert_eq!(files.len(), rows.len());
+    files.iter().map(|file| fate(&file["parts"])).collect()
+}
+
+fn fate(parts: &Value) -> String {
+    let parts = parts.as_array().expect("a list").iter().map(|part| match part["fate"].as_str() {
+        Some("runs") if part["kind"] == "startup" => "runs at every boot".to_owned(),
+        Some("runs") => "runs".to_owned(),
+        Some("left-to-cloud-init") => format!("passed over: {}", part["what"].as_str().expect("a name")),
+        _ => format!("fails: {}", part["why"].as_str().expect("a reason")),
+    });
+    let parts: Vec<_> = parts.collect();
+    if parts.is_empty() { "nothing".to_owned() } else { parts.join(", ") }
+}
+
+fn by_cloud_init(world: &World, rows: &[Row]) -> Vec<Value> {
+    let mut input = String::new();
+    for (number, row) in rows.iter().enumerate() {
+        world.standin().set_user_data(&format!("form-{number}"), row.value.clone());
+        let hexadecimal: String = row.value.iter().map(|byte| format!("{byte:02x}")).collect();
+        writeln!(input, "http://169.254.42.42/user_data/form-{number} {hexadecimal}").expect("text");
+    }
+    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/laws/cloud_init_forms/cloud_init.py");
+    let mut command = world.command("/usr/bin/python3");
+    command.arg(program).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut python = command.spawn().expect("started");
+    // It reads all of it before it writes.
+    python.stdin.take().expect("its input").write_all(input.as_bytes()).expect("written");
+    let output = python.wait_with_output().expect("ended");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    serde_json::from_slice(&output.stdout).expect("JSON")
+}
+
+fn table() -> String {
+    let mut text =
+        "\n| the value | scw-agent | cloud-init | why they differ |\n|---|---|---|---|\n".to_owned();
+    for row in rows() {
+        let preview = Preview::of("cloud-init", &row.value, &Policy::default());
+        let agent = fate(&serde_json::to_value(&preview.parts).expect("JSON"));
+        let cloud_init = match row.cloud_init {
+            taken if taken.starts_with("taken as") => "its own",
+            other => other,
+        };
+        let mark = if is_fetched(&row) { "" } else { " ¹" };
+        writeln!(text, "| {} | {agent} | {cloud_init}{mark} | {} |", row.what, row.why).expect("text");
+    }
+    text + "\n"
+}
+
+#[test]
+fn the_table_of_forms_is_documented() {
+    let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/cloud-init.md");
+    let text = fs::read_to_string(&document).expect("the document");
+    let (before, rest) = text.split_once(BEGIN).expect("the table's beginning");
+    let (_, after) = rest.split_once(END).expect("the table's end");
+    let expected = format!("{before}{BEGIN}{}{END}{after}", table());
+    if std::env::var_os("SCW_WRITE").is_some() {
+        fs::write(document, &expected).expect("written");
+    }
+    assert!(
+        text == expected,
+        "docs/cloud-init.md is not current: run this test with SCW_WRITE=1, and look at the change"
+    );
+}

@@ -1,0 +1,129 @@
+//! S2, S3: what the machine's console shows, and that no work waits for it.
+
+use std::fs;
+use std::path::Path;
+
+use scw_stage::{Console, Daemon, Family, Reach, World};
+
+use crate::machine::*;
+
+/// The agent's lines, without their beginning.
+fn told(console: &mut Console) -> Vec<String> {
+    let written = console.written();
+    let own: Option<Vec<_>> = written.lines().map(|line| line.strip_prefix("scw-agent: ")).collect();
+    own.expect("lines of the agent only").into_iter().map(str::to_owned).collect()
+}
+
+fn is_key(line: &str) -> bool {
+    line.starts_with("host key 256 SHA256:") && line.ends_with(" (ED25519)")
+}
+
+#[test]
+fn s2_console_shows_start_and_outcome_of_scripts() {
+    World::builder().run(|world| {
+        let mut console = Console::new(world).expect("a console");
+        let long = format!("setup-script.{}\u{202e}", "n".repeat(220));
+        world.standin().set_user_data(
+            "setup-script",
+            "#!/bin/sh\n# scw-setup: env=A=hunter2 retries=1 retry-delay=1ms\necho hunter2\nexit 3\n",
+        );
+        world.standin().set_user_data("setup-script.a\u{202e}b", "hunter2\n");
+        world.standin().set_user_data(&long, "#!/bin/sh\n");
+        let ran = agent(world, &["setup", "run"]);
+        assert_eq!(ran.code, 1, "{}", ran.err);
+        let lines = told(&mut console);
+        let expected = [
+            "setup-script: started (attempt 1)",
+            "setup-script: exit code 3 after ",
+            "setup-script: started (attempt 2)",
+            "setup-script: exit code 3 after ",
+            "setup-script.a\\u{202e}b: not run: the script does not start with `#!`",
+            "setup-script.nnn",
+            "setup-script.nnn",
+        ];
+        assert_eq!(lines.len(), expected.len(), "{lines:#?}");
+        for (line, begin) in lines.iter().zip(expected) {
+            assert!(line.starts_with(begin) && line.len() <= 200 && !line.contains("hunter2"), "{lines:#?}");
+        }
+        // What is done is not told again.
+        agent(world, &["setup", "run"]);
+        assert_eq!(told(&mut console), Vec::<String>::new());
+
+        fs::write("/etc/scw-agent.toml", "[console]\nenabled = false\n").expect("written");
+        agent(world, &["setup", "run", "setup-script", "--again"]);
+        assert_eq!(told(&mut console), Vec::<String>::new(), "switched off");
+    });
+}
+
+#[test]
+fn h3_console_shows_fingerprints_of_a_known_instance() {
+    World::builder().run(|world| {
+        let mut console = Console::new(world).expect("a console");
+        make_host_key(world);
+        // Nobody says which Instance this is.
+        for reach in [Reach::Absent, Reach::Served] {
+            world.set_reach(Family::Ipv4, reach);
+            world.set_reach(Family::Ipv6, reach);
+            assert_eq!(told(&mut console), Vec::<String>::new());
+            fs::write(INSTANCE_SEEN, "").expect("written");
+            let settled = agent(world, &["host-keys", "settle"]);
+            assert_eq!(settled.code, 0, "{}", settled.err);
+        }
+        let first = told(&mut console);
+        assert!(first.len() == 1 && is_key(&first[0]), "{first:?}");
+        let shown = agent(world, &["host-keys", "show"]).out;
+        assert!(shown.contains(first[0].split(' ').nth(3).expect("a fingerprint")), "{first:?}\n{shown}");
+
+        confirm_instance(world);
+        let mut daemon = start_daemon(world);
+        wait_until_settled(world);
+        daemon.signal(nix::sys::signal::Signal::SIGTERM);
+        daemon.wait(LONG).expect("ended");
+        assert_eq!(told(&mut console), Vec::<String>::new(), "once in a boot");
+
+        fs::remove_file("/etc/ssh/ssh_host_ed25519_key").expect("removed");
+        make_host_key(world);
+        confirm_instance(world);
+        let changed = told(&mut console);
+        assert!(changed.len() == 1 && is_key(&changed[0]) && changed != first, "{changed:?}");
+
+        world.reboot();
+        make_host_key(world);
+        confirm_instance(world);
+        assert_eq!(told(&mut console), changed, "in each boot");
+        // A clone: its record is another Instance's, and before the service answers, nothing is known.
+        world.reboot();
+        make_host_key(world);
+        assert_eq!(agent(world, &["host-keys", "settle"]).code, 0);
+        assert_eq!(told(&mut console), Vec::<String>::new(), "not known yet");
+    });
+}
+
+#[test]
+fn s2_full_console_holds_nothing_up() {
+    World::builder().run(|world| {
+        let mut console = Console::new(world).expect("a console");
+        console.fill();
+        make_host_key(world);
+        world.standin().set_user_data("setup-script", "#!/bin/sh\n");
+        fs::write(INSTANCE_SEEN, "").expect("written");
+        for words in [["setup", "run"], ["host-keys", "settle"]] {
+            let mut command = world.command(AGENT);
+            let mut running = Daemon::spawn(command.args(words)).expect("started");
+            let ended = running.wait(LONG).expect("it waits for the console");
+            assert_eq!(ended.code(), Some(0), "{words:?}: {}", running.output());
+        }
+        assert!(!console.written().contains("scw-agent"), "it was full");
+    });
+}
+
+#[test]
+fn s2_file_in_the_consoles_place_is_not_written() {
+    World::builder().run(|world| {
+        fs::write("/run/console", "").expect("written");
+        Console::put(Path::new("/run/console")).expect("put");
+        world.standin().set_user_data("setup-script", "#!/bin/sh\n");
+        let ran = agent(world, &["setup", "run"]);
+        assert_eq!((ran.code, fs::read("/run/console").expect("read")), (0, vec![]), "{}", ran.err);
+    });
+}

@@ -1,0 +1,112 @@
+//! S5 for mistakes that nothing else reports: a key that is nearly a script's, settings that are not read, line ends of Windows.
+
+use std::fs;
+
+use scw_stage::World;
+
+use crate::machine::*;
+
+const HINT: &str = "setup_script: not the key of a script; did you mean `setup-script`?";
+
+fn status(world: &World) -> serde_json::Value {
+    serde_json::from_str(&agent(world, &["status", "--json"]).out).expect("JSON")
+}
+
+#[test]
+fn s5_key_that_is_nearly_a_scripts_is_named() {
+    World::builder().run(|world| {
+        make_host_key(world);
+        let settings = "[host-keys]\ntypes = [\"ed25519\"]\n[metadata]\nlook-again = \"1s\"\n[setup]\noutcome-key = \"setup-script-outcome\"\n";
+        fs::write("/etc/scw-agent.toml", settings).expect("written");
+        world.standin().set_user_data("setup_script", "#!/bin/sh\necho hunter2 >/var/lib/ran\n");
+        world.standin().set_user_data("setup-script-outcome", "{}");
+        world.standin().set_user_data("colour", "blue");
+        let daemon = start_daemon(world);
+        wait_until_settled(world);
+        let shown = until(world, "named", || {
+            let json = status(world);
+            (json["suspect_keys"] != serde_json::json!([])).then_some(json)
+        });
+        let expected = serde_json::json!(["setup_script"]);
+        assert_eq!((&shown["suspect_keys"], &shown["problems"]), (&expected, &serde_json::json!([])));
+        let text = agent(world, &["status"]);
+        assert!(text.code == 0 && text.out.contains(HINT), "{}{}", text.out, text.err);
+        let listed = agent(world, &["setup", "list"]);
+        assert!(listed.err.contains(HINT), "{}{}", listed.out, listed.err);
+        assert!(!asked(world).iter().any(|line| line.contains("/setup_script")), "its value was read");
+
+        // Put right: the hint goes. The script is the next boot's.
+        world.standin().delete_user_data("setup_script");
+        world.standin().set_user_data("setup-script", "#!/bin/sh\n");
+        until(world, "forgotten", || (status(world)["suspect_keys"] == serde_json::json!([])).then_some(()));
+        assert_eq!(status(world)["has_scripts"], false);
+        let (_, said) = daemon.terminate();
+        assert_eq!(said.matches(HINT).count(), 1, "{said}");
+        assert!(!said.contains("outcome"), "{said}");
+    });
+}
+
+#[test]
+fn s5_runner_names_such_a_key_once_in_a_boot() {
+    World::builder().run(|world| {
+        world.standin().set_user_data("setup_script", "#!/bin/sh\n");
+        world.standin().set_user_data("setup-script", "#!/bin/sh\n");
+        for boot in 1..=2 {
+            let runs = [agent(world, &["setup", "run"]), agent(world, &["setup", "run"])];
+            let said = runs.map(|ran| (ran.code, ran.err.matches(HINT).count()));
+            assert_eq!(said, [(0, 1), (0, 0)], "boot {boot}");
+            world.reboot();
+        }
+    });
+}
+
+#[test]
+fn s5_keys_with_unusable_names_are_told_once() {
+    const TOLD: &str = "keys of user data that are passed over, since their names cannot be used: 2";
+    World::builder().run(|world| {
+        make_host_key(world);
+        let settings = "[host-keys]\ntypes = [\"ed25519\"]\n[metadata]\nlook-again = \"1s\"\n";
+        fs::write("/etc/scw-agent.toml", settings).expect("written");
+        world.standin().set_user_data("setup-script\n", "#!/bin/sh\n");
+        world.standin().set_user_data("hunter2\u{1b}", "#!/bin/sh\n");
+        // While this one is there, the daemon lists again.
+        world.standin().set_user_data("setup_script", "#!/bin/sh\n");
+        let daemon = start_daemon(world);
+        wait_until_settled(world);
+        let lists = || asked(world).iter().filter(|line| line.ends_with("/user_data?format=json")).count();
+        until(world, "listed again", || (lists() > 3).then_some(()));
+        let (_, said) = daemon.terminate();
+        assert_eq!((said.matches(TOLD).count(), said.contains("hunter2")), (1, false), "{said}");
+        let runs = [agent(world, &["setup", "run"]), agent(world, &["setup", "run"])];
+        let said = runs.map(|ran| (ran.code, ran.err.matches(TOLD).count(), ran.err.contains("hunter2")));
+        assert_eq!(said, [(0, 1, false), (0, 0, false)]);
+    });
+}
+
+#[test]
+fn s5_setting_that_is_not_seen_is_named() {
+    World::builder().run(|world| {
+        let wrong = "#!/bin/sh\n# scw-setup timeout=1s env=A=hunter2\ntouch /var/lib/wrong\n";
+        let below = "#!/bin/sh\nset -e\n# scw-setup: timeout=1s\ntouch /var/lib/below\r\n";
+        let prose = "#!/bin/sh\n# SCW setup: hunter2\ntouch /var/lib/prose\n";
+        let usage = "#!/bin/sh\n# scw-setup user=deploy hunter2\ntouch /var/lib/usage\n";
+        for (key, body) in (1..).zip([wrong, below, prose, usage]) {
+            world.standin().set_user_data(&format!("setup-script.{key}"), body);
+        }
+        let ran = agent(world, &["setup", "run"]);
+        assert_eq!(ran.code, 1, "{}", ran.err);
+        for said in [
+            "setup-script.1: not run: line 2 of the script: a line of settings must begin with `# scw-setup:`",
+            "setup-script.2: line 3 of the script: a setting here has no effect",
+            "setup-script.2: line 4 of the script ends with CRLF",
+            "setup-script.3: line 2 of the script: not read as settings",
+            "setup-script.4: line 2 of the script: not read as settings",
+        ] {
+            assert!(ran.err.contains(said), "{said:?} is not in {}", ran.err);
+        }
+        assert!(!ran.err.contains("hunter2"), "{}", ran.err);
+        let exists = |name| fs::exists(format!("/var/lib/{name}")).expect("looked");
+        let ran = ["wrong", "below\r", "prose", "usage"].map(exists);
+        assert_eq!(ran, [false, true, true, true]);
+    });
+}

@@ -1,0 +1,64 @@
+//! A user database that does not answer, such as a directory service behind a network that is down. A pipe without a writer stands for it: who
+//! opens it waits for ever.
+
+use nix::sys::signal::Signal;
+use scw_stage::{Daemon, World};
+
+use crate::machine::*;
+
+/// A script for another user, and one for root.
+fn two_scripts(world: &World) {
+    let prepare =
+        "echo 'deploy:x:4801:4801::/home/deploy:/bin/sh' >>/etc/passwd; echo 'deploy:x:4801:' >>/etc/group";
+    assert_eq!(run(world.command("sh").args(["-ec", prepare])).code, 0);
+    world.standin().set_user_data("setup-script.1", "#!/bin/sh\n# scw-setup: user=deploy\necho deployed\n");
+    world.standin().set_user_data("setup-script.2", "#!/bin/sh\necho \"of root\"\n");
+}
+
+fn hang(world: &World, file: &str) {
+    let replace = format!("rm {file}; mkfifo {file}");
+    assert_eq!(run(world.command("sh").args(["-ec", &replace])).code, 0);
+}
+
+fn holds_no_runner(file: &str, why: &str) {
+    World::builder().run(|world| {
+        two_scripts(world);
+        hang(world, file);
+        let ran = agent(world, &["setup", "run"]);
+        assert!(ran.code == 1 && ran.err.contains(why), "{}: {}", ran.code, ran.err);
+        assert!(ran.err.contains("setup-script.2: of root\n"), "{}", ran.err);
+    });
+}
+
+#[test]
+fn d3_users_that_are_not_answered_hold_no_runner() {
+    holds_no_runner("/etc/passwd", "setup-script.1: not run: the user database does not answer within 30 s");
+}
+
+#[test]
+fn d3_groups_that_are_not_answered_hold_no_runner() {
+    let why = "setup-script.1: not run: the script's interpreter /bin/sh cannot be started: no start within 30 s; the user database may";
+    holds_no_runner("/etc/group", why);
+}
+
+#[test]
+fn s1_runner_that_asks_for_a_user_can_be_stopped() {
+    World::builder().run(|world| {
+        two_scripts(world);
+        hang(world, "/etc/passwd");
+        let runner = Daemon::spawn(world.command(AGENT).args(["setup", "run"])).expect("started");
+        let asks = || {
+            let children = format!("/proc/{0}/task/{0}/children", runner.pid());
+            let children = std::fs::read_to_string(children).unwrap_or_default();
+            let is_getent = |pid: &str| {
+                std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name == "getent\n")
+            };
+            children.split_whitespace().any(is_getent).then_some(())
+        };
+        until(world, "the question", asks);
+        runner.signal(Signal::SIGTERM);
+        let (_, said) = runner.terminate();
+        // It did not wait for an answer, nor for the end of its patience.
+        assert!(!said.contains("not run"), "{said}");
+    });
+}
