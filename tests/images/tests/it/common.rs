@@ -27,6 +27,13 @@ pub(crate) fn become_instance(world: &World, id: &str) {
 /// returns them, sorted.
 #[track_caller]
 pub(crate) fn published(world: &World, machine: &Machine) -> Vec<String> {
+    published_instead_of(world, machine, &[])
+}
+
+/// Waits for the same with keys none of which is among these, returns them, sorted. While new keys are made, sshd still serves the old ones,
+/// and these are still published.
+#[track_caller]
+pub(crate) fn published_instead_of(world: &World, machine: &Machine, old: &[String]) -> Vec<String> {
     let deadline = std::time::Instant::now() + LONG;
     loop {
         let value = world.standin().user_data(FINGERPRINTS).unwrap_or_default();
@@ -35,7 +42,8 @@ pub(crate) fn published(world: &World, machine: &Machine) -> Vec<String> {
         stored.sort();
         let mut seen = scanned(machine);
         seen.sort();
-        if !seen.is_empty() && stored == seen {
+        let is_new = seen.iter().all(|line| !old.contains(line));
+        if !seen.is_empty() && is_new && stored == seen {
             let fingerprints =
                 seen.iter().map(|line| line.split(' ').nth(1).expect("one").to_owned()).collect();
             assert_eq!(consumers::read_strictly(&value), fingerprints);
