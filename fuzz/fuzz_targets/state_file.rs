@@ -9,7 +9,7 @@ use libfuzzer_sys::fuzz_target;
 use scw_agent::host_keys::ServedKeys;
 use scw_agent::identity::{self, IdentityError};
 use scw_agent::metadata::UserDataKey;
-use scw_agent::setup::{RecordError, Records, Summary};
+use scw_agent::scripts::{RecordError, Records, Summary};
 use scw_agent::status::Status;
 use scw_agent_fuzz::folder;
 

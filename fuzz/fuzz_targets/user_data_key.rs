@@ -4,7 +4,7 @@
 use hyper::body::Bytes;
 use libfuzzer_sys::fuzz_target;
 use scw_agent::metadata::{Request, UserDataKey};
-use scw_agent::setup::ScriptKind;
+use scw_agent::scripts::ScriptKind;
 
 fuzz_target!(|data: &[u8]| {
     let Ok(text) = std::str::from_utf8(data) else { return };

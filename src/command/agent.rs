@@ -4,13 +4,15 @@ use std::time::Duration;
 
 use lexopt::{Arg, Parser};
 
-use super::exit::Exit;
-use super::help::{AGENT, Opt, words as typed_words};
-use super::process::{hide_panic_texts, print};
-use super::usage::is_form;
-use super::{config, daemon, doctor, host_keys, misuse, script_runs, setup, status, sysprep, validate};
-use crate::metadata::UserDataKey;
-use crate::setup::Choice;
+use crate::command::exit::Exit;
+use crate::command::help::{AGENT, Opt, words as typed_words};
+use crate::command::process::{hide_panic_texts, print};
+use crate::command::usage::is_form;
+use crate::command::{
+    config, daemon, doctor, host_keys, misuse, script_runs, setup, status, sysprep, validate,
+};
+use crate::metadata::api::user_data_key::UserDataKey;
+use crate::scripts::runner::boot_run::Choice;
 
 /// How long `status --wait` waits by itself.
 const PATIENCE: Duration = Duration::from_secs(600);

@@ -1,13 +1,14 @@
 //! `scw-agent config …`: what the files say, as the agent understands it.
 
-use super::exit::Exit;
-use super::help::AGENT;
-use super::process::{complain, print, print_json};
-use crate::printable;
-use crate::settings::{self, Sources};
+use crate::command::exit::Exit;
+use crate::command::help::AGENT;
+use crate::command::process::{complain, print, print_json};
+use crate::settings;
+use crate::settings::sources::Sources;
+use crate::util::printable;
 
 /// Says which files count, and what is wrong in the others.
-pub(super) fn check(json: bool) -> Exit {
+pub(crate) fn check(json: bool) -> Exit {
     let loaded = settings::load(&Sources::default());
     let shown = if json {
         let problems: Vec<_> = loaded.problems.iter().map(settings::SettingsError::to_json).collect();
@@ -28,7 +29,7 @@ pub(super) fn check(json: bool) -> Exit {
 }
 
 /// The settings that hold, and where each comes from; or the defaults, explained.
-pub(super) fn show(defaults: bool) -> Exit {
+pub(crate) fn show(defaults: bool) -> Exit {
     if defaults {
         return print(&settings::defaults());
     }

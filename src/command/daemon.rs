@@ -1,15 +1,15 @@
 //! `scw-agent daemon`.
 
-use super::exit::Exit;
-use super::process::block_on;
-use crate::daemon::{self, Places};
-use crate::log;
-use crate::settings::Sources;
+use crate::command::exit::Exit;
+use crate::command::process::block_on;
+use crate::daemon::run::{self, DaemonPaths};
+use crate::settings::sources::Sources;
+use crate::util::log;
 
-pub(super) fn run() -> Exit {
+pub(crate) fn run() -> Exit {
     log::start("scw-agent");
     block_on(async {
-        match daemon::run(Sources::default(), Places::default()).await {
+        match run::run(Sources::default(), DaemonPaths::default()).await {
             Ok(()) => Exit::Success,
             Err(why) => {
                 tracing::error!("{why}");

@@ -2,16 +2,20 @@
 
 use std::path::Path;
 
-use super::exit::Exit;
-use super::help::AGENT;
-use super::process::{block_on, complain, print_json, print_rows};
-use super::rows::{Mark, Rows, colours_wanted};
-use crate::doctor::{Daemon, FamilyReport, FindingName, Report, StepName, probe};
+use crate::command::exit::Exit;
+use crate::command::help::AGENT;
+use crate::command::process::{block_on, complain, print_json, print_rows};
+use crate::command::rows::{Mark, Rows, colours_wanted};
+use crate::doctor::probe::probe;
+use crate::doctor::report::{Daemon, FamilyReport, FindingName, Report, StepName};
 use crate::local_api;
-use crate::settings::{self, Loaded, Sources};
-use crate::status::{Platform, Problem};
+use crate::settings;
+use crate::settings::load::Loaded;
+use crate::settings::sources::Sources;
+use crate::status::document::Problem;
+use crate::status::states::Platform;
 
-pub(super) fn run(json: bool) -> Exit {
+pub(crate) fn run(json: bool) -> Exit {
     let Loaded { settings, problems, .. } = settings::load(&Sources::default());
     for problem in problems {
         complain(&AGENT, &format!("{problem}; this file does not count"));

@@ -2,7 +2,7 @@
 
 use std::process::{ExitCode, Termination};
 
-use crate::metadata::ErrorKind;
+use crate::metadata::error::ErrorKind;
 
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

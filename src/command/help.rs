@@ -1,5 +1,5 @@
 //! The commands and options of both programs, as one table of which `--help` is made, and the manual pages and completions
-//! (`packaging/docs`). The texts are made in [`super::usage`]. Pure.
+//! (`packaging/docs`). The texts are made in [`crate::command::usage`]. Pure.
 
 /// One program.
 pub struct Program {

@@ -6,40 +6,52 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::exit::Exit;
-use super::help::AGENT;
-use super::process::{complain, on_this_thread, print, print_json, print_rows};
-use super::rows::{Mark, Rows, colours_wanted};
-use super::status_view::NO_SERVER;
-use crate::events;
-use crate::host_keys::role::{self, Done, Wishes};
-use crate::host_keys::{
-    EnsureError, Ensured, LocalKey, Places, PublicKey, ServedKeys, SshServer, public_path,
-};
-use crate::identity::Verdict;
-use crate::local_api::{self, SocketClient};
-use crate::log;
-use crate::metadata::retry::Budget;
-use crate::metadata::{Ask, Client, InstanceId, Limits, Persistent, UserDataKey};
-use crate::pace;
-use crate::platform::{self, PlatformProof};
-use crate::settings::{self, Sources};
+use crate::command::exit::Exit;
+use crate::command::help::AGENT;
+use crate::command::process::{complain, on_this_thread, print, print_json, print_rows};
+use crate::command::rows::{Mark, Rows, colours_wanted};
+use crate::command::status_view::NO_SERVER;
+use crate::host_keys::key::public_key::PublicKey;
+use crate::host_keys::passes::pass;
+use crate::host_keys::passes::pass::{Done, Wishes};
+use crate::host_keys::paths::HostKeyPaths;
+use crate::host_keys::sshd::server::SshServer;
+use crate::host_keys::store::apply::{EnsureError, Ensured};
+use crate::host_keys::store::key_file::public_path;
+use crate::host_keys::store::served::{LocalKey, ServedKeys};
+use crate::identity::verdict::Verdict;
+use crate::local_api;
+use crate::local_api::client::SocketClient;
+use crate::metadata::api::instance::InstanceId;
+use crate::metadata::api::response::Ask;
+use crate::metadata::api::user_data_key::UserDataKey;
+use crate::metadata::retry::backoff::Budget;
+use crate::metadata::retry::retrying::Persistent;
+use crate::metadata::transport::client::Client;
+use crate::metadata::transport::exchange::Limits;
+use crate::settings;
+use crate::settings::sources::Sources;
+use crate::system::platform;
+use crate::system::platform::PlatformProof;
+use crate::system::throttle;
+use crate::util::events;
+use crate::util::log;
 
 /// Far over what the service takes to answer. Other passes wait for this one.
 const ASK_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The command of `scw-agent-hostkeys.service`. It must do its work whatever the configuration says: without keys there is no sshd.
-pub(super) fn ensure() -> Exit {
-    run_role(|places, wishes, _| role::ensure(places, wishes))
+pub(crate) fn ensure() -> Exit {
+    run_role(|places, wishes, _| pass::ensure(places, wishes))
 }
 
 /// The command of `scw-agent-hostkeys-settle.service`. `paced`: the daemon started it, so it keeps its distance from the last runs.
-pub(super) fn settle(paced: bool) -> Exit {
+pub(crate) fn settle(paced: bool) -> Exit {
     run_role(|places, wishes, ask| {
         if paced {
-            pace::wait(&places.runs);
+            throttle::wait(&places.runs);
         }
-        role::settle(places, wishes, ask)
+        pass::settle(places, wishes, ask)
     })
 }
 
@@ -60,7 +72,9 @@ fn ask_instance(proof: &PlatformProof, limits: &Limits) -> Result<InstanceId, St
     }
 }
 
-fn run_role(role: impl FnOnce(&Places, Wishes<'_>, &dyn Fn() -> Result<InstanceId, String>) -> Done) -> Exit {
+fn run_role(
+    role: impl FnOnce(&HostKeyPaths, Wishes<'_>, &dyn Fn() -> Result<InstanceId, String>) -> Done,
+) -> Exit {
     log::start("scw-agent-hostkeys");
     let settings = settings::load_and_tell();
     let checked = platform::check(&settings.vendor);
@@ -73,7 +87,7 @@ fn run_role(role: impl FnOnce(&Places, Wishes<'_>, &dyn Fn() -> Result<InstanceI
         Ok(proof) => ask_instance(proof, &settings.limits),
         Err(why) => Err(why.to_string()),
     };
-    let done = role(&Places::default(), wishes, &ask);
+    let done = role(&HostKeyPaths::default(), wishes, &ask);
     if wishes.on_platform {
         done.to_tell.lines().for_each(|line| settings.console.tell(&line));
     }
@@ -140,7 +154,7 @@ fn tell_whose(done: &Done, regenerate: bool) {
 }
 
 /// What there is, and whether the world can check it.
-pub(super) fn show(json: bool) -> Exit {
+pub(crate) fn show(json: bool) -> Exit {
     let value = publication();
     with_keys(|keys, server| {
         let publication = |local: &LocalKey, key: &PublicKey| {
@@ -218,13 +232,13 @@ fn publication() -> Value {
 }
 
 /// Lines for a client's known_hosts. A name that a port belongs to is written `[NAME]:PORT`.
-pub(super) fn known_hosts(name: Option<&str>) -> Exit {
+pub(crate) fn known_hosts(name: Option<&str>) -> Exit {
     let name = name.map_or_else(host_name, str::to_owned);
     with_keys(|keys, server| lines(keys, server, |key| Some(format!("{name} {}\n", key.key_text()))))
 }
 
 /// Records for a zone file, of the types that have a number there.
-pub(super) fn sshfp(name: Option<&str>) -> Exit {
+pub(crate) fn sshfp(name: Option<&str>) -> Exit {
     let name = name.map_or_else(host_name, str::to_owned);
     with_keys(|keys, server| {
         lines(keys, server, |key| key.sshfp().map(|record| format!("{name} IN SSHFP {record}\n")))
@@ -263,9 +277,9 @@ fn in_json(local: &LocalKey, key: &PublicKey, publication: Publication) -> serde
 }
 
 fn with_keys(print: impl FnOnce(&ServedKeys, SshServer) -> Exit) -> Exit {
-    let places = Places::default();
+    let places = HostKeyPaths::default();
     let server = SshServer::look(&places.root);
-    let mut keys = role::known(&places, &settings::load(&Sources::default()).settings.key_types);
+    let mut keys = pass::known(&places, &settings::load(&Sources::default()).settings.key_types);
     for problem in &keys.problems {
         complain(&AGENT, &format!("{}; {}", problem.what, problem.remedy));
     }

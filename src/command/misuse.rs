@@ -3,12 +3,12 @@
 
 use lexopt::{Arg, Error, Parser};
 
-use super::help::{Opt, Program};
-use super::usage::begins;
-use crate::nearest::nearest;
+use crate::command::help::{Opt, Program};
+use crate::command::usage::begins;
+use crate::util::suggest::nearest;
 
 /// What the parser of options found wrong. Its own message quotes the argument.
-pub(super) fn unparsed(program: &Program, why: &Error) -> String {
+pub(crate) fn unparsed(program: &Program, why: &Error) -> String {
     let known = |given: &str| {
         let is_meant = |option: &&Opt| match given.strip_prefix("--") {
             Some(long) => option.long == long,
@@ -32,7 +32,7 @@ pub(super) fn unparsed(program: &Program, why: &Error) -> String {
 }
 
 /// An option that the program does not have.
-pub(super) fn unknown_option(program: &Program, option: &Arg<'_>) -> String {
+pub(crate) fn unknown_option(program: &Program, option: &Arg<'_>) -> String {
     let near = match option {
         Arg::Long(name) => nearest(name, program.options.iter().map(|option| option.long)),
         _ => None,
@@ -49,12 +49,12 @@ fn unknown(program: &Program, near: Option<&str>) -> String {
 }
 
 /// Sees that `-h` or `-V` does not begin a longer word, which is none of these options: `-hunter2`.
-pub(super) fn is_whole(program: &Program, parser: &mut Parser) -> Result<(), String> {
+pub(crate) fn is_whole(program: &Program, parser: &mut Parser) -> Result<(), String> {
     parser.optional_value().map_or(Ok(()), |_| Err(unknown(program, None)))
 }
 
 /// Words of which no command begins. Those that are right are named by the help's own words.
-pub(super) fn unknown_command(program: &'static Program, given: &[&str]) -> String {
+pub(crate) fn unknown_command(program: &'static Program, given: &[&str]) -> String {
     let Some(last) = given.len().checked_sub(1) else { return "no command given".to_owned() };
     let mut right = 0;
     while right < last && program.has(&given[..=right]) {

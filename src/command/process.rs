@@ -1,6 +1,6 @@
 //! What every command needs of its process: the two ways out, and an event loop.
 //!
-//! All that a command prints goes through here and is escaped by [`crate::printable`], because names and values come from elsewhere and must
+//! All that a command prints goes through here and is escaped by [`crate::util::printable`], because names and values come from elsewhere and must
 //! not steer the terminal of root. The values that a command was asked for go byte for byte to a file or a pipe, and escaped to a terminal.
 
 use std::future::Future;
@@ -10,35 +10,36 @@ use std::path::Path;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::exit::Exit;
-use super::help::{AGENT, Program};
-use super::rows::Rows;
-use crate::files;
-use crate::printable;
-use crate::setup::{Places, Running};
+use crate::command::exit::Exit;
+use crate::command::help::{AGENT, Program};
+use crate::command::rows::Rows;
+use crate::scripts::history::running::Running;
+use crate::scripts::paths::SetupPaths;
+use crate::util::files;
+use crate::util::printable;
 
 /// Prints lines.
-pub(super) fn print(text: &str) -> Exit {
+pub(crate) fn print(text: &str) -> Exit {
     write(&AGENT, printable::lines(text.as_bytes()).as_bytes())
 }
 
 /// Prints rows, whose cells are escaped already: they may be coloured.
-pub(super) fn print_rows(rows: &Rows) -> Exit {
+pub(crate) fn print_rows(rows: &Rows) -> Exit {
     write(&AGENT, rows.text().as_bytes())
 }
 
 /// Prints a JSON document.
-pub(super) fn print_json(document: &str) -> Exit {
+pub(crate) fn print_json(document: &str) -> Exit {
     write(&AGENT, (printable::json(document) + "\n").as_bytes())
 }
 
 /// Prints bytes as they are; on a terminal escaped, and with a line end, so that the prompt stands on a line of its own.
-pub(super) fn print_bytes(program: &Program, bytes: &[u8]) -> Exit {
+pub(crate) fn print_bytes(program: &Program, bytes: &[u8]) -> Exit {
     told(program, try_print_bytes(bytes))
 }
 
 /// The same for somebody who stops at an error, which [`told`] makes an exit code of.
-pub(super) fn try_print_bytes(bytes: &[u8]) -> io::Result<()> {
+pub(crate) fn try_print_bytes(bytes: &[u8]) -> io::Result<()> {
     if !io::stdout().is_terminal() {
         return try_write(bytes);
     }
@@ -60,7 +61,7 @@ fn try_write(bytes: &[u8]) -> io::Result<()> {
 }
 
 /// Whether somebody reads standard output: a pipe that nobody reads tells it before it is written to.
-pub(super) fn has_reader() -> bool {
+pub(crate) fn has_reader() -> bool {
     let out = io::stdout();
     let mut looked = [PollFd::new(out.as_fd(), PollFlags::empty())];
     let asked = poll(&mut looked, PollTimeout::ZERO);
@@ -68,7 +69,7 @@ pub(super) fn has_reader() -> bool {
 }
 
 /// What came of writing to standard output. A reader that has gone away (`| head`) is no failure.
-pub(super) fn told(program: &Program, written: io::Result<()>) -> Exit {
+pub(crate) fn told(program: &Program, written: io::Result<()>) -> Exit {
     match written {
         Err(why) if why.kind() != io::ErrorKind::BrokenPipe => {
             program.failed(&format!("standard output cannot be written: {why}"), Exit::Failure)
@@ -78,19 +79,19 @@ pub(super) fn told(program: &Program, written: io::Result<()>) -> Exit {
 }
 
 /// Prints one line to standard error.
-pub(super) fn complain(program: &Program, what: &dyn std::fmt::Display) {
+pub(crate) fn complain(program: &Program, what: &dyn std::fmt::Display) {
     let line = format!("{}: {}\n", program.name, printable::line(&what.to_string()));
     // Without standard error there is nobody to tell.
     let _ = io::stderr().lock().write_all(line.as_bytes());
 }
 
 /// Prints lines of this program's own to standard error.
-pub(super) fn complain_lines(text: &str) {
+pub(crate) fn complain_lines(text: &str) {
     let _ = io::stderr().lock().write_all(text.as_bytes());
 }
 
 /// A panic is told by its place in the source alone: its text may quote what the program worked on (invariant S3).
-pub(super) fn hide_panic_texts(program: &'static Program) {
+pub(crate) fn hide_panic_texts(program: &'static Program) {
     std::panic::set_hook(Box::new(move |panic| {
         let place = panic.location().map(|place| format!(" at {}:{}", place.file(), place.line()));
         complain(program, &format!("internal error: panicked{}", place.unwrap_or_default()));
@@ -98,14 +99,14 @@ pub(super) fn hide_panic_texts(program: &'static Program) {
 }
 
 /// Runs a future on this thread.
-pub(super) fn block_on<F: Future<Output = Exit>>(future: F) -> Exit {
+pub(crate) fn block_on<F: Future<Output = Exit>>(future: F) -> Exit {
     on_this_thread(future).unwrap_or_else(|why| {
         AGENT.failed(&format!("the event loop cannot be started: {why}"), Exit::Failure)
     })
 }
 
 /// The same for what is not a whole command.
-pub(super) fn on_this_thread<F: Future>(future: F) -> io::Result<F::Output> {
+pub(crate) fn on_this_thread<F: Future>(future: F) -> io::Result<F::Output> {
     // The further threads look up groups, which may hang: see `local_api::peer`. The end does not wait for them.
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(2).build()?;
@@ -115,8 +116,8 @@ pub(super) fn on_this_thread<F: Future>(future: F) -> io::Result<F::Output> {
 }
 
 /// The script or the program that started this process, directly or not, where this boot's work is not done before it ends.
-pub(super) fn script_of_this_process() -> Option<String> {
-    let running = Running::read(&Places::default().running).ok().flatten();
+pub(crate) fn script_of_this_process() -> Option<String> {
+    let running = Running::read(&SetupPaths::default().running).ok().flatten();
     let mut pid = i32::try_from(std::process::id()).ok()?;
     // What a script left behind has another parent than the script.
     for _ in 0..MOST_ANCESTORS {

@@ -4,28 +4,28 @@
 
 use std::io::IsTerminal;
 
-use crate::printable::line;
+use crate::util::printable::line;
 
 /// One row's mark.
 #[derive(Clone, Copy)]
-pub(super) enum Mark {
+pub(crate) enum Mark {
     Good,
     Waiting,
     Bad,
 }
 
 /// Rows that were written so far.
-pub(super) struct Rows {
+pub(crate) struct Rows {
     text: String,
     colours: bool,
 }
 
 impl Rows {
-    pub(super) fn new(colours: bool) -> Self {
+    pub(crate) fn new(colours: bool) -> Self {
         Self { text: String::new(), colours }
     }
 
-    pub(super) fn row(&mut self, mark: Mark, name: &str, what: &str) {
+    pub(crate) fn row(&mut self, mark: Mark, name: &str, what: &str) {
         let (sign, colour) = match mark {
             Mark::Good => ("✓", "32"),
             Mark::Waiting => ("…", "33"),
@@ -36,22 +36,22 @@ impl Rows {
     }
 
     /// A further line of the row above.
-    pub(super) fn below(&mut self, what: &str) {
+    pub(crate) fn below(&mut self, what: &str) {
         self.text.push_str(&format!("{:16}{}\n", "", line(what)));
     }
 
     /// A line of its own, such as a heading.
-    pub(super) fn plain(&mut self, what: &str) {
+    pub(crate) fn plain(&mut self, what: &str) {
         self.text.push_str(&format!("{}\n", line(what)));
     }
 
     /// All of them.
-    pub(super) fn text(&self) -> &str {
+    pub(crate) fn text(&self) -> &str {
         &self.text
     }
 }
 
 /// Whether standard output is a terminal whose owner has nothing against colours (no-color.org).
-pub(super) fn colours_wanted() -> bool {
+pub(crate) fn colours_wanted() -> bool {
     std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty())
 }

@@ -3,20 +3,23 @@
 use std::thread::sleep;
 use std::time::Duration;
 
-use super::exit::Exit;
-use super::help::AGENT;
-use super::process::{has_reader, print, print_bytes, print_json, told, try_print_bytes};
-use super::status;
-use crate::metadata::UserDataKey;
-use crate::printable;
-use crate::setup::{Outcome, OutputReader, Places, Record, Records, Run, Running};
+use crate::command::exit::Exit;
+use crate::command::help::AGENT;
+use crate::command::process::{has_reader, print, print_bytes, print_json, told, try_print_bytes};
+use crate::command::status;
+use crate::metadata::api::user_data_key::UserDataKey;
+use crate::scripts::history::record::{Outcome, Record, Records, Run};
+use crate::scripts::history::running::Running;
+use crate::scripts::paths::SetupPaths;
+use crate::scripts::run::live_output::OutputReader;
+use crate::util::printable;
 
 /// What is longer is shown before its end has come.
 const LONGEST_LINE: usize = 64 * 1024;
 /// Between two looks at the output of a script that runs.
 const PAUSE: Duration = Duration::from_millis(200);
 
-pub(super) fn list(json: bool) -> Exit {
+pub(crate) fn list(json: bool) -> Exit {
     // Who looks for a script here may find why it did not run. In JSON it is in the status.
     if !json {
         status::tell_suspect_keys();
@@ -55,7 +58,7 @@ pub(super) fn list(json: bool) -> Exit {
 }
 
 /// With `follow`, what a script that runs prints is shown until it ends.
-pub(super) fn show(key: &str, json: bool, follow: bool) -> Exit {
+pub(crate) fn show(key: &str, json: bool, follow: bool) -> Exit {
     let key = match UserDataKey::new(key) {
         Ok(key) => key,
         Err(why) => return AGENT.misused(&why.to_string()),
@@ -86,7 +89,7 @@ pub(super) fn show(key: &str, json: bool, follow: bool) -> Exit {
 
 /// A script that runs, with its output so far.
 fn show_running(key: &UserDataKey, run: &Running, text: &str, follow: bool) -> Exit {
-    let mut reader = match OutputReader::open(&run.output(&Places::default().outputs)) {
+    let mut reader = match OutputReader::open(&run.output(&SetupPaths::default().outputs)) {
         Ok(reader) => reader,
         Err(why) => return AGENT.failed(&format!("its output cannot be read: {why}"), Exit::Failure),
     };
@@ -126,7 +129,7 @@ fn show_running(key: &UserDataKey, run: &Running, text: &str, follow: bool) -> E
 }
 
 fn running() -> Option<Running> {
-    Running::read(&Places::default().running).ok().flatten()
+    Running::read(&SetupPaths::default().running).ok().flatten()
 }
 
 fn runs_of(key: &UserDataKey) -> Result<Vec<Run>, Exit> {
@@ -154,7 +157,7 @@ fn line(run: &Run, running: Option<&Running>) -> String {
 
 /// The records are root's; looking at them must not make the folder.
 fn open() -> Result<Records, Exit> {
-    let state = Places::default().state;
+    let state = SetupPaths::default().state;
     match std::fs::read_dir(&state) {
         Ok(_) => Records::open(&state).map_err(|why| AGENT.failed(&why, Exit::Failure)),
         Err(why) if why.kind() == std::io::ErrorKind::PermissionDenied => {

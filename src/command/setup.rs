@@ -1,31 +1,38 @@
 //! `scw-agent setup run` and `run-shutdown`, and what the runner starts of itself.
 
-use super::exit::Exit;
-use super::help::AGENT;
-use super::process::{block_on, script_of_this_process};
-use crate::log;
-use crate::metadata::retry::{Budget, Cause, Failure};
-use crate::metadata::{Client, ErrorKind, Persistent, UserDataKey};
-use crate::pace;
-use crate::platform::{self, NotAnInstance};
-use crate::printable;
+use crate::command::exit::Exit;
+use crate::command::help::AGENT;
+use crate::command::process::{block_on, script_of_this_process};
+use crate::metadata::api::user_data_key::UserDataKey;
+use crate::metadata::error::ErrorKind;
+use crate::metadata::retry::backoff::{Budget, Cause, Failure};
+use crate::metadata::retry::retrying::Persistent;
+use crate::metadata::transport::client::Client;
+use crate::scripts::history::summary::Summary;
+use crate::scripts::model::script::ScriptKind;
+use crate::scripts::paths::{SETUP_REQUESTED, SetupPaths};
+use crate::scripts::run::follow::follower;
+use crate::scripts::run::launcher::launcher;
+use crate::scripts::runner::boot_run::{BootRun, Choice, SetupError, run_boot};
+use crate::scripts::runner::shutdown::{is_going_down, run_shutdown as run_shutdown_scripts};
 use crate::settings;
-use crate::setup::{
-    BootRun, Choice, Places, SETUP_REQUESTED, ScriptKind, SetupError, Summary, follower, is_going_down,
-    launcher, run_boot, run_shutdown as run_shutdown_scripts,
-};
+use crate::system::platform;
+use crate::system::platform::NotAnInstance;
+use crate::system::throttle;
+use crate::util::log;
+use crate::util::printable;
 
 /// The command of `scw-agent-setup.service`; with a choice, a person's.
 ///
 /// It asks the service itself and not the daemon: what comes back is run as root, and the daemon's user must never be able to
 /// choose it.
 /// `paced`: the unit runs this, which the daemon can start as often as it wants.
-pub(super) fn run(choice: &Choice, paced: bool) -> Exit {
+pub(crate) fn run(choice: &Choice, paced: bool) -> Exit {
     if let (Some(ScriptKind::Shutdown), false) = (choice.only.as_ref().and_then(ScriptKind::of), choice.again)
     {
         return AGENT.misused("a shutdown script is due when the machine goes down; --again runs it now");
     }
-    let places = Places::default();
+    let places = SetupPaths::default();
     if !paced && places.is_runner_at_work() {
         if let Some(waits_for) = script_of_this_process() {
             let why = format!(
@@ -36,7 +43,7 @@ pub(super) fn run(choice: &Choice, paced: bool) -> Exit {
     }
     log::start("scw-agent-setup");
     if paced {
-        pace::wait(&places.runs);
+        throttle::wait(&places.runs);
     }
     let settings = settings::load_and_tell();
     let proof = match platform::check(&settings.vendor) {
@@ -60,7 +67,7 @@ pub(super) fn run(choice: &Choice, paced: bool) -> Exit {
 }
 
 /// The command of `scw-agent-shutdown.service`.
-pub(super) fn run_shutdown() -> Exit {
+pub(crate) fn run_shutdown() -> Exit {
     log::start("scw-agent-setup");
     match is_going_down() {
         Ok(true) => {}
@@ -82,14 +89,14 @@ pub(super) fn run_shutdown() -> Exit {
     };
     block_on(async {
         let mut api = Persistent::new(Client::new(&proof, settings.limits.clone()), Budget::COMMAND);
-        let places = Places::default();
+        let places = SetupPaths::default();
         let came = run_shutdown_scripts(&mut api, &places, &settings.setup, settings.console).await;
         told_now_or_never(came)
     })
 }
 
 /// A request that stayed would start the unit again and again.
-fn discard_requests(places: &Places) {
+fn discard_requests(places: &SetupPaths) {
     let requests = places.requests.take(&[SETUP_REQUESTED]);
     for problem in &requests.problems {
         tracing::error!("{problem}");
@@ -148,7 +155,7 @@ fn told(came: Result<BootRun, SetupError>) -> Exit {
 }
 
 /// What a script left running writes on; the runner starts this, and nobody else has a use for it.
-pub(super) fn follow(key: &str) -> Exit {
+pub(crate) fn follow(key: &str) -> Exit {
     log::start("scw-agent-setup");
     let Ok(key) = UserDataKey::new(key) else { return Exit::Usage };
     block_on(async {
@@ -163,7 +170,7 @@ pub(super) fn follow(key: &str) -> Exit {
 }
 
 /// Becomes a script. The runner starts this, and nobody else has a use for it.
-pub(super) fn launch() -> Exit {
+pub(crate) fn launch() -> Exit {
     // The runner has the reason.
     let _ = launcher();
     Exit::Failure

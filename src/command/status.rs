@@ -1,23 +1,25 @@
 //! `scw-agent status`: the daemon's document with what systemd says of the units, at once or when this boot's work is done.
 
+use crate::scripts::model::likely_key::hint;
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::exit::Exit;
-use super::help::AGENT;
-use super::process::{block_on, complain, print_json, print_rows, script_of_this_process};
-use super::rows::colours_wanted;
-use super::status_view;
-use crate::cloud_init;
-use crate::local_api::{self, SocketClient};
-use crate::metadata::{ErrorKind, Limits, TransportError};
-use crate::printable;
-use crate::setup;
-use crate::status::{Problem, Status};
-use crate::unit_states;
+use crate::command::exit::Exit;
+use crate::command::help::AGENT;
+use crate::command::process::{block_on, complain, print_json, print_rows, script_of_this_process};
+use crate::command::rows::colours_wanted;
+use crate::command::status_view;
+use crate::local_api;
+use crate::local_api::client::SocketClient;
+use crate::metadata::error::{ErrorKind, TransportError};
+use crate::metadata::transport::exchange::Limits;
+use crate::status::document::{Problem, Status};
+use crate::system::cloud_init;
+use crate::system::units;
+use crate::util::printable;
 
 /// Between two looks while it waits.
 const PAUSE: Duration = Duration::from_millis(250);
@@ -29,7 +31,7 @@ const FOR_A_HINT: Duration = Duration::from_secs(1);
 const LOOKS_PER_QUESTION: u32 = 8;
 
 /// Shows the status; with `wait`, once nothing is left to do, or after so long.
-pub(super) fn status(json: bool, wait: Option<Duration>) -> Exit {
+pub(crate) fn status(json: bool, wait: Option<Duration>) -> Exit {
     if let (Some(waits_for), Some(_)) = (script_of_this_process(), wait) {
         return AGENT.failed(
             &format!("{waits_for} does not end before this command does, so --wait would wait for itself: use `systemd-run scw-agent status --wait`"),
@@ -46,10 +48,10 @@ pub(super) fn status(json: bool, wait: Option<Duration>) -> Exit {
 }
 
 /// Names the keys that are likely mistakes on standard error, as far as the daemon knows of them.
-pub(super) fn tell_suspect_keys() {
+pub(crate) fn tell_suspect_keys() {
     with_status(None, false, &|asked| {
         let keys = asked.map(|status| status.suspect_keys).unwrap_or_default();
-        keys.iter().for_each(|key| complain(&AGENT, &setup::hint(key)));
+        keys.iter().for_each(|key| complain(&AGENT, &hint(key)));
         Exit::Success
     });
 }
@@ -62,7 +64,7 @@ fn with_status(
 ) -> Exit {
     block_on(async {
         then(match wait {
-            None if units => ask(PATIENCE).await.map(|status| status.with_units(unit_states::look(PATIENCE))),
+            None if units => ask(PATIENCE).await.map(|status| status.with_units(units::look(PATIENCE))),
             None => ask(FOR_A_HINT).await,
             Some(limit) => match when_done(limit).await {
                 Ok(Done::Yes(status)) => Ok(*status),
@@ -125,7 +127,7 @@ async fn when_done(limit: Duration) -> Result<Done, TransportError> {
             Ok(status) => {
                 let asks_systemd = asks_systemd || status.left_to_do().is_none();
                 let status = match asks_systemd {
-                    true => status.with_units(unit_states::look(within)),
+                    true => status.with_units(units::look(within)),
                     false => status,
                 };
                 match status.left_to_do() {

@@ -1,16 +1,18 @@
 //! The status document as a person reads it. Pure.
 
-use super::rows::{Mark, Rows};
-use crate::cloud_init::CloudInit;
-use crate::host_keys::SshServer;
-use crate::setup::{self, Running};
-use crate::status::{Fingerprints, HostKey, Platform, Reach, Status};
+use crate::command::rows::{Mark, Rows};
+use crate::host_keys::sshd::server::SshServer;
+use crate::scripts::history::running::Running;
+use crate::scripts::model::likely_key::hint;
+use crate::status::document::{HostKey, Status};
+use crate::status::states::{Fingerprints, Platform, Reach};
+use crate::system::cloud_init::CloudInit;
 
 /// What is said where sshd's keys are nobody's to check. This is a normal state.
-pub(super) const NO_SERVER: &str = "no OpenSSH server is enabled; fingerprints are not published";
+pub(crate) const NO_SERVER: &str = "no OpenSSH server is enabled; fingerprints are not published";
 
 /// Writes the whole view.
-pub(super) fn rows(status: &Status, colours: bool) -> Rows {
+pub(crate) fn rows(status: &Status, colours: bool) -> Rows {
     let mut view = View(Rows::new(colours));
     if let Platform::NotAnInstance { why } = &status.platform {
         view.row(Mark::Waiting, "platform", &format!("{why}; nothing is asked, no script runs"));
@@ -26,7 +28,7 @@ pub(super) fn rows(status: &Status, colours: bool) -> Rows {
         view.scripts(status);
         view.cloud_init(&status.cloud_init);
         for key in &status.suspect_keys {
-            view.row(Mark::Waiting, "user data", &setup::hint(key));
+            view.row(Mark::Waiting, "user data", &hint(key));
         }
     }
     for problem in &status.problems {
@@ -143,7 +145,7 @@ impl View {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::moment::Moment;
+    use crate::util::time::Moment;
 
     #[test]
     fn a_status_is_shown_with_marks_and_colours_only_where_they_are_wanted() {

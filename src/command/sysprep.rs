@@ -7,20 +7,21 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::exit::Exit;
-use super::help::AGENT;
-use super::process::{complain, print};
-use crate::files;
-use crate::host_keys::{Clearing, Places, clearing};
-use crate::printable;
+use crate::command::exit::Exit;
+use crate::command::help::AGENT;
+use crate::command::process::{complain, print};
+use crate::host_keys::paths::HostKeyPaths;
+use crate::host_keys::store::remove::{Clearing, clearing};
+use crate::util::files;
+use crate::util::printable;
 
 /// What this Instance's records and scripts' records are below.
 const STATE: &str = "/var/lib/scw-agent";
 
 /// Removes them, or says what would be.
-pub(super) fn run(dry_run: bool, host_keys: bool) -> Exit {
+pub(crate) fn run(dry_run: bool, host_keys: bool) -> Exit {
     // Looked at first: sshd's answers are kept among the records.
-    let keys = if host_keys { clearing(&Places::default()) } else { Clearing::default() };
+    let keys = if host_keys { clearing(&HostKeyPaths::default()) } else { Clearing::default() };
     let records = match entries(Path::new(STATE), |_| true) {
         Ok(paths) => paths,
         Err(why) => return AGENT.failed(&not_cleared(Path::new(STATE), &why), exit(&why)),

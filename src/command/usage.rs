@@ -1,18 +1,18 @@
 //! The texts of `--help` and `--version`, for a whole program or for the commands that begin with some words, and the messages of errors.
-//! All of it comes from the tables in [`super::help`]. Pure, but for what prints an error.
+//! All of it comes from the tables in [`crate::command::help`]. Pure, but for what prints an error.
 
-use super::exit::Exit;
-use super::help::{Opt, Program, words as typed_words};
-use super::process::{complain, complain_lines};
+use crate::command::exit::Exit;
+use crate::command::help::{Opt, Program, words as typed_words};
+use crate::command::process::{complain, complain_lines};
 
 /// Whether the words are this form of the help, where a word in capitals stands for any, and for several with `…` behind it.
-pub(super) fn is_form(form: &str, words: &[&str]) -> bool {
+pub(crate) fn is_form(form: &str, words: &[&str]) -> bool {
     let parts = form.split(' ').count();
     begins(form, words) && if form.ends_with('…') { parts <= words.len() } else { parts == words.len() }
 }
 
 /// Whether this form begins with the words.
-pub(super) fn begins(form: &str, words: &[&str]) -> bool {
+pub(crate) fn begins(form: &str, words: &[&str]) -> bool {
     let mut parts = form.trim_end_matches('…').split(' ');
     for word in words {
         match parts.next() {
@@ -55,12 +55,12 @@ impl Opt {
 
 impl Program {
     /// Whether a command begins with these words, or is them.
-    pub(super) fn has(&self, words: &[&str]) -> bool {
+    pub(crate) fn has(&self, words: &[&str]) -> bool {
         self.uses.iter().any(|(form, _)| begins(form, words))
     }
 
     /// The text of `--help`: of the commands that begin with these words, or without words, of the program.
-    pub(super) fn help(&self, words: &[&str]) -> String {
+    pub(crate) fn help(&self, words: &[&str]) -> String {
         let whole = words.is_empty();
         let (mut forms, mut uses, mut options) = (Vec::new(), Vec::new(), Vec::new());
         for (form, does) in self.uses.iter().filter(|(form, _)| begins(form, words)) {
@@ -87,18 +87,18 @@ impl Program {
     }
 
     /// The text of `--version`.
-    pub(super) fn version(&self) -> String {
+    pub(crate) fn version(&self) -> String {
         format!("{} {}\n", self.name, env!("CARGO_PKG_VERSION"))
     }
 
     /// Says what is wrong with the command line.
-    pub(super) fn misused(&self, why: &str) -> Exit {
+    pub(crate) fn misused(&self, why: &str) -> Exit {
         complain(self, &format!("{why}; see `{} --help`", self.name));
         Exit::Usage
     }
 
     /// Says how a command goes on of which only these words were typed.
-    pub(super) fn incomplete(&self, words: &[&str]) -> Exit {
+    pub(crate) fn incomplete(&self, words: &[&str]) -> Exit {
         // The help's own words, and not those that were typed.
         let form = self.uses.iter().find(|(form, _)| begins(form, words)).map_or("", |(form, _)| form);
         let typed: Vec<_> = form.split(' ').take(words.len()).collect();
@@ -108,7 +108,7 @@ impl Program {
     }
 
     /// Says what went wrong.
-    pub(super) fn failed(&self, why: &dyn std::fmt::Display, exit: Exit) -> Exit {
+    pub(crate) fn failed(&self, why: &dyn std::fmt::Display, exit: Exit) -> Exit {
         complain(self, why);
         exit
     }

@@ -14,14 +14,21 @@ use base64ct::{Base64, Encoding};
 use hyper::body::Bytes;
 use lexopt::{Arg, Parser};
 
-use super::exit::Exit;
-use super::help::USERDATA;
-use super::misuse;
-use super::process::{block_on, hide_panic_texts, print, print_bytes, print_json};
-use crate::local_api::{self, Access};
-use crate::metadata::retry::Budget;
-use crate::metadata::{Ask, Format, KeyError, MetadataError, Persistent, Request, UserDataKey};
-use crate::settings::{self, Settings, Sources};
+use crate::command::exit::Exit;
+use crate::command::help::USERDATA;
+use crate::command::misuse;
+use crate::command::process::{block_on, hide_panic_texts, print, print_bytes, print_json};
+use crate::local_api;
+use crate::local_api::metadata_access::Access;
+use crate::metadata::api::request::{Format, Request};
+use crate::metadata::api::response::Ask;
+use crate::metadata::api::user_data_key::{KeyError, UserDataKey};
+use crate::metadata::error::MetadataError;
+use crate::metadata::retry::backoff::Budget;
+use crate::metadata::retry::retrying::Persistent;
+use crate::settings;
+use crate::settings::Settings;
+use crate::settings::sources::Sources;
 
 /// What was asked for.
 #[derive(Debug, PartialEq, Eq)]

@@ -6,14 +6,17 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::exit::Exit;
-use super::help::AGENT;
-use super::process::{print_json, print_rows};
-use super::rows::{Mark, Rows, colours_wanted};
-use crate::files;
-use crate::metadata::{Request, UserDataKey};
-use crate::settings::{self, Sources};
-use crate::setup::{Fate, Part, Plan, Policy, Preview, Source};
+use crate::command::exit::Exit;
+use crate::command::help::AGENT;
+use crate::command::process::{print_json, print_rows};
+use crate::command::rows::{Mark, Rows, colours_wanted};
+use crate::metadata::api::request::Request;
+use crate::metadata::api::user_data_key::UserDataKey;
+use crate::scripts::model::policy::Policy;
+use crate::scripts::preview::{Fate, Part, Plan, Preview, Source};
+use crate::settings;
+use crate::settings::sources::Sources;
+use crate::util::files;
 
 const VERSION: u32 = 1;
 
@@ -32,7 +35,7 @@ struct Looked<'a> {
 }
 
 /// The command.
-pub(super) fn validate(files: &[String], json: bool) -> Exit {
+pub(crate) fn validate(files: &[String], json: bool) -> Exit {
     let loaded = settings::load(&Sources::default());
     let mut exit = Exit::Success;
     for problem in &loaded.problems {

@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::host_keys::{INSTANCE_SEEN, Places, SURVEY_REQUESTED, ServedKeys};
+use crate::host_keys::paths::{HostKeyPaths, INSTANCE_SEEN, SURVEY_REQUESTED};
+use crate::host_keys::store::served::ServedKeys;
 
 /// The least time between two requests because of changes.
 const DISTANCE: Duration = Duration::from_secs(3);
@@ -26,7 +27,7 @@ type Stamp = (u64, i64, i64);
 
 /// What was requested, and when.
 #[derive(Debug)]
-pub(super) struct HostKeyRequests {
+pub(crate) struct HostKeyRequests {
     /// sshd's files, as they were at the last request.
     stamps: Option<BTreeMap<PathBuf, Stamp>>,
     instance: bool,
@@ -39,17 +40,17 @@ pub(super) struct HostKeyRequests {
 }
 
 impl HostKeyRequests {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { stamps: None, instance: false, last: None, open: false, failed: false, pause: FIRST_PAUSE }
     }
 
     /// The service can be reached again: what is pending because of that can be served now.
-    pub(super) fn repeat_soon(&mut self) {
+    pub(crate) fn repeat_soon(&mut self) {
         self.pause = FIRST_PAUSE;
     }
 
     /// Requests what is to be requested now. Returns when to call this again, if that is before the next change.
-    pub(super) fn send(&mut self, places: &Places, knows_instance: bool) -> Option<Instant> {
+    pub(crate) fn send(&mut self, places: &HostKeyPaths, knows_instance: bool) -> Option<Instant> {
         let stamps = stamps(places);
         let new_instance = knows_instance && !self.instance;
         let new_stamps = stamps.is_some() && stamps != self.stamps;
@@ -92,7 +93,7 @@ impl HostKeyRequests {
 
 /// Of sshd's configuration, and of the keys wherever they stand: only root can see whether those are any good. `None` without sshd's folder:
 /// then there is nothing to look at. The folders' own stamps tell of a file that came and went: the role may have looked in between.
-fn stamps(places: &Places) -> Option<BTreeMap<PathBuf, Stamp>> {
+fn stamps(places: &HostKeyPaths) -> Option<BTreeMap<PathBuf, Stamp>> {
     if !places.keys.exists() {
         return None;
     }
@@ -116,31 +117,31 @@ mod tests {
     use tokio::time::advance;
 
     use super::*;
-    use crate::random;
-    use crate::requests::RequestFolder;
+    use crate::system::requests::RequestFolder;
+    use crate::util::random;
 
     const SECOND: Duration = Duration::from_secs(1);
 
     /// A machine with sshd, and a request folder.
-    fn machine() -> Places {
+    fn machine() -> HostKeyPaths {
         let base =
             std::env::temp_dir().join(format!("scw-agent-host-keys-{:x}", random::generator().u64(..)));
         for folder in ["ssh", "requests"] {
             fs::create_dir_all(base.join(folder)).expect("made");
         }
         let requests = RequestFolder { requests: base.join("requests"), pending: base.join("pending") };
-        let places = Places { keys: base.join("ssh"), requests, ..Places::default() };
+        let places = HostKeyPaths { keys: base.join("ssh"), requests, ..HostKeyPaths::default() };
         edit(&places, 0);
         places
     }
 
     /// Each edit makes the file longer: its change time may be the same.
-    fn edit(places: &Places, number: usize) {
+    fn edit(places: &HostKeyPaths, number: usize) {
         fs::write(places.keys.join("sshd_config"), "#".repeat(number)).expect("written");
     }
 
     /// What the role finds; it serves all.
-    fn serve(places: &Places) -> Vec<&'static str> {
+    fn serve(places: &HostKeyPaths) -> Vec<&'static str> {
         let requests = places.requests.take(&[INSTANCE_SEEN, SURVEY_REQUESTED]);
         let found: Vec<_> =
             [INSTANCE_SEEN, SURVEY_REQUESTED].into_iter().filter(|name| requests.has(name)).collect();

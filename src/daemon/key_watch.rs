@@ -1,6 +1,7 @@
 //! Changes of the key folders and of sshd's configuration, as events (law H4): what is published is looked at again within a second of a
 //! change, whoever made it.
 
+use crate::host_keys::sshd::server::{active_links, enablement_folders};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -12,7 +13,8 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::time::{Instant, timeout};
 
-use crate::host_keys::{self, Places, ServedKeys};
+use crate::host_keys::paths::HostKeyPaths;
+use crate::host_keys::store::served::ServedKeys;
 
 /// Who remakes keys does it one after the other: look when it has been quiet for so long…
 const QUIET: Duration = Duration::from_millis(150);
@@ -20,16 +22,16 @@ const QUIET: Duration = Duration::from_millis(150);
 const SOON: Duration = Duration::from_millis(600);
 
 /// A watch on the folders.
-pub(super) struct KeyWatch {
+pub(crate) struct KeyWatch {
     inotify: AsyncFd<OwnedFd>,
     /// Whether the folder is watched in which root's units write what sshd serves. It may not be there yet.
-    pub(super) is_complete: bool,
+    pub(crate) is_complete: bool,
 }
 
 impl KeyWatch {
     /// Watches sshd's folder, which must be there, and as far as they are: its drop-ins, the folders of keys that stand elsewhere,
     /// the word on what is served, and the units of sshd.
-    pub(super) fn on(places: &Places) -> io::Result<Self> {
+    pub(crate) fn on(places: &HostKeyPaths) -> io::Result<Self> {
         let inotify = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC)?;
         let changes = AddWatchFlags::IN_CLOSE_WRITE
             | AddWatchFlags::IN_MOVE
@@ -48,10 +50,10 @@ impl KeyWatch {
             let _ = inotify.add_watch(&folder, changes);
         }
         // Whether an OpenSSH server is enabled, by a new link, or stops.
-        for folder in host_keys::enablement_folders(&places.root) {
+        for folder in enablement_folders(&places.root) {
             let _ = inotify.add_watch(&folder, changes | AddWatchFlags::IN_CREATE);
         }
-        for link in host_keys::active_links(&places.root) {
+        for link in active_links(&places.root) {
             let _ = inotify.add_watch(&link, AddWatchFlags::IN_DELETE_SELF | AddWatchFlags::IN_DONT_FOLLOW);
         }
         #[expect(
@@ -63,7 +65,7 @@ impl KeyWatch {
     }
 
     /// Waits for a change, and then until it seems to be over.
-    pub(super) async fn next(&mut self) -> io::Result<()> {
+    pub(crate) async fn next(&mut self) -> io::Result<()> {
         self.change().await?;
         let until = Instant::now() + SOON;
         while Instant::now() < until {

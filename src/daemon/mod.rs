@@ -1,26 +1,31 @@
-//! The daemon: four tasks on one thread, each owning its state, talking by channels.
+//! The daemon: four tasks on one thread. Each owns its state; they talk by channels.
 //!
-//! - [`metadata`] owns the one connection to the service and answers questions in their order;
-//! - [`keeper`] does the rounds: [`publisher`] keeps `ssh-host-fingerprints` true, [`observer`] learns which Instance this is, and asks
-//!   PID 1 for the setup runner, [`host_key_requests`] for the host-keys role; [`network`] tells it that the network came up, [`key_watch`] that keys changed;
-//! - [`systemd`] is told the status, and its watchdog fed while the first two show signs of life ([`pulse`]); [`reload`] waits for SIGHUP;
-//! - the local API ([`crate::local_api`]) serves the other programs.
+//! | module | what it does |
+//! |---|---|
+//! | `run` | starts the tasks, and ends them |
+//! | `metadata_task` | owns the one connection to the metadata service, and answers questions in their order |
+//! | `rounds` | the periodic work: publish, look at the Instance, request root's units |
+//! | `publisher` | keeps the value of `ssh-host-fingerprints` true |
+//! | `observer` | learns which Instance this is, and whether it has scripts |
+//! | `host_key_requests`, `runner_requests` | the requests to root's units |
+//! | `network`, `key_watch` | events: the network came up, a key or sshd's configuration changed |
+//! | `systemd`, `heartbeat` | systemd's status line; the watchdog, fed while the tasks show signs of life |
+//! | `reload` | SIGHUP |
+//! | `shared_status` | the status document that all tasks write to |
 //!
-//! What they learn goes onto the [`board`], of which systemd's status line and `/status` are made. The daemon needs no
-//! root: it reads public keys, writes into its own folder in /run, and holds the capabilities to use a low port and to mark a socket.
+//! The daemon needs no root: it reads public keys, writes to its own folder in /run, and holds the capabilities to use a privileged port and to
+//! mark a socket.
 
-mod board;
-mod host_key_requests;
-mod keeper;
-mod key_watch;
-mod metadata;
-mod network;
-mod observer;
-mod publisher;
-mod pulse;
-mod reload;
-mod run;
-mod runner_requests;
-mod systemd;
-
-pub use run::{DaemonError, Places, run};
+pub(crate) mod heartbeat;
+pub(crate) mod host_key_requests;
+pub(crate) mod key_watch;
+pub(crate) mod metadata_task;
+pub(crate) mod network;
+pub(crate) mod observer;
+pub(crate) mod publisher;
+pub(crate) mod reload;
+pub(crate) mod rounds;
+pub(crate) mod run;
+pub(crate) mod runner_requests;
+pub(crate) mod shared_status;
+pub(crate) mod systemd;

@@ -20,11 +20,11 @@ const NEWS: [u16; 2] = [20, 24];
 const HEADER: usize = 16;
 
 /// A subscription.
-pub(super) struct NetworkNews(AsyncFd<OwnedFd>);
+pub(crate) struct NetworkNews(AsyncFd<OwnedFd>);
 
 impl NetworkNews {
     /// Subscribes, without any right.
-    pub(super) fn subscribe() -> io::Result<Self> {
+    pub(crate) fn subscribe() -> io::Result<Self> {
         let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
         let socket = socket(AddressFamily::Netlink, SockType::Raw, flags, SockProtocol::NetlinkRoute)?;
         bind(socket.as_raw_fd(), &NetlinkAddr::new(0, GROUPS))?;
@@ -37,7 +37,7 @@ impl NetworkNews {
     }
 
     /// Waits for the next new address or route. All that has come by then counts as one.
-    pub(super) async fn next(&mut self) -> io::Result<()> {
+    pub(crate) async fn next(&mut self) -> io::Result<()> {
         loop {
             let mut ready = self.0.readable().await?;
             let mut news = false;

@@ -1,16 +1,23 @@
 //! Learning what the machine is: the Instance, and whether it has scripts, for which PID 1 is asked to start the setup runner: a path unit
 //! watches for a file. The daemon itself runs nothing.
 
+use crate::scripts::history::summary::ScriptSummary;
+use crate::scripts::model::likely_key::{self, suspect_keys};
+use crate::scripts::runner::fetch::is_of_a_boot;
 use std::time::Duration;
 
-use super::board::Board;
-use super::runner_requests::RunnerRequests;
-use crate::metadata::{Ask, ErrorKind, MetadataError, UserDataKey};
-use crate::setup::{self, Digest, Places, ScriptKind, Summary};
+use crate::daemon::runner_requests::RunnerRequests;
+use crate::daemon::shared_status::Board;
+use crate::metadata::api::response::Ask;
+use crate::metadata::api::user_data_key::UserDataKey;
+use crate::metadata::error::{ErrorKind, MetadataError};
+use crate::scripts::history::summary::Summary;
+use crate::scripts::model::script::{Digest, ScriptKind};
+use crate::scripts::paths::SetupPaths;
 
 /// What was learned in this life of the daemon.
 #[derive(Debug, Default)]
-pub(super) struct Observer {
+pub(crate) struct Observer {
     knows_instance: bool,
     has_scripts: Option<bool>,
     has_suspect_keys: bool,
@@ -25,7 +32,7 @@ pub(super) struct Observer {
 
 impl Observer {
     /// Learns which Instance this is, if that is not known yet.
-    pub(super) async fn learn_instance(
+    pub(crate) async fn learn_instance(
         &mut self,
         api: &mut impl Ask,
         board: &Board,
@@ -40,7 +47,7 @@ impl Observer {
     /// Learns whether there are scripts, if that is not known yet, and which keys are likely mistakes. `outcome` is the agent's own key.
     ///
     /// While there are such keys, it looks again: their owner may have put them right. What that means for scripts is the next boot's.
-    pub(super) async fn observe(
+    pub(crate) async fn observe(
         &mut self,
         api: &mut impl Ask,
         board: &Board,
@@ -50,12 +57,12 @@ impl Observer {
             return Ok(());
         }
         let (keys, unusable) = api.list_and_rest().await?;
-        let has_scripts = self.has_scripts.unwrap_or_else(|| keys.iter().any(setup::is_of_a_boot));
-        let suspect = setup::suspect_keys(&keys, outcome);
+        let has_scripts = self.has_scripts.unwrap_or_else(|| keys.iter().any(is_of_a_boot));
+        let suspect = suspect_keys(&keys, outcome);
         self.has_scripts = Some(has_scripts);
         self.has_suspect_keys = !suspect.is_empty();
         if !has_scripts && unusable > 0 && unusable != self.unusable {
-            tracing::warn!("{}", setup::unusable(unusable));
+            tracing::warn!("{}", likely_key::unusable(unusable));
         }
         self.unusable = unusable;
         board.user_data(has_scripts, Some(suspect));
@@ -64,7 +71,7 @@ impl Observer {
 
     /// Asks for the runner if there is work for it that it has not done in this boot: scripts, or an `outcome` to publish, which is there without
     /// scripts, too. Returns when to look at that again.
-    pub(super) fn ask_for_runner(&mut self, places: &Places, outcome: bool) -> Option<Duration> {
+    pub(crate) fn ask_for_runner(&mut self, places: &SetupPaths, outcome: bool) -> Option<Duration> {
         let has_work = self.has_scripts.is_some_and(|has_scripts| has_scripts || outcome);
         let is_due = has_work && !matches!(Summary::read(&places.summary), Ok(Some(_)));
         // A run that was requested for a changed script may have failed to reach the service, or was killed.
@@ -72,13 +79,13 @@ impl Observer {
     }
 
     /// The next request may have a better end than the last ones: something changed.
-    pub(super) fn ask_anew(&mut self) {
+    pub(crate) fn ask_anew(&mut self) {
         self.requests.start_anew();
     }
 
     /// Leaves to root what the daemon cannot do: the service is locked for the daemon, and root may pass. Requests that root cannot serve
     /// either are repeated as all others are.
-    pub(super) fn leave_to_root(&mut self, places: &Places) {
+    pub(crate) fn leave_to_root(&mut self, places: &SetupPaths) {
         if !self.is_locked_out && !places.summary.exists() {
             tracing::info!("the metadata service is locked for the daemon; requesting the setup runner");
             self.requests.ask(places);
@@ -87,17 +94,17 @@ impl Observer {
     }
 
     /// Whether root can ask which Instance this is: the service has told it to the daemon, or is locked for the daemon alone.
-    pub(super) fn root_can_ask(&self) -> bool {
+    pub(crate) fn root_can_ask(&self) -> bool {
         self.knows_instance || self.is_locked_out
     }
 
     /// Sees whether a setup script is another than the one that this boot's work knew, and asks for the runner once for each new content.
     /// Only digests are kept; the runner decides by itself what is due.
-    pub(super) async fn look_for_changes(
+    pub(crate) async fn look_for_changes(
         &mut self,
         api: &mut impl Ask,
         board: &Board,
-        places: &Places,
+        places: &SetupPaths,
     ) -> Result<(), MetadataError> {
         let known = match Summary::read(&places.summary) {
             Ok(Some(summary)) => summary.scripts,
@@ -115,7 +122,7 @@ impl Observer {
                 Err(why) if why.kind() == ErrorKind::BadAnswer => continue,
                 Err(why) => return Err(why),
             };
-            let is_known = |script: &setup::ScriptSummary| {
+            let is_known = |script: &ScriptSummary| {
                 script.key == key.as_str() && script.digest.as_ref() == Some(&digest)
             };
             let is_asked_for = self.asked_for.iter().any(|(known, asked)| *known == key && *asked == digest);

@@ -3,16 +3,27 @@
 //! delete the key (Terraform, Ansible) or remake the host keys. Where no OpenSSH server is enabled, it publishes nothing, and deletes the value
 //! that tells this machine's keys.
 
+use crate::host_keys::published_value::published_value;
 use hyper::body::Bytes;
 
-use super::board::Board;
-use crate::events;
-use crate::host_keys::{self, Places, Published, ServedKeys, SshServer};
-use crate::metadata::{Ask, MetadataError, Refusal, UserDataKey};
+use crate::daemon::shared_status::Board;
+use crate::host_keys::paths::HostKeyPaths;
+use crate::host_keys::published_value::Published;
+use crate::host_keys::sshd::server::SshServer;
+use crate::host_keys::store::served::ServedKeys;
+use crate::metadata::api::refusal::Refusal;
+use crate::metadata::api::response::Ask;
+use crate::metadata::api::user_data_key::UserDataKey;
+use crate::metadata::error::MetadataError;
+use crate::util::events;
 
 /// One look: afterwards what is published is what the keys say, or there is an error. The keys of another Instance, and keys of
 /// which that is not known, are published nowhere. Returns whether root's units have written which keys sshd serves.
-pub(super) async fn look(api: &mut impl Ask, board: &Board, places: &Places) -> Result<bool, MetadataError> {
+pub(crate) async fn look(
+    api: &mut impl Ask,
+    board: &Board,
+    places: &HostKeyPaths,
+) -> Result<bool, MetadataError> {
     let Some(keys) = show_keys(board, places) else { return Ok(false) };
     if board.read().ssh_server == SshServer::NotEnabled {
         withdraw(api, board, &keys).await?;
@@ -22,7 +33,7 @@ pub(super) async fn look(api: &mut impl Ask, board: &Board, places: &Places) -> 
         board.keys_not_confirmed();
         return Ok(true);
     }
-    let Some(value) = host_keys::published_value(keys.served()) else {
+    let Some(value) = published_value(keys.served()) else {
         board.no_keys();
         return Ok(true);
     };
@@ -57,7 +68,7 @@ async fn withdraw(api: &mut impl Ask, board: &Board, keys: &ServedKeys) -> Resul
 }
 
 /// Reads what root's units wrote of the host keys, and shows them on the board. Without it, nothing is known of them.
-pub(super) fn show_keys(board: &Board, places: &Places) -> Option<ServedKeys> {
+pub(crate) fn show_keys(board: &Board, places: &HostKeyPaths) -> Option<ServedKeys> {
     let server = SshServer::look(&places.root);
     board.ssh_server(server);
     let mut keys = ServedKeys::read(&places.served)?;

@@ -1,19 +1,22 @@
 //! The configuration, read at the start and again on SIGHUP. At the start a broken file does not count and the others do; a reload that finds
 //! one changes nothing: what was good stays.
 
+use crate::local_api::server;
 use std::path::Path;
 
 use tokio::signal::unix::Signal;
 use tokio::sync::watch;
 
-use super::board::Board;
-use super::systemd;
-use crate::local_api;
-use crate::platform;
-use crate::settings::{self, Loaded, Settings, Sources};
+use crate::daemon::shared_status::Board;
+use crate::daemon::systemd;
+use crate::settings;
+use crate::settings::Settings;
+use crate::settings::load::Loaded;
+use crate::settings::sources::Sources;
+use crate::system::platform;
 
 /// The settings to start with. What is wrong is logged, and stands on the board.
-pub(super) fn first(sources: &Sources, board: &Board) -> watch::Sender<Settings> {
+pub(crate) fn first(sources: &Sources, board: &Board) -> watch::Sender<Settings> {
     let loaded = settings::load(sources);
     tell(&loaded, board, "this file does not count");
     board.platform(platform::check(&loaded.settings.vendor).into());
@@ -21,7 +24,7 @@ pub(super) fn first(sources: &Sources, board: &Board) -> watch::Sender<Settings>
 }
 
 /// Runs for ever.
-pub(super) async fn task(
+pub(crate) async fn task(
     mut hangup: Signal,
     settings: &watch::Sender<Settings>,
     sources: &Sources,
@@ -33,7 +36,7 @@ pub(super) async fn task(
         let loaded = settings::load(sources);
         tell(&loaded, board, "the settings stay as they were");
         if loaded.problems.is_empty() {
-            if let Err(why) = local_api::open_to(socket, &loaded.settings) {
+            if let Err(why) = server::open_to(socket, &loaded.settings) {
                 tracing::error!("the mode of {} cannot be set: {why}", socket.display());
             }
             board.platform(platform::check(&loaded.settings.vendor).into());

@@ -7,45 +7,51 @@ use std::sync::Arc;
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::board::Board;
-use super::keeper::{self, Duties};
-use super::metadata::Handle;
-use super::pulse::Pulse;
-use super::{metadata, reload, systemd};
-use crate::cloud_init;
-use crate::exposure::Exposure;
-use crate::host_keys;
-use crate::local_api::{self, Backend};
-use crate::log_once::LogOnce;
-use crate::metadata::{Request, Response, TransportError};
-use crate::settings::Sources;
-use crate::setup::{self, Running, Summary};
-use crate::status::Status;
+use crate::daemon::heartbeat::Pulse;
+use crate::daemon::metadata_task::Handle;
+use crate::daemon::rounds;
+use crate::daemon::rounds::Duties;
+use crate::daemon::shared_status::Board;
+use crate::daemon::{metadata_task, reload, systemd};
+use crate::host_keys::paths::HostKeyPaths;
+use crate::local_api;
+use crate::local_api::server::{self, Backend};
+use crate::metadata::api::request::Request;
+use crate::metadata::api::response::Response;
+use crate::metadata::error::TransportError;
+use crate::scripts::history::running::Running;
+use crate::scripts::history::summary::Summary;
+use crate::scripts::paths::SetupPaths;
+use crate::settings::sources::Sources;
+use crate::status::document::Status;
+use crate::system::cloud_init;
+use crate::system::exposure::Exposure;
+use crate::util::log_once::LogOnce;
 
 /// Where the daemon finds and leaves things.
 #[derive(Clone, Debug)]
-pub struct Places {
+pub(crate) struct DaemonPaths {
     /// sshd's host keys, and where the Instance's id is left for the role that makes them.
-    pub host_keys: host_keys::Places,
+    pub host_keys: HostKeyPaths,
     /// The socket.
     pub socket: PathBuf,
     /// What the setup runner left.
-    pub setup: crate::setup::Places,
+    pub setup: SetupPaths,
 }
 
-impl Default for Places {
+impl Default for DaemonPaths {
     fn default() -> Self {
         Self {
-            host_keys: host_keys::Places::default(),
+            host_keys: HostKeyPaths::default(),
             socket: local_api::SOCKET.into(),
-            setup: crate::setup::Places::default(),
+            setup: SetupPaths::default(),
         }
     }
 }
 
 /// Why the daemon cannot serve.
 #[derive(Debug)]
-pub enum DaemonError {
+pub(crate) enum DaemonError {
     /// Its socket cannot be made.
     Socket(PathBuf, io::Error),
     /// Signals cannot be received.
@@ -53,36 +59,36 @@ pub enum DaemonError {
 }
 
 /// Runs until SIGTERM or SIGINT. READY as soon as the socket stands: never when the network is up.
-pub async fn run(sources: Sources, places: Places) -> Result<(), DaemonError> {
+pub(crate) async fn run(sources: Sources, paths: DaemonPaths) -> Result<(), DaemonError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(DaemonError::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(DaemonError::Signals)?;
     let hangup = signal(SignalKind::hangup()).map_err(DaemonError::Signals)?;
-    let socket = places.socket.clone();
+    let socket = paths.socket.clone();
     let no_socket = |why| DaemonError::Socket(socket.clone(), why);
-    let listener = local_api::bind(&socket).map_err(no_socket)?;
+    let listener = server::bind(&socket).map_err(no_socket)?;
 
     let board = Board::new();
     let settings = reload::first(&sources, &board);
-    local_api::open_to(&socket, &settings.borrow()).map_err(no_socket)?;
+    server::open_to(&socket, &settings.borrow()).map_err(no_socket)?;
     let pulses = [Pulse::of("the connection to the metadata service"), Pulse::of("the keeper")];
-    let (api, metadata) = metadata::task(settings.subscribe(), board.clone(), pulses[0].clone());
+    let (api, metadata) = metadata_task::task(settings.subscribe(), board.clone(), pulses[0].clone());
     let front = Front {
         api: api.clone(),
         board: board.clone(),
-        places: places.setup.clone(),
+        places: paths.setup.clone(),
         unreadable: Arc::default(),
     };
     let duties = Duties {
-        host_keys: &places.host_keys,
-        setup: &places.setup,
+        host_keys: &paths.host_keys,
+        setup: &paths.setup,
         settings: settings.subscribe(),
         pulse: pulses[1].clone(),
     };
     systemd::ready(&board.read().line());
     tokio::select! {
         () = metadata => {}
-        () = keeper::task(api, board.clone(), duties) => {}
-        () = local_api::serve(listener, front, settings.subscribe()) => {}
+        () = rounds::task(api, board.clone(), duties) => {}
+        () = server::serve(listener, front, settings.subscribe()) => {}
         () = systemd::task(board.clone(), &pulses) => {}
         () = reload::task(hangup, &settings, &sources, &socket, &board) => {}
         _ = terminate.recv() => {}
@@ -98,7 +104,7 @@ pub async fn run(sources: Sources, places: Places) -> Result<(), DaemonError> {
 struct Front {
     api: Handle,
     board: Board,
-    places: setup::Places,
+    places: SetupPaths,
     unreadable: Arc<LogOnce>,
 }
 

@@ -1,20 +1,20 @@
 //! When the setup runner is asked for: once, and again with growing waits until it has done the boot's work (T5).
 //!
 //! A runner that is at work needs no further request, and one that the metadata service refused will not do better a moment later. The daemon
-//! starts nothing: see [`crate::requests`].
+//! starts nothing: see [`crate::system::requests`].
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::log_once::LogOnce;
-use crate::metadata::retry::{Budget, Cause, Failure, Next, Retry};
-use crate::random;
-use crate::setup::{Places, SETUP_REQUESTED};
+use crate::metadata::retry::backoff::{Budget, Cause, Failure, Next, Retry};
+use crate::scripts::paths::{SETUP_REQUESTED, SetupPaths};
+use crate::util::log_once::LogOnce;
+use crate::util::random;
 
 /// The requests of one life of the daemon.
 #[derive(Debug)]
-pub(super) struct RunnerRequests {
+pub(crate) struct RunnerRequests {
     retry: Retry,
     /// When the next request is due.
     due: Instant,
@@ -29,7 +29,7 @@ impl Default for RunnerRequests {
 
 impl RunnerRequests {
     /// Asks if a request is due. Returns how long until the next one is.
-    pub(super) fn ask_if_due(&mut self, places: &Places) -> Duration {
+    pub(crate) fn ask_if_due(&mut self, places: &SetupPaths) -> Duration {
         let now = Instant::now();
         if self.due <= now {
             self.ask(places);
@@ -43,7 +43,7 @@ impl RunnerRequests {
     }
 
     /// Asks at once. The runner removes the file when it starts.
-    pub(super) fn ask(&self, places: &Places) {
+    pub(crate) fn ask(&self, places: &SetupPaths) {
         let failure = places.requests.send(SETUP_REQUESTED).err().map(|why| {
             let folder = places.requests.requests.display();
             format!("cannot request the setup runner (writing in {folder}): {why}")
@@ -52,7 +52,7 @@ impl RunnerRequests {
     }
 
     /// Something changed, so the next request may have a better end: it is due now, and the waits are short again.
-    pub(super) fn start_anew(&mut self) {
+    pub(crate) fn start_anew(&mut self) {
         self.retry.reset();
         self.due = Instant::now();
     }
@@ -65,14 +65,15 @@ mod tests {
     use tokio::time::advance;
 
     use super::*;
-    use crate::requests::RequestFolder;
+    use crate::system::requests::RequestFolder;
 
     #[tokio::test(start_paused = true)]
     async fn t5_runner_is_requested_with_growing_waits() {
         let folder = std::env::temp_dir().join(format!("scw-agent-ask-{:x}", random::generator().u64(..)));
         fs::create_dir(&folder).expect("made");
         let requests = RequestFolder { requests: folder.clone(), pending: folder.join("pending") };
-        let (places, request) = (Places { requests, ..Places::default() }, folder.join(SETUP_REQUESTED));
+        let (places, request) =
+            (SetupPaths { requests, ..SetupPaths::default() }, folder.join(SETUP_REQUESTED));
         let mut requests = RunnerRequests::default();
         let mut taken = 0;
         let day = Instant::now() + Duration::from_secs(24 * 3600);

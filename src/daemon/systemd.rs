@@ -5,19 +5,19 @@ use std::time::Duration;
 use sd_notify::NotifyState;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::board::Board;
-use super::pulse::Pulse;
+use crate::daemon::heartbeat::Pulse;
+use crate::daemon::shared_status::Board;
 
-pub(super) fn ready(status: &str) {
+pub(crate) fn ready(status: &str) {
     tell(&[NotifyState::Ready, NotifyState::Status(status)]);
 }
 
-pub(super) fn stopping() {
+pub(crate) fn stopping() {
     tell(&[NotifyState::Stopping]);
 }
 
 /// A reload begins; [`ready`] ends it. The time is for `Type=notify-reload`, and older versions pass over it.
-pub(super) fn reloading() {
+pub(crate) fn reloading() {
     match NotifyState::monotonic_usec_now() {
         Ok(now) => tell(&[NotifyState::Reloading, now]),
         Err(_) => tell(&[NotifyState::Reloading]),
@@ -25,7 +25,7 @@ pub(super) fn reloading() {
 }
 
 /// Keeps `STATUS=` current, and feeds the watchdog for as long as the loop turns and the work in it moves. Runs for ever.
-pub(super) async fn task(board: Board, pulses: &[Pulse]) {
+pub(crate) async fn task(board: Board, pulses: &[Pulse]) {
     let mut changes = board.watch();
     // Twice in the time allowed: each is a wake-up of an idle machine. Without a watchdog, a tick that never comes to matter.
     let limit = sd_notify::watchdog_enabled();

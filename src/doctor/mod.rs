@@ -1,13 +1,16 @@
-//! Looking at the way to the metadata service step by step, for a person who wants to know why it does not work.
+//! Tests the way to the metadata service step by step, for a person who wants to know why it does not work.
 //!
-//! [`probe`](mod@probe) tries (effects), [`trouble`] says what a failure means and what to do (pure), [`report`] is the document.
-//! It asks the service itself, never through the daemon, and writes nothing anywhere. Beside that it names who else can write user data
-//! ([`crate::exposure`]).
+//! | module | what it does |
+//! |---|---|
+//! | `probe` | takes each step |
+//! | `diagnosis` | what a failure means, and what to do (pure) |
+//! | `report` | the document |
+//!
+//! It asks the service itself, never through the daemon, and writes nothing.
 
-mod probe;
-mod report;
-mod trouble;
+pub(crate) mod diagnosis;
+pub(crate) mod probe;
+pub(crate) mod report;
 
-pub use probe::probe;
-pub use report::{Daemon, FamilyReport, Finding, FindingName, Report, StepName, StepReport};
-pub use trouble::Trouble;
+pub use diagnosis::Trouble;
+pub use report::{Daemon, FindingName, Report};

@@ -7,30 +7,37 @@ use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 
-use super::report::{Daemon, FamilyReport, Report, StepName, StepReport};
-use super::trouble::Trouble;
-use crate::cloud_init;
-use crate::exposure::Exposure;
-use crate::local_api::SocketClient;
-use crate::metadata::{
-    Ask, Client, Family, Limits, MetadataError, Refusal, Request, TransportError, source_address,
-};
-use crate::platform::{self, PlatformProof};
-use crate::printable;
+use crate::doctor::diagnosis::Trouble;
+use crate::doctor::report::{Daemon, FamilyReport, Report, StepName, StepReport};
+use crate::local_api::client::SocketClient;
+use crate::metadata::api::refusal::Refusal;
+use crate::metadata::api::request::Request;
+use crate::metadata::api::response::Ask;
+use crate::metadata::error::{MetadataError, TransportError};
+use crate::metadata::family::Family;
+use crate::metadata::transport::client::Client;
+use crate::metadata::transport::connect::source_address;
+use crate::metadata::transport::exchange::Limits;
 use crate::settings::Settings;
-use crate::status::{Reach, Status};
-use crate::unit_states;
+use crate::status::document::Status;
+use crate::status::states::Reach;
+use crate::system::cloud_init;
+use crate::system::exposure::Exposure;
+use crate::system::platform;
+use crate::system::platform::PlatformProof;
+use crate::system::units;
+use crate::util::printable;
 
 /// How long the daemon or systemd may take for an answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Looks at everything. Outside of a Scaleway Instance that is the daemon alone (invariant P1).
-pub async fn probe(settings: &Settings, socket: &Path) -> Report {
+pub(crate) async fn probe(settings: &Settings, socket: &Path) -> Report {
     let limits = &settings.limits;
     let checked = platform::check(&settings.vendor);
     let (mut daemon, status) = daemon(socket, limits).await;
     let status = Status { cloud_init: cloud_init::progress(Path::new("/")), ..status };
-    let status = status.with_units(unit_states::look(PATIENCE));
+    let status = status.with_units(units::look(PATIENCE));
     let proof = match checked {
         Ok(proof) => proof,
         Err(why) => {

@@ -2,11 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::trouble::Trouble;
-use crate::exposure::Exposure;
-use crate::metadata::{ErrorKind, Family};
-use crate::platform::NotAnInstance;
-use crate::status::{Platform, Problem};
+use crate::doctor::diagnosis::Trouble;
+use crate::metadata::error::ErrorKind;
+use crate::metadata::family::Family;
+use crate::status::document::Problem;
+use crate::status::states::Platform;
+use crate::system::exposure::Exposure;
+use crate::system::platform::NotAnInstance;
 
 /// The version of the document's shape.
 const VERSION: u32 = 1;
@@ -142,7 +144,7 @@ impl FamilyReport {
 
 impl Report {
     /// Puts the parts together, and draws the conclusion.
-    pub(super) fn new(families: Vec<FamilyReport>, daemon: Daemon, exposure: &Exposure) -> Self {
+    pub(crate) fn new(families: Vec<FamilyReport>, daemon: Daemon, exposure: &Exposure) -> Self {
         let verdict = verdict(&families, &daemon);
         let finding = |finding, is_problem, words: Option<(String, String)>| {
             words.map(|(what, remedy)| Finding { finding, is_problem, what, remedy })
@@ -163,7 +165,7 @@ impl Report {
     }
 
     /// Nothing was asked (invariant P1).
-    pub(super) fn not_an_instance(why: &NotAnInstance, daemon: Daemon) -> Self {
+    pub(crate) fn not_an_instance(why: &NotAnInstance, daemon: Daemon) -> Self {
         let verdict = "the metadata service was not asked: this is not a Scaleway Instance".to_owned();
         Self {
             version: VERSION,
@@ -177,7 +179,7 @@ impl Report {
     }
 
     /// Adds the problems of a status, but for those that the report has already.
-    pub(super) fn add_problems(&mut self, problems: Vec<Problem>) {
+    pub(crate) fn add_problems(&mut self, problems: Vec<Problem>) {
         let is_told = |problem: &Problem| {
             self.findings.iter().any(|finding| finding.what == problem.what)
                 || self.daemon.unreachable() == Some(&problem.what)

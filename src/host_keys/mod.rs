@@ -1,58 +1,30 @@
-//! sshd's host keys: which files sshd names ([`sshd_query`](mod@sshd_query)), what is in them ([`key_file`](mod@key_file),
-//! [`key_check`](mod@key_check)), what to do about it ([`plan`](mod@plan), pure), doing it ([`ensure`](mod@ensure)), what sshd
-//! therefore serves ([`served`](mod@served)), and the fingerprints that are published ([`fingerprints`](mod@fingerprints), pure).
+//! sshd's host keys: from the files that sshd's configuration names to the published value.
 //!
-//! A host key is a path that sshd names; its type is what its content says. OpenSSH decides what a usable key is and which types can
-//! be made (invariants H1, H3). Whether an OpenSSH server is enabled at all is read from systemd's files
-//! ([`ssh_server`](mod@ssh_server)). [`role`] is the whole of the units' work, the question of whose Instance this is included.
+//! A host key is a path that sshd names; its type is what its content says. OpenSSH decides what a usable key is and which types can be
+//! made (invariants H1, H3). The way of a key:
 //!
-//! No network in this module, and no key is ever removed or overwritten without a proof that it is of no use.
+//! | folder or module | what it does |
+//! |---|---|
+//! | `passes` | the two passes of the units, `ensure` and `settle`: everything below, in their order |
+//! | `sshd` | asks sshd which host keys it is configured with; keeps its answers |
+//! | `key` | public and private keys, and their types (pure) |
+//! | `store` | looks at each key file, plans what to do, does it; writes which keys sshd serves |
+//! | `published_value` | the value of the user data key `ssh-host-fingerprints` (pure) |
+//! | `paths` | the files and folders of the passes |
+//!
+//! No network here, and no key is removed or overwritten without a proof that it is of no use.
 
-mod answers;
-mod clear;
-mod effective;
-mod ensure;
-mod fingerprints;
-mod glob;
-mod key_agent;
-mod key_check;
-mod key_file;
-mod key_group;
-mod key_type;
-mod make_keys;
-mod mounts;
-mod old_keys;
-mod places;
-mod plan;
-mod private_key;
-mod problems;
-mod public_key;
-mod renewed_keys;
-pub mod role;
-mod served;
-mod ssh_server;
-mod sshd_config;
-mod sshd_options;
-mod sshd_process;
-mod sshd_query;
-#[cfg(test)]
-mod test_keys;
-mod wildcard;
+pub(crate) mod key;
+pub(crate) mod passes;
+pub(crate) mod paths;
+pub(crate) mod published_value;
+pub(crate) mod sshd;
+pub(crate) mod store;
 
-pub use clear::{Clearing, clearing};
-pub use effective::{EffectiveHostKeys, Source};
-pub use ensure::{EnsureError, Ensured, Renew};
-pub use fingerprints::{Published, published_value};
-pub use key_check::{KeyContent, private_key_content};
-pub use key_file::{Access, KeyFile, Private, PublicFile, public_path};
-pub use key_type::KeyType;
-pub use mounts::Obstacle;
-pub use places::{INSTANCE_SEEN, Places, SURVEY_REQUESTED};
-pub use plan::{Mending, NewKey, Plan, Reason, Rules};
-pub use private_key::{PrivateKey, reformat};
-pub use problems::drop_in;
-pub use public_key::{PublicKey, PublicKeyError};
-pub use served::{KeyProblem, LocalKey, ServedKeys};
-pub use ssh_server::{SshServer, active_links, enablement_folders};
-pub use sshd_config::SshdConfig;
-pub use sshd_query::QueryError;
+pub use key::private_key::{PrivateKey, reformat};
+pub use key::public_key::PublicKey;
+pub use published_value::published_value;
+pub use sshd::config::SshdConfig;
+pub use sshd::effective::{EffectiveHostKeys, Source};
+pub use store::key_content::{KeyContent, private_key_content};
+pub use store::served::ServedKeys;

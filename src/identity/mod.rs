@@ -1,10 +1,14 @@
-//! Which Instance this disk belongs to, and whether it still does (law H1).
+//! Which Instance this disk belongs to (invariant H1).
 //!
-//! What was recorded ([`record`]) is held against what the hypervisor ([`dmi`]) and the metadata say; [`judge`](mod@judge) is pure.
+//! | module | what it does |
+//! |---|---|
+//! | `record` | reads and writes the identity record |
+//! | `dmi` | reads the id that the hypervisor gives |
+//! | `verdict` | compares the record with the evidence (pure) |
 
-pub mod dmi;
-mod judge;
-mod record;
+pub(crate) mod dmi;
+pub(crate) mod record;
+pub(crate) mod verdict;
 
-pub use judge::{Evidence, Verdict, judge};
 pub use record::{Identity, IdentityError, read, write};
+pub use verdict::{Evidence, Verdict, judge};

@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::files;
-use crate::metadata::InstanceId;
-use crate::moment::Moment;
-use crate::printable;
+use crate::metadata::api::instance::InstanceId;
+use crate::util::files;
+use crate::util::printable;
+use crate::util::time::Moment;
 
 const VERSION: u32 = 1;
 const LARGEST: u64 = 4096;

@@ -12,11 +12,14 @@ use hyper_util::rt::TokioIo;
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
-use super::ERROR_HEADER;
-use crate::metadata::exchange::{self, Limits};
-use crate::metadata::{Ask, ErrorKind, Request, Response, TransportError};
-use crate::printable;
-use crate::status::Status;
+use crate::local_api::ERROR_HEADER;
+use crate::metadata::api::request::Request;
+use crate::metadata::api::response::{Ask, Response};
+use crate::metadata::error::{ErrorKind, TransportError};
+use crate::metadata::transport::exchange;
+use crate::metadata::transport::exchange::Limits;
+use crate::status::document::Status;
+use crate::util::printable;
 
 /// A host name must be there; the daemon passes over it.
 const NAME: &str = "localhost";
@@ -25,7 +28,7 @@ const LARGEST_STATUS: usize = 4 * 1024 * 1024;
 const LONGEST_ERROR: usize = 1024;
 
 /// One connection to the daemon.
-pub struct SocketClient {
+pub(crate) struct SocketClient {
     sender: SendRequest<Full<Bytes>>,
     limits: Limits,
 }
@@ -35,7 +38,7 @@ impl SocketClient {
     ///
     /// # Errors
     /// As the system reports: `NotFound` and `ConnectionRefused` mean that there is no daemon.
-    pub async fn connect(path: &Path, limits: &Limits) -> io::Result<Self> {
+    pub(crate) async fn connect(path: &Path, limits: &Limits) -> io::Result<Self> {
         let stream = UnixStream::connect(path).await?;
         let (sender, connection) =
             exchange::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
@@ -53,7 +56,7 @@ impl SocketClient {
     ///
     /// # Errors
     /// When the daemon says no, or [`TransportError::Socket`].
-    pub async fn status(&mut self, within: Duration) -> Result<Status, TransportError> {
+    pub(crate) async fn status(&mut self, within: Duration) -> Result<Status, TransportError> {
         let failed = |why: String| TransportError::Socket(io::Error::other(why));
         let http = hyper::Request::get("/status").header(HOST, NAME).body(Full::default());
         let http = http.map_err(|why| failed(why.to_string()))?;

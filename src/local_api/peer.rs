@@ -41,12 +41,12 @@ impl Groups {
     }
 
     /// Whether anybody but root is let in.
-    pub(super) fn any(&self) -> bool {
+    pub(crate) fn any(&self) -> bool {
         self.readers.is_some() || self.writers.is_some()
     }
 
     /// Why somebody is refused, and what would help.
-    pub(super) fn refusal(&self, write: bool) -> String {
+    pub(crate) fn refusal(&self, write: bool) -> String {
         let let_in = [self.readers.as_ref().filter(|_| !write), self.writers.as_ref()];
         let names: Vec<_> = let_in.into_iter().flatten().map(String::as_str).collect();
         let what = if write { "set or delete user data" } else { "ask the agent" };
@@ -60,7 +60,7 @@ impl Groups {
     }
 
     /// What the peer may do. It may take as long as the user database does, within a bound.
-    pub(super) async fn right_of(&self, peer: UCred) -> Right {
+    pub(crate) async fn right_of(&self, peer: UCred) -> Right {
         if is_trusted(peer) {
             return Right::Write;
         }
@@ -98,7 +98,7 @@ impl Groups {
 }
 
 /// Root, and whoever is the daemon already.
-pub(super) fn is_trusted(peer: UCred) -> bool {
+pub(crate) fn is_trusted(peer: UCred) -> bool {
     peer.uid() == 0 || peer.uid() == geteuid().as_raw()
 }
 

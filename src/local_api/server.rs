@@ -22,13 +22,16 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use super::ERROR_HEADER;
-use super::peer::{self, Groups, Right};
-use super::places::Places;
-use crate::log_once::LogOnce;
-use crate::metadata::{ErrorKind, Request, RequestError, Response, TransportError};
+use crate::local_api::ERROR_HEADER;
+use crate::local_api::connection_limits::ConnectionLimits;
+use crate::local_api::peer;
+use crate::local_api::peer::{Groups, Right};
+use crate::metadata::api::request::{Request, RequestError};
+use crate::metadata::api::response::Response;
+use crate::metadata::error::{ErrorKind, TransportError};
 use crate::settings::Settings;
-use crate::status::Status;
+use crate::status::document::Status;
+use crate::util::log_once::LogOnce;
 
 /// For the head of a request, and then for its body.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -54,7 +57,7 @@ pub trait Backend: Clone + 'static {
 ///
 /// # Errors
 /// `AddrInUse` when another daemon is listening, or as the system reports.
-pub fn bind(path: &Path) -> io::Result<UnixListener> {
+pub(crate) fn bind(path: &Path) -> io::Result<UnixListener> {
     match fs::symlink_metadata(path) {
         Ok(there) if there.file_type().is_socket() => {
             if std::os::unix::net::UnixStream::connect(path).is_ok() {
@@ -80,21 +83,21 @@ pub fn bind(path: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
-/// Sets who may connect at all. Nobody's word but the kernel's decides who may ask, either way: see [`super::peer`]. The mode keeps strangers
+/// Sets who may connect at all. Nobody's word but the kernel's decides who may ask, either way: see [`crate::local_api::peer`]. The mode keeps strangers
 /// from even knocking where only root is let in; a group's members cannot be told from others by a mode, since the daemon may not give its
 /// socket to a group that it is not in.
-pub fn open_to(path: &Path, settings: &Settings) -> io::Result<()> {
+pub(crate) fn open_to(path: &Path, settings: &Settings) -> io::Result<()> {
     let mode = if Groups::of(settings).any() { 0o666 } else { 0o600 };
     fs::set_permissions(path, fs::Permissions::from_mode(mode))
 }
 
 /// Serves until dropped.
-pub async fn serve<B: Backend + Send + Sync>(
+pub(crate) async fn serve<B: Backend + Send + Sync>(
     listener: UnixListener,
     backend: B,
     settings: watch::Receiver<Settings>,
 ) {
-    let places = Places::new();
+    let places = ConnectionLimits::new();
     let failing = LogOnce::default();
     let mut pause = SHORTEST_PAUSE;
     loop {

@@ -4,9 +4,9 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
-use super::family::Family;
-use super::refusal::Refusal;
-use crate::platform::NotAnInstance;
+use crate::metadata::api::refusal::Refusal;
+use crate::metadata::family::Family;
+use crate::system::platform::NotAnInstance;
 
 /// A question that got no usable answer.
 #[derive(Debug)]
@@ -157,7 +157,7 @@ impl TransportError {
 
 impl ConnectError {
     /// Whether a service accepted the connection, and reset it: a closed port has an error of its own.
-    pub(super) fn is_reset(&self) -> bool {
+    pub(crate) fn is_reset(&self) -> bool {
         matches!(self, Self::System(why) if why.kind() == io::ErrorKind::ConnectionReset)
     }
 }

@@ -36,7 +36,7 @@ impl Family {
         }
     }
 
-    pub(super) fn domain(self) -> Domain {
+    pub(crate) fn domain(self) -> Domain {
         match self {
             Self::Ipv4 => Domain::IPV4,
             Self::Ipv6 => Domain::IPV6,

@@ -1,36 +1,31 @@
-//! The Metadata API as this machine's client knows it.
+//! The client of the Metadata API.
 //!
-//! The way of the data: a [`Request`] (what is asked) goes through [`Client`] (which connects by [`connect`], from a
-//! port that [`source_port`] chose) and comes back as a [`Response`] (a status and bytes), of which [`Ask`] makes
-//! a typed answer: a value, a list of keys, the [`Instance`].
+//! A [`Request`] goes through [`Client`] to the service and comes back as a [`Response`] (a status and bytes); [`Ask`] makes a typed
+//! answer of it: a value, a list of keys, the [`Instance`].
 //!
-//! Nothing here may decide what to do with an answer, touch a file other than the system's port tables, resolve
-//! a name, follow a redirect or honour a proxy (law T1).
+//! | folder | what it does |
+//! |---|---|
+//! | `api` | what can be asked, and what an answer means (pure) |
+//! | `transport` | source port, connection, one bounded HTTP exchange |
+//! | `retry` | when to ask again |
+//! | `error`, `family` | what can go wrong; IPv4 and IPv6 |
+//!
+//! It must not decide what to do with an answer, touch a file other than the system's port tables, resolve a name, follow a redirect or use
+//! a proxy (invariant T1).
 
-mod answer;
-mod client;
-mod connect;
-mod connection;
-mod error;
-pub(crate) mod exchange;
-mod family;
-mod instance;
-mod key;
-mod persistent;
-mod refusal;
-mod request;
+pub(crate) mod api;
+pub(crate) mod error;
+pub(crate) mod family;
 pub mod retry;
-pub mod source_port;
+pub(crate) mod transport;
 
-pub use answer::{Ask, Response};
-pub use client::Client;
-pub use connect::source_address;
-pub use connection::Connection;
+pub use api::instance::{Instance, InstanceId};
+pub use api::refusal::Refusal;
+pub use api::request::{Format, Request, RequestError};
+pub use api::response::{Ask, Response};
+pub use api::user_data_key::{KeyError, UserDataKey};
 pub use error::{ConnectError, ErrorKind, MetadataError, Step, TransportError};
-pub use exchange::Limits;
 pub use family::Family;
-pub use instance::{Instance, InstanceId};
-pub use key::{KeyError, UserDataKey};
-pub use persistent::Persistent;
-pub use refusal::Refusal;
-pub use request::{Format, Request, RequestError};
+pub use transport::client::Client;
+pub use transport::connection::Connection;
+pub use transport::exchange::Limits;

@@ -26,7 +26,7 @@ pub struct Fault {
 
 impl Fault {
     /// At the byte `offset` of `text`.
-    pub(super) fn new(text: &str, offset: Option<usize>, what: String) -> Self {
+    pub(crate) fn new(text: &str, offset: Option<usize>, what: String) -> Self {
         let at = offset.and_then(|offset| text.get(..offset)).map(|before| {
             let line_start = before.rfind('\n').map_or(0, |end| end + 1);
             (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)

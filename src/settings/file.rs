@@ -3,18 +3,18 @@
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::Settings;
-use super::error::Fault;
-use super::keys::{KEYS, Key};
-use super::value::Wrong;
-use crate::nearest::nearest;
-use crate::printable;
+use crate::settings::Settings;
+use crate::settings::error::Fault;
+use crate::settings::keys::{KEYS, Key};
+use crate::settings::value::Wrong;
+use crate::util::printable;
+use crate::util::suggest::nearest;
 
 /// The settings as this text changes them, and the keys that it sets.
 ///
 /// # Errors
 /// The first thing in it that is not good: then nothing of it counts.
-pub(super) fn apply(text: &str, settings: &Settings) -> Result<(Settings, Vec<&'static Key>), Fault> {
+pub(crate) fn apply(text: &str, settings: &Settings) -> Result<(Settings, Vec<&'static Key>), Fault> {
     let sections = DeTable::parse(text).map_err(|why| {
         Fault::new(text, why.span().map(|span| span.start), why.message().trim_end().replace('\n', ", "))
     })?;
@@ -56,11 +56,12 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::console::Console;
-    use crate::host_keys::KeyType;
-    use crate::metadata::{Limits, UserDataKey};
-    use crate::platform::Vendor;
-    use crate::setup::{OnChange, Policy};
+    use crate::host_keys::key::key_type::KeyType;
+    use crate::metadata::api::user_data_key::UserDataKey;
+    use crate::metadata::transport::exchange::Limits;
+    use crate::scripts::model::policy::{OnChange, Policy};
+    use crate::system::console::Console;
+    use crate::system::platform::Vendor;
 
     fn parse(text: &str) -> Result<Settings, Fault> {
         apply(text, &Settings::default()).map(|(settings, _)| settings)

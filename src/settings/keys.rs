@@ -3,11 +3,12 @@
 
 use std::time::Duration;
 
-use super::Settings;
-use super::value::{self, Value, Wrong};
-use crate::metadata::UserDataKey;
-use crate::platform::Vendor;
-use crate::printable;
+use crate::metadata::api::user_data_key::UserDataKey;
+use crate::settings::Settings;
+use crate::settings::value;
+use crate::settings::value::{Value, Wrong};
+use crate::system::platform::Vendor;
+use crate::util::printable;
 
 /// One key of the configuration.
 pub struct Key {
@@ -20,7 +21,7 @@ pub struct Key {
     /// Its value in these settings, as TOML.
     pub value: fn(&Settings) -> String,
     /// Takes it from a file, where it is good.
-    pub(super) set: fn(&mut Settings, &Value<'_>) -> Result<(), Wrong>,
+    pub(crate) set: fn(&mut Settings, &Value<'_>) -> Result<(), Wrong>,
 }
 
 /// All keys, those of one section together.

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::error::{Fault, SettingsError};
-use super::file;
-use super::keys::Key;
-use super::sources::Sources;
-use super::{KEYS, Settings};
-use crate::{files, printable};
+use crate::settings::Settings;
+use crate::settings::error::{Fault, SettingsError};
+use crate::settings::file;
+use crate::settings::keys::KEYS;
+use crate::settings::keys::Key;
+use crate::settings::sources::Sources;
+use crate::util::{files, printable};
 
 const LARGEST: u64 = 1024 * 1024;
 
@@ -97,9 +98,9 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::metadata::UserDataKey;
-    use crate::random;
-    use crate::setup::Policy;
+    use crate::metadata::api::user_data_key::UserDataKey;
+    use crate::scripts::model::policy::Policy;
+    use crate::util::random;
 
     /// A folder with these files in it, taken for `/`.
     fn machine(files: &[(&str, &str)]) -> (PathBuf, Sources) {

@@ -4,12 +4,12 @@
 //! A key that is not known is an error with its place: a typing error must not pass for a setting. A broken file never leaves the machine
 //! without host keys: it does not count, the others and the defaults do, and everybody who reads the configuration says so.
 
-mod error;
-mod file;
-mod keys;
-mod load;
-mod sources;
-mod value;
+pub(crate) mod error;
+pub(crate) mod file;
+pub(crate) mod keys;
+pub(crate) mod load;
+pub(crate) mod sources;
+pub(crate) mod value;
 
 use std::time::Duration;
 
@@ -18,11 +18,11 @@ pub use keys::{KEYS, Key};
 pub use load::{Loaded, defaults, load};
 pub use sources::{FILE, FOLDERS, Sources};
 
-use crate::console::Console;
-use crate::host_keys::KeyType;
-use crate::metadata::Limits;
-use crate::platform::Vendor;
-use crate::setup::Policy;
+use crate::host_keys::key::key_type::KeyType;
+use crate::metadata::transport::exchange::Limits;
+use crate::scripts::model::policy::Policy;
+use crate::system::console::Console;
+use crate::system::platform::Vendor;
 
 /// The whole configuration. [`Settings::default`] suits a stock image.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -33,7 +33,7 @@ impl Default for Sources {
 
 impl Sources {
     /// The files there are, the weakest first, and the folders that cannot be listed.
-    pub(super) fn list(&self) -> (Vec<PathBuf>, Vec<(PathBuf, io::Error)>) {
+    pub(crate) fn list(&self) -> (Vec<PathBuf>, Vec<(PathBuf, io::Error)>) {
         let mut drop_ins: BTreeMap<OsString, PathBuf> = BTreeMap::new();
         let mut bad = Vec::new();
         for folder in &self.folders {

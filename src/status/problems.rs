@@ -1,16 +1,50 @@
 //! What is wrong on the machine, and what to do about it, by all that the document says. Pure.
 
-use super::{Fingerprints, Platform, Problem, Reach, Status};
-use crate::cloud_init::CloudInit;
-use crate::host_keys::SshServer;
-use crate::printable;
-use crate::setup::Outcome;
-use crate::unit_states::UnitProblem;
+use std::io;
+
+use crate::host_keys::sshd::server::SshServer;
+use crate::scripts::history::record::Outcome;
+use crate::status::document::{Problem, Status};
+use crate::status::states::{Fingerprints, Platform, Reach};
+use crate::system::cloud_init::CloudInit;
+use crate::system::units::UnitProblem;
+use crate::system::units::Units;
+use crate::util::printable;
 
 const SEE_CLOUD_INIT: &str = "see `cloud-init status --long` and /var/log/cloud-init-output.log";
 
+impl Status {
+    /// The same with its problems named, which follow from all the rest.
+    #[must_use]
+    pub fn with_problems(mut self) -> Self {
+        self.problems = problems(&self);
+        self
+    }
+
+    /// The same with what systemd says of the units, and its problems named anew.
+    #[must_use]
+    pub fn with_units(mut self, asked: io::Result<Units>) -> Self {
+        let unknown = match asked {
+            Ok(mut units) => {
+                self.units = std::mem::take(&mut units.problems);
+                // Elsewhere, what cloud-init does is no concern of the agent's (invariant P1).
+                self.units.retain(|unit| self.platform == Platform::Instance || !unit.is_cloud_inits());
+                self.systemd = units;
+                None
+            }
+            Err(why) => Some(Problem {
+                what: format!("systemd does not say how the units are: {why}"),
+                remedy: "see `systemctl --failed`".to_owned(),
+            }),
+        };
+        self = self.with_problems();
+        self.problems.extend(unknown);
+        self
+    }
+}
+
 /// All of them, each told once.
-pub(super) fn problems(status: &Status) -> Vec<Problem> {
+pub(crate) fn problems(status: &Status) -> Vec<Problem> {
     let mut found = Vec::new();
     let mut add = |what: String, remedy: &str| found.push(Problem { what, remedy: remedy.to_owned() });
     if let Reach::Unreachable { why, .. } = &status.metadata {

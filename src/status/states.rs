@@ -2,10 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::metadata::Family;
-use crate::moment::Moment;
-use crate::platform::{NotAnInstance, PlatformProof};
-use crate::tagged::{NotAState, Tagged};
+use crate::metadata::family::Family;
+use crate::system::platform::{NotAnInstance, PlatformProof};
+use crate::util::tagged::{NotAState, Tagged};
+use crate::util::time::Moment;
 
 /// Whether the metadata service is trusted here.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

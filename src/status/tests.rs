@@ -1,9 +1,13 @@
 //! Tests of the document.
 
-use super::*;
-use crate::metadata::Family;
-use crate::moment::Moment;
-use crate::setup::Network;
+use crate::host_keys::sshd::server::SshServer;
+use crate::metadata::family::Family;
+use crate::scripts::history::summary::{Network, Summary};
+use crate::status::document::Status;
+use crate::status::states::{Fingerprints, Platform, Reach};
+use crate::system::cloud_init::CloudInit;
+use crate::system::units::{UnitProblem, Units};
+use crate::util::time::Moment;
 
 #[test]
 fn the_document_has_its_version_and_comes_back_from_json() {

@@ -3,7 +3,7 @@
 use std::fs;
 
 use scw_agent::doctor::{FindingName, Report};
-use scw_agent::exposure::FILTER;
+use scw_agent::system::FILTER;
 use scw_stage::World;
 
 use crate::machine::*;

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use scw_agent::command::Exit;
 use scw_agent::metadata::{Ask, Client};
-use scw_agent::platform;
 use scw_agent::settings::{self, Settings, Sources};
+use scw_agent::system::platform;
 use scw_stage::{Reach, TcpState, World};
 
 use crate::machine::*;

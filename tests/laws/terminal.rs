@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use scw_agent::printable::is_shown;
+use scw_agent::util::is_shown;
 use scw_stage::{Daemon, Journald, World};
 
 use crate::machine::*;

@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use scw_agent::setup::Digest;
+use scw_agent::scripts::Digest;
 use scw_stage::World;
 
 use crate::cloud_init_forms::{base64, gzip, utf16};

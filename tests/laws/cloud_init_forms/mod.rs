@@ -13,7 +13,7 @@ use std::process::Stdio;
 use base64ct::{Base64, Encoding};
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use scw_agent::setup::{Policy, Preview};
+use scw_agent::scripts::{Policy, Preview};
 use scw_stage::World;
 use serde_json::Value;
 

@@ -1,0 +1,65 @@
+//! The value of the user data key `ssh-host-fingerprints`: written exactly as its consumers parse it (law H3). Pure.
+//!
+//! One line a key, `BITS SHA256:… COMMENT (TYPE)`, joined by `\n`, none at the end. One consumer splits a line into exactly
+//! four fields; another throws on a line that it cannot parse: so a comment has no space, and there is always one.
+
+use crate::host_keys::key::public_key::PublicKey;
+
+/// The value to publish, never empty.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Published(String);
+
+impl Published {
+    /// The value's text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Writes the value; `None` where there is no key to tell.
+pub fn published_value<'a>(keys: impl IntoIterator<Item = &'a PublicKey>) -> Option<Published> {
+    let lines: Vec<_> = keys.into_iter().map(line).collect();
+    if lines.is_empty() { None } else { Some(Published(lines.join("\n"))) }
+}
+
+fn line(key: &PublicKey) -> String {
+    format!("{} {} {} ({})", key.bits, key.fingerprint(), comment(&key.comment), key.type_name)
+}
+
+/// A comment that is one field and cannot be taken for the type in brackets.
+fn comment(text: &str) -> String {
+    let clean: String =
+        text.chars().map(|c| if c.is_ascii_graphic() && !matches!(c, '(' | ')') { c } else { '_' }).collect();
+    if clean.is_empty() { "-".to_owned() } else { clean }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPbatW6deZ5lBPqVQrgZ5m5azJVn84DsrzVkjUxxOf0X";
+
+    fn key(comment: &str) -> PublicKey {
+        PublicKey::parse(&format!("{KEY} {comment}")).expect("a good key")
+    }
+
+    #[test]
+    fn h3_each_line_has_four_fields_whatever_the_comment() {
+        for comment in ["root@scw-example", "", "a comment with spaces", "odd (RSA)", "tab\there", "clé"] {
+            let value = published_value([&key(comment)]).expect("one key");
+            let fields: Vec<_> = value.as_str().split(' ').collect();
+            assert_eq!(fields.len(), 4, "{}", value.as_str());
+            assert_eq!((fields[0], fields[3]), ("256", "(ED25519)"));
+            assert!(fields[1].starts_with("SHA256:") && fields[1].len() == 50);
+        }
+    }
+
+    #[test]
+    fn h3_lines_are_joined_without_one_at_the_end_and_no_keys_are_no_value() {
+        let value = published_value([&key("a"), &key("b")]).expect("two keys");
+        assert_eq!(value.as_str().matches('\n').count(), 1);
+        assert!(!value.as_str().ends_with('\n'));
+        assert_eq!(value.as_str().matches("SHA256:").count(), 2);
+        assert_eq!(published_value([]), None);
+    }
+}

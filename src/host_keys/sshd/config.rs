@@ -1,0 +1,276 @@
+//! This program's reading of sshd's configuration (sshd_config(5)): what decides which host keys sshd serves.
+//!
+//! sshd's own answer counts ([`crate::host_keys::sshd::query`]). This reading is for a machine without sshd, for a configuration that sshd
+//! refuses, and to see that a file changed. It reads within bounds, and passes over everything that it does not know.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::host_keys::sshd::glob::glob;
+use crate::util::files;
+
+/// Bytes of one file, far over any configuration.
+const MAX_BYTES: u64 = 1024 * 1024;
+/// As deep as sshd itself follows `Include`.
+const MAX_DEPTH: usize = 16;
+/// As many patterns and files as all `Include` lines together may come to. Depth alone is no bound: a file that includes itself twice doubles the
+/// work at each step, and sshd waits for us. No configuration comes near it.
+const MAX_INCLUDED: usize = 512;
+
+/// The settings, as far as they are set.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SshdConfig {
+    /// Whether there is a `HostKey` line; without one, sshd's defaults hold.
+    pub names_keys: bool,
+    /// `HostKey`, in their order; `none` names no file.
+    pub host_keys: Vec<PathBuf>,
+    /// `HostKeyAlgorithms` as written: a list, or one that begins with `+`, `-` or `^`.
+    pub algorithms: Option<String>,
+    /// `RequiredRSASize`, in bits.
+    pub required_rsa: Option<usize>,
+    /// `HostKeyAgent`, unless `none`.
+    pub agent: Option<String>,
+}
+
+/// A reading on its way.
+struct Reader<'a> {
+    config: SshdConfig,
+    folder: &'a Path,
+    /// Every text that was read, in its order.
+    texts: Vec<String>,
+    left: usize,
+}
+
+impl SshdConfig {
+    /// Reads what stands on the command line (`-o`), then the configuration at `path` with the files that it includes;
+    /// `None` where there is no file. The texts come with it, in the order in which they were read.
+    ///
+    /// # Errors
+    /// When the file at `path` is there and cannot be read. An included one that cannot be read is passed over.
+    pub fn read(path: &Path, options: &[String]) -> io::Result<Option<(Self, Vec<String>)>> {
+        let Some(text) = read_text(path)? else { return Ok(None) };
+        let folder = path.parent().unwrap_or(Path::new("/"));
+        let mut reader = Reader { config: Self::default(), folder, texts: Vec::new(), left: MAX_INCLUDED };
+        for option in options {
+            reader.text(option, &mut true, 0);
+        }
+        reader.texts.push(text.clone());
+        reader.text(&text, &mut true, MAX_DEPTH);
+        Ok(Some((reader.config, reader.texts)))
+    }
+
+    /// Reads what `sshd -G` and `sshd -T` print: a name and its value on each line, the value without quotes.
+    pub fn parse_printed(text: &str) -> Self {
+        let mut config = Self::default();
+        for line in text.lines() {
+            if let Some((keyword, value)) = line.split_once(' ') {
+                config.set(keyword, value);
+            }
+        }
+        config
+    }
+
+    fn set(&mut self, keyword: &str, value: &str) {
+        match &*keyword.to_ascii_lowercase() {
+            // The second name is an older one.
+            "hostkey" | "hostdsakey" => {
+                self.names_keys = true;
+                // `(null)` is how sshd prints it.
+                // A path that is no UTF-8 is not guessed.
+                let is_path = !value.contains(char::REPLACEMENT_CHARACTER) && value != "(null)";
+                if is_path && !value.eq_ignore_ascii_case("none") {
+                    self.host_keys.push(absolute(value));
+                }
+            }
+            // Of the others, the first one counts.
+            "hostkeyalgorithms" => {
+                self.algorithms = self.algorithms.take().or_else(|| Some(value.to_owned()))
+            }
+            "requiredrsasize" => self.required_rsa = self.required_rsa.or_else(|| value.parse().ok()),
+            "hostkeyagent" => self.agent = self.agent.take().or_else(|| Some(value.to_owned())),
+            _ => {}
+        }
+    }
+}
+
+impl Reader<'_> {
+    /// Reads one text. `active` is false below a `Match` that holds for some connections only; what is included there is
+    /// read all the same, since sshd reads it.
+    fn text(&mut self, text: &str, active: &mut bool, depth: usize) {
+        for line in text.lines() {
+            let mut words = words(line).into_iter();
+            let Some(keyword) = words.next() else { continue };
+            if keyword.eq_ignore_ascii_case("match") {
+                *active = words.next().is_some_and(|word| word.eq_ignore_ascii_case("all"));
+            } else if keyword.eq_ignore_ascii_case("include") && depth > 0 {
+                for pattern in words {
+                    self.include(&pattern, *active, depth);
+                }
+            } else if let (true, Some(value)) = (*active, words.next()) {
+                self.config.set(&keyword, &value);
+            }
+        }
+    }
+
+    /// Reads the files that an `Include` names; a relative path starts at the configuration's folder.
+    fn include(&mut self, pattern: &str, active: bool, depth: usize) {
+        let Some(left) = self.left.checked_sub(1) else { return };
+        let paths = glob(&self.folder.join(from_home(pattern)), left);
+        self.left = left.saturating_sub(paths.len());
+        for path in paths {
+            if let Ok(Some(text)) = read_text(&path) {
+                self.texts.push(text.clone());
+                // A Match in it ends with it.
+                self.text(&text, &mut active.clone(), depth - 1);
+            }
+        }
+    }
+}
+
+/// sshd's working folder is the root, and its user root.
+fn absolute(path: &str) -> PathBuf {
+    Path::new("/").join(from_home(path))
+}
+
+fn from_home(path: &str) -> PathBuf {
+    match path.strip_prefix("~/") {
+        Some(rest) => Path::new("/root").join(rest),
+        None => PathBuf::from(path),
+    }
+}
+
+fn read_text(path: &Path) -> io::Result<Option<String>> {
+    let bytes = files::read_bounded(path, MAX_BYTES)?;
+    Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
+}
+
+/// A line's words. The first may be joined to the second by `=`; a part of a word may stand in quotes of either kind; `#` at
+/// the beginning of a word begins a comment.
+pub(crate) fn words(line: &str) -> Vec<String> {
+    let line = line.trim_start();
+    let end = line.find(|c: char| c.is_ascii_whitespace() || c == '=').unwrap_or(line.len());
+    let (keyword, rest) = line.split_at(end);
+    if keyword.is_empty() || keyword.starts_with('#') {
+        return Vec::new();
+    }
+    let rest = rest.trim_start();
+    let mut found = vec![keyword.trim_matches('"').to_owned()];
+    found.extend(split_quoted(rest.strip_prefix('=').unwrap_or(rest)));
+    found
+}
+
+/// Splits at blanks as OpenSSH 8.7 and later do.
+pub(crate) fn split_quoted(text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut characters = text.chars().peekable();
+    loop {
+        while characters.next_if(char::is_ascii_whitespace).is_some() {}
+        match characters.peek() {
+            None | Some('#') => return found,
+            Some(_) => {}
+        }
+        let mut word = String::new();
+        let mut quote = None;
+        while let Some(c) = characters.next() {
+            match (quote, c) {
+                (None, c) if c.is_ascii_whitespace() => break,
+                (None, '"' | '\'') => quote = Some(c),
+                (Some(open), c) if c == open => quote = None,
+                (_, '\\') => {
+                    let stands_for_itself =
+                        |next: &char| matches!(next, '\'' | '"' | '\\') || (quote.is_none() && *next == ' ');
+                    word.push(characters.next_if(stands_for_itself).unwrap_or('\\'));
+                }
+                (_, c) => word.push(c),
+            }
+        }
+        found.push(word);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::util::random;
+
+    /// These files, of which the first is the configuration.
+    fn read(files: &[(&str, &str)]) -> (SshdConfig, usize) {
+        let folder = std::env::temp_dir().join(format!("scw-agent-config-{:x}", random::generator().u64(..)));
+        for (name, text) in files {
+            let path = folder.join(name);
+            fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+            fs::write(path, text).expect("written");
+        }
+        let read = SshdConfig::read(&folder.join(files[0].0), &[]);
+        fs::remove_dir_all(folder).expect("removed");
+        let (config, texts) = read.expect("readable").expect("there");
+        (config, texts.len())
+    }
+
+    #[test]
+    fn h3_what_decides_over_host_keys_is_read() {
+        for (text, host_keys, algorithms, required_rsa) in [
+            ("", &[][..], None, None),
+            ("# HostKey /a\n  #HostKey /b\nPort 22\n", &[], None, None),
+            ("HostKey /a\nhostkey /b\nHostDSAKey /c", &["/a", "/b", "/c"], None, None),
+            ("HostKey=/a\nHOSTKEY = \"/b c\"\n\tHostKey   /d # ours\n", &["/a", "/b c", "/d"], None, None),
+            (
+                "HostKey '/a b'\nHostKey /mid\"dle quo\"ted\nHostKey /a#b",
+                &["/a b", "/middle quoted", "/a#b"],
+                None,
+                None,
+            ),
+            ("HostKey /a\\ b\nHostKey \"/a\\\"b\"\r\n", &["/a b", "/a\"b"], None, None),
+            ("HostKey keys/a\nHostKey ~/a\nHostKey none", &["/keys/a", "/root/a"], None, None),
+            ("HostKey\nHostKey \"/a", &["/a"], None, None),
+            ("HostKeyAlgorithms -ssh-rsa\nHostKeyAlgorithms ssh-ed25519", &[], Some("-ssh-rsa"), None),
+            ("RequiredRSASize 2048\nRequiredRSASize 4096", &[], None, Some(2048)),
+            ("RequiredRSASize lots", &[], None, None),
+            ("HostKey /a\nMatch User x\nHostKey /b\nMatch all\nHostKey /c", &["/a", "/c"], None, None),
+        ] {
+            let (config, _) = read(&[("sshd_config", text)]);
+            let paths: Vec<_> = host_keys.iter().map(PathBuf::from).collect();
+            assert_eq!(config.host_keys, paths, "{text:?}");
+            assert_eq!((config.algorithms.as_deref(), config.required_rsa), (algorithms, required_rsa));
+        }
+    }
+
+    #[test]
+    fn h3_what_sshd_prints_has_no_quotes() {
+        let text =
+            "HostKey /with space # and more\nhostkey (null)\nhostkeyagent none\nRequiredRSASize 1024\nport\n";
+        let config = SshdConfig::parse_printed(text);
+        assert_eq!(config.host_keys, [PathBuf::from("/with space # and more")]);
+        assert_eq!((config.agent.as_deref(), config.required_rsa), (Some("none"), Some(1024)));
+        let none = SshdConfig::parse_printed("hostkey (null)\n");
+        assert!(none.names_keys && none.host_keys.is_empty());
+    }
+
+    #[test]
+    fn h3_every_file_that_sshd_includes_is_read() {
+        let (config, texts) = read(&[
+            (
+                "sshd_config",
+                "Include [0-9]*.conf '*.d/*.conf' \"a b\"\nMatch User x\nInclude later\nHostKey /no\n",
+            ),
+            ("50-a.conf", "HostKey /a\n"),
+            ("b.conf", "HostKey /b\n"),
+            ("x.d/c.conf", "Match User y\nHostKey /no\n"),
+            ("x.d/d.conf", "HostKey /d\n"),
+            ("a b", "HostKey /e\n"),
+            ("later", "HostKey /no\n"),
+        ]);
+        assert_eq!(config.host_keys, ["/a", "/d", "/e"].map(PathBuf::from));
+        assert_eq!(texts, 6);
+    }
+
+    #[test]
+    fn h3_files_that_include_each_other_over_and_over_come_to_an_end_soon() {
+        let (config, _) = read(&[("sshd_config", "HostKey /a\nInclude sshd_config s* *\n")]);
+        assert!((2..=MAX_INCLUDED).contains(&config.host_keys.len()), "{}", config.host_keys.len());
+        let (config, _) = read(&[("sshd_config", "Include x\nHostKey /a"), ("x", "Include x\nHostKey /b")]);
+        assert_eq!(config.host_keys.len(), MAX_DEPTH + 1);
+    }
+}

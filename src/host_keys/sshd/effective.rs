@@ -1,0 +1,192 @@
+//! Which host keys sshd is configured with (invariant H3): the files that it names, and which of their keys it accepts. Pure.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::host_keys::key::key_type::KeyType;
+use crate::host_keys::key::public_key::PublicKey;
+use crate::host_keys::sshd::config::SshdConfig;
+use crate::host_keys::sshd::wildcard;
+
+/// sshd's configuration of host keys, as it is in force.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EffectiveHostKeys {
+    /// How it is known.
+    pub source: Source,
+    /// The files that sshd loads keys from, in its order.
+    pub files: Vec<PathBuf>,
+    /// `HostKeyAlgorithms`; sshd prints all of them.
+    pub algorithms: Option<String>,
+    /// `RequiredRSASize`: an RSA key of fewer bits is not served.
+    pub required_rsa: Option<usize>,
+    /// `HostKeyAgent`: the socket of the agent that may hold private keys.
+    pub agent: Option<String>,
+}
+
+/// How it is known which host keys sshd serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Source {
+    /// There is no sshd here: every `ssh_host_*_key` in /etc/ssh counts.
+    Names,
+    /// By this program's reading of the configuration.
+    Files,
+    /// By sshd's own answer.
+    Sshd,
+}
+
+/// The conventional name of a private key: `ssh_host_TYPE_key`.
+const PREFIX: &str = "ssh_host_";
+const SUFFIX: &str = "_key";
+
+impl EffectiveHostKeys {
+    /// Without sshd: the files by name, and those that ssh-keygen makes by default.
+    pub fn by_name(mut files: Vec<PathBuf>) -> Self {
+        files.sort_unstable();
+        files.dedup();
+        Self { source: Source::Names, files, algorithms: None, required_rsa: None, agent: None }
+    }
+
+    /// As configured. Without a `HostKey` line, every OpenSSH that does not print its defaults has three of them.
+    pub fn configured(config: SshdConfig, source: Source, folder: &Path) -> Self {
+        let SshdConfig { names_keys, host_keys, algorithms, required_rsa, agent } = config;
+        let files = if names_keys { host_keys } else { default_files(folder) };
+        let agent = agent.filter(|socket| !socket.eq_ignore_ascii_case("none"));
+        let mut effective = Self { source, files: Vec::new(), algorithms, required_rsa, agent };
+        for file in files {
+            if !effective.files.contains(&file) {
+                effective.files.push(file);
+            }
+        }
+        effective
+    }
+
+    /// Whether a key of this algorithm may sign at all.
+    pub fn accepts(&self, algorithm: &str) -> bool {
+        let Some(list) = &self.algorithms else { return true };
+        // RSA keys sign by other names than their own.
+        let names = match algorithm {
+            "ssh-rsa" => &["rsa-sha2-512", "rsa-sha2-256", "ssh-rsa"][..],
+            _ => &[algorithm],
+        };
+        let matched =
+            |list: &str, name: &str| list.split(',').any(|pattern| wildcard::matches(pattern, name));
+        match list.split_at_checked(1) {
+            // What is added or preferred takes nothing away.
+            Some(("+" | "^", _)) => true,
+            // `ssh-rsa` (SHA-1) is not in the list that this is taken from.
+            Some(("-", less)) => names.iter().any(|name| *name != "ssh-rsa" && !matched(less, name)),
+            _ => names.iter().any(|name| matched(list, name)),
+        }
+    }
+
+    /// Whether sshd offers this key, once it has loaded it.
+    pub fn offers(&self, key: &PublicKey) -> bool {
+        let large =
+            key.algorithm != "ssh-rsa" || self.required_rsa.is_none_or(|required| key.bits >= required);
+        large && self.accepts(&key.algorithm)
+    }
+
+    /// The algorithm of the key that `ssh-keygen -t NAME` makes, among those that sshd accepts; `None` where it accepts none
+    /// of them. Of a type that this program does not know, the name is looked for in sshd's own list.
+    pub fn accepted_algorithm(&self, keygen_type: &str) -> Option<String> {
+        let known = match keygen_type {
+            "rsa" => &["ssh-rsa"][..],
+            "ecdsa" => &["ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521"],
+            "ed25519" => &["ssh-ed25519"],
+            "dsa" => &["ssh-dss"],
+            _ => &[],
+        };
+        if !known.is_empty() {
+            return known.iter().find(|name| self.accepts(name)).map(|name| (*name).to_owned());
+        }
+        let list = self.algorithms.as_ref()?;
+        let fits = |name: &&str| name.strip_prefix("ssh-").unwrap_or(name) == keygen_type;
+        list.split(',').find(fits).map(str::to_owned)
+    }
+}
+
+/// The files that sshd takes without a `HostKey` line, in its order.
+pub(crate) fn default_files(folder: &Path) -> Vec<PathBuf> {
+    [KeyType::Rsa, KeyType::Ecdsa, KeyType::Ed25519].map(|kind| kind.private_path(folder)).to_vec()
+}
+
+/// The type in a conventional name, as `ssh-keygen -t` takes it: `ed25519` of `ssh_host_ed25519_key`.
+pub(crate) fn conventional_type(path: &Path) -> Option<String> {
+    let name = path.file_name()?.to_str()?;
+    let kind = name.strip_prefix(PREFIX)?.strip_suffix(SUFFIX)?;
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    (!kind.is_empty() && kind.chars().all(plain)).then(|| kind.replace('_', "-"))
+}
+
+/// Whether a name is that of a private key by convention.
+pub(crate) fn is_conventional(name: &str) -> bool {
+    name.starts_with(PREFIX) && name.ends_with(SUFFIX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn effective(text: &str) -> EffectiveHostKeys {
+        EffectiveHostKeys::configured(SshdConfig::parse_printed(text), Source::Sshd, Path::new("/etc/ssh"))
+    }
+
+    #[test]
+    fn h3_what_the_algorithms_leave_out_is_not_served() {
+        let kinds = ["ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp521", "ssh-rsa"];
+        for (list, expected) in [
+            ("ssh-ed25519", [true, false, false, false]),
+            ("ssh-ed25519,rsa-sha2-256", [true, false, false, true]),
+            ("+ssh-rsa", [true; 4]),
+            ("^rsa-sha2-512", [true; 4]),
+            ("-ssh-ed25519", [false, true, true, true]),
+            ("-*nistp521,rsa-*", [true, true, false, false]),
+            ("-rsa-sha2-256", [true; 4]),
+            ("ecdsa-*", [false, true, true, false]),
+        ] {
+            let effective = effective(&format!("HostKeyAlgorithms {list}"));
+            assert_eq!(kinds.map(|kind| effective.accepts(kind)), expected, "{list}");
+        }
+    }
+
+    #[test]
+    fn h3_a_key_is_made_only_of_an_algorithm_that_sshd_accepts() {
+        let list =
+            "HostKeyAlgorithms ecdsa-sha2-nistp384,ssh-ed25519-cert-v01@openssh.com,ssh-mldsa44-ed25519";
+        let effective = effective(list);
+        for (kind, expected) in [
+            ("ecdsa", Some("ecdsa-sha2-nistp384")),
+            ("ed25519", None),
+            ("dsa", None),
+            ("mldsa44-ed25519", Some("ssh-mldsa44-ed25519")),
+            ("new", None),
+        ] {
+            assert_eq!(effective.accepted_algorithm(kind).as_deref(), expected, "{kind}");
+        }
+    }
+
+    #[test]
+    fn h3_without_a_line_sshd_has_its_defaults() {
+        let names = |text: &str| effective(text).files;
+        let default = ["rsa", "ecdsa", "ed25519"].map(|kind| format!("/etc/ssh/ssh_host_{kind}_key"));
+        assert_eq!(names(""), default.map(PathBuf::from));
+        assert!(names("hostkey (null)").is_empty());
+        assert_eq!(names("HostKey /b\nHostKey //a\nhostkey /b"), ["/b", "/a"].map(PathBuf::from));
+    }
+
+    #[test]
+    fn a_conventional_name_tells_the_type() {
+        for (name, kind) in [
+            ("/etc/ssh/ssh_host_ed25519_key", Some("ed25519")),
+            ("/x/ssh_host_mldsa44_ed25519_key", Some("mldsa44-ed25519")),
+            ("/x/ssh_host__key", None),
+            ("/x/ssh_host_key", None),
+            ("/x/my_own_key", None),
+            ("/x/ssh_host_a b_key", None),
+        ] {
+            assert_eq!(conventional_type(Path::new(name)).as_deref(), kind, "{name}");
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! The file names that a pattern stands for, as glob(3) in OpenSSH has it: `*`, `?`, `[…]` in every part of a path, and a
+//! backslash before a character that stands for itself. It reads folders and never follows more than it may.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The paths that match, in byte order, at most `limit`. A pattern without special characters is the path that it names,
+/// if there is such a file.
+pub(crate) fn glob(pattern: &Path, limit: usize) -> Vec<PathBuf> {
+    let Some(text) = pattern.to_str() else { return Vec::new() };
+    let mut found = vec![PathBuf::from("/")];
+    for part in text.split('/').filter(|part| !part.is_empty()) {
+        let mut next = Vec::new();
+        for folder in &found {
+            if is_pattern(part) {
+                next.extend(matching(folder, part));
+            } else {
+                next.push(folder.join(unescaped(part)));
+            }
+            next.truncate(limit);
+        }
+        found = next;
+    }
+    found.retain(|path| path.symlink_metadata().is_ok());
+    found.sort_unstable();
+    found
+}
+
+fn is_pattern(part: &str) -> bool {
+    part.contains(['*', '?', '['])
+}
+
+fn unescaped(part: &str) -> String {
+    let mut characters = part.chars();
+    let mut plain = String::new();
+    while let Some(c) = characters.next() {
+        plain.push(if c == '\\' { characters.next().unwrap_or('\\') } else { c });
+    }
+    plain
+}
+
+fn matching(folder: &Path, part: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let fits = |name: &str| {
+        // The dot of a hidden file must be written.
+        name.starts_with('.') == part.starts_with('.') && matches(part.as_bytes(), name.as_bytes())
+    };
+    entries.filter(|entry| entry.file_name().to_str().is_some_and(fits)).map(|entry| entry.path()).collect()
+}
+
+/// Whether a name fits one part of a pattern. A star that is followed by what does not fit takes one byte more.
+fn matches(pattern: &[u8], name: &[u8]) -> bool {
+    let (mut p, mut n) = (0, 0);
+    let mut back: Option<(usize, usize)> = None;
+    while n < name.len() {
+        if pattern.get(p) == Some(&b'*') {
+            back = Some((p + 1, n));
+            p += 1;
+            continue;
+        }
+        match (one(&pattern[p.min(pattern.len())..], name[n]), back) {
+            (Some(length), _) => (p, n) = (p + length, n + 1),
+            (None, Some((after, taken))) => {
+                back = Some((after, taken + 1));
+                (p, n) = (after, taken + 1);
+            }
+            (None, None) => return false,
+        }
+    }
+    pattern[p.min(pattern.len())..].iter().all(|byte| *byte == b'*')
+}
+
+/// How many bytes of the pattern the byte fits.
+fn one(pattern: &[u8], byte: u8) -> Option<usize> {
+    match *pattern.first()? {
+        b'?' => Some(1),
+        b'[' => match in_brackets(&pattern[1..], byte) {
+            Some((fits, length)) => fits.then_some(length + 1),
+            // Without its end it is a plain character.
+            None => (byte == b'[').then_some(1),
+        },
+        b'\\' if pattern.len() > 1 => (pattern[1] == byte).then_some(2),
+        plain => (plain == byte).then_some(1),
+    }
+}
+
+/// What stands behind `[`: whether the byte is one of the characters, and how long they are with `]`.
+fn in_brackets(set: &[u8], byte: u8) -> Option<(bool, usize)> {
+    let negated = set.first() == Some(&b'!');
+    let start = usize::from(negated);
+    let mut at = start;
+    let mut fits = false;
+    loop {
+        let first = *set.get(at)?;
+        // As the first character, `]` stands for itself.
+        if first == b']' && at > start {
+            return Some((fits != negated, at + 1));
+        }
+        if let Some((class, length)) = character_class(&set[at..]) {
+            fits |= class(&byte);
+            at += length;
+            continue;
+        }
+        match (set.get(at + 1), set.get(at + 2)) {
+            (Some(b'-'), Some(last)) if *last != b']' => {
+                fits |= (first..=*last).contains(&byte);
+                at += 3;
+            }
+            _ => {
+                fits |= first == byte;
+                at += 1;
+            }
+        }
+    }
+}
+
+type Class = fn(&u8) -> bool;
+
+/// `[:digit:]` and its like.
+fn character_class(set: &[u8]) -> Option<(Class, usize)> {
+    let classes: [(&[u8], Class); 6] = [
+        (b"[:alnum:]", u8::is_ascii_alphanumeric),
+        (b"[:alpha:]", u8::is_ascii_alphabetic),
+        (b"[:digit:]", u8::is_ascii_digit),
+        (b"[:lower:]", u8::is_ascii_lowercase),
+        (b"[:upper:]", u8::is_ascii_uppercase),
+        (b"[:xdigit:]", u8::is_ascii_hexdigit),
+    ];
+    classes.into_iter().find(|(name, _)| set.starts_with(name)).map(|(name, class)| (class, name.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::util::random;
+
+    #[test]
+    fn h3_a_pattern_matches_names_as_glob_does() {
+        for (pattern, name, expected) in [
+            ("*", "a", true),
+            ("*.conf", "a.conf", true),
+            ("*.conf", "a.conf.bak", false),
+            ("[0-9]*.conf", "50-a.conf", true),
+            ("[0-9]*.conf", "a.conf", false),
+            ("[!0-9]*", "a", true),
+            ("[!0-9]*", "5", false),
+            ("[]a]b", "]b", true),
+            ("[a-]b", "-b", true),
+            ("[[:digit:]]?", "5x", true),
+            ("[[:digit:]]?", "xx", false),
+            ("a[b", "a[b", true),
+            ("\\*", "*", true),
+            ("\\*", "a", false),
+            ("a\\", "a\\", true),
+            ("a*b*c", "aXbYbZc", true),
+            ("a*b*c", "aXbYbZ", false),
+            ("", "", true),
+        ] {
+            assert_eq!(matches(pattern.as_bytes(), name.as_bytes()), expected, "{pattern} {name}");
+        }
+        // Many stars cost time in proportion, and no more.
+        assert!(!matches("*a".repeat(200).as_bytes(), "a".repeat(150).as_bytes()));
+    }
+
+    #[test]
+    fn h3_every_part_of_a_path_may_be_a_pattern() {
+        let folder = std::env::temp_dir().join(format!("scw-agent-glob-{:x}", random::generator().u64(..)));
+        for name in ["b.d/2.conf", "a.d/1.conf", "a.d/.hidden.conf", "c/3.conf", "a.d/x y", "[z]/4.conf"] {
+            let path = folder.join(name);
+            fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+            fs::write(path, "").expect("written");
+        }
+        let found = |pattern: &str, limit: usize| -> Vec<String> {
+            let name = |path: PathBuf| path.strip_prefix(&folder).expect("inside").display().to_string();
+            glob(&folder.join(pattern), limit).into_iter().map(name).collect()
+        };
+        assert_eq!(found("*.d/*.conf", 9), ["a.d/1.conf", "b.d/2.conf"]);
+        assert_eq!(found("?/[0-9].conf", 9), ["c/3.conf"]);
+        assert_eq!(found("a.d/x y", 9), ["a.d/x y"]);
+        assert_eq!(found("a.d/.h*", 9), ["a.d/.hidden.conf"]);
+        assert_eq!(found("\\[z]/4.conf", 9), ["[z]/4.conf"]);
+        assert_eq!(found("none/*", 9), [""; 0]);
+        assert_eq!(found("*/*", 2).len(), 2);
+        fs::remove_dir_all(folder).expect("removed");
+    }
+}

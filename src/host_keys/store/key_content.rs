@@ -1,0 +1,218 @@
+//! What a private key file is worth to sshd (invariant H1): the strict reading of this program, or the answer of the
+//! machine's own ssh-keygen, which loads keys by the same code as sshd. Nothing is condemned by this program alone.
+
+use std::io;
+
+use base64ct::{Base64Unpadded, Encoding};
+use sha2::{Digest, Sha256};
+
+use crate::host_keys::key::private_key::{PrivateKey, reformat};
+use crate::host_keys::key::public_key::{PublicKey, PublicKeyError};
+use crate::host_keys::sshd::cache::Answers;
+use crate::util::program;
+use crate::util::program::words;
+
+/// Reads the key from standard input, which has neither a mode nor a name.
+const STDIN: &str = "/proc/self/fd/0";
+
+/// What a file in the place of a private key holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeyContent {
+    /// A private key that sshd loads.
+    Usable(PublicKey),
+    /// A private key in a form that sshd does not load, and the text in which it would.
+    Damaged(PublicKey, Vec<u8>),
+    /// A private key behind a passphrase, which sshd cannot load; the public key where that is known.
+    Locked(Option<PublicKey>),
+    /// A public key. sshd serves it if its `HostKeyAgent` has the private one.
+    PublicOnly(PublicKey),
+    /// Nothing that OpenSSH takes for a key.
+    Unusable,
+}
+
+impl KeyContent {
+    /// The public key, where it is known.
+    pub fn public(&self) -> Option<&PublicKey> {
+        match self {
+            Self::Usable(key) | Self::Damaged(key, _) | Self::PublicOnly(key) => Some(key),
+            Self::Locked(key) => key.as_ref(),
+            Self::Unusable => None,
+        }
+    }
+}
+
+/// Checks a file's bytes, with no answer kept from before.
+///
+/// # Errors
+/// As [`check`].
+pub fn private_key_content(bytes: &[u8]) -> io::Result<KeyContent> {
+    check(bytes, &mut Answers::default())
+}
+
+/// Checks a file's bytes.
+///
+/// # Errors
+/// When ssh-keygen gives no answer: then nothing is known.
+pub(crate) fn check(bytes: &[u8], answers: &mut Answers) -> io::Result<KeyContent> {
+    match PrivateKey::parse(bytes) {
+        PrivateKey::Good(key) => return Ok(KeyContent::Usable(key)),
+        PrivateKey::Locked(key) => return Ok(KeyContent::Locked(key)),
+        PrivateKey::Unknown => {}
+    }
+    let digest = Base64Unpadded::encode_string(&Sha256::digest(bytes));
+    if let Some(key) = answers.key(&digest) {
+        return Ok(KeyContent::Usable(key));
+    }
+    match ask(bytes)? {
+        Answer::Key(key) => {
+            answers.set_key(digest, &key);
+            return Ok(KeyContent::Usable(key));
+        }
+        Answer::Passphrase => return Ok(KeyContent::Locked(None)),
+        Answer::NoKey => {}
+    }
+    if let Some(key) = std::str::from_utf8(bytes).ok().and_then(|text| public_key(text).ok()) {
+        return Ok(KeyContent::PublicOnly(key));
+    }
+    let Some(text) = reformat(bytes) else { return Ok(KeyContent::Unusable) };
+    if let PrivateKey::Locked(key) = PrivateKey::parse(&text) {
+        return Ok(KeyContent::Locked(key));
+    }
+    Ok(match ask(&text)? {
+        Answer::Key(key) => KeyContent::Damaged(key, text),
+        Answer::Passphrase => KeyContent::Locked(None),
+        Answer::NoKey => KeyContent::Unusable,
+    })
+}
+
+/// ssh-keygen's answer on a private key.
+#[derive(Debug)]
+enum Answer {
+    Key(PublicKey),
+    Passphrase,
+    NoKey,
+}
+
+fn ask(private: &[u8]) -> io::Result<Answer> {
+    if private.is_empty() {
+        return Ok(Answer::NoKey);
+    }
+    let output = program::run("ssh-keygen", words(&["-y", "-P", "", "-f", STDIN]), private)?;
+    if output.status.success() {
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        return public_key(&text).map(Answer::Key).map_err(|why| io::Error::other(why.to_string()));
+    }
+    let said = output.messages;
+    if said.contains("passphrase") {
+        return Ok(Answer::Passphrase);
+    }
+    // What is wrong with the machine says nothing of the key.
+    let is_of_the_key = output.status.code().is_some() && said.starts_with("Load key ");
+    let of_the_system =
+        ["Permission denied", "annot allocate", "allocation failed", "internal error", "Too many open files"];
+    if is_of_the_key && !of_the_system.iter().any(|text| said.contains(text)) {
+        Ok(Answer::NoKey)
+    } else {
+        Err(io::Error::other(format!("ssh-keygen: {} ({said})", output.status)))
+    }
+}
+
+/// The first public key in a text, as a `.pub` file holds it. Of a type that this program does not know, ssh-keygen tells
+/// size and name.
+///
+/// # Errors
+/// Why there is none.
+pub(crate) fn public_key(text: &str) -> Result<PublicKey, PublicKeyError> {
+    let mut error = PublicKeyError::Form;
+    for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        match PublicKey::parse(line) {
+            Ok(key) => return Ok(key),
+            Err(PublicKeyError::Algorithm(name)) => {
+                return listed(line).ok_or(PublicKeyError::Algorithm(name));
+            }
+            Err(why) => error = why,
+        }
+    }
+    Err(error)
+}
+
+/// `BITS FINGERPRINT COMMENT (TYPE)`, as `ssh-keygen -l` prints it.
+fn listed(line: &str) -> Option<PublicKey> {
+    let output = program::run("ssh-keygen", words(&["-l", "-f", STDIN]), line.as_bytes()).ok()?;
+    let text = String::from_utf8(output.stdout).ok().filter(|_| output.status.success())?;
+    let (bits, _) = text.split_once(' ')?;
+    let (_, type_name) = text.trim_end().strip_suffix(')')?.rsplit_once('(')?;
+    let key = PublicKey::parse_listed(line, bits.parse().ok()?, type_name).ok()?;
+    text.contains(&key.fingerprint()).then_some(key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host_keys::key::test_keys::{BAD_FORMS, made, spoilt};
+
+    fn checked(bytes: &[u8]) -> KeyContent {
+        private_key_content(bytes).expect("ssh-keygen answers")
+    }
+
+    const PEM: [&str; 8] = ["-t", "rsa", "-b", "2048", "-m", "PEM", "-N", ""];
+
+    #[test]
+    fn h1_what_ssh_keygen_reads_is_usable_whatever_is_around() {
+        let (pem, public) = made(&PEM);
+        let public = PublicKey::parse(&public).expect("a good key");
+        let text = String::from_utf8(pem).expect("text");
+        for (form, text) in [
+            ("plain", text.clone()),
+            (
+                "attributes",
+                format!("Bag Attributes\n    localKeyID: 01\nKey Attributes: <No Attributes>\n{text}"),
+            ),
+            ("comment", format!("# ours\n\n{text}")),
+            ("text behind", format!("{text}a note\n")),
+            ("CRLF", text.replace('\n', "\r\n")),
+            ("trailing blanks", text.replace('\n', "  \n")),
+            ("no final newline", text.trim_end().to_owned()),
+        ] {
+            let KeyContent::Usable(key) = checked(text.as_bytes()) else { panic!("{form}: not usable") };
+            assert!(key.is_same_key(&public), "{form}");
+        }
+    }
+
+    #[test]
+    fn h1_a_damaged_key_is_not_lost() {
+        let (key, public) = made(&["-t", "ed25519", "-N", ""]);
+        let public = PublicKey::parse(&public).expect("a good key");
+        for form in BAD_FORMS {
+            let KeyContent::Damaged(found, text) = checked(&spoilt(form, &key)) else { panic!("{form}") };
+            assert_eq!((&found, &text), (&public, &key), "{form}");
+        }
+    }
+
+    #[test]
+    fn h1_what_is_no_usable_key_is_told_apart() {
+        let (key, public) = made(&["-t", "ed25519", "-N", ""]);
+        assert!(matches!(checked(public.as_bytes()), KeyContent::PublicOnly(_)));
+        for length in [1, 40, key.len() / 2, key.len() - 40] {
+            assert_eq!(checked(&key[..length]), KeyContent::Unusable, "cut to {length} bytes");
+        }
+        assert_eq!(checked(b"garbage"), KeyContent::Unusable);
+        assert_eq!(checked(b""), KeyContent::Unusable);
+        for locked in [
+            &["-t", "ed25519", "-N", "secret"][..],
+            &["-t", "rsa", "-b", "2048", "-m", "PEM", "-N", "secret"],
+        ] {
+            assert!(matches!(checked(&made(locked).0), KeyContent::Locked(_)), "{locked:?}");
+        }
+    }
+
+    #[test]
+    fn h3_a_public_key_file_may_have_more_than_the_key() {
+        let (_, public) = made(&["-t", "ed25519", "-N", ""]);
+        let key = PublicKey::parse(&public).expect("a good key");
+        for text in [format!("# ours\n\n{public}"), public.replace(' ', "\t"), format!("  {public}\n\n")] {
+            assert!(public_key(&text).is_ok_and(|found| found.is_same_key(&key)), "{text:?}");
+        }
+        assert!(public_key("garbage").is_err());
+    }
+}

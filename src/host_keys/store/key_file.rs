@@ -1,0 +1,187 @@
+//! Looks at one host key: the private key's file, who may read it, and the `.pub` beside it. Reading only.
+
+use std::ffi::OsString;
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use crate::host_keys::key::public_key::PublicKey;
+use crate::host_keys::sshd::cache::Answers;
+use crate::host_keys::store::key_content;
+use crate::host_keys::store::key_content::KeyContent;
+use crate::host_keys::store::key_group::KeyGroup;
+use crate::host_keys::store::mounts::{Obstacle, obstacle};
+use crate::util::files;
+
+/// Bytes of a key file. An RSA key of 16384 bits has 13 kB; sshd does not mind what stands behind the key.
+const MAX_BYTES: u64 = 1024 * 1024;
+/// As many links as the kernel follows.
+const MAX_LINKS: usize = 40;
+
+/// A host key that sshd names.
+#[derive(Debug)]
+pub(crate) struct KeyFile {
+    /// The private key's path, as sshd has it.
+    pub path: PathBuf,
+    /// Where its file is, once links are followed.
+    pub target: PathBuf,
+    /// The private key.
+    pub private: Private,
+    /// The `.pub` beside it.
+    pub public: PublicFile,
+    /// Who may read the private key, where there is one.
+    pub access: Option<Access>,
+}
+
+/// A private key's file.
+#[derive(Debug)]
+pub(crate) enum Private {
+    /// There is none.
+    Missing,
+    /// It cannot be seen whether there is one.
+    Unseen(Obstacle),
+    /// A file of no bytes, as a power cut leaves it.
+    Empty,
+    /// There are bytes.
+    Found(KeyContent),
+    /// There is something that cannot be read or judged: unknown is not new (invariant H1).
+    Unreadable(io::Error),
+}
+
+/// The `.pub` beside a private key.
+#[derive(Debug)]
+pub(crate) enum PublicFile {
+    /// It holds the private key's public half, with this comment.
+    Same(String),
+    /// It holds this key; the private one is another, or not known.
+    Other(PublicKey),
+    /// It is missing, cannot be read, or holds no public key.
+    Lost,
+}
+
+/// Who may read a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Access {
+    /// Permission bits.
+    pub mode: u32,
+    /// Whether it belongs to root.
+    pub ours: bool,
+    /// Whether sshd loads it although its group may read it.
+    pub group_may_read: bool,
+}
+
+impl Access {
+    /// The bits that sshd lets a key have.
+    pub(crate) fn allowed(self) -> u32 {
+        if self.group_may_read { 0o640 } else { 0o600 }
+    }
+
+    /// Whether sshd loads a key with this mode. It does not look at the mode of somebody else's file.
+    pub(crate) fn is_loaded(self) -> bool {
+        !self.ours || self.mode & 0o077 & !self.allowed() == 0
+    }
+}
+
+/// Looks at the key at `path`.
+pub(crate) fn look(path: &Path, group: &KeyGroup, answers: &mut Answers) -> KeyFile {
+    let target = followed(path);
+    let private = match files::read_bounded(&target, MAX_BYTES) {
+        Ok(None) => obstacle(&target).map_or(Private::Missing, Private::Unseen),
+        Ok(Some(bytes)) if bytes.is_empty() => Private::Empty,
+        Ok(Some(bytes)) => match key_content::check(&bytes, answers) {
+            Ok(content) => Private::Found(content),
+            Err(why) => Private::Unreadable(why),
+        },
+        Err(why) => Private::Unreadable(why),
+    };
+    let content = match &private {
+        Private::Found(content) => Some(content),
+        _ => None,
+    };
+    let public = read_public(&public_path(path), content.and_then(KeyContent::public));
+    let is_usable = matches!(content, Some(KeyContent::Usable(_)));
+    let us = nix::unistd::geteuid().as_raw();
+    let access = fs::metadata(&target).ok().map(|there| Access {
+        mode: there.mode() & 0o7777,
+        ours: there.uid() == us,
+        group_may_read: group.may_read(&target, &there, is_usable, answers),
+    });
+    KeyFile { path: path.to_owned(), target, private, public, access }
+}
+
+impl KeyFile {
+    /// The public key that sshd serves, if it loads the private one.
+    pub(crate) fn loaded(&self) -> Option<PublicKey> {
+        match &self.private {
+            Private::Found(KeyContent::Usable(key)) if self.access.is_none_or(Access::is_loaded) => {
+                Some(self.commented(key))
+            }
+            _ => None,
+        }
+    }
+
+    /// The public key that sshd serves, if its agent has the private one.
+    pub(crate) fn held_by_agent(&self) -> Option<PublicKey> {
+        let named = match &self.private {
+            Private::Found(KeyContent::PublicOnly(key) | KeyContent::Locked(Some(key))) => Some(key),
+            Private::Found(KeyContent::Usable(_) | KeyContent::Damaged(..)) => return None,
+            _ => None,
+        };
+        match (named, &self.public) {
+            (Some(key), _) => Some(self.commented(key)),
+            (None, PublicFile::Other(key)) => Some(key.clone()),
+            (None, _) => None,
+        }
+    }
+
+    /// The public half of what is there, whether sshd loads it or not.
+    pub(crate) fn public_key(&self) -> Option<PublicKey> {
+        let content = if let Private::Found(content) = &self.private { content.public() } else { None };
+        content.map(|key| self.commented(key))
+    }
+
+    /// With the comment of the `.pub`, which people edit.
+    fn commented(&self, key: &PublicKey) -> PublicKey {
+        match &self.public {
+            PublicFile::Same(comment) if !comment.is_empty() => key.clone().with_comment(comment.clone()),
+            _ => key.clone(),
+        }
+    }
+}
+
+/// The path of the public key beside a private one.
+pub(crate) fn public_path(private: &Path) -> PathBuf {
+    let mut name = OsString::from(private);
+    name.push(".pub");
+    name.into()
+}
+
+/// The `.pub`, held against the private key where that is known.
+fn read_public(path: &Path, private: Option<&PublicKey>) -> PublicFile {
+    let bytes = files::read_bounded(path, MAX_BYTES).ok().flatten().unwrap_or_default();
+    let Ok(text) = String::from_utf8(bytes) else { return PublicFile::Lost };
+    if let Some(key) = private {
+        let line = text.lines().map(str::trim).find_map(|line| line.strip_prefix(&key.key_text()));
+        return match line.filter(|rest| rest.is_empty() || rest.starts_with([' ', '\t'])) {
+            Some(comment) => PublicFile::Same(comment.trim().to_owned()),
+            None => PublicFile::Lost,
+        };
+    }
+    key_content::public_key(&text).map_or(PublicFile::Lost, PublicFile::Other)
+}
+
+/// The path with all links followed, also where the last one leads to nothing.
+fn followed(path: &Path) -> PathBuf {
+    if let Ok(real) = fs::canonicalize(path) {
+        return real;
+    }
+    let mut path = path.to_owned();
+    for _ in 0..MAX_LINKS {
+        match fs::read_link(&path) {
+            Ok(next) => path = path.parent().unwrap_or(Path::new("/")).join(next),
+            Err(_) => break,
+        }
+    }
+    path
+}

@@ -1,0 +1,133 @@
+//! Tells a key that is missing from one that cannot be seen from here: a folder that the unit's sandbox covers, or a file
+//! system that is not mounted. What cannot be seen is never made anew (invariant H1).
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Why a path may look empty.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Obstacle {
+    /// The sandbox of this process covers this folder.
+    Hidden(PathBuf),
+    /// This file system is configured, and not mounted.
+    NotMounted(PathBuf),
+}
+
+/// What systemd mounts over what a unit may not see.
+const INACCESSIBLE: &str = "/systemd/inaccessible/";
+/// What `ProtectHome=tmpfs` covers by empty file systems.
+const HOMES: [&str; 3] = ["/home", "/root", "/run/user"];
+
+/// What keeps `path` from being seen, if something does.
+pub(crate) fn obstacle(path: &Path) -> Option<Obstacle> {
+    let mounts = mounts(&fs::read_to_string("/proc/self/mountinfo").unwrap_or_default());
+    let configured = configured_mounts(&fs::read_to_string("/etc/fstab").unwrap_or_default());
+    find(path, &mounts, &configured).or_else(|| {
+        // Mounts that have a unit of their own.
+        let has_unit = |folder: &Path| {
+            Path::new("/etc/systemd/system").join(unit_name(folder)).exists()
+                && !mounts.iter().any(|mount| mount.point == folder)
+        };
+        let folder = path.ancestors().skip(1).find(|folder| folder.parent().is_some() && has_unit(folder))?;
+        Some(Obstacle::NotMounted(folder.to_owned()))
+    })
+}
+
+struct Mount {
+    point: PathBuf,
+    /// The path that is shown there, inside its file system.
+    root: String,
+    kind: String,
+}
+
+fn find(path: &Path, mounts: &[Mount], configured: &[PathBuf]) -> Option<Obstacle> {
+    // The one that was mounted last covers the others.
+    let covering = mounts.iter().filter(|mount| path.starts_with(&mount.point));
+    if let Some(mount) = covering.max_by_key(|mount| mount.point.components().count()) {
+        let is_home = HOMES.iter().any(|home| mount.point == Path::new(home));
+        if mount.root.contains(INACCESSIBLE) || (is_home && mount.kind == "tmpfs") {
+            return Some(Obstacle::Hidden(mount.point.clone()));
+        }
+    }
+    let missing =
+        |point: &&PathBuf| path.starts_with(point) && !mounts.iter().any(|mount| mount.point == **point);
+    configured.iter().find(missing).map(|point| Obstacle::NotMounted(point.clone()))
+}
+
+fn mounts(mountinfo: &str) -> Vec<Mount> {
+    let mount = |line: &str| {
+        let (mount, source) = line.split_once(" - ")?;
+        let mut fields = mount.split(' ').skip(3);
+        let (root, point) = (fields.next()?, fields.next()?);
+        let kind = source.split(' ').next()?.to_owned();
+        Some(Mount { point: unescaped(point).into(), root: unescaped(root), kind })
+    };
+    mountinfo.lines().filter_map(mount).collect()
+}
+
+/// The mount points of an fstab, but for the root.
+fn configured_mounts(fstab: &str) -> Vec<PathBuf> {
+    let lines = fstab.lines().map(str::trim).filter(|line| !line.starts_with('#'));
+    let points = lines.filter_map(|line| line.split_whitespace().nth(1)).map(unescaped);
+    points.filter(|point| point.starts_with('/') && point != "/").map(PathBuf::from).collect()
+}
+
+/// Blanks stand there as `\040`.
+fn unescaped(field: &str) -> String {
+    field.replace("\\040", " ").replace("\\011", "\t").replace("\\134", "\\")
+}
+
+/// The name of a mount's unit, as `systemd-escape --path` makes it.
+fn unit_name(folder: &Path) -> String {
+    let text = folder.to_string_lossy();
+    let mut name = String::new();
+    for byte in text.trim_matches('/').bytes() {
+        match byte {
+            b'/' => name.push('-'),
+            b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' | b':' | b'_' | b'.' => name.push(char::from(byte)),
+            _ => name.push_str(&format!("\\x{byte:02x}")),
+        }
+    }
+    format!("{name}.mount")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MOUNTINFO: &str = "\
+21 1 254:1 / / rw,relatime shared:1 - ext4 /dev/vda1 rw
+22 21 0:20 / /run rw - tmpfs tmpfs rw
+30 21 0:20 /systemd/inaccessible/dir /root ro - tmpfs tmpfs rw
+31 21 0:44 / /home ro - tmpfs tmpfs rw
+32 21 254:2 / /data rw - ext4 /dev/vdb rw
+33 32 0:45 / /data/with\\040space rw - ext4 /dev/vdc rw
+";
+
+    #[test]
+    fn h1_what_is_hidden_or_not_mounted_is_not_missing() {
+        let mounts = mounts(MOUNTINFO);
+        let fstab = "# /data/no\n/dev/vda1 / ext4 defaults 0 1\n/dev/vdb /data ext4\nhost:/x /nfs nfs\n/dev/x /with\\040space ext4\nnone none swap\n";
+        let configured = configured_mounts(fstab);
+        let hidden = |point: &str| Some(Obstacle::Hidden(point.into()));
+        let not_mounted = |point: &str| Some(Obstacle::NotMounted(point.into()));
+        for (path, expected) in [
+            ("/etc/ssh/key", None),
+            ("/root/key", hidden("/root")),
+            ("/home/x/key", hidden("/home")),
+            ("/rootless/key", None),
+            ("/run/user/key", None),
+            ("/data/key", None),
+            ("/data/with space/key", None),
+            ("/nfs/keys/key", not_mounted("/nfs")),
+            ("/with space/key", not_mounted("/with space")),
+        ] {
+            assert_eq!(find(Path::new(path), &mounts, &configured), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_mounts_unit_has_its_escaped_name() {
+        assert_eq!(unit_name(Path::new("/srv/my-data")), "srv-my\\x2ddata.mount");
+    }
+}

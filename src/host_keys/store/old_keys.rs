@@ -1,0 +1,136 @@
+//! The public keys of the Instances that a disk belonged to, so that an owner can tell what happened to the fingerprints.
+//!
+//! Each renewal of the host keys keeps one set: a folder with the time as its name. At most [`MOST_SETS`] are kept. The folder of the sets
+//! is root's and holds nothing else: what has another name is removed first.
+
+use std::cmp::Reverse;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::host_keys::store::key_file::public_path;
+use crate::host_keys::store::served::LocalKey;
+use crate::util::files;
+use crate::util::time::Moment;
+
+/// The most sets that are kept.
+const MOST_SETS: usize = 5;
+/// Over the length of any line of a public key.
+const LARGEST: u64 = 64 * 1024;
+
+/// Keeps the public keys that read well as a new set; `None` where there are none. Keys that the latest set holds already make no other:
+/// a renewal may take several attempts.
+pub(crate) fn keep(folder: &Path, keys: &[LocalKey]) -> io::Result<Option<PathBuf>> {
+    let named = |local: &LocalKey| Some((public_path(&local.path).file_name()?.to_owned(), line(local)?));
+    let keys: Vec<_> = keys.iter().filter_map(named).collect();
+    if keys.is_empty() {
+        return Ok(None);
+    }
+    if let Some(latest) = sets(folder)?.into_iter().next() {
+        let is_kept = |(name, line): &(_, String)| {
+            let kept = files::read_bounded(&latest.join(name), LARGEST);
+            kept.is_ok_and(|kept| kept.is_some_and(|kept| kept == line.as_bytes()))
+        };
+        if keys.iter().all(is_kept) {
+            return Ok(Some(latest));
+        }
+    }
+    let set = folder.join(Moment::now().to_string());
+    files::private_folder(&set)?;
+    for (name, line) in keys {
+        files::write_whole(&set.join(name), line.as_bytes(), 0o644)?;
+    }
+    Ok(Some(set))
+}
+
+/// Removes the oldest sets, so that no more than [`MOST_SETS`] are left. `latest` is the set of this run, which stays whatever its name
+/// says: the clock may be wrong.
+pub(crate) fn prune(folder: &Path, latest: Option<&Path>) -> io::Result<()> {
+    let mut sets = sets(folder)?;
+    // Stable: all others stay in their order.
+    sets.sort_by_key(|set| latest != Some(set));
+    for set in sets.iter().skip(MOST_SETS) {
+        // A link is removed, and not what it points to.
+        let is_folder = set.symlink_metadata()?.is_dir();
+        if is_folder {
+            fs::remove_dir_all(set)?
+        } else {
+            fs::remove_file(set)?
+        }
+        tracing::info!("removed {set:?}: {MOST_SETS} sets of old public keys are kept");
+    }
+    Ok(())
+}
+
+/// Everything in the folder, the latest set first, and what is no set last.
+fn sets(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(why) => return Err(why),
+    };
+    let mut sets = entries.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;
+    let time = |set: &PathBuf| {
+        let name = set.file_name()?.to_str()?;
+        Moment::try_from(name.to_owned()).ok().filter(|moment| moment.to_string() == name)
+    };
+    sets.sort_by_cached_key(|set| Reverse((time(set), set.clone())));
+    Ok(sets)
+}
+
+fn line(local: &LocalKey) -> Option<String> {
+    let key = local.key.as_ref()?;
+    Some(format!("{} {}\n", key.key_text(), key.comment))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::ffi::OsStrExt;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+    use crate::host_keys::key::public_key::PublicKey;
+    use crate::util::random;
+
+    fn keys(comment: &str) -> Vec<LocalKey> {
+        let text = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFB";
+        let key = PublicKey::parse(&format!("{text} {comment}")).ok();
+        vec![LocalKey { path: "/x/a".into(), key, served: true }]
+    }
+
+    #[test]
+    fn h1_five_old_sets_are_kept_whatever_their_names() {
+        let folder = std::env::temp_dir().join(format!("scw-agent-old-{:x}", random::generator().u64(..)));
+        prune(&folder, None).expect("no folder is no error");
+        assert_eq!(keep(&folder, &[]).expect("kept"), None);
+        let mut set = None;
+        for number in 0..7 {
+            let kept = keep(&folder, &keys(&number.to_string())).expect("kept").expect("a set");
+            assert_ne!(set.as_ref(), Some(&kept), "another key, another set");
+            assert_eq!(
+                keep(&folder, &keys(&number.to_string())).expect("kept").as_ref(),
+                Some(&kept),
+                "once"
+            );
+            prune(&folder, Some(&kept)).expect("pruned");
+            assert_eq!(fs::read_dir(&folder).expect("listed").count(), (number + 1).min(MOST_SETS));
+            set = Some(kept);
+            std::thread::sleep(std::time::Duration::from_millis(2));
+        }
+        // Names that somebody made up: of the future, of no time, no text; a link and a file.
+        fs::create_dir(folder.join("9999-12-31T23:59:59.999Z")).expect("made");
+        fs::create_dir(folder.join(std::ffi::OsStr::from_bytes(b"\xff\x1b[2J\n"))).expect("made");
+        fs::write(folder.join("zzz"), "").expect("written");
+        symlink("/etc", folder.join("9999-12-30T23:59:59.999Z")).expect("linked");
+        fs::create_dir(folder.join("9999-12-29 23:59:59.999")).expect("made");
+        let kept = keep(&folder, &keys("last")).expect("kept").expect("a set");
+        prune(&folder, Some(&kept)).expect("pruned");
+        let left = sets(&folder).expect("listed");
+        assert!(
+            left.len() == MOST_SETS && left.contains(&kept) && left.contains(&set.expect("one")),
+            "{left:?}"
+        );
+        assert!(fs::exists("/etc/passwd").expect("looked"));
+        fs::remove_dir_all(folder).expect("removed");
+    }
+}

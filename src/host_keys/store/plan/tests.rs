@@ -1,0 +1,253 @@
+//! Tables of what is done about a key in every state.
+
+use std::io;
+use std::path::Path;
+
+use super::*;
+use crate::host_keys::sshd::config::SshdConfig;
+use crate::host_keys::sshd::effective::Source;
+
+const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFB";
+const OTHER: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJC";
+
+fn key(text: &str) -> PublicKey {
+    PublicKey::parse(text).expect("a good key")
+}
+
+fn usable() -> Private {
+    Private::Found(KeyContent::Usable(key(KEY)))
+}
+
+fn same() -> PublicFile {
+    PublicFile::Same("a comment".to_owned())
+}
+
+fn file(path: &str, private: Private, public: PublicFile) -> KeyFile {
+    let access = Some(Access { mode: 0o600, ours: true, group_may_read: false });
+    KeyFile { path: path.into(), target: path.into(), private, public, access }
+}
+
+fn effective(text: &str) -> EffectiveHostKeys {
+    EffectiveHostKeys::configured(SshdConfig::parse_printed(text), Source::Sshd, Path::new("/etc/ssh"))
+}
+
+fn made(keygen_type: &str, bits: Option<usize>, set_aside: bool) -> Plan {
+    Plan::Make { kind: NewKey { keygen_type: keygen_type.to_owned(), bits }, set_aside }
+}
+
+const ED25519: &str = "/etc/ssh/ssh_host_ed25519_key";
+
+#[test]
+fn h1_a_key_is_made_only_where_there_is_none() {
+    let denied = || Private::Unreadable(io::ErrorKind::PermissionDenied.into());
+    let hidden = Obstacle::Hidden("/root".into());
+    let effective = effective("");
+    let rules = Rules { effective: &effective, types: &KeyType::ALL, only_certified: false };
+    for (private, expected, renewed) in [
+        (Private::Missing, made("ed25519", None, false), made("ed25519", None, false)),
+        (Private::Empty, made("ed25519", None, false), made("ed25519", None, false)),
+        (Private::Found(KeyContent::Unusable), made("ed25519", None, true), made("ed25519", None, true)),
+        (
+            Private::Found(KeyContent::Locked(None)),
+            Plan::LeaveAlone(Reason::Locked),
+            made("ed25519", None, false),
+        ),
+        (
+            Private::Found(KeyContent::PublicOnly(key(KEY))),
+            Plan::LeaveAlone(Reason::PublicOnly),
+            made("ed25519", None, false),
+        ),
+        (usable(), Plan::Keep, made("ed25519", None, false)),
+    ] {
+        let what = format!("{private:?}");
+        let files = [file(ED25519, private, same())];
+        assert_eq!(rules.plan(&files), [expected], "{what}");
+        assert_eq!(rules.plan_renewal(&files, &BTreeSet::new()), [renewed], "another Instance: {what}");
+        // What an earlier attempt has made stays.
+        let fingerprint = BTreeSet::from([key(KEY).fingerprint()]);
+        if matches!(files[0].private, Private::Found(KeyContent::Usable(_))) {
+            assert_eq!(rules.plan_renewal(&files, &fingerprint), [Plan::Keep], "{what}");
+        }
+    }
+    for (private, reason) in [
+        (denied(), Reason::Unreadable("permission denied".to_owned())),
+        (Private::Unseen(hidden.clone()), Reason::Unseen(hidden.clone())),
+    ] {
+        let files = [file(ED25519, private, same())];
+        assert_eq!(rules.plan(&files), [Plan::LeaveAlone(reason.clone())]);
+        assert_eq!(rules.plan_renewal(&files, &BTreeSet::new()), [Plan::LeaveAlone(reason)]);
+    }
+}
+
+#[test]
+fn h2_what_is_wrong_around_a_whole_key_is_mended() {
+    let mend = |public_key: bool, mode, owner| {
+        Plan::Mend(Mending { text: None, public_key: public_key.then(|| key(KEY)), mode, owner })
+    };
+    let effective = effective("");
+    let rules = Rules { effective: &effective, types: &KeyType::ALL, only_certified: false };
+    for (public, mode, ours, group_may_read, expected) in [
+        (same(), 0o600, true, false, Plan::Keep),
+        (same(), 0o400, true, false, Plan::Keep),
+        (same(), 0o640, true, true, Plan::Keep),
+        (same(), 0o640, true, false, mend(false, Some(0o600), false)),
+        (same(), 0o644, true, false, mend(false, Some(0o600), false)),
+        (same(), 0o664, true, true, mend(false, Some(0o640), false)),
+        (same(), 0o600, false, false, mend(false, None, true)),
+        (PublicFile::Lost, 0o600, true, false, mend(true, None, false)),
+        (PublicFile::Other(key(OTHER)), 0o777, false, false, mend(true, Some(0o600), true)),
+    ] {
+        let what = format!("{public:?} {mode:o} {ours} {group_may_read}");
+        let mut one = file(ED25519, usable(), public);
+        one.access = Some(Access { mode, ours, group_may_read });
+        assert_eq!(rules.plan(&[one]), [expected], "{what}");
+    }
+    let damaged = file(ED25519, Private::Found(KeyContent::Damaged(key(KEY), b"text".to_vec())), same());
+    let expected = Mending { text: Some(b"text".to_vec()), ..Mending::default() };
+    assert_eq!(rules.plan(&[damaged]), [Plan::Mend(expected)]);
+}
+
+#[test]
+fn h1_the_type_of_a_new_key_is_that_of_what_stood_there() {
+    let rsa = |bits| {
+        let mut key = key(KEY);
+        (key.algorithm, key.bits) = ("ssh-rsa".to_owned(), bits);
+        Private::Found(KeyContent::Usable(key))
+    };
+    let of = |algorithm: &str| {
+        let mut key = key(KEY);
+        key.algorithm = algorithm.to_owned();
+        key
+    };
+    let found = |algorithm: &str| Private::Found(KeyContent::Usable(of(algorithm)));
+    let own = "/etc/ssh/my_own_key";
+    for (path, private, public, lines, expected) in [
+        (own, usable(), same(), "", made("ed25519", None, false)),
+        (own, Private::Missing, PublicFile::Other(key(KEY)), "", made("ed25519", None, false)),
+        (own, Private::Missing, PublicFile::Lost, "", Plan::LeaveAlone(Reason::UnknownType)),
+        (own, rsa(2048), same(), "", made("rsa", None, false)),
+        (own, rsa(4096), same(), "", made("rsa", Some(4096), false)),
+        (own, rsa(16384), same(), "", made("rsa", Some(8192), false)),
+        (own, rsa(2048), same(), "RequiredRSASize 4096", made("rsa", Some(4096), false)),
+        (own, found("ecdsa-sha2-nistp521"), same(), "", made("ecdsa", Some(521), false)),
+        (own, found("ssh-mldsa44-ed25519"), same(), "", made("ssh-mldsa44-ed25519", None, false)),
+        ("/etc/ssh/ssh_host_rsa_key", usable(), same(), "", made("ed25519", None, false)),
+        (
+            "/etc/ssh/ssh_host_rsa_key",
+            Private::Missing,
+            PublicFile::Other(key(KEY)),
+            "",
+            made("rsa", None, false),
+        ),
+        (
+            "/x/ssh_host_rsa_key",
+            Private::Missing,
+            PublicFile::Lost,
+            "RequiredRSASize 4096",
+            made("rsa", Some(4096), false),
+        ),
+        (
+            "/x/ssh_host_ecdsa_key",
+            Private::Missing,
+            PublicFile::Lost,
+            "HostKeyAlgorithms ecdsa-sha2-nistp521",
+            made("ecdsa", Some(521), false),
+        ),
+        (
+            "/x/ssh_host_dsa_key",
+            Private::Missing,
+            PublicFile::Lost,
+            "HostKeyAlgorithms ssh-ed25519",
+            Plan::Ignore,
+        ),
+        (
+            "/x/ssh_host_mldsa44_ed25519_key",
+            Private::Missing,
+            PublicFile::Lost,
+            "HostKeyAlgorithms ssh-mldsa44-ed25519",
+            made("mldsa44-ed25519", None, false),
+        ),
+    ] {
+        let effective = effective(lines);
+        let rules = Rules { effective: &effective, types: &KeyType::ALL, only_certified: false };
+        let what = format!("{path} {private:?} {public:?} {lines}");
+        assert_eq!(
+            rules.plan_renewal(&[file(path, private, public)], &BTreeSet::new()),
+            [expected],
+            "{what}"
+        );
+    }
+}
+
+#[test]
+fn h1_a_key_in_an_agent_is_never_written_over() {
+    let effective = effective("HostKeyAgent /run/agent");
+    let rules = Rules { effective: &effective, types: &KeyType::ALL, only_certified: false };
+    let held = || Plan::LeaveAlone(Reason::HeldByAgent);
+    for (private, public) in [
+        (Private::Missing, PublicFile::Other(key(KEY))),
+        (Private::Empty, PublicFile::Other(key(KEY))),
+        (Private::Found(KeyContent::Unusable), PublicFile::Other(key(KEY))),
+        (Private::Found(KeyContent::Locked(Some(key(KEY)))), PublicFile::Lost),
+        (Private::Found(KeyContent::PublicOnly(key(KEY))), PublicFile::Lost),
+    ] {
+        let files = [file(ED25519, private, public)];
+        assert_eq!(
+            (rules.plan(&files), rules.plan_renewal(&files, &BTreeSet::new())),
+            (vec![held()], vec![held()])
+        );
+    }
+    // Beside an agent, other keys are as ever.
+    assert_eq!(
+        rules.plan(&[file(ED25519, Private::Missing, PublicFile::Lost)]),
+        [made("ed25519", None, false)]
+    );
+    assert_eq!(rules.plan(&[file(ED25519, usable(), same())]), [Plan::Keep]);
+}
+
+#[test]
+fn the_keys_that_are_made_are_those_of_the_configured_types() {
+    use KeyType::{Ed25519, Rsa};
+    let default = "HostKeyAlgorithms ssh-ed25519,ecdsa-sha2-nistp256,rsa-sha2-512,ssh-mldsa44-ed25519";
+    for (lines, types, only_certified, expected) in [
+        ("", &KeyType::ALL[..], false, &["rsa", "ecdsa", "ed25519"][..]),
+        ("", &[Ed25519], false, &["ed25519"]),
+        ("", &KeyType::ALL, true, &["rsa", "ecdsa"]),
+        ("HostKey /x/ssh_host_rsa_key", &[Ed25519], false, &["rsa"]),
+        (
+            "HostKey /x/ssh_host_rsa_key\nHostKey /x/ssh_host_mldsa44_ed25519_key",
+            &KeyType::ALL,
+            false,
+            &["rsa", "mldsa44-ed25519"],
+        ),
+        ("HostKey /x/ssh_host_rsa_key\nHostKey /x/ssh_host_mldsa44_ed25519_key", &[Rsa], false, &["rsa"]),
+    ] {
+        let effective = effective(&format!("{lines}\n{default}"));
+        let rules = Rules { effective: &effective, types, only_certified };
+        let missing = |path: &std::path::PathBuf| {
+            let path = path.to_str().expect("UTF-8");
+            file(path, Private::Missing, PublicFile::Lost)
+        };
+        let files: Vec<_> = effective.files.iter().map(missing).collect();
+        let kinds: Vec<_> = rules
+            .plan(&files)
+            .into_iter()
+            .filter_map(|plan| match plan {
+                Plan::Make { kind, .. } => Some(kind.keygen_type),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(kinds, expected, "{lines} {types:?}");
+    }
+    // Another Instance's key of a type that is not wanted goes, if it has a conventional name.
+    let effective = effective("");
+    let rules = Rules { effective: &effective, types: &[Ed25519], only_certified: false };
+    let mut rsa = key(KEY);
+    rsa.algorithm = "ssh-rsa".to_owned();
+    let rsa = |path| file(path, Private::Found(KeyContent::Usable(rsa.clone())), same());
+    let plans = rules.plan_renewal(
+        &[file(ED25519, usable(), same()), rsa("/etc/ssh/ssh_host_rsa_key"), rsa("/x/own")],
+        &BTreeSet::new(),
+    );
+    assert_eq!(plans, [made("ed25519", None, false), Plan::Remove, made("rsa", None, false)]);
+}

@@ -1,0 +1,49 @@
+//! The keys that a renewal has made for another Instance while it could not replace all of them. The next attempt makes the others only:
+//! otherwise the machine would have other keys at each boot until the cause is gone.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::metadata::api::instance::InstanceId;
+use crate::util::files;
+
+const MAX_BYTES: u64 = 64 * 1024;
+
+#[derive(Serialize, Deserialize)]
+struct Record {
+    instance: InstanceId,
+    /// Fingerprints.
+    keys: BTreeSet<String>,
+}
+
+/// The fingerprints of those that were made for this Instance; none where the file is not there or cannot be read.
+pub(crate) fn read(path: &Path, instance: &InstanceId) -> BTreeSet<String> {
+    let bytes = files::read_bounded(path, MAX_BYTES).ok().flatten().unwrap_or_default();
+    let record: Option<Record> = serde_json::from_slice(&bytes).ok();
+    record.filter(|record| record.instance == *instance).map(|record| record.keys).unwrap_or_default()
+}
+
+/// Records them.
+///
+/// # Errors
+/// When the file cannot be written.
+pub(crate) fn write(path: &Path, instance: &InstanceId, keys: &BTreeSet<String>) -> io::Result<()> {
+    path.parent().map_or(Ok(()), files::private_folder)?;
+    let record = Record { instance: instance.clone(), keys: keys.clone() };
+    files::write_whole(path, &serde_json::to_vec(&record)?, 0o600)
+}
+
+/// Forgets them: all keys are replaced.
+///
+/// # Errors
+/// When the file is there and cannot be removed.
+pub(crate) fn forget(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(why) if why.kind() != io::ErrorKind::NotFound => Err(why),
+        _ => Ok(()),
+    }
+}

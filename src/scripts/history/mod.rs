@@ -1,0 +1,14 @@
+//! What is kept of scripts.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | `record`, `record_name` | the runs of a script, one file a script (invariants S1, S2, D1) |
+//! | `value_readings` | how the values of the key `cloud-init` were read, so that an upgrade runs nothing of them (invariant S4) |
+//! | `summary` | the scripts of this boot, for all to read |
+//! | `running` | the script that runs now |
+
+pub(crate) mod record;
+pub(crate) mod record_name;
+pub(crate) mod running;
+pub(crate) mod summary;
+pub(crate) mod value_readings;

@@ -1,0 +1,331 @@
+//! What would become of a value if it were set in user data, and why. Pure: nothing is run, looked up or asked for, so that it can be known
+//! on any machine before the Instance is there.
+//!
+//! It quotes nothing that may be a secret (invariant S3), though it runs on the owner's own machine: the log of a CI system is read by others.
+
+use serde::Serialize;
+
+use crate::metadata::api::user_data_key::UserDataKey;
+use crate::scripts::cloud_init::unpack;
+use crate::scripts::cloud_init::unpack::{Content, Item, unpack};
+use crate::scripts::model::header::{HeaderError, When};
+use crate::scripts::model::likely_key;
+use crate::scripts::model::policy::{Policy, Terms};
+use crate::scripts::model::script::{Digest, Script, ScriptError, ScriptKind};
+use crate::scripts::model::warnings;
+use crate::scripts::model::warnings::Warning;
+use crate::scripts::model::wrong_form::WrongForm;
+
+/// Stands for free text of a script. Numbers, lengths of time and words of a fixed list are shown.
+const NOT_SHOWN: &str = "(not shown)";
+
+/// A value, as what would be taken from it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Preview {
+    /// The user data key under which it is looked at.
+    pub key: String,
+    /// What is likely wrong with it as a whole.
+    pub warnings: Vec<String>,
+    /// What it holds, in the order in which that would be run.
+    pub parts: Vec<Part>,
+}
+
+/// One thing that a value holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Part {
+    /// By this name records and logs would know it.
+    pub name: String,
+    /// What would become of it.
+    #[serde(flatten)]
+    pub fate: Fate,
+    /// What is likely wrong, and keeps it from nothing.
+    pub warnings: Vec<String>,
+}
+
+/// What would become of a part.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "fate", rename_all = "kebab-case")]
+pub enum Fate {
+    /// It would run.
+    Runs(Plan),
+    /// It needs cloud-init, and is left to that.
+    LeftToCloudInit {
+        /// cloud-init's name for it.
+        what: &'static str,
+    },
+    /// It could not run.
+    NotRun {
+        /// The line that is at fault, counted from 1, where it is one.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        line: Option<usize>,
+        /// For a person.
+        why: String,
+    },
+}
+
+/// How a script would run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Plan {
+    /// What its key makes of it.
+    pub kind: ScriptKind,
+    /// When it is due, in words.
+    pub due: &'static str,
+    /// The program that would run it, where that is a well-known one.
+    pub interpreter: Option<String>,
+    /// By this its content is known.
+    pub digest: Digest,
+    /// What holds for it.
+    pub settings: Vec<Setting>,
+}
+
+/// Something that holds for a script.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Setting {
+    /// Its name, as the script's comments have it.
+    pub name: &'static str,
+    /// Its value.
+    pub value: String,
+    /// Who says so.
+    pub from: Source,
+}
+
+/// Who says what holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Source {
+    /// The script's own comments.
+    Script,
+    /// The configuration of this machine.
+    Configuration,
+    /// Neither.
+    Default,
+}
+
+impl Preview {
+    /// Looks at a value. A name that is a key's is that key; any other stands for `setup-script`, or for `cloud-init` where that alone would
+    /// understand the value.
+    pub fn of(name: &str, value: &[u8], policy: &Policy) -> Self {
+        let named = UserDataKey::new(name).ok();
+        let script = named.clone().and_then(|key| Some((ScriptKind::of(&key)?, key)));
+        let for_cloud_init = named == Some(UserDataKey::cloud_init()) || unpack::is_for_cloud_init(value);
+        let (key, parts) = match script {
+            Some((kind, key)) => of_script(kind, key.as_str(), value, policy),
+            None if for_cloud_init => of_cloud_init(value, policy),
+            None => of_script(ScriptKind::Setup, "setup-script", value, policy),
+        };
+        let mut found = Vec::new();
+        found.extend(named.as_ref().and_then(likely_key::meant).map(Warning::Name));
+        found.extend(warnings::of_value(value));
+        Self { key, warnings: texts(&found), parts }
+    }
+
+    /// Whether everything that is a script would run.
+    pub fn is_good(&self) -> bool {
+        self.parts.iter().all(|part| !matches!(part.fate, Fate::NotRun { .. }))
+    }
+}
+
+fn of_script(kind: ScriptKind, key: &str, value: &[u8], policy: &Policy) -> (String, Vec<Part>) {
+    (key.to_owned(), vec![part(key.to_owned(), kind, false, value, policy)])
+}
+
+fn of_cloud_init(value: &[u8], policy: &Policy) -> (String, Vec<Part>) {
+    let key = UserDataKey::cloud_init().to_string();
+    let parts = unpack(value).into_iter().map(|Item { name, content, .. }| {
+        let is_part = name.is_some();
+        let name = name.map_or(key.clone(), |name| format!("{key}.{name}"));
+        let without = |fate| Part { name: name.clone(), fate, warnings: Vec::new() };
+        match content {
+            Content::Script(kind, body) => part(name, kind, is_part, &body, policy),
+            Content::Foreign(what) => without(Fate::LeftToCloudInit { what }),
+            Content::Broken(why) => without(Fate::NotRun { line: None, why: why.to_string() }),
+        }
+    });
+    let parts = parts.collect();
+    (key, parts)
+}
+
+fn part(name: String, kind: ScriptKind, is_part: bool, body: &[u8], policy: &Policy) -> Part {
+    let fate = fate(kind, is_part, body, policy);
+    let warnings = if matches!(fate, Fate::Runs(_)) { warnings::of_script(body) } else { Vec::new() };
+    Part { name, fate, warnings: texts(&warnings) }
+}
+
+fn texts(warnings: &[Warning]) -> Vec<String> {
+    warnings.iter().map(ToString::to_string).collect()
+}
+
+fn fate(kind: ScriptKind, is_part: bool, body: &[u8], policy: &Policy) -> Fate {
+    let script = match Script::parse(body) {
+        Ok(script) => script,
+        Err(why) => return Fate::NotRun { line: line(&why), why: text(&why) },
+    };
+    let terms = match Terms::of(kind, is_part, &script.header, policy) {
+        Ok(terms) => terms,
+        Err(why) => return Fate::NotRun { line: None, why: why.to_string() },
+    };
+    Fate::Runs(Plan {
+        kind,
+        due: match (kind, terms.when) {
+            (ScriptKind::Shutdown, _) => "when the machine goes down",
+            (_, When::Once) => "once for an Instance, whatever becomes of its content",
+            (_, When::Change) => "once for an Instance, and again when its content changes",
+            (_, When::Boot) => "once in every boot",
+        },
+        interpreter: script.interpreter.well_known(),
+        digest: Digest::of(body),
+        settings: settings(kind, &script, terms, policy),
+    })
+}
+
+/// The message without the line, which stands beside it.
+fn text(why: &ScriptError) -> String {
+    match why {
+        ScriptError::Header(HeaderError { word: Some(word), fault, .. }) => format!("word {word}: {fault}"),
+        ScriptError::Header(HeaderError { fault, .. }) => fault.to_string(),
+        why => why.to_string(),
+    }
+}
+
+fn line(why: &ScriptError) -> Option<usize> {
+    match why {
+        ScriptError::Empty => None,
+        // Of what has other bytes than the text that was meant, no line is at fault.
+        ScriptError::NoInterpreter(form) => {
+            matches!(form, WrongForm::Unknown | WrongForm::WhiteSpaceInFront).then_some(1)
+        }
+        ScriptError::Header(why) => Some(why.line),
+        _ => Some(1),
+    }
+}
+
+fn settings(kind: ScriptKind, script: &Script<'_>, terms: Terms, policy: &Policy) -> Vec<Setting> {
+    let Terms { timeout, retries, retry_delay, user, when, delete_after_success, environment } = terms;
+    let header = &script.header;
+    let from = |set: bool| if set { Source::Script } else { Source::Default };
+    let defaults = Policy::default();
+    let or_configured = |set: bool, same: bool| if set || same { from(set) } else { Source::Configuration };
+    let length = |length| humantime::format_duration(length).to_string();
+    let setting = |name, value, from| Setting { name, value, from };
+    let mut settings = vec![
+        setting(
+            "timeout",
+            length(timeout),
+            or_configured(header.timeout.is_some(), defaults.timeout_of(kind) == policy.timeout_of(kind)),
+        ),
+        setting(
+            "when",
+            when.as_str().to_owned(),
+            or_configured(header.when.is_some(), defaults.when(kind) == policy.when(kind)),
+        ),
+        setting("user", user.map_or("root", |_| NOT_SHOWN).to_owned(), from(header.user.is_some())),
+        setting("retries", retries.to_string(), from(header.retries.is_some())),
+    ];
+    if kind == ScriptKind::Shutdown {
+        settings.retain(|setting| setting.name != "when");
+    }
+    if retries > 0 {
+        settings.push(setting("retry-delay", length(retry_delay), from(header.retry_delay.is_some())));
+    }
+    if delete_after_success {
+        settings.push(setting("delete-after-success", "yes".to_owned(), Source::Script));
+    }
+    settings.extend(environment.iter().map(|_| setting("env", NOT_SHOWN.to_owned(), Source::Script)));
+    settings
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn fates(name: &str, value: &[u8]) -> Vec<String> {
+        let policy = Policy { timeout: Duration::from_secs(60), ..Policy::default() };
+        let preview = Preview::of(name, value, &policy);
+        let shown = |part: Part| match part.fate {
+            Fate::Runs(plan) => {
+                let all = plan.settings.iter().map(|s| format!("{}={} {:?}", s.name, s.value, s.from));
+                format!("{}: {}: {}", part.name, plan.due, all.collect::<Vec<_>>().join(", "))
+            }
+            Fate::LeftToCloudInit { what } => format!("{}: {what}", part.name),
+            Fate::NotRun { line, why } => format!("{}:{}: {why}", part.name, line.unwrap_or(0)),
+        };
+        preview.parts.into_iter().map(shown).collect()
+    }
+
+    #[test]
+    fn a_files_name_and_bytes_say_what_would_become_of_it() {
+        let message = b"MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=x\n\n--x\n\n#!/bin/sh\n--x\n\n#include\n--x--\n";
+        for (name, value, expected) in [
+            (
+                "setup-script.web",
+                &b"#!/bin/sh\n# scw-setup: retries=2 user=deploy env=A=1 env=B=2\n"[..],
+                "setup-script.web: once for an Instance, and again when its content changes: timeout=1m Configuration, when=change Default, user=(not shown) Script, retries=2 Script, retry-delay=10s Default, env=(not shown) Script, env=(not shown) Script",
+            ),
+            (
+                "anything.sh",
+                b"#!/bin/sh\n# scw-setup: timeout=5s when=once\n",
+                "setup-script: once for an Instance, whatever becomes of its content: timeout=5s Script, when=once Script, user=root Default, retries=0 Default",
+            ),
+            (
+                "startup-script",
+                b"#!/bin/sh\n",
+                "startup-script: once in every boot: timeout=1m Configuration, when=boot Default, user=root Default, retries=0 Default",
+            ),
+            ("anything.sh", b"echo\n", "setup-script:1: the script does not start with `#!`"),
+            (
+                "anything.sh",
+                b"#!/bin/sh\n# scw-setup: usr=x\n",
+                "setup-script:2: word 1: unknown setting; did you mean `user`?",
+            ),
+            ("anything.sh", b"#!/bin/sh\0\n", "setup-script:1: the script's first line holds a NUL"),
+            ("setup-script", b"#cloud-config\n", "setup-script:1: the script does not start with `#!`"),
+            ("x.yaml", b"#cloud-config\n", "cloud-init: #cloud-config"),
+            ("x.yaml", b"#CLOUD-CONFIG\n", "cloud-init: #cloud-config"),
+            ("cloud-init", b"#!/bin/sh\n", "cloud-init: once for an Instance, and"),
+            ("cloud-init", b"IyEvYmluL3NoCmVjaG8K", "cloud-init:0: the value is base64: set it decoded"),
+            ("setup-script", b"IyEvYmluL3NoCmVjaG8K", "setup-script:0: the value is base64: set it decoded"),
+            (
+                "cloud-init",
+                b"echo\n",
+                "cloud-init:0: the value is neither a script nor anything that cloud-init",
+            ),
+            (
+                "startup-script",
+                b"\n#!/bin/sh\n",
+                "startup-script:1: the value has white space or an empty line",
+            ),
+            ("mime", message, "cloud-init.part-001: once for an Instance, and"),
+            ("mime", &message[..80], "cloud-init:0: the MIME message was cut off"),
+        ] {
+            let seen = fates(name, value);
+            assert!(seen[0].starts_with(expected), "{name}: {seen:?}");
+        }
+        assert_eq!(fates("mime", message)[1], "cloud-init.part-002: #include");
+        assert_eq!(fates("cloud-init", b""), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_json_form_has_its_parts_with_their_fates() {
+        let preview = Preview::of("x", b"#!/bin/sh\n# scw-setup: when=never\n", &Policy::default());
+        let json = serde_json::to_value(&preview).expect("json");
+        assert_eq!((&json["key"], &json["parts"][0]["fate"]), (&"setup-script".into(), &"not-run".into()));
+        assert_eq!(json["parts"][0]["line"], 2);
+        assert!(!preview.is_good());
+    }
+
+    #[test]
+    fn s5_likely_mistakes_are_warnings_and_the_script_runs() {
+        let preview = Preview::of("setup_script", b"#!/bin/sh\necho\r\n", &Policy::default());
+        assert!(preview.is_good());
+        let json = serde_json::to_value(&preview).expect("json");
+        let what = json["warnings"][0].as_str().expect("text");
+        assert!(what.ends_with("did you mean `setup-script`?"), "{json}");
+        assert_eq!(json["parts"][0]["warnings"][0], "line 2 of the script ends with CRLF (Windows)");
+        let packed = b"MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=x\n\n--x\n\n#!/bin/sh\n\n# scw-setup: user=x\n--x--\n";
+        let preview = Preview::of("user-data", packed, &Policy::default());
+        let below = preview.parts[0].warnings[0].starts_with("line 3 of the script: a setting here");
+        assert!(preview.warnings.len() == 1 && below, "{preview:?}");
+    }
+}

@@ -1,0 +1,74 @@
+//! A boot's outcome as one small user data value, where the administrator asked for that: a pipeline outside can wait for it. It holds no
+//! output and no body (law S3), and is written only when it is another than before.
+
+use hyper::body::Bytes;
+use serde::Serialize;
+
+use crate::metadata::api::instance::{Instance, InstanceId};
+use crate::metadata::api::response::Ask;
+use crate::metadata::api::user_data_key::UserDataKey;
+use crate::metadata::error::MetadataError;
+use crate::scripts::history::record::Outcome;
+use crate::scripts::history::summary::Summary;
+use crate::scripts::model::script::Digest;
+use crate::util::time::Moment;
+
+const VERSION: u32 = 1;
+
+#[derive(Serialize)]
+struct Document<'a> {
+    version: u32,
+    instance: &'a InstanceId,
+    ended: Moment,
+    success: bool,
+    scripts: Vec<Script<'a>>,
+}
+
+#[derive(Serialize)]
+struct Script<'a> {
+    key: &'a str,
+    outcome: &'a Outcome,
+    success: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attempt: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    started: Option<Moment>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    duration_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    digest: Option<&'a Digest>,
+}
+
+/// Publishes it. A failure is told, and changes nothing of the outcome.
+pub(crate) async fn publish(api: &mut impl Ask, key: &UserDataKey, instance: &Instance, summary: &Summary) {
+    let scripts = summary.scripts.iter().map(|script| Script {
+        key: &script.key,
+        outcome: &script.outcome,
+        success: script.outcome.is_success(),
+        attempt: script.attempt,
+        started: script.started,
+        duration_ms: script.duration_ms,
+        digest: script.digest.as_ref(),
+    });
+    let document = Document {
+        version: VERSION,
+        instance: &instance.id,
+        ended: summary.ended,
+        success: summary.is_success(),
+        scripts: scripts.collect(),
+    };
+    let stored = match serde_json::to_vec(&document) {
+        Ok(json) => store(api, key, json.into()).await.map_err(|why| why.to_string()),
+        Err(why) => Err(why.to_string()),
+    };
+    if let Err(why) = stored {
+        tracing::error!("the outcome could not be published as {key}: {why}");
+    }
+}
+
+async fn store(api: &mut impl Ask, key: &UserDataKey, value: Bytes) -> Result<(), MetadataError> {
+    if api.get(key).await?.as_ref() != Some(&value) {
+        api.set(key, value).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,15 @@
+//! The status document: what the daemon serves as `/status`, and what `scw-agent status` prints.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | `document` | the document, version 1 |
+//! | `states` | the states of its parts |
+//! | `problems` | what is reported as a problem |
+
+pub(crate) mod document;
+pub(crate) mod problems;
+pub(crate) mod states;
+#[cfg(test)]
+mod tests;
+
+pub use document::Status;

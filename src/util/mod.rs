@@ -1,0 +1,26 @@
+//! Helpers without knowledge of the agent's work: files, time, text, logging, other programs.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | `files` | atomic writes, bounded reads, locks |
+//! | `time` | a time as RFC 3339 text |
+//! | `random` | random numbers for ports and jitter, not for secrets |
+//! | `suggest` | the known word nearest to a misspelt one |
+//! | `printable` | escapes text from outside; the rule that no message quotes a value |
+//! | `log`, `log_once`, `events` | where log messages go; messages that are logged once; MESSAGE_IDs |
+//! | `program` | runs another program, with bounds on time and output |
+//! | `tagged` | how states are read from JSON |
+
+pub(crate) mod events;
+pub(crate) mod files;
+pub(crate) mod log;
+pub(crate) mod log_once;
+pub(crate) mod printable;
+pub(crate) mod program;
+pub(crate) mod random;
+pub(crate) mod suggest;
+pub(crate) mod tagged;
+pub(crate) mod time;
+
+pub use printable::is_shown;
+pub use time::Moment;
