@@ -10,7 +10,7 @@ use libfuzzer_sys::fuzz_target;
 use scw_agent::identity::{Evidence, Identity, Verdict, judge};
 use scw_agent::metadata::InstanceId;
 use scw_agent::util::Moment;
-use scw_agent::scripts::{Decision, Digest, Outcome, Question, Record, Run, When, decide};
+use scw_agent::scripts::{Decision, Digest, Outcome, DueCheck, Record, Run, When, decide};
 
 fuzz_target!(|data: &[u8]| {
     let Some(([settings, proof], events)) = data.split_first_chunk::<2>() else { return };
@@ -29,7 +29,7 @@ fuzz_target!(|data: &[u8]| {
             ending => {
                 let digest = Digest::of(&[content]);
                 let (id, name) = (id(instance), boot.to_string());
-                let question = Question { when, retries, digest: &digest, instance: &id, boot: &name };
+                let question = DueCheck { when, retries, digest: &digest, instance: &id, boot: &name };
                 let same = |(b, c, i, _): &&(u32, u8, u8, Option<Outcome>)| match when {
                     When::Once => *i == instance,
                     When::Change => *i == instance && *c == content,

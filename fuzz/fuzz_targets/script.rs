@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use scw_agent::scripts::{Fate, Policy, Preview, Script, ScriptError, ScriptKind, Terms, WrongForm};
+use scw_agent::scripts::{Prediction, Policy, Preview, Script, ScriptError, ScriptKind, Terms, WrongForm};
 
 const YEAR: u64 = 366 * 24 * 3600;
 
@@ -21,13 +21,13 @@ fuzz_target!(|data: &[u8]| {
         assert_eq!(preview.is_good(), terms.is_some(), "`setup validate` says something else: {preview:?}");
         let [part] = &preview.parts[..] else { panic!("not one part: {preview:?}") };
         match (&part.fate, terms) {
-            (Fate::Runs(plan), Some(terms)) => {
+            (Prediction::Runs(plan), Some(terms)) => {
                 let shown =
                     |name| plan.settings.iter().find(|setting| setting.name == name).map(|s| &*s.value);
                 let timeout = humantime::parse_duration(shown("timeout").expect("always shown"));
                 assert_eq!(timeout.as_ref(), Ok(&terms.timeout), "what is shown is not what holds");
             }
-            (Fate::NotRun { line, why }, None) => {
+            (Prediction::NotRun { line, why }, None) => {
                 let lines = data.split(|byte| *byte == b'\n').count();
                 assert!(line.is_none_or(|line| (1..=lines).contains(&line)) && !why.is_empty());
             }

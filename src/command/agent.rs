@@ -21,7 +21,7 @@ const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
 
 /// What was asked for.
 #[derive(Debug, PartialEq, Eq)]
-enum Command {
+enum AgentCommand {
     /// The help of the commands that begin with these words.
     Help(Vec<String>),
     /// These words, of which commands begin, and no more.
@@ -89,31 +89,31 @@ pub fn agent() -> Exit {
         Err(why) => return AGENT.misused(&why),
     };
     match command {
-        Command::Help(words) => print(&AGENT.help(&strs(&words))),
-        Command::Incomplete(words) => AGENT.incomplete(&strs(&words)),
-        Command::Version => print(&AGENT.version()),
-        Command::Daemon => daemon::run(),
-        Command::HostKeysEnsure => host_keys::ensure(),
-        Command::HostKeysSettle { paced } => host_keys::settle(paced),
-        Command::HostKeysShow { json } => host_keys::show(json),
-        Command::HostKeysKnownHosts { host } => host_keys::known_hosts(host.as_deref()),
-        Command::HostKeysSshfp { host } => host_keys::sshfp(host.as_deref()),
-        Command::SetupRun { choice, paced } => setup::run(&choice, paced),
-        Command::SetupRunShutdown => setup::run_shutdown(),
-        Command::SetupValidate { files, json } => validate::validate(&files, json),
-        Command::SetupFollow { key } => setup::follow(&key),
-        Command::SetupLaunch => setup::launch(),
-        Command::SetupList { json } => script_runs::list(json),
-        Command::SetupShow { key, json, follow } => script_runs::show(&key, json, follow),
-        Command::Status { json, wait } => status::status(json, wait),
-        Command::Doctor { json } => doctor::run(json),
-        Command::Sysprep { dry_run, host_keys } => sysprep::run(dry_run, host_keys),
-        Command::ConfigCheck { json } => config::check(json),
-        Command::ConfigShow { defaults } => config::show(defaults),
+        AgentCommand::Help(words) => print(&AGENT.help(&strs(&words))),
+        AgentCommand::Incomplete(words) => AGENT.incomplete(&strs(&words)),
+        AgentCommand::Version => print(&AGENT.version()),
+        AgentCommand::Daemon => daemon::run(),
+        AgentCommand::HostKeysEnsure => host_keys::ensure(),
+        AgentCommand::HostKeysSettle { paced } => host_keys::settle(paced),
+        AgentCommand::HostKeysShow { json } => host_keys::show(json),
+        AgentCommand::HostKeysKnownHosts { host } => host_keys::known_hosts(host.as_deref()),
+        AgentCommand::HostKeysSshfp { host } => host_keys::sshfp(host.as_deref()),
+        AgentCommand::SetupRun { choice, paced } => setup::run(&choice, paced),
+        AgentCommand::SetupRunShutdown => setup::run_shutdown(),
+        AgentCommand::SetupValidate { files, json } => validate::validate(&files, json),
+        AgentCommand::SetupFollow { key } => setup::follow(&key),
+        AgentCommand::SetupLaunch => setup::launch(),
+        AgentCommand::SetupList { json } => script_runs::list(json),
+        AgentCommand::SetupShow { key, json, follow } => script_runs::show(&key, json, follow),
+        AgentCommand::Status { json, wait } => status::status(json, wait),
+        AgentCommand::Doctor { json } => doctor::run(json),
+        AgentCommand::Sysprep { dry_run, host_keys } => sysprep::run(dry_run, host_keys),
+        AgentCommand::ConfigCheck { json } => config::check(json),
+        AgentCommand::ConfigShow { defaults } => config::show(defaults),
     }
 }
 
-fn parse(mut parser: Parser) -> Result<Command, String> {
+fn parse(mut parser: Parser) -> Result<AgentCommand, String> {
     let mut words = Vec::new();
     let mut given = Vec::new();
     let (mut host, mut timeout) = (None, None);
@@ -124,7 +124,7 @@ fn parse(mut parser: Parser) -> Result<Command, String> {
                 return misuse::is_whole(&AGENT, &mut parser).and_then(|()| help(&strs(&words)));
             }
             Arg::Short('V') | Arg::Long("version") => {
-                return misuse::is_whole(&AGENT, &mut parser).map(|()| Command::Version);
+                return misuse::is_whole(&AGENT, &mut parser).map(|()| AgentCommand::Version);
             }
             Arg::Long(name) => {
                 let known = AGENT.options.iter().find(|option| option.long == name);
@@ -148,39 +148,41 @@ fn parse(mut parser: Parser) -> Result<Command, String> {
     let command = match *words {
         ["status"] => {
             let wait = timeout.or(has("wait").then_some(PATIENCE));
-            Command::Status { json, wait }
+            AgentCommand::Status { json, wait }
         }
-        ["doctor"] => Command::Doctor { json },
-        ["host-keys", "show"] => Command::HostKeysShow { json },
-        ["host-keys", "known-hosts"] => Command::HostKeysKnownHosts { host },
-        ["host-keys", "sshfp"] => Command::HostKeysSshfp { host },
-        ["host-keys", "ensure"] => Command::HostKeysEnsure,
-        ["host-keys", "settle"] => Command::HostKeysSettle { paced: has("paced") },
-        ["setup", "list"] => Command::SetupList { json },
+        ["doctor"] => AgentCommand::Doctor { json },
+        ["host-keys", "show"] => AgentCommand::HostKeysShow { json },
+        ["host-keys", "known-hosts"] => AgentCommand::HostKeysKnownHosts { host },
+        ["host-keys", "sshfp"] => AgentCommand::HostKeysSshfp { host },
+        ["host-keys", "ensure"] => AgentCommand::HostKeysEnsure,
+        ["host-keys", "settle"] => AgentCommand::HostKeysSettle { paced: has("paced") },
+        ["setup", "list"] => AgentCommand::SetupList { json },
         ["setup", "show", _] if json && has("follow") => {
             return Err("--follow shows text; it does not go with --json".to_owned());
         }
-        ["setup", "show", key] => Command::SetupShow { key: key.to_owned(), json, follow: has("follow") },
+        ["setup", "show", key] => {
+            AgentCommand::SetupShow { key: key.to_owned(), json, follow: has("follow") }
+        }
         ["setup", "validate", ref files @ ..] if !files.is_empty() => {
-            Command::SetupValidate { files: owned(files), json }
+            AgentCommand::SetupValidate { files: owned(files), json }
         }
         ["setup", "run"] => {
-            Command::SetupRun { choice: Choice { only: None, again: has("again") }, paced: has("paced") }
+            AgentCommand::SetupRun { choice: Choice { only: None, again: has("again") }, paced: has("paced") }
         }
         ["setup", "run", key] => {
             let only = Some(UserDataKey::new(key).map_err(|why| why.to_string())?);
-            Command::SetupRun { choice: Choice { only, again: has("again") }, paced: false }
+            AgentCommand::SetupRun { choice: Choice { only, again: has("again") }, paced: false }
         }
-        ["setup", "run-shutdown"] => Command::SetupRunShutdown,
+        ["setup", "run-shutdown"] => AgentCommand::SetupRunShutdown,
         // The runner's own, and in no help.
-        ["setup", "launch"] => Command::SetupLaunch,
-        ["setup", "follow", key] => Command::SetupFollow { key: key.to_owned() },
-        ["config", "check"] => Command::ConfigCheck { json },
-        ["config", "show"] => Command::ConfigShow { defaults: has("defaults") },
-        ["sysprep"] => Command::Sysprep { dry_run: has("dry-run"), host_keys: has("host-keys") },
-        ["daemon"] => Command::Daemon,
+        ["setup", "launch"] => AgentCommand::SetupLaunch,
+        ["setup", "follow", key] => AgentCommand::SetupFollow { key: key.to_owned() },
+        ["config", "check"] => AgentCommand::ConfigCheck { json },
+        ["config", "show"] => AgentCommand::ConfigShow { defaults: has("defaults") },
+        ["sysprep"] => AgentCommand::Sysprep { dry_run: has("dry-run"), host_keys: has("host-keys") },
+        ["daemon"] => AgentCommand::Daemon,
         ["help", ref words @ ..] => help(words)?,
-        _ if !words.is_empty() && AGENT.has(&words) => return Ok(Command::Incomplete(owned(&words))),
+        _ if !words.is_empty() && AGENT.has(&words) => return Ok(AgentCommand::Incomplete(owned(&words))),
         _ => return Err(misuse::unknown_command(&AGENT, &words)),
     };
     // Which option goes with which command stands in one place, the help.
@@ -195,9 +197,9 @@ fn parse(mut parser: Parser) -> Result<Command, String> {
 }
 
 /// The help of the commands that begin with these words.
-fn help(words: &[&str]) -> Result<Command, String> {
+fn help(words: &[&str]) -> Result<AgentCommand, String> {
     if AGENT.has(words) {
-        Ok(Command::Help(owned(words)))
+        Ok(AgentCommand::Help(owned(words)))
     } else {
         Err(misuse::unknown_command(&AGENT, words))
     }
@@ -228,32 +230,32 @@ fn host_name(word: std::ffi::OsString) -> Result<String, String> {
 mod tests {
     use super::*;
 
-    fn parsed(line: &str) -> Result<Command, String> {
+    fn parsed(line: &str) -> Result<AgentCommand, String> {
         parse(Parser::from_args(line.split_whitespace()))
     }
 
-    fn run(only: Option<UserDataKey>, again: bool, paced: bool) -> Command {
-        Command::SetupRun { choice: Choice { only, again }, paced }
+    fn run(only: Option<UserDataKey>, again: bool, paced: bool) -> AgentCommand {
+        AgentCommand::SetupRun { choice: Choice { only, again }, paced }
     }
 
-    fn shown(words: &str) -> Command {
-        Command::Help(words.split_whitespace().map(str::to_owned).collect())
+    fn shown(words: &str) -> AgentCommand {
+        AgentCommand::Help(words.split_whitespace().map(str::to_owned).collect())
     }
 
-    fn incomplete(words: &str) -> Command {
-        Command::Incomplete(words.split_whitespace().map(str::to_owned).collect())
+    fn incomplete(words: &str) -> AgentCommand {
+        AgentCommand::Incomplete(words.split_whitespace().map(str::to_owned).collect())
     }
 
     #[test]
     fn words_become_a_command() {
         for (line, command) in [
-            ("daemon", Command::Daemon),
-            ("status --json", Command::Status { json: true, wait: None }),
-            ("--json status", Command::Status { json: true, wait: None }),
-            ("status --wait", Command::Status { json: false, wait: Some(PATIENCE) }),
+            ("daemon", AgentCommand::Daemon),
+            ("status --json", AgentCommand::Status { json: true, wait: None }),
+            ("--json status", AgentCommand::Status { json: true, wait: None }),
+            ("status --wait", AgentCommand::Status { json: false, wait: Some(PATIENCE) }),
             (
                 "status --wait --timeout 2s",
-                Command::Status { json: false, wait: Some(Duration::from_secs(2)) },
+                AgentCommand::Status { json: false, wait: Some(Duration::from_secs(2)) },
             ),
             ("setup run", run(None, false, false)),
             ("setup run --again", run(None, true, false)),
@@ -261,16 +263,19 @@ mod tests {
             ("setup run x", run(UserDataKey::new("x").ok(), false, false)),
             (
                 "setup validate a b",
-                Command::SetupValidate { files: vec!["a".to_owned(), "b".to_owned()], json: false },
+                AgentCommand::SetupValidate { files: vec!["a".to_owned(), "b".to_owned()], json: false },
             ),
-            ("host-keys ensure", Command::HostKeysEnsure),
-            ("host-keys settle --paced", Command::HostKeysSettle { paced: true }),
-            ("host-keys show", Command::HostKeysShow { json: false }),
-            ("setup show x --follow", Command::SetupShow { key: "x".to_owned(), json: false, follow: true }),
-            ("sysprep --dry-run", Command::Sysprep { dry_run: true, host_keys: false }),
+            ("host-keys ensure", AgentCommand::HostKeysEnsure),
+            ("host-keys settle --paced", AgentCommand::HostKeysSettle { paced: true }),
+            ("host-keys show", AgentCommand::HostKeysShow { json: false }),
+            (
+                "setup show x --follow",
+                AgentCommand::SetupShow { key: "x".to_owned(), json: false, follow: true },
+            ),
+            ("sysprep --dry-run", AgentCommand::Sysprep { dry_run: true, host_keys: false }),
             (
                 "status --timeout 1y",
-                Command::Status { json: false, wait: Some(Duration::from_secs(31_557_600)) },
+                AgentCommand::Status { json: false, wait: Some(Duration::from_secs(31_557_600)) },
             ),
             ("-h", shown("")),
             ("help", shown("")),

@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::command::exit::Exit;
 use crate::command::help::AGENT;
 use crate::command::process::{block_on, complain, print_json, print_rows};
-use crate::command::rows::{Mark, Rows, colours_wanted};
+use crate::command::rows::{RowMark, Rows, colours_wanted};
 use crate::doctor::probe::probe;
 use crate::doctor::report::{Daemon, FamilyReport, FindingName, Report, StepName};
 use crate::local_api;
@@ -42,7 +42,7 @@ pub(crate) fn run(json: bool) -> Exit {
 fn view(report: &Report, colours: bool) -> Rows {
     let mut rows = Rows::new(colours);
     if let Platform::NotAnInstance { why } = &report.platform {
-        rows.row(Mark::Waiting, "platform", why);
+        rows.row(RowMark::Waiting, "platform", why);
     }
     for family in &report.families {
         rows.plain(&format!("{} ({})", family.family, family.address));
@@ -50,18 +50,18 @@ fn view(report: &Report, colours: bool) -> Rows {
     }
     rows.plain("the agent");
     match &report.daemon {
-        Daemon::Answers { status, unreachable: None } => rows.row(Mark::Good, "daemon", status),
+        Daemon::Answers { status, unreachable: None } => rows.row(RowMark::Good, "daemon", status),
         Daemon::Answers { status, unreachable: Some(why) } => {
-            rows.row(Mark::Bad, "daemon", status);
+            rows.row(RowMark::Bad, "daemon", status);
             rows.below(why);
         }
         Daemon::NotRunning => {
-            rows.row(Mark::Waiting, "daemon", "does not run; `systemctl status scw-agent` tells why")
+            rows.row(RowMark::Waiting, "daemon", "does not run; `systemctl status scw-agent` tells why")
         }
-        Daemon::Failed { why } => rows.row(Mark::Bad, "daemon", why),
+        Daemon::Failed { why } => rows.row(RowMark::Bad, "daemon", why),
     }
     for Problem { what, remedy } in &report.problems {
-        rows.row(Mark::Bad, "problem", what);
+        rows.row(RowMark::Bad, "problem", what);
         rows.below(remedy);
     }
     if !report.findings.is_empty() {
@@ -72,7 +72,7 @@ fn view(report: &Report, colours: bool) -> Rows {
             FindingName::UnprivilegedPorts => "local users",
             FindingName::Forwarding => "containers",
         };
-        rows.row(if finding.is_problem { Mark::Bad } else { Mark::Waiting }, name, &finding.what);
+        rows.row(if finding.is_problem { RowMark::Bad } else { RowMark::Waiting }, name, &finding.what);
         rows.below(&finding.remedy);
     }
     rows.plain(&report.verdict);
@@ -89,7 +89,7 @@ fn family_rows(rows: &mut Rows, family: &FamilyReport) {
             StepName::Conf => "/conf",
             StepName::UserData => "/user_data",
         };
-        let mark = if step.trouble.is_some() { Mark::Bad } else { Mark::Good };
+        let mark = if step.trouble.is_some() { RowMark::Bad } else { RowMark::Good };
         rows.row(mark, name, &format!("{} ({:.1} ms)", step.result, step.ms));
         for words in step.cause.iter().chain(&step.remedy) {
             rows.below(words);

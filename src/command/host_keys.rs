@@ -9,14 +9,15 @@ use tokio::time::timeout;
 use crate::command::exit::Exit;
 use crate::command::help::AGENT;
 use crate::command::process::{complain, on_this_thread, print, print_json, print_rows};
-use crate::command::rows::{Mark, Rows, colours_wanted};
+use crate::command::rows::{RowMark, Rows, colours_wanted};
 use crate::command::status_view::NO_SERVER;
 use crate::host_keys::key::public_key::PublicKey;
 use crate::host_keys::passes::pass;
-use crate::host_keys::passes::pass::{Done, Wishes};
+use crate::host_keys::passes::pass::{PassReport, PassSettings};
 use crate::host_keys::paths::HostKeyPaths;
 use crate::host_keys::sshd::server::SshServer;
-use crate::host_keys::store::apply::{EnsureError, Ensured};
+use crate::host_keys::store::apply::KeyChanges;
+use crate::host_keys::store::error::HostKeyError;
 use crate::host_keys::store::key_file::public_path;
 use crate::host_keys::store::served::{LocalKey, ServedKeys};
 use crate::identity::verdict::Verdict;
@@ -26,7 +27,7 @@ use crate::metadata::api::instance::InstanceId;
 use crate::metadata::api::response::Ask;
 use crate::metadata::api::user_data_key::UserDataKey;
 use crate::metadata::retry::backoff::Budget;
-use crate::metadata::retry::retrying::Persistent;
+use crate::metadata::retry::retrying::Retrying;
 use crate::metadata::transport::client::Client;
 use crate::metadata::transport::exchange::Limits;
 use crate::settings;
@@ -59,7 +60,7 @@ pub(crate) fn settle(paced: bool) -> Exit {
 fn ask_instance(proof: &PlatformProof, limits: &Limits) -> Result<InstanceId, String> {
     let asked = on_this_thread(async {
         let client = Client::from_any_port(proof, limits.clone());
-        let mut api = Persistent::new(client, Budget::COMMAND);
+        let mut api = Retrying::new(client, Budget::COMMAND);
         let answer = timeout(ASK_TIMEOUT, api.instance()).await;
         api.into_inner().finish().await;
         answer
@@ -73,7 +74,7 @@ fn ask_instance(proof: &PlatformProof, limits: &Limits) -> Result<InstanceId, St
 }
 
 fn run_role(
-    role: impl FnOnce(&HostKeyPaths, Wishes<'_>, &dyn Fn() -> Result<InstanceId, String>) -> Done,
+    role: impl FnOnce(&HostKeyPaths, PassSettings<'_>, &dyn Fn() -> Result<InstanceId, String>) -> PassReport,
 ) -> Exit {
     log::start("scw-agent-hostkeys");
     let settings = settings::load_and_tell();
@@ -81,8 +82,11 @@ fn run_role(
     if let Err(why) = &checked {
         tracing::info!("{why}; no key is replaced");
     }
-    let wishes =
-        Wishes { types: &settings.key_types, regenerate: settings.regenerate, on_platform: checked.is_ok() };
+    let wishes = PassSettings {
+        types: &settings.key_types,
+        regenerate: settings.regenerate,
+        on_platform: checked.is_ok(),
+    };
     let ask = || match &checked {
         Ok(proof) => ask_instance(proof, &settings.limits),
         Err(why) => Err(why.to_string()),
@@ -101,14 +105,14 @@ fn run_role(
     let well = done.troubles.is_empty();
     let done = done.ensured;
     tell_keys(&done);
-    let denied = |(_, why): &(PathBuf, EnsureError)| why.is_permission();
+    let denied = |(_, why): &(PathBuf, HostKeyError)| why.is_permission();
     if !done.failed.is_empty() && done.failed.iter().all(denied) {
         return Exit::NotPermitted;
     }
     if done.failed.is_empty() && well { Exit::Success } else { Exit::Failure }
 }
 
-fn tell_keys(done: &Ensured) {
+fn tell_keys(done: &KeyChanges) {
     let names = |names: &BTreeSet<String>| names.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
     if !done.kept.is_empty() {
         tracing::info!("kept {}", names(&done.kept));
@@ -133,7 +137,7 @@ fn tell_keys(done: &Ensured) {
     }
 }
 
-fn tell_whose(done: &Done, regenerate: bool) {
+fn tell_whose(done: &PassReport, regenerate: bool) {
     match &done.verdict {
         Verdict::Same | Verdict::Unknown => {}
         Verdict::Another(instance) if done.renewed => {
@@ -198,19 +202,19 @@ impl Publication {
         }
     }
 
-    fn mark(self) -> Mark {
+    fn mark(self) -> RowMark {
         match self {
-            Self::Published => Mark::Good,
-            Self::NotPublished => Mark::Bad,
-            Self::NotServed | Self::Unknown => Mark::Waiting,
+            Self::Published => RowMark::Good,
+            Self::NotPublished => RowMark::Bad,
+            Self::NotServed | Self::Unknown => RowMark::Waiting,
         }
     }
 }
 
 /// The published value, where it could be asked for.
-struct Value(Option<String>);
+struct PublishedLookup(Option<String>);
 
-impl Value {
+impl PublishedLookup {
     fn of(&self, fingerprint: &str) -> Publication {
         match &self.0 {
             None => Publication::Unknown,
@@ -221,14 +225,14 @@ impl Value {
 }
 
 /// Asks by way of the daemon only: a look at one's own keys must not wait for a network. Who may not ask the daemon cannot know.
-fn publication() -> Value {
+fn publication() -> PublishedLookup {
     let asked = on_this_thread(async {
         let limits = Limits::default();
         let mut daemon = SocketClient::connect(Path::new(local_api::SOCKET), &limits).await.ok()?;
         let value = daemon.get(&UserDataKey::fingerprints()).await.ok()?;
         Some(String::from_utf8_lossy(&value.unwrap_or_default()).into_owned())
     });
-    Value(asked.ok().flatten())
+    PublishedLookup(asked.ok().flatten())
 }
 
 /// Lines for a client's known_hosts. A name that a port belongs to is written `[NAME]:PORT`.

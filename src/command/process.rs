@@ -13,7 +13,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use crate::command::exit::Exit;
 use crate::command::help::{AGENT, Program};
 use crate::command::rows::Rows;
-use crate::scripts::history::running::Running;
+use crate::scripts::history::running::RunningScript;
 use crate::scripts::paths::SetupPaths;
 use crate::util::files;
 use crate::util::printable;
@@ -117,7 +117,7 @@ pub(crate) fn on_this_thread<F: Future>(future: F) -> io::Result<F::Output> {
 
 /// The script or the program that started this process, directly or not, where this boot's work is not done before it ends.
 pub(crate) fn script_of_this_process() -> Option<String> {
-    let running = Running::read(&SetupPaths::default().running).ok().flatten();
+    let running = RunningScript::read(&SetupPaths::default().running).ok().flatten();
     let mut pid = i32::try_from(std::process::id()).ok()?;
     // What a script left behind has another parent than the script.
     for _ in 0..MOST_ANCESTORS {

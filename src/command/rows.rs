@@ -8,7 +8,7 @@ use crate::util::printable::line;
 
 /// One row's mark.
 #[derive(Clone, Copy)]
-pub(crate) enum Mark {
+pub(crate) enum RowMark {
     Good,
     Waiting,
     Bad,
@@ -25,11 +25,11 @@ impl Rows {
         Self { text: String::new(), colours }
     }
 
-    pub(crate) fn row(&mut self, mark: Mark, name: &str, what: &str) {
+    pub(crate) fn row(&mut self, mark: RowMark, name: &str, what: &str) {
         let (sign, colour) = match mark {
-            Mark::Good => ("✓", "32"),
-            Mark::Waiting => ("…", "33"),
-            Mark::Bad => ("✗", "31"),
+            RowMark::Good => ("✓", "32"),
+            RowMark::Waiting => ("…", "33"),
+            RowMark::Bad => ("✗", "31"),
         };
         let sign = if self.colours { format!("\x1b[{colour}m{sign}\x1b[0m") } else { sign.to_owned() };
         self.text.push_str(&format!("{sign} {:<12}  {}\n", line(name).to_string(), line(what)));

@@ -9,7 +9,7 @@ use crate::command::process::{has_reader, print, print_bytes, print_json, told, 
 use crate::command::status;
 use crate::metadata::api::user_data_key::UserDataKey;
 use crate::scripts::history::record::{Outcome, Record, Records, Run};
-use crate::scripts::history::running::Running;
+use crate::scripts::history::running::RunningScript;
 use crate::scripts::paths::SetupPaths;
 use crate::scripts::run::live_output::OutputReader;
 use crate::util::printable;
@@ -88,7 +88,7 @@ pub(crate) fn show(key: &str, json: bool, follow: bool) -> Exit {
 }
 
 /// A script that runs, with its output so far.
-fn show_running(key: &UserDataKey, run: &Running, text: &str, follow: bool) -> Exit {
+fn show_running(key: &UserDataKey, run: &RunningScript, text: &str, follow: bool) -> Exit {
     let mut reader = match OutputReader::open(&run.output(&SetupPaths::default().outputs)) {
         Ok(reader) => reader,
         Err(why) => return AGENT.failed(&format!("its output cannot be read: {why}"), Exit::Failure),
@@ -128,8 +128,8 @@ fn show_running(key: &UserDataKey, run: &Running, text: &str, follow: bool) -> E
     ended.map_or(Exit::Success, |run| print(&format!("--- {}\n", line(run, None))))
 }
 
-fn running() -> Option<Running> {
-    Running::read(&SetupPaths::default().running).ok().flatten()
+fn running() -> Option<RunningScript> {
+    RunningScript::read(&SetupPaths::default().running).ok().flatten()
 }
 
 fn runs_of(key: &UserDataKey) -> Result<Vec<Run>, Exit> {
@@ -138,7 +138,7 @@ fn runs_of(key: &UserDataKey) -> Result<Vec<Run>, Exit> {
 }
 
 /// The runs as they are recorded; the one that runs now has `running`.
-fn as_json(runs: &[Run], running: Option<&Running>) -> serde_json::Value {
+fn as_json(runs: &[Run], running: Option<&RunningScript>) -> serde_json::Value {
     let mut json = serde_json::json!(runs);
     for (at, _) in runs.iter().enumerate().filter(|(_, run)| running.is_some_and(|running| running.is(run))) {
         json[at]["running"] = true.into();
@@ -146,7 +146,7 @@ fn as_json(runs: &[Run], running: Option<&Running>) -> serde_json::Value {
     json
 }
 
-fn line(run: &Run, running: Option<&Running>) -> String {
+fn line(run: &Run, running: Option<&RunningScript>) -> String {
     let unended = if running.is_some_and(|running| running.is(run)) { "running" } else { "cut off" };
     let outcome = run.outcome.as_ref().map_or(unended.to_owned(), Outcome::to_string);
     let length =

@@ -6,7 +6,7 @@ use crate::command::process::{block_on, script_of_this_process};
 use crate::metadata::api::user_data_key::UserDataKey;
 use crate::metadata::error::ErrorKind;
 use crate::metadata::retry::backoff::{Budget, Cause, Failure};
-use crate::metadata::retry::retrying::Persistent;
+use crate::metadata::retry::retrying::Retrying;
 use crate::metadata::transport::client::Client;
 use crate::scripts::history::summary::Summary;
 use crate::scripts::model::script::ScriptKind;
@@ -59,7 +59,7 @@ pub(crate) fn run(choice: &Choice, paced: bool) -> Exit {
         }
     };
     block_on(async {
-        let mut api = Persistent::new(Client::new(&proof, settings.limits.clone()), Budget::COMMAND);
+        let mut api = Retrying::new(Client::new(&proof, settings.limits.clone()), Budget::COMMAND);
         let came = run_boot(&mut api, &places, &settings.setup, settings.console, choice).await;
         // The daemon asks for the boot's work again, and for nothing else.
         if *choice == Choice::default() { told(came) } else { told_now_or_never(came) }
@@ -88,7 +88,7 @@ pub(crate) fn run_shutdown() -> Exit {
         Err(why) => return nothing_to_run(&why),
     };
     block_on(async {
-        let mut api = Persistent::new(Client::new(&proof, settings.limits.clone()), Budget::COMMAND);
+        let mut api = Retrying::new(Client::new(&proof, settings.limits.clone()), Budget::COMMAND);
         let places = SetupPaths::default();
         let came = run_shutdown_scripts(&mut api, &places, &settings.setup, settings.console).await;
         told_now_or_never(came)

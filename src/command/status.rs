@@ -67,8 +67,8 @@ fn with_status(
             None if units => ask(PATIENCE).await.map(|status| status.with_units(units::look(PATIENCE))),
             None => ask(FOR_A_HINT).await,
             Some(limit) => match when_done(limit).await {
-                Ok(Done::Yes(status)) => Ok(*status),
-                Ok(Done::NotInTime(left, problems)) => {
+                Ok(WaitResult::Yes(status)) => Ok(*status),
+                Ok(WaitResult::NotInTime(left, problems)) => {
                     let limit = humantime::format_duration(limit);
                     AGENT.failed(&format!("not done after {limit}: {left}"), Exit::Unreachable);
                     for Problem { what, remedy } in problems {
@@ -107,14 +107,14 @@ fn show(status: &Status, json: bool) -> Exit {
 }
 
 /// What came of waiting.
-enum Done {
+enum WaitResult {
     Yes(Box<Status>),
     /// What was left to do, and what is wrong.
     NotInTime(String, Vec<Problem>),
 }
 
 /// Waits; for the daemon, too, which may not have been started yet or be starting anew.
-async fn when_done(limit: Duration) -> Result<Done, TransportError> {
+async fn when_done(limit: Duration) -> Result<WaitResult, TransportError> {
     let deadline = Instant::now() + limit;
     let mut progress = Progress::new();
     let mut looks = (0..LOOKS_PER_QUESTION).cycle();
@@ -131,7 +131,7 @@ async fn when_done(limit: Duration) -> Result<Done, TransportError> {
                     false => status,
                 };
                 match status.left_to_do() {
-                    None => return Ok(Done::Yes(Box::new(status))),
+                    None => return Ok(WaitResult::Yes(Box::new(status))),
                     Some(left) => (left, status.problems),
                 }
             }
@@ -140,7 +140,7 @@ async fn when_done(limit: Duration) -> Result<Done, TransportError> {
             Err(why) => (why.to_string(), Vec::new()),
         };
         if is_last {
-            return Ok(Done::NotInTime(left, problems));
+            return Ok(WaitResult::NotInTime(left, problems));
         }
         progress.show(&left);
         sleep(PAUSE.min(deadline.saturating_duration_since(Instant::now()))).await;

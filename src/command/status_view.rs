@@ -1,8 +1,8 @@
 //! The status document as a person reads it. Pure.
 
-use crate::command::rows::{Mark, Rows};
+use crate::command::rows::{RowMark, Rows};
 use crate::host_keys::sshd::server::SshServer;
-use crate::scripts::history::running::Running;
+use crate::scripts::history::running::RunningScript;
 use crate::scripts::model::likely_key::hint;
 use crate::status::document::{HostKey, Status};
 use crate::status::states::{Fingerprints, Platform, Reach};
@@ -15,7 +15,7 @@ pub(crate) const NO_SERVER: &str = "no OpenSSH server is enabled; fingerprints a
 pub(crate) fn rows(status: &Status, colours: bool) -> Rows {
     let mut view = View(Rows::new(colours));
     if let Platform::NotAnInstance { why } = &status.platform {
-        view.row(Mark::Waiting, "platform", &format!("{why}; nothing is asked, no script runs"));
+        view.row(RowMark::Waiting, "platform", &format!("{why}; nothing is asked, no script runs"));
     } else {
         view.instance(status);
         view.metadata(&status.metadata);
@@ -28,11 +28,11 @@ pub(crate) fn rows(status: &Status, colours: bool) -> Rows {
         view.scripts(status);
         view.cloud_init(&status.cloud_init);
         for key in &status.suspect_keys {
-            view.row(Mark::Waiting, "user data", &hint(key));
+            view.row(RowMark::Waiting, "user data", &hint(key));
         }
     }
     for problem in &status.problems {
-        view.row(Mark::Bad, "problem", &problem.what);
+        view.row(RowMark::Bad, "problem", &problem.what);
         view.0.below(&problem.remedy);
     }
     view.0
@@ -41,28 +41,28 @@ pub(crate) fn rows(status: &Status, colours: bool) -> Rows {
 struct View(Rows);
 
 impl View {
-    fn row(&mut self, mark: Mark, name: &str, what: &str) {
+    fn row(&mut self, mark: RowMark, name: &str, what: &str) {
         self.0.row(mark, name, what);
     }
 
     fn instance(&mut self, status: &Status) {
         let Some(instance) = &status.instance else {
-            return self.row(Mark::Waiting, "Instance", "not known yet");
+            return self.row(RowMark::Waiting, "Instance", "not known yet");
         };
         let parts = [&instance.name, &instance.zone, &instance.commercial_type];
         let parts: Vec<_> = parts.into_iter().flatten().map(String::as_str).collect();
-        self.row(Mark::Good, "Instance", &format!("{} {}", instance.id, parts.join(", ")));
+        self.row(RowMark::Good, "Instance", &format!("{} {}", instance.id, parts.join(", ")));
     }
 
     fn metadata(&mut self, reach: &Reach) {
         match reach {
-            Reach::Unknown => self.row(Mark::Waiting, "metadata", "not asked yet"),
+            Reach::Unknown => self.row(RowMark::Waiting, "metadata", "not asked yet"),
             Reach::Reachable { family, since } => {
                 let over = family.map(|family| format!(" over {family}")).unwrap_or_default();
-                self.row(Mark::Good, "metadata", &format!("answers{over}, since {since}"));
+                self.row(RowMark::Good, "metadata", &format!("answers{over}, since {since}"));
             }
             Reach::Unreachable { since, .. } => {
-                self.row(Mark::Bad, "metadata", &format!("unreachable since {since}"))
+                self.row(RowMark::Bad, "metadata", &format!("unreachable since {since}"))
             }
         }
     }
@@ -70,13 +70,15 @@ impl View {
     fn fingerprints(&mut self, status: &Status) {
         let (mark, what) = match &status.fingerprints {
             Fingerprints::Waiting if status.ssh_server == SshServer::NotEnabled => {
-                (Mark::Waiting, NO_SERVER.to_owned())
+                (RowMark::Waiting, NO_SERVER.to_owned())
             }
-            Fingerprints::Waiting => (Mark::Waiting, "not yet published".to_owned()),
-            Fingerprints::NoKeys => (Mark::Bad, "no host keys to publish".to_owned()),
-            Fingerprints::Published { checked } => (Mark::Good, format!("published, last seen so {checked}")),
+            Fingerprints::Waiting => (RowMark::Waiting, "not yet published".to_owned()),
+            Fingerprints::NoKeys => (RowMark::Bad, "no host keys to publish".to_owned()),
+            Fingerprints::Published { checked } => {
+                (RowMark::Good, format!("published, last seen so {checked}"))
+            }
             Fingerprints::Failed { since, .. } => {
-                (Mark::Bad, format!("not published; failing since {since}"))
+                (RowMark::Bad, format!("not published; failing since {since}"))
             }
         };
         self.row(mark, "fingerprints", &what);
@@ -86,30 +88,34 @@ impl View {
         match (&key.type_name, key.bits, &key.fingerprint) {
             (Some(type_name), Some(bits), Some(fingerprint)) => {
                 let not = if key.served { "" } else { ", which sshd does not serve" };
-                self.row(Mark::Good, "host key", &format!("{bits} {fingerprint} ({type_name}){not}"));
+                self.row(RowMark::Good, "host key", &format!("{bits} {fingerprint} ({type_name}){not}"));
             }
-            _ => self.row(Mark::Bad, "host key", &key.file),
+            _ => self.row(RowMark::Bad, "host key", &key.file),
         }
     }
 
     fn scripts(&mut self, status: &Status) {
         if let Some(running) = &status.running {
-            let Running { key, started, attempt, .. } = running;
-            self.row(Mark::Waiting, "script", &format!("{key}: running since {started} (attempt {attempt})"));
+            let RunningScript { key, started, attempt, .. } = running;
+            self.row(
+                RowMark::Waiting,
+                "script",
+                &format!("{key}: running since {started} (attempt {attempt})"),
+            );
         }
         let Some(setup) = &status.setup else {
             return match status.has_scripts {
                 _ if status.running.is_some() => {}
-                Some(false) => self.row(Mark::Good, "scripts", "none in user data"),
-                Some(true) => self.row(Mark::Waiting, "scripts", "this boot's scripts have not run yet"),
-                None => self.row(Mark::Waiting, "scripts", "user data not known yet"),
+                Some(false) => self.row(RowMark::Good, "scripts", "none in user data"),
+                Some(true) => self.row(RowMark::Waiting, "scripts", "this boot's scripts have not run yet"),
+                None => self.row(RowMark::Waiting, "scripts", "user data not known yet"),
             };
         };
         if setup.scripts.is_empty() && setup.passed_over.is_empty() {
-            self.row(Mark::Good, "scripts", "none in user data");
+            self.row(RowMark::Good, "scripts", "none in user data");
         }
         for script in &setup.scripts {
-            let mark = if script.outcome.is_success() { Mark::Good } else { Mark::Bad };
+            let mark = if script.outcome.is_success() { RowMark::Good } else { RowMark::Bad };
             let when = match (script.ran_now, script.started) {
                 (true, _) => " in this boot".to_owned(),
                 (false, Some(started)) => format!(" at {started}"),
@@ -119,7 +125,7 @@ impl View {
         }
         for left in &setup.passed_over {
             self.row(
-                Mark::Waiting,
+                RowMark::Waiting,
                 "script",
                 &format!("{}: {}: not run: {}", left.key, left.what, left.why()),
             );
@@ -129,14 +135,14 @@ impl View {
     fn cloud_init(&mut self, state: &CloudInit) {
         let (mark, what) = match state {
             CloudInit::NotActive => return,
-            CloudInit::Waiting => (Mark::Waiting, "not started yet".to_owned()),
+            CloudInit::Waiting => (RowMark::Waiting, "not started yet".to_owned()),
             CloudInit::Running { stage } => {
                 let stage = stage.iter().map(|stage| format!(": {stage}")).collect::<String>();
-                (Mark::Waiting, format!("running{stage}"))
+                (RowMark::Waiting, format!("running{stage}"))
             }
-            CloudInit::Done { failed } if failed.is_empty() => (Mark::Good, "done".to_owned()),
-            CloudInit::Done { failed } => (Mark::Bad, format!("failed at {}", failed.join(", "))),
-            CloudInit::Unknown { .. } => (Mark::Bad, "its state cannot be read".to_owned()),
+            CloudInit::Done { failed } if failed.is_empty() => (RowMark::Good, "done".to_owned()),
+            CloudInit::Done { failed } => (RowMark::Bad, format!("failed at {}", failed.join(", "))),
+            CloudInit::Unknown { .. } => (RowMark::Bad, "its state cannot be read".to_owned()),
         };
         self.row(mark, "cloud-init", &what);
     }

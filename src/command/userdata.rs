@@ -19,31 +19,31 @@ use crate::command::help::USERDATA;
 use crate::command::misuse;
 use crate::command::process::{block_on, hide_panic_texts, print, print_bytes, print_json};
 use crate::local_api;
-use crate::local_api::metadata_access::Access;
+use crate::local_api::metadata_access::MetadataAccess;
 use crate::metadata::api::request::{Format, Request};
 use crate::metadata::api::response::Ask;
 use crate::metadata::api::user_data_key::{KeyError, UserDataKey};
 use crate::metadata::error::MetadataError;
 use crate::metadata::retry::backoff::Budget;
-use crate::metadata::retry::retrying::Persistent;
+use crate::metadata::retry::retrying::Retrying;
 use crate::settings;
 use crate::settings::Settings;
 use crate::settings::sources::Sources;
 
 /// What was asked for.
 #[derive(Debug, PartialEq, Eq)]
-enum Command {
+enum UserdataCommand {
     Help,
     Version,
     List,
     Get(UserDataKey),
-    Set(UserDataKey, Source),
+    Set(UserDataKey, ValueSource),
     Delete(UserDataKey),
 }
 
 /// Where a value comes from.
 #[derive(Debug, PartialEq, Eq)]
-enum Source {
+enum ValueSource {
     Argument(Vec<u8>),
     File(OsString),
     StandardInput,
@@ -60,19 +60,19 @@ pub fn userdata() -> Exit {
         Err(why) => return USERDATA.misused(&why),
     };
     let request = match command {
-        Command::Help => return print(&USERDATA.help(&[])),
-        Command::Version => return print(&USERDATA.version()),
-        Command::Set(key, source) => match read(source) {
-            Ok(value) => Command::Set(key, Source::Argument(value)),
+        UserdataCommand::Help => return print(&USERDATA.help(&[])),
+        UserdataCommand::Version => return print(&USERDATA.version()),
+        UserdataCommand::Set(key, source) => match read(source) {
+            Ok(value) => UserdataCommand::Set(key, ValueSource::Argument(value)),
             Err(why) => return USERDATA.failed(&why, Exit::Usage),
         },
         other => other,
     };
     let Settings { limits, vendor, .. } = settings::load(&Sources::default()).settings;
     block_on(async {
-        let access = Access::open(Path::new(local_api::SOCKET), &limits, &vendor).await;
+        let access = MetadataAccess::open(Path::new(local_api::SOCKET), &limits, &vendor).await;
         let mut api = match access {
-            Ok(access) => Persistent::new(access, Budget::COMMAND),
+            Ok(access) => Retrying::new(access, Budget::COMMAND),
             Err(why) => return USERDATA.failed(&why, why.kind().into()),
         };
         let exit = match carry_out(&mut api, request, json).await {
@@ -84,20 +84,20 @@ pub fn userdata() -> Exit {
     })
 }
 
-async fn carry_out(api: &mut impl Ask, command: Command, json: bool) -> Result<Exit, MetadataError> {
+async fn carry_out(api: &mut impl Ask, command: UserdataCommand, json: bool) -> Result<Exit, MetadataError> {
     // Not named: where a variable that holds the key is empty, the value stands in its place.
     let not_set = || USERDATA.failed(&"this key is not set", Exit::NotFound);
     match command {
-        Command::List => list(api, json).await,
-        Command::Get(key) => Ok(match api.get(&key).await? {
+        UserdataCommand::List => list(api, json).await,
+        UserdataCommand::Get(key) => Ok(match api.get(&key).await? {
             Some(value) => put_out(&key, &value, json),
             None => not_set(),
         }),
-        Command::Set(key, Source::Argument(value)) => {
+        UserdataCommand::Set(key, ValueSource::Argument(value)) => {
             api.set(&key, Bytes::from(value)).await.map(|()| Exit::Success)
         }
-        Command::Delete(key) => Ok(if api.delete(&key).await? { Exit::Success } else { not_set() }),
-        Command::Help | Command::Version | Command::Set(..) => Ok(Exit::Success),
+        UserdataCommand::Delete(key) => Ok(if api.delete(&key).await? { Exit::Success } else { not_set() }),
+        UserdataCommand::Help | UserdataCommand::Version | UserdataCommand::Set(..) => Ok(Exit::Success),
     }
 }
 
@@ -121,14 +121,14 @@ fn put_out(key: &UserDataKey, value: &Bytes, json: bool) -> Exit {
     print_json(&serde_json::json!({ "key": key.as_str(), "value": text, "encoding": encoding }).to_string())
 }
 
-fn read(source: Source) -> Result<Vec<u8>, String> {
+fn read(source: ValueSource) -> Result<Vec<u8>, String> {
     let value = match source {
-        Source::Argument(value) => value,
+        ValueSource::Argument(value) => value,
         // Not named: with a slip, the value itself stands in the place of the file's name.
-        Source::File(path) => {
+        ValueSource::File(path) => {
             bounded(File::open(path)).map_err(|why| format!("the file of --file cannot be read: {why}"))?
         }
-        Source::StandardInput => bounded(io::stdin().as_fd().try_clone_to_owned().map(File::from))
+        ValueSource::StandardInput => bounded(io::stdin().as_fd().try_clone_to_owned().map(File::from))
             .map_err(|why| format!("standard input cannot be read: {why}"))?,
     };
     match value.len() as u64 {
@@ -147,20 +147,20 @@ fn bounded(file: io::Result<File>) -> io::Result<Vec<u8>> {
 }
 
 /// Where a value comes from that a file is named for. `/dev/stdin` cannot be opened where it is a socket, or another user's.
-fn file(path: OsString) -> Source {
-    if path == "-" || path == "/dev/stdin" { Source::StandardInput } else { Source::File(path) }
+fn file(path: OsString) -> ValueSource {
+    if path == "-" || path == "/dev/stdin" { ValueSource::StandardInput } else { ValueSource::File(path) }
 }
 
-fn parse(mut parser: Parser) -> Result<(Command, bool), String> {
+fn parse(mut parser: Parser) -> Result<(UserdataCommand, bool), String> {
     let (mut json, mut delete, mut source, mut key) = (false, false, None, None);
     let unparsed = |why| misuse::unparsed(&USERDATA, &why);
     while let Some(argument) = parser.next().map_err(unparsed)? {
         match argument {
             Arg::Short('h') | Arg::Long("help") => {
-                return misuse::is_whole(&USERDATA, &mut parser).map(|()| (Command::Help, false));
+                return misuse::is_whole(&USERDATA, &mut parser).map(|()| (UserdataCommand::Help, false));
             }
             Arg::Short('V') | Arg::Long("version") => {
-                return misuse::is_whole(&USERDATA, &mut parser).map(|()| (Command::Version, false));
+                return misuse::is_whole(&USERDATA, &mut parser).map(|()| (UserdataCommand::Version, false));
             }
             Arg::Short('j') | Arg::Long("json") => json = true,
             Arg::Short('d') | Arg::Long("delete") => delete = true,
@@ -179,20 +179,20 @@ fn parse(mut parser: Parser) -> Result<(Command, bool), String> {
     let (last, before) = (words.pop(), words.pop());
     let behind = match (before, last) {
         _ if !words.is_empty() => None,
-        (None, last) => Some(last.map(|value| Source::Argument(value.into_vec()))),
+        (None, last) => Some(last.map(|value| ValueSource::Argument(value.into_vec()))),
         (Some(option), Some(path)) if option == "--file" || option == "-f" => Some(Some(file(path))),
-        (Some(option), Some(value)) if option == "--" => Some(Some(Source::Argument(value.into_vec()))),
+        (Some(option), Some(value)) if option == "--" => Some(Some(ValueSource::Argument(value.into_vec()))),
         _ => None,
     };
     let behind =
         behind.ok_or("there are more words than a key and a value; a value with spaces needs quotes")?;
     let command = match (key, delete, source, behind) {
-        (None, false, None, _) => Command::List,
+        (None, false, None, _) => UserdataCommand::List,
         (None, ..) => return Err("name the key".to_owned()),
-        (Some(key), false, None, None) => Command::Get(key),
-        (Some(key), true, None, None) => Command::Delete(key),
+        (Some(key), false, None, None) => UserdataCommand::Get(key),
+        (Some(key), true, None, None) => UserdataCommand::Delete(key),
         (Some(key), false, Some(source), None) | (Some(key), false, None, Some(source)) => {
-            Command::Set(key, source)
+            UserdataCommand::Set(key, source)
         }
         _ => return Err("a value, a file and deleting exclude each other".to_owned()),
     };
@@ -203,7 +203,7 @@ fn parse(mut parser: Parser) -> Result<(Command, bool), String> {
 mod tests {
     use super::*;
 
-    fn parsed(words: &[&str]) -> Result<(Command, bool), String> {
+    fn parsed(words: &[&str]) -> Result<(UserdataCommand, bool), String> {
         parse(Parser::from_args(words))
     }
 
@@ -211,32 +211,32 @@ mod tests {
         UserDataKey::new("k").expect("a good key")
     }
 
-    fn argument(text: &str) -> Source {
-        Source::Argument(text.as_bytes().to_vec())
+    fn argument(text: &str) -> ValueSource {
+        ValueSource::Argument(text.as_bytes().to_vec())
     }
 
     #[test]
     fn the_three_old_forms_and_the_new_ones_are_understood() {
         for (words, command) in [
-            (&[][..], Command::List),
-            (&["k"], Command::Get(key())),
-            (&["--", "k"], Command::Get(key())),
-            (&["k", "a value"], Command::Set(key(), argument("a value"))),
-            (&["k", "--", "--value"], Command::Set(key(), argument("--value"))),
-            (&["--", "k", "--value"], Command::Set(key(), argument("--value"))),
-            (&["k", "-f", "-"], Command::Set(key(), Source::StandardInput)),
-            (&["k", "--file", "/dev/stdin"], Command::Set(key(), Source::StandardInput)),
-            (&["k", "--file", "v.txt"], Command::Set(key(), Source::File("v.txt".into()))),
-            (&["--file=v.txt", "k"], Command::Set(key(), Source::File("v.txt".into()))),
-            (&["-fv.txt", "k"], Command::Set(key(), Source::File("v.txt".into()))),
-            (&["-d", "k"], Command::Delete(key())),
-            (&["--delete", "--", "k"], Command::Delete(key())),
-            (&["-h"], Command::Help),
+            (&[][..], UserdataCommand::List),
+            (&["k"], UserdataCommand::Get(key())),
+            (&["--", "k"], UserdataCommand::Get(key())),
+            (&["k", "a value"], UserdataCommand::Set(key(), argument("a value"))),
+            (&["k", "--", "--value"], UserdataCommand::Set(key(), argument("--value"))),
+            (&["--", "k", "--value"], UserdataCommand::Set(key(), argument("--value"))),
+            (&["k", "-f", "-"], UserdataCommand::Set(key(), ValueSource::StandardInput)),
+            (&["k", "--file", "/dev/stdin"], UserdataCommand::Set(key(), ValueSource::StandardInput)),
+            (&["k", "--file", "v.txt"], UserdataCommand::Set(key(), ValueSource::File("v.txt".into()))),
+            (&["--file=v.txt", "k"], UserdataCommand::Set(key(), ValueSource::File("v.txt".into()))),
+            (&["-fv.txt", "k"], UserdataCommand::Set(key(), ValueSource::File("v.txt".into()))),
+            (&["-d", "k"], UserdataCommand::Delete(key())),
+            (&["--delete", "--", "k"], UserdataCommand::Delete(key())),
+            (&["-h"], UserdataCommand::Help),
         ] {
             assert_eq!(parsed(words), Ok((command, false)), "{words:?}");
         }
-        assert_eq!(parsed(&["--json"]), Ok((Command::List, true)));
-        assert_eq!(parsed(&["-j", "k"]), Ok((Command::Get(key()), true)));
+        assert_eq!(parsed(&["--json"]), Ok((UserdataCommand::List, true)));
+        assert_eq!(parsed(&["-j", "k"]), Ok((UserdataCommand::Get(key()), true)));
     }
 
     #[test]
@@ -261,9 +261,9 @@ mod tests {
             "",
             pem,
         ] {
-            let set = Command::Set(key(), argument(value));
+            let set = UserdataCommand::Set(key(), argument(value));
             assert_eq!(parsed(&["k", value]), Ok((set, false)), "{value:?}");
-            let set = Command::Set(key(), argument(value));
+            let set = UserdataCommand::Set(key(), argument(value));
             assert_eq!(parsed(&["--json", "k", value]), Ok((set, true)), "{value:?}");
         }
     }
@@ -322,7 +322,7 @@ mod tests {
             assert!(!why.contains("unter2"), "{words:?}: {why}");
         }
         for file in ["hunter2", "hunter2/\0", "/dev/null/hunter2"] {
-            let why = read(Source::File(file.into())).expect_err("no such file");
+            let why = read(ValueSource::File(file.into())).expect_err("no such file");
             assert!(!why.contains("unter2"), "{why}");
         }
     }

@@ -9,11 +9,11 @@ use serde::Serialize;
 use crate::command::exit::Exit;
 use crate::command::help::AGENT;
 use crate::command::process::{print_json, print_rows};
-use crate::command::rows::{Mark, Rows, colours_wanted};
+use crate::command::rows::{RowMark, Rows, colours_wanted};
 use crate::metadata::api::request::Request;
 use crate::metadata::api::user_data_key::UserDataKey;
 use crate::scripts::model::policy::Policy;
-use crate::scripts::preview::{Fate, Part, Plan, Preview, Source};
+use crate::scripts::preview::{Prediction, Preview, PreviewPart, RunPlan, SettingSource};
 use crate::settings;
 use crate::settings::sources::Sources;
 use crate::util::files;
@@ -22,7 +22,7 @@ const VERSION: u32 = 1;
 
 /// The document of `--json`.
 #[derive(Serialize)]
-struct Document<'a> {
+struct ValidateDocument<'a> {
     version: u32,
     files: Vec<Looked<'a>>,
 }
@@ -59,7 +59,7 @@ pub(crate) fn validate(files: &[String], json: bool) -> Exit {
         exit = Exit::Failure;
     }
     let printed = if json {
-        let document = Document { version: VERSION, files: looked };
+        let document = ValidateDocument { version: VERSION, files: looked };
         print_json(&serde_json::to_string_pretty(&document).unwrap_or_default())
     } else {
         let mut rows = Rows::new(colours_wanted());
@@ -84,20 +84,20 @@ fn look(file: &str, policy: &Policy) -> std::io::Result<Preview> {
 fn show(looked: &Looked<'_>, rows: &mut Rows) {
     let Looked { file, preview } = looked;
     if preview.parts.is_empty() {
-        rows.row(Mark::Waiting, file, "empty: nothing to run");
+        rows.row(RowMark::Waiting, file, "empty: nothing to run");
     }
-    for Part { name, fate, warnings } in &preview.parts {
+    for PreviewPart { name, fate, warnings } in &preview.parts {
         match fate {
-            Fate::Runs(plan) => {
-                rows.row(Mark::Good, file, &format!("as {name}: runs {}", plan.due));
+            Prediction::Runs(plan) => {
+                rows.row(RowMark::Good, file, &format!("as {name}: runs {}", plan.due));
                 rows.below(&with_settings(plan));
             }
-            Fate::LeftToCloudInit { what } => {
-                rows.row(Mark::Waiting, file, &format!("as {name}: {what}: not run, it needs cloud-init"));
+            Prediction::LeftToCloudInit { what } => {
+                rows.row(RowMark::Waiting, file, &format!("as {name}: {what}: not run, it needs cloud-init"));
             }
-            Fate::NotRun { line, why } => {
+            Prediction::NotRun { line, why } => {
                 let place = line.map_or((*file).to_owned(), |line| format!("{file}:{line}"));
-                rows.row(Mark::Bad, &place, &format!("as {name}: not run: {why}"));
+                rows.row(RowMark::Bad, &place, &format!("as {name}: not run: {why}"));
             }
         }
         for warning in warnings {
@@ -112,15 +112,15 @@ fn show(looked: &Looked<'_>, rows: &mut Rows) {
     }
 }
 
-fn with_settings(plan: &Plan) -> String {
+fn with_settings(plan: &RunPlan) -> String {
     let mut text =
         format!("with {}", plan.interpreter.as_deref().unwrap_or("the interpreter of its first line"));
     for setting in &plan.settings {
         let _ = write!(text, ", {}={}", setting.name, setting.value);
         match setting.from {
-            Source::Script => {}
-            Source::Configuration => text.push_str(" (configuration)"),
-            Source::Default => text.push_str(" (default)"),
+            SettingSource::Script => {}
+            SettingSource::Configuration => text.push_str(" (configuration)"),
+            SettingSource::Default => text.push_str(" (default)"),
         }
     }
     text

@@ -12,13 +12,13 @@ const LATE: Duration = Duration::from_secs(60);
 
 /// One task's. Clones are the same one.
 #[derive(Clone)]
-pub(crate) struct Pulse {
+pub(crate) struct Heartbeat {
     name: &'static str,
     /// By when the next sign comes; none while there is nothing to do.
     due: Rc<Cell<Option<Instant>>>,
 }
 
-impl Pulse {
+impl Heartbeat {
     pub(crate) fn of(name: &'static str) -> Self {
         Self { name, due: Rc::default() }
     }
@@ -45,7 +45,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_task_that_stands_still_is_overdue_and_an_idle_one_is_not() {
-        let pulse = Pulse::of("keeper");
+        let pulse = Heartbeat::of("keeper");
         assert_eq!(pulse.overdue(), None);
         pulse.next_within(Duration::from_secs(900));
         tokio::time::advance(Duration::from_secs(900)).await;

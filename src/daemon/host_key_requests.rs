@@ -23,13 +23,13 @@ const FIRST_PAUSE: Duration = Duration::from_secs(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
 
 /// A file's size and change time; what is inside may not be ours to read.
-type Stamp = (u64, i64, i64);
+type FileStamp = (u64, i64, i64);
 
 /// What was requested, and when.
 #[derive(Debug)]
 pub(crate) struct HostKeyRequests {
     /// sshd's files, as they were at the last request.
-    stamps: Option<BTreeMap<PathBuf, Stamp>>,
+    stamps: Option<BTreeMap<PathBuf, FileStamp>>,
     instance: bool,
     last: Option<Instant>,
     /// Whether the last request may not be served yet.
@@ -93,7 +93,7 @@ impl HostKeyRequests {
 
 /// Of sshd's configuration, and of the keys wherever they stand: only root can see whether those are any good. `None` without sshd's folder:
 /// then there is nothing to look at. The folders' own stamps tell of a file that came and went: the role may have looked in between.
-fn stamps(places: &HostKeyPaths) -> Option<BTreeMap<PathBuf, Stamp>> {
+fn stamps(places: &HostKeyPaths) -> Option<BTreeMap<PathBuf, FileStamp>> {
     if !places.keys.exists() {
         return None;
     }

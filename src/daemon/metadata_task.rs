@@ -1,10 +1,10 @@
-//! The task that owns the connection to the metadata service. Everybody asks through a [`Handle`]; questions are
+//! The task that owns the connection to the metadata service. Everybody asks through a [`MetadataHandle`]; questions are
 //! answered in their order, over one connection (law T4).
 
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::daemon::heartbeat::Pulse;
-use crate::daemon::shared_status::Board;
+use crate::daemon::heartbeat::Heartbeat;
+use crate::daemon::shared_status::SharedStatus;
 use crate::metadata::api::request::Request;
 use crate::metadata::api::response::{Ask, Response};
 use crate::metadata::error::{ErrorKind, TransportError};
@@ -16,19 +16,19 @@ use crate::system::platform::NotAnInstance;
 /// Questions that may wait; the next asker waits for a place.
 pub(crate) const QUEUE: u32 = 32;
 
-type Question = (Request, oneshot::Sender<Result<Response, TransportError>>);
+type QueuedRequest = (Request, oneshot::Sender<Result<Response, TransportError>>);
 
 /// Asks the task.
 #[derive(Clone)]
-pub(crate) struct Handle(mpsc::Sender<Question>);
+pub(crate) struct MetadataHandle(mpsc::Sender<QueuedRequest>);
 
 /// Makes the task and the way to it. The task ends when the last handle is gone.
 pub(crate) fn task(
     mut settings: watch::Receiver<Settings>,
-    board: Board,
-    pulse: Pulse,
-) -> (Handle, impl Future<Output = ()>) {
-    let (handle, mut questions) = mpsc::channel::<Question>(QUEUE as usize);
+    board: SharedStatus,
+    pulse: Heartbeat,
+) -> (MetadataHandle, impl Future<Output = ()>) {
+    let (handle, mut questions) = mpsc::channel::<QueuedRequest>(QUEUE as usize);
     let mut client = client_for(&settings.borrow_and_update());
     let task = async move {
         while let Some((request, asker)) = questions.recv().await {
@@ -65,7 +65,7 @@ pub(crate) fn task(
             let _ = asker.send(answer);
         }
     };
-    (Handle(handle), task)
+    (MetadataHandle(handle), task)
 }
 
 /// The service is asked only where it is trusted (invariant P1).
@@ -74,7 +74,7 @@ fn client_for(settings: &Settings) -> Result<Client, NotAnInstance> {
     Ok(Client::new(&proof, settings.limits.clone()))
 }
 
-impl Handle {
+impl MetadataHandle {
     /// Carries one request to the service.
     pub(crate) async fn send(&self, request: Request) -> Result<Response, TransportError> {
         let stopping = || TransportError::Relayed(ErrorKind::Unreachable, "the agent is stopping".to_owned());
@@ -84,7 +84,7 @@ impl Handle {
     }
 }
 
-impl Ask for Handle {
+impl Ask for MetadataHandle {
     async fn ask(&mut self, request: Request) -> Result<Response, TransportError> {
         self.send(request).await
     }

@@ -7,7 +7,7 @@ use crate::scripts::runner::fetch::is_of_a_boot;
 use std::time::Duration;
 
 use crate::daemon::runner_requests::RunnerRequests;
-use crate::daemon::shared_status::Board;
+use crate::daemon::shared_status::SharedStatus;
 use crate::metadata::api::response::Ask;
 use crate::metadata::api::user_data_key::UserDataKey;
 use crate::metadata::error::{ErrorKind, MetadataError};
@@ -35,7 +35,7 @@ impl Observer {
     pub(crate) async fn learn_instance(
         &mut self,
         api: &mut impl Ask,
-        board: &Board,
+        board: &SharedStatus,
     ) -> Result<(), MetadataError> {
         if !self.knows_instance {
             board.instance(api.instance().await?);
@@ -50,7 +50,7 @@ impl Observer {
     pub(crate) async fn observe(
         &mut self,
         api: &mut impl Ask,
-        board: &Board,
+        board: &SharedStatus,
         outcome: Option<&UserDataKey>,
     ) -> Result<(), MetadataError> {
         if self.has_scripts.is_some() && !self.has_suspect_keys {
@@ -103,7 +103,7 @@ impl Observer {
     pub(crate) async fn look_for_changes(
         &mut self,
         api: &mut impl Ask,
-        board: &Board,
+        board: &SharedStatus,
         places: &SetupPaths,
     ) -> Result<(), MetadataError> {
         let known = match Summary::read(&places.summary) {

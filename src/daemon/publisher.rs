@@ -6,7 +6,7 @@
 use crate::host_keys::published_value::published_value;
 use hyper::body::Bytes;
 
-use crate::daemon::shared_status::Board;
+use crate::daemon::shared_status::SharedStatus;
 use crate::host_keys::paths::HostKeyPaths;
 use crate::host_keys::published_value::Published;
 use crate::host_keys::sshd::server::SshServer;
@@ -21,7 +21,7 @@ use crate::util::events;
 /// which that is not known, are published nowhere. Returns whether root's units have written which keys sshd serves.
 pub(crate) async fn look(
     api: &mut impl Ask,
-    board: &Board,
+    board: &SharedStatus,
     places: &HostKeyPaths,
 ) -> Result<bool, MetadataError> {
     let Some(keys) = show_keys(board, places) else { return Ok(false) };
@@ -53,7 +53,7 @@ pub(crate) async fn look(
 
 /// Deletes the published value where each of its fingerprints is that of a host key of this machine: nobody serves these keys (invariant H3).
 /// Any other value was written by somebody else, for the server that runs.
-async fn withdraw(api: &mut impl Ask, board: &Board, keys: &ServedKeys) -> Result<(), MetadataError> {
+async fn withdraw(api: &mut impl Ask, board: &SharedStatus, keys: &ServedKeys) -> Result<(), MetadataError> {
     let key = UserDataKey::fingerprints();
     let value = api.get(&key).await?.unwrap_or_default();
     let value = String::from_utf8_lossy(&value).into_owned();
@@ -68,7 +68,7 @@ async fn withdraw(api: &mut impl Ask, board: &Board, keys: &ServedKeys) -> Resul
 }
 
 /// Reads what root's units wrote of the host keys, and shows them on the board. Without it, nothing is known of them.
-pub(crate) fn show_keys(board: &Board, places: &HostKeyPaths) -> Option<ServedKeys> {
+pub(crate) fn show_keys(board: &SharedStatus, places: &HostKeyPaths) -> Option<ServedKeys> {
     let server = SshServer::look(&places.root);
     board.ssh_server(server);
     let mut keys = ServedKeys::read(&places.served)?;

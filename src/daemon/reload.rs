@@ -7,7 +7,7 @@ use std::path::Path;
 use tokio::signal::unix::Signal;
 use tokio::sync::watch;
 
-use crate::daemon::shared_status::Board;
+use crate::daemon::shared_status::SharedStatus;
 use crate::daemon::systemd;
 use crate::settings;
 use crate::settings::Settings;
@@ -16,7 +16,7 @@ use crate::settings::sources::Sources;
 use crate::system::platform;
 
 /// The settings to start with. What is wrong is logged, and stands on the board.
-pub(crate) fn first(sources: &Sources, board: &Board) -> watch::Sender<Settings> {
+pub(crate) fn first(sources: &Sources, board: &SharedStatus) -> watch::Sender<Settings> {
     let loaded = settings::load(sources);
     tell(&loaded, board, "this file does not count");
     board.platform(platform::check(&loaded.settings.vendor).into());
@@ -29,7 +29,7 @@ pub(crate) async fn task(
     settings: &watch::Sender<Settings>,
     sources: &Sources,
     socket: &Path,
-    board: &Board,
+    board: &SharedStatus,
 ) {
     while hangup.recv().await.is_some() {
         systemd::reloading();
@@ -47,7 +47,7 @@ pub(crate) async fn task(
     }
 }
 
-fn tell(loaded: &Loaded, board: &Board, so: &str) {
+fn tell(loaded: &Loaded, board: &SharedStatus, so: &str) {
     for problem in &loaded.problems {
         tracing::error!("{problem}; {so}");
     }

@@ -12,14 +12,14 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-use crate::daemon::heartbeat::Pulse;
+use crate::daemon::heartbeat::Heartbeat;
 use crate::daemon::host_key_requests::HostKeyRequests;
 use crate::daemon::key_watch::KeyWatch;
 use crate::daemon::metadata_task::QUEUE;
 use crate::daemon::network::NetworkNews;
 use crate::daemon::observer::Observer;
 use crate::daemon::publisher;
-use crate::daemon::shared_status::Board;
+use crate::daemon::shared_status::SharedStatus;
 use crate::metadata::api::response::Ask;
 use crate::metadata::error::{ErrorKind, MetadataError};
 use crate::metadata::retry::backoff::{Budget, Failure, Next, Retry};
@@ -38,16 +38,16 @@ const EAGER_AGAIN: Duration = Duration::from_secs(600);
 const UNTIL_SERVED: Duration = Duration::from_secs(5);
 
 /// What the keeper looks at, and how often.
-pub(crate) struct Duties<'a> {
+pub(crate) struct RoundInputs<'a> {
     /// The keys, and where the two roles leave things for each other.
     pub(crate) host_keys: &'a HostKeyPaths,
     pub(crate) setup: &'a SetupPaths,
     pub(crate) settings: watch::Receiver<Settings>,
-    pub(crate) pulse: Pulse,
+    pub(crate) pulse: Heartbeat,
 }
 
 /// Runs for ever.
-pub(crate) async fn task(mut api: impl Ask, board: Board, mut duties: Duties<'_>) {
+pub(crate) async fn task(mut api: impl Ask, board: SharedStatus, mut duties: RoundInputs<'_>) {
     let mut random = random::generator();
     let mut retry = Retry::new(Budget::Unlimited);
     let mut observer = Observer::default();
@@ -105,7 +105,7 @@ pub(crate) async fn task(mut api: impl Ask, board: Board, mut duties: Duties<'_>
                 if is_instance { requests.send(duties.host_keys, observer.root_can_ask()) } else { None };
             tokio::select! {
                 woken = &mut waited => {
-                    if woken == Woken::Network {
+                    if woken == WakeReason::Network {
                         // What comes up with a new route may need a moment more: short waits first, once again.
                         retry.reset();
                     }
@@ -126,8 +126,8 @@ pub(crate) async fn task(mut api: impl Ask, board: Board, mut duties: Duties<'_>
 /// Whether root's units have written which keys sshd serves.
 async fn round(
     api: &mut impl Ask,
-    board: &Board,
-    duties: &Duties<'_>,
+    board: &SharedStatus,
+    duties: &RoundInputs<'_>,
     observer: &mut Observer,
 ) -> Result<bool, MetadataError> {
     // Whose keys these are is known only with the Instance.
@@ -161,7 +161,7 @@ async fn round(
 
 /// What ended a wait.
 #[derive(PartialEq, Eq)]
-enum Woken {
+enum WakeReason {
     Time,
     Network,
     Keys,
@@ -185,7 +185,7 @@ impl<'a> Waiting<'a> {
         Self { places, keys, network: subscribe(), eager: MOST_EAGER, granted: Instant::now() }
     }
 
-    async fn wait(&mut self, until: Instant, unreachable: bool) -> Woken {
+    async fn wait(&mut self, until: Instant, unreachable: bool) -> WakeReason {
         self.grant();
         if !unreachable || self.eager == 0 {
             self.network = None;
@@ -196,18 +196,18 @@ impl<'a> Waiting<'a> {
             self.keys = KeyWatch::on(self.places).ok();
         }
         let (woken, told) = tokio::select! {
-            () = sleep_until(until) => return Woken::Time,
-            told = or_never(&mut self.network, async |news| news.next().await) => (Woken::Network, told),
-            told = or_never(&mut self.keys, async |keys| keys.next().await) => (Woken::Keys, told),
+            () = sleep_until(until) => return WakeReason::Time,
+            told = or_never(&mut self.network, async |news| news.next().await) => (WakeReason::Network, told),
+            told = or_never(&mut self.keys, async |keys| keys.next().await) => (WakeReason::Keys, told),
         };
         if let Err(why) = told {
             tracing::warn!("the kernel's news are lost, so the time tells: {why}");
             (self.network, self.keys) = (None, None);
             sleep_until(until).await;
-            return Woken::Time;
+            return WakeReason::Time;
         }
         match woken {
-            Woken::Network => self.eager -= 1,
+            WakeReason::Network => self.eager -= 1,
             // The folder itself may have been replaced: watch the one that is there now.
             _ => self.keys = KeyWatch::on(self.places).ok(),
         }
@@ -254,7 +254,7 @@ mod tests {
 
     /// A service that nobody reaches.
     struct Nowhere {
-        board: Board,
+        board: SharedStatus,
         asked: u32,
     }
 
@@ -305,7 +305,7 @@ mod tests {
         fs::write(folder.join("ssh_host_ed25519_key"), "private").expect("written");
         fs::write(folder.join("ssh_host_ed25519_key.pub"), key).expect("written");
 
-        let board = Board::new();
+        let board = SharedStatus::new();
         let mut nowhere = Nowhere { board: board.clone(), asked: 0 };
         let setup = SetupPaths::default();
         let places = HostKeyPaths {
@@ -316,7 +316,8 @@ mod tests {
             ..HostKeyPaths::default()
         };
         let (_settings, settings) = watch::channel(Settings::default());
-        let duties = Duties { host_keys: &places, setup: &setup, settings, pulse: Pulse::of("keeper") };
+        let duties =
+            RoundInputs { host_keys: &places, setup: &setup, settings, pulse: Heartbeat::of("keeper") };
         let before = on_cpu();
         let month = tokio::time::timeout(30 * DAY, task(&mut nowhere, board, duties)).await;
         assert!(month.is_err(), "it goes on for ever");

@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::daemon::heartbeat::Pulse;
-use crate::daemon::metadata_task::Handle;
+use crate::daemon::heartbeat::Heartbeat;
+use crate::daemon::metadata_task::MetadataHandle;
 use crate::daemon::rounds;
-use crate::daemon::rounds::Duties;
-use crate::daemon::shared_status::Board;
+use crate::daemon::rounds::RoundInputs;
+use crate::daemon::shared_status::SharedStatus;
 use crate::daemon::{metadata_task, reload, systemd};
 use crate::host_keys::paths::HostKeyPaths;
 use crate::local_api;
@@ -19,7 +19,7 @@ use crate::local_api::server::{self, Backend};
 use crate::metadata::api::request::Request;
 use crate::metadata::api::response::Response;
 use crate::metadata::error::TransportError;
-use crate::scripts::history::running::Running;
+use crate::scripts::history::running::RunningScript;
 use crate::scripts::history::summary::Summary;
 use crate::scripts::paths::SetupPaths;
 use crate::settings::sources::Sources;
@@ -67,18 +67,18 @@ pub(crate) async fn run(sources: Sources, paths: DaemonPaths) -> Result<(), Daem
     let no_socket = |why| DaemonError::Socket(socket.clone(), why);
     let listener = server::bind(&socket).map_err(no_socket)?;
 
-    let board = Board::new();
+    let board = SharedStatus::new();
     let settings = reload::first(&sources, &board);
     server::open_to(&socket, &settings.borrow()).map_err(no_socket)?;
-    let pulses = [Pulse::of("the connection to the metadata service"), Pulse::of("the keeper")];
+    let pulses = [Heartbeat::of("the connection to the metadata service"), Heartbeat::of("the keeper")];
     let (api, metadata) = metadata_task::task(settings.subscribe(), board.clone(), pulses[0].clone());
-    let front = Front {
+    let front = LocalApiBackend {
         api: api.clone(),
         board: board.clone(),
         places: paths.setup.clone(),
         unreadable: Arc::default(),
     };
-    let duties = Duties {
+    let duties = RoundInputs {
         host_keys: &paths.host_keys,
         setup: &paths.setup,
         settings: settings.subscribe(),
@@ -101,14 +101,14 @@ pub(crate) async fn run(sources: Sources, paths: DaemonPaths) -> Result<(), Daem
 
 /// What the local API shows.
 #[derive(Clone)]
-struct Front {
-    api: Handle,
-    board: Board,
+struct LocalApiBackend {
+    api: MetadataHandle,
+    board: SharedStatus,
     places: SetupPaths,
     unreadable: Arc<LogOnce>,
 }
 
-impl Backend for Front {
+impl Backend for LocalApiBackend {
     async fn ask(&self, request: Request) -> Result<Response, TransportError> {
         self.api.send(request).await
     }
@@ -118,7 +118,7 @@ impl Backend for Front {
         let why = setup.as_ref().err();
         self.unreadable.warn(why.map(|why| format!("cannot read {}: {why}", self.places.summary.display())));
         let setup = setup.unwrap_or_default();
-        let running = Running::read(&self.places.running).unwrap_or_default();
+        let running = RunningScript::read(&self.places.running).unwrap_or_default();
         // As it is now: others change it at any time, and it costs little to look.
         let exposure = Exposure::of_this_machine();
         let cloud_init = cloud_init::progress(Path::new("/"));

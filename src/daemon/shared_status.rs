@@ -16,9 +16,9 @@ use crate::util::time::Moment;
 
 /// The board. Clones show the same.
 #[derive(Clone)]
-pub(crate) struct Board(watch::Sender<Status>);
+pub(crate) struct SharedStatus(watch::Sender<Status>);
 
-impl Board {
+impl SharedStatus {
     pub(crate) fn new() -> Self {
         Self(watch::Sender::new(Status::unknown()))
     }

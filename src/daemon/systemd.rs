@@ -5,8 +5,8 @@ use std::time::Duration;
 use sd_notify::NotifyState;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::daemon::heartbeat::Pulse;
-use crate::daemon::shared_status::Board;
+use crate::daemon::heartbeat::Heartbeat;
+use crate::daemon::shared_status::SharedStatus;
 
 pub(crate) fn ready(status: &str) {
     tell(&[NotifyState::Ready, NotifyState::Status(status)]);
@@ -25,7 +25,7 @@ pub(crate) fn reloading() {
 }
 
 /// Keeps `STATUS=` current, and feeds the watchdog for as long as the loop turns and the work in it moves. Runs for ever.
-pub(crate) async fn task(board: Board, pulses: &[Pulse]) {
+pub(crate) async fn task(board: SharedStatus, pulses: &[Heartbeat]) {
     let mut changes = board.watch();
     // Twice in the time allowed: each is a wake-up of an idle machine. Without a watchdog, a tick that never comes to matter.
     let limit = sd_notify::watchdog_enabled();
@@ -33,7 +33,7 @@ pub(crate) async fn task(board: Board, pulses: &[Pulse]) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            _ = ticks.tick() => match pulses.iter().find_map(Pulse::overdue) {
+            _ = ticks.tick() => match pulses.iter().find_map(Heartbeat::overdue) {
                 None if limit.is_some() => tell(&[NotifyState::Watchdog]),
                 None => {}
                 Some(name) => tracing::error!("{name} does not move any more; without a watchdog's restart, restart the agent"),

@@ -11,7 +11,7 @@ use crate::metadata::error::{ConnectError, ErrorKind, MetadataError, TransportEr
 /// The troubles that a person has to tell apart. The name in JSON is stable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Trouble {
+pub enum Diagnosis {
     /// The machine has no address or no route of this family.
     NoRoute,
     /// A `prohibit` route, or a filter that says no.
@@ -50,7 +50,7 @@ pub enum Trouble {
     Other,
 }
 
-impl Trouble {
+impl Diagnosis {
     /// Judges a failed request.
     pub(crate) fn of(why: &MetadataError) -> Self {
         match why {
@@ -200,36 +200,36 @@ mod tests {
     #[test]
     fn each_error_of_the_kernel_has_its_meaning() {
         for (errno, trouble) in [
-            (Errno::ENETUNREACH, Trouble::NoRoute),
-            (Errno::EADDRNOTAVAIL, Trouble::NoRoute),
-            (Errno::EAFNOSUPPORT, Trouble::NoRoute),
-            (Errno::EACCES, Trouble::Prohibited),
-            (Errno::EPERM, Trouble::Prohibited),
-            (Errno::EINVAL, Trouble::BlackHole),
-            (Errno::EHOSTUNREACH, Trouble::HostUnreachable),
-            (Errno::ECONNREFUSED, Trouble::NobodyListens),
-            (Errno::ETIMEDOUT, Trouble::SilentToConnect),
-            (Errno::ECONNRESET, Trouble::Cut),
-            (Errno::ENOMEM, Trouble::Other),
+            (Errno::ENETUNREACH, Diagnosis::NoRoute),
+            (Errno::EADDRNOTAVAIL, Diagnosis::NoRoute),
+            (Errno::EAFNOSUPPORT, Diagnosis::NoRoute),
+            (Errno::EACCES, Diagnosis::Prohibited),
+            (Errno::EPERM, Diagnosis::Prohibited),
+            (Errno::EINVAL, Diagnosis::BlackHole),
+            (Errno::EHOSTUNREACH, Diagnosis::HostUnreachable),
+            (Errno::ECONNREFUSED, Diagnosis::NobodyListens),
+            (Errno::ETIMEDOUT, Diagnosis::SilentToConnect),
+            (Errno::ECONNRESET, Diagnosis::Cut),
+            (Errno::ENOMEM, Diagnosis::Other),
         ] {
             let why = ConnectError::System(errno.into());
             let why = MetadataError::Transport(TransportError::NotConnected(vec![(Family::Ipv4, why)]));
-            assert_eq!(Trouble::of(&why), trouble, "{errno}");
+            assert_eq!(Diagnosis::of(&why), trouble, "{errno}");
         }
     }
 
     #[test]
     fn each_answer_that_is_none_has_its_meaning() {
         for (refusal, trouble) in [
-            (Refusal::SourcePort(403), Trouble::SourcePortChanged),
-            (Refusal::SourcePort(400), Trouble::SourcePortChanged),
-            (Refusal::TooManyRequests(None), Trouble::TooManyRequests),
-            (Refusal::ServerError(503, None), Trouble::ServiceFails),
-            (Refusal::Unexpected(302), Trouble::Redirects),
-            (Refusal::Unexpected(418), Trouble::OddStatus),
-            (Refusal::Malformed(String::new()), Trouble::AnotherService),
+            (Refusal::SourcePort(403), Diagnosis::SourcePortChanged),
+            (Refusal::SourcePort(400), Diagnosis::SourcePortChanged),
+            (Refusal::TooManyRequests(None), Diagnosis::TooManyRequests),
+            (Refusal::ServerError(503, None), Diagnosis::ServiceFails),
+            (Refusal::Unexpected(302), Diagnosis::Redirects),
+            (Refusal::Unexpected(418), Diagnosis::OddStatus),
+            (Refusal::Malformed(String::new()), Diagnosis::AnotherService),
         ] {
-            assert_eq!(Trouble::of(&MetadataError::Refused(refusal)), trouble);
+            assert_eq!(Diagnosis::of(&MetadataError::Refused(refusal)), trouble);
         }
     }
 }

@@ -12,5 +12,5 @@ pub(crate) mod diagnosis;
 pub(crate) mod probe;
 pub(crate) mod report;
 
-pub use diagnosis::Trouble;
+pub use diagnosis::Diagnosis;
 pub use report::{Daemon, FindingName, Report};

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 
-use crate::doctor::diagnosis::Trouble;
+use crate::doctor::diagnosis::Diagnosis;
 use crate::doctor::report::{Daemon, FamilyReport, Report, StepName, StepReport};
 use crate::local_api::client::SocketClient;
 use crate::metadata::api::refusal::Refusal;
@@ -62,11 +62,11 @@ pub(crate) async fn probe(settings: &Settings, socket: &Path) -> Report {
 async fn look_at(family: Family, proof: &PlatformProof, limits: &Limits) -> FamilyReport {
     let mut steps = Steps::default();
     let mut client = Client::over(family, proof, limits.clone());
-    if steps.add(StepName::Route, route(family), Trouble::of_system)
-        && steps.add(StepName::SourcePort, client.try_source_port(), Trouble::of_connect)
+    if steps.add(StepName::Route, route(family), Diagnosis::of_system)
+        && steps.add(StepName::SourcePort, client.try_source_port(), Diagnosis::of_connect)
     {
         let opened = client.open().await.map(|()| "connected").map_err(MetadataError::from);
-        if steps.add(StepName::Connect, opened, Trouble::of) {
+        if steps.add(StepName::Connect, opened, Diagnosis::of) {
             requests(&mut client, &mut steps).await;
         }
     }
@@ -77,15 +77,15 @@ async fn look_at(family: Family, proof: &PlatformProof, limits: &Limits) -> Fami
 /// All three are tried, whatever the first ones say: they fail for different reasons.
 async fn requests(client: &mut Client, steps: &mut Steps) {
     let root = root(client).await;
-    steps.add(StepName::Root, root.map_err(from_any_port), Trouble::of);
+    steps.add(StepName::Root, root.map_err(from_any_port), Diagnosis::of);
     let instance = client.instance().await.map(|instance| format!("Instance {}", instance.id));
-    steps.add(StepName::Conf, instance.map_err(from_any_port), Trouble::of);
+    steps.add(StepName::Conf, instance.map_err(from_any_port), Diagnosis::of);
     client.close_after_answer();
     let keys = client.list().await.map(|keys| match keys.len() {
         1 => "1 key".to_owned(),
         count => format!("{count} keys"),
     });
-    steps.add(StepName::UserData, keys, Trouble::of);
+    steps.add(StepName::UserData, keys, Diagnosis::of);
 }
 
 /// A path that answers any source port refuses for another reason.
@@ -167,7 +167,7 @@ impl Steps {
         &mut self,
         step: StepName,
         result: Result<T, E>,
-        judge: fn(&E) -> Trouble,
+        judge: fn(&E) -> Diagnosis,
     ) -> bool {
         let now = Instant::now();
         let ms = (now - self.since).as_secs_f64() * 1000.0;

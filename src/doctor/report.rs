@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::doctor::diagnosis::Trouble;
+use crate::doctor::diagnosis::Diagnosis;
 use crate::metadata::error::ErrorKind;
 use crate::metadata::family::Family;
 use crate::status::document::Problem;
@@ -97,7 +97,7 @@ pub struct StepReport {
     /// What came back, or the error's text.
     pub result: String,
     /// What is wrong, where something is.
-    pub trouble: Option<Trouble>,
+    pub trouble: Option<Diagnosis>,
     /// Its likely cause, in words.
     pub cause: Option<String>,
     /// What to do about it, in words.
@@ -196,12 +196,12 @@ impl Report {
     /// What kind of failure it is, when no family works or the daemon does not reach the service.
     pub fn failure(&self) -> Option<ErrorKind> {
         let daemon = self.daemon.unreachable().map(|_| ErrorKind::Unreachable);
-        trouble_of_all(&self.families).map(Trouble::kind).or(daemon)
+        trouble_of_all(&self.families).map(Diagnosis::kind).or(daemon)
     }
 }
 
 /// The trouble when no family works: that of the family that got furthest.
-fn trouble_of_all(families: &[FamilyReport]) -> Option<Trouble> {
+fn trouble_of_all(families: &[FamilyReport]) -> Option<Diagnosis> {
     let failed: Option<Vec<_>> =
         families.iter().map(|family| Some((family.steps.len(), family.failed()?))).collect();
     let (_, furthest) = failed?.into_iter().max_by_key(|(steps, _)| *steps)?;
@@ -230,7 +230,7 @@ fn verdict(families: &[FamilyReport], daemon: &Daemon) -> String {
 mod tests {
     use super::*;
 
-    fn family(family: Family, steps: usize, trouble: Option<Trouble>) -> FamilyReport {
+    fn family(family: Family, steps: usize, trouble: Option<Diagnosis>) -> FamilyReport {
         let step = |at| StepReport {
             step: StepName::Route,
             ms: 0.1,
@@ -247,10 +247,10 @@ mod tests {
         use Family::{Ipv4, Ipv6};
         for (ipv4, ipv6, failure, said) in [
             (family(Ipv4, 6, None), family(Ipv6, 6, None), None, "answers over IPv4 and IPv6"),
-            (family(Ipv4, 6, None), family(Ipv6, 1, Some(Trouble::NoRoute)), None, "one is enough"),
+            (family(Ipv4, 6, None), family(Ipv6, 1, Some(Diagnosis::NoRoute)), None, "one is enough"),
             (
-                family(Ipv4, 6, Some(Trouble::SourcePortChanged)),
-                family(Ipv6, 1, Some(Trouble::NoRoute)),
+                family(Ipv4, 6, Some(Diagnosis::SourcePortChanged)),
+                family(Ipv6, 1, Some(Diagnosis::NoRoute)),
                 Some(ErrorKind::NotPermitted),
                 "either family: the request arrived from a port of 1024 or more",
             ),

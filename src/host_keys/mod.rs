@@ -25,6 +25,6 @@ pub use key::private_key::{PrivateKey, reformat};
 pub use key::public_key::PublicKey;
 pub use published_value::published_value;
 pub use sshd::config::SshdConfig;
-pub use sshd::effective::{EffectiveHostKeys, Source};
+pub use sshd::effective::{ConfigSource, EffectiveHostKeys};
 pub use store::key_content::{KeyContent, private_key_content};
 pub use store::served::ServedKeys;

@@ -27,7 +27,7 @@ pub struct Identity {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Record {
+struct IdentityFile {
     version: u32,
     instance: InstanceId,
     dmi_names_instance: bool,
@@ -53,8 +53,8 @@ pub fn read(path: &Path) -> Result<Option<Identity>, IdentityError> {
         }
         Err(why) => return Err(IdentityError::File(path.to_owned(), why)),
     };
-    match serde_json::from_slice::<Record>(&bytes) {
-        Ok(Record { version: VERSION, instance, dmi_names_instance, .. }) => {
+    match serde_json::from_slice::<IdentityFile>(&bytes) {
+        Ok(IdentityFile { version: VERSION, instance, dmi_names_instance, .. }) => {
             Ok(Some(Identity { instance, dmi_names_instance }))
         }
         Ok(record) => {
@@ -67,7 +67,7 @@ pub fn read(path: &Path) -> Result<Option<Identity>, IdentityError> {
 /// Writes the record, and makes its folder where it is missing.
 pub fn write(path: &Path, identity: &Identity) -> Result<(), IdentityError> {
     let Identity { instance, dmi_names_instance } = identity.clone();
-    let record = Record { version: VERSION, instance, dmi_names_instance, recorded: Moment::now() };
+    let record = IdentityFile { version: VERSION, instance, dmi_names_instance, recorded: Moment::now() };
     let written = path.parent().map_or(Ok(()), files::private_folder).and_then(|()| {
         let bytes = serde_json::to_vec_pretty(&record).map_err(io::Error::from)?;
         files::write_whole(path, &bytes, 0o600)

@@ -14,7 +14,7 @@ use crate::system::platform;
 use crate::system::platform::Vendor;
 
 /// A connection to the daemon or to the service; both answer the same questions.
-pub(crate) struct Access {
+pub(crate) struct MetadataAccess {
     way: Way,
     limits: Limits,
     vendor: Vendor,
@@ -27,7 +27,7 @@ enum Way {
     Direct(Client),
 }
 
-impl Access {
+impl MetadataAccess {
     /// Connects to the daemon's socket. Where no daemon listens, prepares one request to the service itself. A daemon that refuses
     /// us is an answer, too.
     ///
@@ -68,7 +68,7 @@ fn root_may_pass(why: &TransportError) -> bool {
         && nix::unistd::geteuid().is_root()
 }
 
-impl Ask for Access {
+impl Ask for MetadataAccess {
     async fn ask(&mut self, request: Request) -> Result<Response, TransportError> {
         let client = match &mut self.way {
             Way::Direct(client) => return client.ask(request).await,

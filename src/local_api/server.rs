@@ -43,7 +43,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// The largest value that can be set, in bytes.
 const LARGEST_VALUE: usize = 1024 * 1024;
 
-type Answer = hyper::Response<Full<Bytes>>;
+type HttpAnswer = hyper::Response<Full<Bytes>>;
 
 /// What stands behind the socket.
 pub trait Backend: Clone + 'static {
@@ -169,7 +169,7 @@ pub async fn serve_client<B: Backend + Send + Sync>(
     let _ = timeout(time, builder.serve_connection(TokioIo::new(stream), service)).await;
 }
 
-async fn answer<B: Backend>(backend: &B, http: hyper::Request<Incoming>) -> Answer {
+async fn answer<B: Backend>(backend: &B, http: hyper::Request<Incoming>) -> HttpAnswer {
     let (head, body) = http.into_parts();
     if head.uri.path() == "/status" && head.method == Method::GET {
         return match serde_json::to_vec(&backend.status()) {
@@ -209,7 +209,7 @@ async fn answer<B: Backend>(backend: &B, http: hyper::Request<Incoming>) -> Answ
 }
 
 /// The service's answer as it is: status, bytes, and the headers that mean something.
-fn passed_on(response: Response) -> Answer {
+fn passed_on(response: Response) -> HttpAnswer {
     let mut answer = hyper::Response::new(Full::new(response.body));
     *answer.status_mut() = StatusCode::from_u16(response.status).unwrap_or(StatusCode::BAD_GATEWAY);
     for name in [CONTENT_TYPE, RETRY_AFTER] {
@@ -220,13 +220,13 @@ fn passed_on(response: Response) -> Answer {
     answer
 }
 
-fn error(status: StatusCode, kind: ErrorKind, text: &str) -> Answer {
+fn error(status: StatusCode, kind: ErrorKind, text: &str) -> HttpAnswer {
     let mut answer = plain(status, "text/plain", format!("{text}\n").into());
     answer.headers_mut().insert(ERROR_HEADER, HeaderValue::from_static(kind.as_str()));
     answer
 }
 
-fn plain(status: StatusCode, content_type: &'static str, body: Bytes) -> Answer {
+fn plain(status: StatusCode, content_type: &'static str, body: Bytes) -> HttpAnswer {
     let mut answer = hyper::Response::new(Full::new(body));
     *answer.status_mut() = status;
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));

@@ -29,5 +29,5 @@ pub use model::header::When;
 pub use model::policy::{Policy, Terms};
 pub use model::script::{Digest, Script, ScriptError, ScriptKind};
 pub use model::wrong_form::WrongForm;
-pub use preview::{Fate, Preview};
-pub use runner::due::{Decision, Question, decide};
+pub use preview::{Prediction, Preview};
+pub use runner::due::{Decision, DueCheck, decide};

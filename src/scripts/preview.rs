@@ -27,17 +27,17 @@ pub struct Preview {
     /// What is likely wrong with it as a whole.
     pub warnings: Vec<String>,
     /// What it holds, in the order in which that would be run.
-    pub parts: Vec<Part>,
+    pub parts: Vec<PreviewPart>,
 }
 
 /// One thing that a value holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Part {
+pub struct PreviewPart {
     /// By this name records and logs would know it.
     pub name: String,
     /// What would become of it.
     #[serde(flatten)]
-    pub fate: Fate,
+    pub fate: Prediction,
     /// What is likely wrong, and keeps it from nothing.
     pub warnings: Vec<String>,
 }
@@ -45,9 +45,9 @@ pub struct Part {
 /// What would become of a part.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "fate", rename_all = "kebab-case")]
-pub enum Fate {
+pub enum Prediction {
     /// It would run.
-    Runs(Plan),
+    Runs(RunPlan),
     /// It needs cloud-init, and is left to that.
     LeftToCloudInit {
         /// cloud-init's name for it.
@@ -65,7 +65,7 @@ pub enum Fate {
 
 /// How a script would run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Plan {
+pub struct RunPlan {
     /// What its key makes of it.
     pub kind: ScriptKind,
     /// When it is due, in words.
@@ -86,13 +86,13 @@ pub struct Setting {
     /// Its value.
     pub value: String,
     /// Who says so.
-    pub from: Source,
+    pub from: SettingSource,
 }
 
 /// Who says what holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Source {
+pub enum SettingSource {
     /// The script's own comments.
     Script,
     /// The configuration of this machine.
@@ -121,50 +121,50 @@ impl Preview {
 
     /// Whether everything that is a script would run.
     pub fn is_good(&self) -> bool {
-        self.parts.iter().all(|part| !matches!(part.fate, Fate::NotRun { .. }))
+        self.parts.iter().all(|part| !matches!(part.fate, Prediction::NotRun { .. }))
     }
 }
 
-fn of_script(kind: ScriptKind, key: &str, value: &[u8], policy: &Policy) -> (String, Vec<Part>) {
+fn of_script(kind: ScriptKind, key: &str, value: &[u8], policy: &Policy) -> (String, Vec<PreviewPart>) {
     (key.to_owned(), vec![part(key.to_owned(), kind, false, value, policy)])
 }
 
-fn of_cloud_init(value: &[u8], policy: &Policy) -> (String, Vec<Part>) {
+fn of_cloud_init(value: &[u8], policy: &Policy) -> (String, Vec<PreviewPart>) {
     let key = UserDataKey::cloud_init().to_string();
     let parts = unpack(value).into_iter().map(|Item { name, content, .. }| {
         let is_part = name.is_some();
         let name = name.map_or(key.clone(), |name| format!("{key}.{name}"));
-        let without = |fate| Part { name: name.clone(), fate, warnings: Vec::new() };
+        let without = |fate| PreviewPart { name: name.clone(), fate, warnings: Vec::new() };
         match content {
             Content::Script(kind, body) => part(name, kind, is_part, &body, policy),
-            Content::Foreign(what) => without(Fate::LeftToCloudInit { what }),
-            Content::Broken(why) => without(Fate::NotRun { line: None, why: why.to_string() }),
+            Content::Foreign(what) => without(Prediction::LeftToCloudInit { what }),
+            Content::Broken(why) => without(Prediction::NotRun { line: None, why: why.to_string() }),
         }
     });
     let parts = parts.collect();
     (key, parts)
 }
 
-fn part(name: String, kind: ScriptKind, is_part: bool, body: &[u8], policy: &Policy) -> Part {
+fn part(name: String, kind: ScriptKind, is_part: bool, body: &[u8], policy: &Policy) -> PreviewPart {
     let fate = fate(kind, is_part, body, policy);
-    let warnings = if matches!(fate, Fate::Runs(_)) { warnings::of_script(body) } else { Vec::new() };
-    Part { name, fate, warnings: texts(&warnings) }
+    let warnings = if matches!(fate, Prediction::Runs(_)) { warnings::of_script(body) } else { Vec::new() };
+    PreviewPart { name, fate, warnings: texts(&warnings) }
 }
 
 fn texts(warnings: &[Warning]) -> Vec<String> {
     warnings.iter().map(ToString::to_string).collect()
 }
 
-fn fate(kind: ScriptKind, is_part: bool, body: &[u8], policy: &Policy) -> Fate {
+fn fate(kind: ScriptKind, is_part: bool, body: &[u8], policy: &Policy) -> Prediction {
     let script = match Script::parse(body) {
         Ok(script) => script,
-        Err(why) => return Fate::NotRun { line: line(&why), why: text(&why) },
+        Err(why) => return Prediction::NotRun { line: line(&why), why: text(&why) },
     };
     let terms = match Terms::of(kind, is_part, &script.header, policy) {
         Ok(terms) => terms,
-        Err(why) => return Fate::NotRun { line: None, why: why.to_string() },
+        Err(why) => return Prediction::NotRun { line: None, why: why.to_string() },
     };
-    Fate::Runs(Plan {
+    Prediction::Runs(RunPlan {
         kind,
         due: match (kind, terms.when) {
             (ScriptKind::Shutdown, _) => "when the machine goes down",
@@ -202,9 +202,10 @@ fn line(why: &ScriptError) -> Option<usize> {
 fn settings(kind: ScriptKind, script: &Script<'_>, terms: Terms, policy: &Policy) -> Vec<Setting> {
     let Terms { timeout, retries, retry_delay, user, when, delete_after_success, environment } = terms;
     let header = &script.header;
-    let from = |set: bool| if set { Source::Script } else { Source::Default };
+    let from = |set: bool| if set { SettingSource::Script } else { SettingSource::Default };
     let defaults = Policy::default();
-    let or_configured = |set: bool, same: bool| if set || same { from(set) } else { Source::Configuration };
+    let or_configured =
+        |set: bool, same: bool| if set || same { from(set) } else { SettingSource::Configuration };
     let length = |length| humantime::format_duration(length).to_string();
     let setting = |name, value, from| Setting { name, value, from };
     let mut settings = vec![
@@ -228,9 +229,9 @@ fn settings(kind: ScriptKind, script: &Script<'_>, terms: Terms, policy: &Policy
         settings.push(setting("retry-delay", length(retry_delay), from(header.retry_delay.is_some())));
     }
     if delete_after_success {
-        settings.push(setting("delete-after-success", "yes".to_owned(), Source::Script));
+        settings.push(setting("delete-after-success", "yes".to_owned(), SettingSource::Script));
     }
-    settings.extend(environment.iter().map(|_| setting("env", NOT_SHOWN.to_owned(), Source::Script)));
+    settings.extend(environment.iter().map(|_| setting("env", NOT_SHOWN.to_owned(), SettingSource::Script)));
     settings
 }
 
@@ -243,13 +244,13 @@ mod tests {
     fn fates(name: &str, value: &[u8]) -> Vec<String> {
         let policy = Policy { timeout: Duration::from_secs(60), ..Policy::default() };
         let preview = Preview::of(name, value, &policy);
-        let shown = |part: Part| match part.fate {
-            Fate::Runs(plan) => {
+        let shown = |part: PreviewPart| match part.fate {
+            Prediction::Runs(plan) => {
                 let all = plan.settings.iter().map(|s| format!("{}={} {:?}", s.name, s.value, s.from));
                 format!("{}: {}: {}", part.name, plan.due, all.collect::<Vec<_>>().join(", "))
             }
-            Fate::LeftToCloudInit { what } => format!("{}: {what}", part.name),
-            Fate::NotRun { line, why } => format!("{}:{}: {why}", part.name, line.unwrap_or(0)),
+            Prediction::LeftToCloudInit { what } => format!("{}: {what}", part.name),
+            Prediction::NotRun { line, why } => format!("{}:{}: {why}", part.name, line.unwrap_or(0)),
         };
         preview.parts.into_iter().map(shown).collect()
     }

@@ -10,12 +10,12 @@ pub enum SettingsError {
     /// It is there and cannot be read.
     Read(PathBuf, io::Error),
     /// Its text is not good.
-    Text(PathBuf, Fault),
+    Text(PathBuf, FileFault),
 }
 
 /// A fault in a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
+pub struct FileFault {
     /// Where, counted from 1: line and column (in characters). None where the file as a whole is meant.
     pub at: Option<(usize, usize)>,
     /// What is wrong.
@@ -24,7 +24,7 @@ pub struct Fault {
     pub suggestion: Option<String>,
 }
 
-impl Fault {
+impl FileFault {
     /// At the byte `offset` of `text`.
     pub(crate) fn new(text: &str, offset: Option<usize>, what: String) -> Self {
         let at = offset.and_then(|offset| text.get(..offset)).map(|before| {

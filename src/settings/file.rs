@@ -4,7 +4,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::settings::Settings;
-use crate::settings::error::Fault;
+use crate::settings::error::FileFault;
 use crate::settings::keys::{KEYS, Key};
 use crate::settings::value::Wrong;
 use crate::util::printable;
@@ -14,9 +14,9 @@ use crate::util::suggest::nearest;
 ///
 /// # Errors
 /// The first thing in it that is not good: then nothing of it counts.
-pub(crate) fn apply(text: &str, settings: &Settings) -> Result<(Settings, Vec<&'static Key>), Fault> {
+pub(crate) fn apply(text: &str, settings: &Settings) -> Result<(Settings, Vec<&'static Key>), FileFault> {
     let sections = DeTable::parse(text).map_err(|why| {
-        Fault::new(text, why.span().map(|span| span.start), why.message().trim_end().replace('\n', ", "))
+        FileFault::new(text, why.span().map(|span| span.start), why.message().trim_end().replace('\n', ", "))
     })?;
     let (mut settings, mut set) = (settings.clone(), Vec::new());
     for (section, value) in sections.get_ref() {
@@ -33,22 +33,23 @@ pub(crate) fn apply(text: &str, settings: &Settings) -> Result<(Settings, Vec<&'
         }
         let DeValue::Table(table) = value.get_ref() else {
             let wrong = Wrong::expected("a section", value);
-            return Err(Fault::new(text, Some(wrong.at), wrong.what));
+            return Err(FileFault::new(text, Some(wrong.at), wrong.what));
         };
         for (word, value) in table {
             let Some(key) = known().find(|key| key.name == word.get_ref()) else {
                 let what = format!("there is no key `{}` in [{name}]", printable::name(word.get_ref()));
                 return Err(unknown(text, word, what, nearest(word.get_ref(), known().map(|key| key.name))));
             };
-            (key.set)(&mut settings, value).map_err(|wrong| Fault::new(text, Some(wrong.at), wrong.what))?;
+            (key.set)(&mut settings, value)
+                .map_err(|wrong| FileFault::new(text, Some(wrong.at), wrong.what))?;
             set.push(key);
         }
     }
     Ok((settings, set))
 }
 
-fn unknown<T>(text: &str, word: &Spanned<T>, what: String, meant: Option<&str>) -> Fault {
-    Fault { suggestion: meant.map(str::to_owned), ..Fault::new(text, Some(word.span().start), what) }
+fn unknown<T>(text: &str, word: &Spanned<T>, what: String, meant: Option<&str>) -> FileFault {
+    FileFault { suggestion: meant.map(str::to_owned), ..FileFault::new(text, Some(word.span().start), what) }
 }
 
 #[cfg(test)]
@@ -63,7 +64,7 @@ mod tests {
     use crate::system::console::Console;
     use crate::system::platform::Vendor;
 
-    fn parse(text: &str) -> Result<Settings, Fault> {
+    fn parse(text: &str) -> Result<Settings, FileFault> {
         apply(text, &Settings::default()).map(|(settings, _)| settings)
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::metadata::api::user_data_key::UserDataKey;
 use crate::settings::Settings;
 use crate::settings::value;
-use crate::settings::value::{Value, Wrong};
+use crate::settings::value::{TomlValue, Wrong};
 use crate::system::platform::Vendor;
 use crate::util::printable;
 
@@ -21,7 +21,7 @@ pub struct Key {
     /// Its value in these settings, as TOML.
     pub value: fn(&Settings) -> String,
     /// Takes it from a file, where it is good.
-    pub(crate) set: fn(&mut Settings, &Value<'_>) -> Result<(), Wrong>,
+    pub(crate) set: fn(&mut Settings, &TomlValue<'_>) -> Result<(), Wrong>,
 }
 
 /// All keys, those of one section together.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::settings::Settings;
-use crate::settings::error::{Fault, SettingsError};
+use crate::settings::error::{FileFault, SettingsError};
 use crate::settings::file;
 use crate::settings::keys::KEYS;
 use crate::settings::keys::Key;
@@ -47,7 +47,7 @@ impl Loaded {
             files::read_bounded(&path, LARGEST).map_err(|why| SettingsError::Read(path.clone(), why))?;
         let Some(bytes) = read else { return Ok(()) };
         let text = String::from_utf8(bytes).map_err(|_| {
-            in_text(Fault { at: None, what: "the file is not valid UTF-8".to_owned(), suggestion: None })
+            in_text(FileFault { at: None, what: "the file is not valid UTF-8".to_owned(), suggestion: None })
         })?;
         let (settings, set) = file::apply(&text, &self.settings).map_err(in_text)?;
         self.settings = settings;

@@ -13,7 +13,7 @@ pub(crate) mod value;
 
 use std::time::Duration;
 
-pub use error::{Fault, SettingsError};
+pub use error::{FileFault, SettingsError};
 pub use keys::{KEYS, Key};
 pub use load::{Loaded, defaults, load};
 pub use sources::{FILE, FOLDERS, Sources};

@@ -15,7 +15,7 @@ use crate::system::platform::Vendor;
 use crate::util::printable;
 
 /// A value as it is written.
-pub(crate) type Value<'a> = Spanned<DeValue<'a>>;
+pub(crate) type TomlValue<'a> = Spanned<DeValue<'a>>;
 
 const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
 const LONGEST_SHUTDOWN: Duration = Duration::from_secs(600);
@@ -29,29 +29,32 @@ pub(crate) struct Wrong {
 }
 
 impl Wrong {
-    fn at(value: &Value<'_>, what: impl Into<String>) -> Self {
+    fn at(value: &TomlValue<'_>, what: impl Into<String>) -> Self {
         Self { at: value.span().start, what: what.into() }
     }
 
     /// It is of another kind than it should be.
-    pub(crate) fn expected(kind: &str, value: &Value<'_>) -> Self {
+    pub(crate) fn expected(kind: &str, value: &TomlValue<'_>) -> Self {
         let found = value.get_ref().type_str();
         let article = if found.starts_with(['a', 'i']) { "an" } else { "a" };
         Self::at(value, format!("{kind} is expected here, not {article} {found}"))
     }
 }
 
-fn string<'a>(value: &'a Value<'_>) -> Result<&'a str, Wrong> {
+fn string<'a>(value: &'a TomlValue<'_>) -> Result<&'a str, Wrong> {
     value.get_ref().as_str().ok_or_else(|| Wrong::expected("a string", value))
 }
 
 /// True or false.
-pub(crate) fn switch(value: &Value<'_>) -> Result<bool, Wrong> {
+pub(crate) fn switch(value: &TomlValue<'_>) -> Result<bool, Wrong> {
     value.get_ref().as_bool().ok_or_else(|| Wrong::expected("true or false", value))
 }
 
 /// One of some words.
-pub(crate) fn word<T>(value: &Value<'_>, words: impl IntoIterator<Item = (String, T)>) -> Result<T, Wrong> {
+pub(crate) fn word<T>(
+    value: &TomlValue<'_>,
+    words: impl IntoIterator<Item = (String, T)>,
+) -> Result<T, Wrong> {
     let given = string(value)?;
     let mut known = Vec::new();
     for (word, meaning) in words {
@@ -64,7 +67,7 @@ pub(crate) fn word<T>(value: &Value<'_>, words: impl IntoIterator<Item = (String
 }
 
 /// A DMI system vendor; the empty string stands for any machine.
-pub(crate) fn vendor(value: &Value<'_>) -> Result<Vendor, Wrong> {
+pub(crate) fn vendor(value: &TomlValue<'_>) -> Result<Vendor, Wrong> {
     let name = string(value)?;
     if name.is_empty() {
         return Ok(Vendor::Any);
@@ -80,7 +83,7 @@ pub(crate) fn vendor(value: &Value<'_>) -> Result<Vendor, Wrong> {
 }
 
 /// Types of host key, each once: at least one, since sshd does not start without a host key.
-pub(crate) fn key_types(value: &Value<'_>) -> Result<Vec<KeyType>, Wrong> {
+pub(crate) fn key_types(value: &TomlValue<'_>) -> Result<Vec<KeyType>, Wrong> {
     let list = value.get_ref().as_array().ok_or_else(|| Wrong::expected("a list", value))?;
     let named = || KeyType::ALL.into_iter().map(|key_type| (key_type.to_string(), key_type));
     let mut types = list.iter().map(|item| word(item, named())).collect::<Result<Vec<_>, _>>()?;
@@ -93,7 +96,7 @@ pub(crate) fn key_types(value: &Value<'_>) -> Result<Vec<KeyType>, Wrong> {
 }
 
 /// A group's name; none where the text is empty. Whether there is such a group is known only when somebody asks.
-pub(crate) fn group(value: &Value<'_>) -> Result<Option<String>, Wrong> {
+pub(crate) fn group(value: &TomlValue<'_>) -> Result<Option<String>, Wrong> {
     let name = string(value)?;
     if name.chars().all(|c| c.is_alphanumeric() || "-_.@$".contains(c)) {
         return Ok(Some(name.to_owned()).filter(|name| !name.is_empty()));
@@ -102,7 +105,7 @@ pub(crate) fn group(value: &Value<'_>) -> Result<Option<String>, Wrong> {
 }
 
 /// A length of time as people write it (`90s`, `1h 30m`), never zero.
-pub(crate) fn length(value: &Value<'_>) -> Result<Duration, Wrong> {
+pub(crate) fn length(value: &TomlValue<'_>) -> Result<Duration, Wrong> {
     let text = string(value)?;
     match humantime::parse_duration(text) {
         Ok(length) if length > LONGEST => {
@@ -118,7 +121,7 @@ pub(crate) fn length(value: &Value<'_>) -> Result<Duration, Wrong> {
 }
 
 /// A length of time that may be zero: then nothing is waited for.
-pub(crate) fn length_or_zero(value: &Value<'_>) -> Result<Duration, Wrong> {
+pub(crate) fn length_or_zero(value: &TomlValue<'_>) -> Result<Duration, Wrong> {
     match string(value).ok().and_then(|text| humantime::parse_duration(text).ok()) {
         Some(Duration::ZERO) => Ok(Duration::ZERO),
         _ => length(value),
@@ -126,7 +129,7 @@ pub(crate) fn length_or_zero(value: &Value<'_>) -> Result<Duration, Wrong> {
 }
 
 /// How long the machine waits before it goes down: `TimeoutStopSec=` of scw-agent-shutdown.service is a bit more.
-pub(crate) fn shutdown_length(value: &Value<'_>) -> Result<Duration, Wrong> {
+pub(crate) fn shutdown_length(value: &TomlValue<'_>) -> Result<Duration, Wrong> {
     let length = length(value)?;
     if length > LONGEST_SHUTDOWN {
         return Err(Wrong::at(value, "the machine waits no more than 10m before it goes down"));
@@ -135,12 +138,12 @@ pub(crate) fn shutdown_length(value: &Value<'_>) -> Result<Duration, Wrong> {
 }
 
 /// When a changed setup script is run.
-pub(crate) fn on_change(value: &Value<'_>) -> Result<OnChange, Wrong> {
+pub(crate) fn on_change(value: &TomlValue<'_>) -> Result<OnChange, Wrong> {
     word(value, OnChange::ALL.map(|when| (when.as_str().to_owned(), when)))
 }
 
 /// A user data key that is nobody's yet, or nothing for none.
-pub(crate) fn outcome_key(value: &Value<'_>) -> Result<Option<UserDataKey>, Wrong> {
+pub(crate) fn outcome_key(value: &TomlValue<'_>) -> Result<Option<UserDataKey>, Wrong> {
     let name = string(value)?;
     if name.is_empty() {
         return Ok(None);

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::host_keys::sshd::server::SshServer;
 use crate::metadata::api::instance::Instance;
-use crate::scripts::history::running::Running;
+use crate::scripts::history::running::RunningScript;
 use crate::scripts::history::summary::Summary;
 use crate::status::states::{Fingerprints, Platform, Reach};
 use crate::system::cloud_init::CloudInit;
@@ -51,7 +51,7 @@ pub struct Status {
     pub unusable_answer: Option<String>,
     /// The script that runs now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub running: Option<Running>,
+    pub running: Option<RunningScript>,
     /// This boot's scripts; null until their work is done.
     pub setup: Option<Summary>,
     /// How far cloud-init is, where it is active: it runs scripts of its own. Who reads the document on this machine looks itself.
@@ -146,7 +146,7 @@ impl Status {
                 return Some(format!("the fingerprints could not be published: {why}"));
             }
         }
-        if let Some(Running { key, started, .. }) = &self.running {
+        if let Some(RunningScript { key, started, .. }) = &self.running {
             return Some(format!("the scripts have not all run yet; {key} runs since {started}"));
         }
         match (&self.setup, self.has_scripts) {

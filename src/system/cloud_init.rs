@@ -52,7 +52,7 @@ pub(crate) fn progress(root: &Path) -> CloudInit {
         Ok(None) => return CloudInit::NotActive,
         Err(why) => return CloudInit::Unknown { why: why.to_string() },
     };
-    match serde_json::from_slice::<Document>(&status) {
+    match serde_json::from_slice::<StatusFile>(&status) {
         // It writes its result when all is done.
         Ok(document) if there("result.json") => document.v1.done(),
         Ok(document) => CloudInit::Running { stage: document.v1.stage.as_deref().and_then(name) },
@@ -62,7 +62,7 @@ pub(crate) fn progress(root: &Path) -> CloudInit {
 
 /// Its status (cloud-init's `cmd/main.py`, `status_wrapper`).
 #[derive(Deserialize)]
-struct Document {
+struct StatusFile {
     v1: Stages,
 }
 

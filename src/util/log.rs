@@ -71,7 +71,7 @@ impl Subscriber for Log {
         // A log that cannot be written to keeps nobody from the work.
         match self {
             Self::Journal { socket, name } => {
-                let mut entry = Entry::default();
+                let mut entry = JournalEntry::default();
                 entry.put("PRIORITY", priority(level));
                 entry.put("SYSLOG_IDENTIFIER", name);
                 event.record(&mut entry);
@@ -103,11 +103,11 @@ fn priority(level: &Level) -> &'static str {
 
 /// One entry in the journal's own form: a field's name, its length, its value. So a value cannot add a field.
 #[derive(Default)]
-struct Entry {
+struct JournalEntry {
     bytes: Vec<u8>,
 }
 
-impl Entry {
+impl JournalEntry {
     fn put(&mut self, name: &str, value: &str) {
         let mut value = printable::without_line_breaks(value);
         if value.len() > LONGEST {
@@ -121,7 +121,7 @@ impl Entry {
     }
 }
 
-impl Visit for Entry {
+impl Visit for JournalEntry {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         let name = if field.name() == "message" { "MESSAGE" } else { field.name() };
         self.put(name, &format!("{value:?}"));

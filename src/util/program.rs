@@ -31,7 +31,7 @@ const SEARCH_PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// What a program that ended left.
 #[derive(Debug)]
-pub(crate) struct Output {
+pub(crate) struct ProgramOutput {
     pub(crate) status: ExitStatus,
     pub(crate) stdout: Vec<u8>,
     /// Its messages, on one line.
@@ -40,7 +40,7 @@ pub(crate) struct Output {
 
 /// A started program.
 #[derive(Debug)]
-pub(crate) struct Running {
+pub(crate) struct RunningProgram {
     child: Child,
     streams: Receiver<Stream>,
     timeout: Duration,
@@ -63,7 +63,7 @@ pub(crate) fn start<'a>(
     arguments: impl IntoIterator<Item = &'a OsStr>,
     input: &[u8],
     timeout: Duration,
-) -> io::Result<Running> {
+) -> io::Result<RunningProgram> {
     let mut command = Command::new(program);
     command.args(arguments).current_dir("/").env_clear().env("PATH", SEARCH_PATH).env("LC_ALL", "C");
     command.stdin(if input.is_empty() { Stdio::null() } else { in_memory(input)?.into() });
@@ -77,7 +77,7 @@ pub(crate) fn start<'a>(
     if let Some(stderr) = child.stderr.take() {
         read_to_end(stderr, sender, Stream::Err);
     }
-    Ok(Running { child, streams, timeout, deadline: Instant::now() + timeout })
+    Ok(RunningProgram { child, streams, timeout, deadline: Instant::now() + timeout })
 }
 
 /// Runs a program that answers a question to its end.
@@ -88,7 +88,7 @@ pub(crate) fn run<'a>(
     program: &str,
     arguments: impl IntoIterator<Item = &'a OsStr>,
     input: &[u8],
-) -> io::Result<Output> {
+) -> io::Result<ProgramOutput> {
     start(program, arguments, input, ANSWER_TIMEOUT)?.finish()
 }
 
@@ -132,12 +132,12 @@ fn read_to_end(stream: impl Read + Send + 'static, sender: Sender<Stream>, kind:
     });
 }
 
-impl Running {
+impl RunningProgram {
     /// Waits for the end.
     ///
     /// # Errors
     /// When it takes too long: then it was killed.
-    pub(crate) fn finish(mut self) -> io::Result<Output> {
+    pub(crate) fn finish(mut self) -> io::Result<ProgramOutput> {
         let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
         loop {
             match self.streams.recv_timeout(self.deadline.saturating_duration_since(Instant::now())) {
@@ -157,7 +157,7 @@ impl Running {
             thread::sleep(POLL);
         };
         let messages = String::from_utf8_lossy(&stderr).trim().replace("\r\n", "\n").replace('\n', "; ");
-        Ok(Output { status, stdout, messages })
+        Ok(ProgramOutput { status, stdout, messages })
     }
 
     /// Ends it and what it started.

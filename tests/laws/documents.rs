@@ -138,7 +138,7 @@ fn the_manual_names_every_setting_and_every_variable_of_scripts() {
 #[test]
 fn the_readmes_example_of_the_doctor_gives_the_advice_that_the_doctor_gives() {
     let readme = read("README.md");
-    let trouble = scw_agent::doctor::Trouble::BlackHole;
+    let trouble = scw_agent::doctor::Diagnosis::BlackHole;
     for words in [trouble.cause(), trouble.remedy()] {
         assert!(readme.contains(words), "the README should show: {words}");
     }

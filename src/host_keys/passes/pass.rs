@@ -17,11 +17,11 @@ use std::time::Duration;
 
 use crate::host_keys::key::key_type::KeyType;
 use crate::host_keys::paths::{HostKeyPaths, INSTANCE_SEEN, SSHD_RELOAD, SURVEY_REQUESTED};
-use crate::host_keys::sshd::cache::Answers;
-use crate::host_keys::sshd::effective::{EffectiveHostKeys, Source};
+use crate::host_keys::sshd::cache::OpensshAnswers;
+use crate::host_keys::sshd::effective::{ConfigSource, EffectiveHostKeys};
 use crate::host_keys::sshd::server::SshServer;
 use crate::host_keys::sshd::{process, query};
-use crate::host_keys::store::apply::{Ensured, Renew, Task};
+use crate::host_keys::store::apply::{KeyChanges, KeyStore, Renewal};
 use crate::host_keys::store::key_file::{KeyFile, Private};
 use crate::host_keys::store::key_group::KeyGroup;
 use crate::host_keys::store::plan::Rules;
@@ -39,13 +39,13 @@ const LOCK_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What the role found and did.
 #[derive(Debug, Default)]
-pub(crate) struct Done {
+pub(crate) struct PassReport {
     /// Whose disk this is.
     pub verdict: Verdict,
     /// Whether all keys were made anew for another Instance.
     pub renewed: bool,
     /// The keys.
-    pub ensured: Ensured,
+    pub ensured: KeyChanges,
     /// Where the public keys of another Instance were kept.
     pub old_keys: Option<PathBuf>,
     /// Why the metadata service was asked which Instance this is and gave no answer. The request stays pending.
@@ -58,7 +58,7 @@ pub(crate) struct Done {
 
 /// What the configuration says about it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Wishes<'a> {
+pub(crate) struct PassSettings<'a> {
     /// The types of key to have, where sshd's own configuration does not say otherwise.
     pub types: &'a [KeyType],
     /// Unset (`regenerate = "never"`), another Instance keeps the keys.
@@ -71,9 +71,9 @@ pub(crate) struct Wishes<'a> {
 ///
 /// If another process keeps the lock, the keys that are there serve as they are, and nothing is recorded: sshd waits for this. Only a
 /// machine without any key gets keys all the same.
-pub(crate) fn ensure(places: &HostKeyPaths, wishes: Wishes<'_>) -> Done {
+pub(crate) fn ensure(places: &HostKeyPaths, wishes: PassSettings<'_>) -> PassReport {
     let lock = lock(places);
-    let mut work = Work::begin(places, wishes);
+    let mut work = Pass::begin(places, wishes);
     work.judge(None);
     let effective = work.ask_sshd();
     let task = work.task(&effective);
@@ -84,7 +84,7 @@ pub(crate) fn ensure(places: &HostKeyPaths, wishes: Wishes<'_>) -> Done {
     if !keys.iter().any(|key| key.loaded().is_some()) {
         let renews = lock.is_ok() && wishes.regenerate;
         let renew = if renews { work.renewal(&task) } else { None };
-        keys = work.make(&task, &renew.unwrap_or(Renew::OnlyBroken));
+        keys = work.make(&task, &renew.unwrap_or(Renewal::OnlyBroken));
         // At a boot, sshd does not run yet.
         work.reload_sshd(false);
     }
@@ -106,11 +106,11 @@ pub(crate) fn ensure(places: &HostKeyPaths, wishes: Wishes<'_>) -> Done {
 /// it, and only on a Scaleway Instance.
 pub(crate) fn settle(
     places: &HostKeyPaths,
-    wishes: Wishes<'_>,
+    wishes: PassSettings<'_>,
     ask: impl FnOnce() -> Result<InstanceId, String>,
-) -> Done {
+) -> PassReport {
     let lock = lock(places);
-    let mut work = Work::begin(places, wishes);
+    let mut work = Pass::begin(places, wishes);
     if let Err(why) = &lock {
         work.done.troubles.push(format!("{why}; all requests stay for the next start"));
         return work.done;
@@ -160,11 +160,11 @@ pub(crate) fn known(places: &HostKeyPaths, types: &[KeyType]) -> ServedKeys {
     if !nix::unistd::geteuid().is_root() {
         return ServedKeys::by_public_files(&places.keys);
     }
-    let mut answers = Answers::load(&places.answers, program::stamp("ssh-keygen"));
+    let mut answers = OpensshAnswers::load(&places.answers, program::stamp("ssh-keygen"));
     let (effective, error) = query::effective(places, &mut answers);
     let rules = rules(places, &effective, types);
     let is_sshd_known = error.is_none();
-    let task = Task { folder: &places.keys, rules, group: KeyGroup::read(), is_sshd_known };
+    let task = KeyStore { folder: &places.keys, rules, group: KeyGroup::read(), is_sshd_known };
     ServedKeys::of(&effective, &places.keys, &task.look(&mut answers))
 }
 
@@ -190,14 +190,14 @@ fn lock(places: &HostKeyPaths) -> Result<files::Lock, String> {
 }
 
 /// One pass on its way.
-struct Work<'a> {
+struct Pass<'a> {
     places: &'a HostKeyPaths,
-    wishes: Wishes<'a>,
+    wishes: PassSettings<'a>,
     recorded: Option<Identity>,
     may_record: bool,
     evidence: Evidence,
-    answers: Answers,
-    answers_before: Answers,
+    answers: OpensshAnswers,
+    answers_before: OpensshAnswers,
     /// The fingerprints of keys that an earlier attempt of this renewal has made…
     renewed: BTreeSet<String>,
     /// …and of those that it must replace.
@@ -206,11 +206,11 @@ struct Work<'a> {
     reload: bool,
     /// Whether sshd could be asked which keys it serves. Otherwise a key of another Instance may be among those that are not known.
     is_sshd_known: bool,
-    done: Done,
+    done: PassReport,
 }
 
-impl<'a> Work<'a> {
-    fn begin(places: &'a HostKeyPaths, wishes: Wishes<'a>) -> Self {
+impl<'a> Pass<'a> {
+    fn begin(places: &'a HostKeyPaths, wishes: PassSettings<'a>) -> Self {
         let mut troubles = Vec::new();
         let mut may_record = true;
         let recorded = record::read(&places.record).unwrap_or_else(|why| {
@@ -219,8 +219,8 @@ impl<'a> Work<'a> {
             troubles.push(why.to_string());
             None
         });
-        let done = Done { troubles, ..Done::default() };
-        let answers = Answers::load(&places.answers, program::stamp("ssh-keygen"));
+        let done = PassReport { troubles, ..PassReport::default() };
+        let answers = OpensshAnswers::load(&places.answers, program::stamp("ssh-keygen"));
         let (evidence, answers_before) = (Evidence::default(), answers.clone());
         let (renewed, old, reload) = (BTreeSet::new(), BTreeSet::new(), false);
         Self {
@@ -255,17 +255,17 @@ impl<'a> Work<'a> {
         effective
     }
 
-    fn task<'b>(&self, effective: &'b EffectiveHostKeys) -> Task<'b>
+    fn task<'b>(&self, effective: &'b EffectiveHostKeys) -> KeyStore<'b>
     where
         'a: 'b,
     {
         let rules = rules(self.places, effective, self.wishes.types);
         let is_sshd_known = self.is_sshd_known;
-        Task { folder: &self.places.keys, rules, group: KeyGroup::read(), is_sshd_known }
+        KeyStore { folder: &self.places.keys, rules, group: KeyGroup::read(), is_sshd_known }
     }
 
     /// If the disk is another Instance's now: all keys anew, the old public keys kept.
-    fn renewal(&mut self, task: &Task<'_>) -> Option<Renew> {
+    fn renewal(&mut self, task: &KeyStore<'_>) -> Option<Renewal> {
         let Verdict::Another(instance) = self.done.verdict.clone() else { return None };
         let files = task.look(&mut self.answers);
         self.renewed = renewed_keys::read(&self.places.renewed, &instance);
@@ -281,15 +281,15 @@ impl<'a> Work<'a> {
         self.done.renewed = true;
         // Noted before the first key changes: killed between the keys and the signal, the next run sends it.
         self.note_reload();
-        Some(Renew::AllBut(self.renewed.clone()))
+        Some(Renewal::AllBut(self.renewed.clone()))
     }
 
     /// Makes what is to be made; the keys as they are afterwards.
-    fn make(&mut self, task: &Task<'_>, renew: &Renew) -> Vec<KeyFile> {
+    fn make(&mut self, task: &KeyStore<'_>, renew: &Renewal) -> Vec<KeyFile> {
         let (ensured, keys) = task.ensure(renew, &mut self.answers);
         self.done.ensured = ensured;
         self.reload |= !self.done.ensured.made.is_empty();
-        if *renew != Renew::OnlyBroken {
+        if *renew != Renewal::OnlyBroken {
             self.note_renewed(&keys);
         }
         keys
@@ -340,7 +340,7 @@ impl<'a> Work<'a> {
     }
 
     /// Writes for the daemon what sshd serves (invariant H3), and keeps OpenSSH's answers. What was written, if that worked.
-    fn write_served(&mut self, task: &Task<'_>, keys: &[KeyFile]) -> Option<ServedKeys> {
+    fn write_served(&mut self, task: &KeyStore<'_>, keys: &[KeyFile]) -> Option<ServedKeys> {
         let effective = task.rules.effective;
         let mut served = ServedKeys::of(effective, task.folder, keys);
         let plans = task.rules.plan(keys);
@@ -435,7 +435,7 @@ fn lines_to_tell(places: &HostKeyPaths, served: &ServedKeys) -> String {
 
 /// Whether there is an sshd that has no key to serve. What its agent holds may not be known yet.
 fn is_without_keys(served: &ServedKeys, effective: &EffectiveHostKeys, folder: &Path) -> bool {
-    let has_sshd = effective.source != Source::Names && folder.exists();
+    let has_sshd = effective.source != ConfigSource::Names && folder.exists();
     has_sshd && effective.agent.is_none() && served.served().next().is_none()
 }
 

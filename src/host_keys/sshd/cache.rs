@@ -17,15 +17,15 @@ const VERSION: u32 = 2;
 const MAX_BYTES: u64 = 256 * 1024;
 
 /// What identifies a program's file.
-pub(crate) type Stamp = (u64, u64, i64, i64);
+pub(crate) type ProgramStamp = (u64, u64, i64, i64);
 
 /// All answers, as they stand in one file.
 #[derive(Debug, Default, PartialEq, Eq, Clone, Serialize, Deserialize)]
-pub(crate) struct Answers {
+pub(crate) struct OpensshAnswers {
     version: u32,
     sshd: Option<(String, EffectiveHostKeys)>,
     /// The ssh-keygen that gave the answers below.
-    keygen: Option<Stamp>,
+    keygen: Option<ProgramStamp>,
     /// By the digest of the private key file.
     keys: BTreeMap<String, KeyText>,
     /// The group whose members may read a key (0640) that this OpenSSH still loads; `false` where it refuses it.
@@ -60,9 +60,9 @@ impl KeyText {
     }
 }
 
-impl Answers {
+impl OpensshAnswers {
     /// Those that were kept; none where they cannot be read, or another ssh-keygen gave them.
-    pub(crate) fn load(path: &Path, keygen: Option<Stamp>) -> Self {
+    pub(crate) fn load(path: &Path, keygen: Option<ProgramStamp>) -> Self {
         let bytes = files::read_bounded(path, MAX_BYTES).ok().flatten().unwrap_or_default();
         let mut kept: Self = serde_json::from_slice(&bytes).unwrap_or_default();
         if kept.version != VERSION {
@@ -135,30 +135,30 @@ mod tests {
         let key = PublicKey::parse(line).expect("a good key");
         let other = PublicKey::parse_listed("ssh-new AAAAB3NzaC1uZXcAAAAA y", 7, "NEW").expect("listed");
 
-        let before = Answers::load(&path, keygen);
+        let before = OpensshAnswers::load(&path, keygen);
         let mut answers = before.clone();
         answers.set_sshd("question".to_owned(), EffectiveHostKeys::by_name(Vec::new()));
         answers.set_key("one".to_owned(), &key);
         answers.set_key("two".to_owned(), &other);
         answers.save(&path, &before).expect("written");
 
-        let mut kept = Answers::load(&path, keygen);
+        let mut kept = OpensshAnswers::load(&path, keygen);
         assert!(kept.sshd("question").is_some() && kept.sshd("another").is_none());
         assert_eq!((kept.key("one"), kept.key("two")), (Some(key), Some(other)));
         assert_eq!(kept.key("three"), None);
-        let mut later = Answers::load(&path, Some((1, 2, 3, 5)));
+        let mut later = OpensshAnswers::load(&path, Some((1, 2, 3, 5)));
         assert_eq!(later.key("one"), None, "another ssh-keygen");
         assert!(later.sshd("question").is_some());
 
         // Of a key that nobody asked for any more nothing is kept.
-        let before = Answers::load(&path, keygen);
+        let before = OpensshAnswers::load(&path, keygen);
         let mut answers = before.clone();
         let _ = answers.key("one");
         answers.save(&path, &before).expect("written");
-        let mut kept = Answers::load(&path, keygen);
+        let mut kept = OpensshAnswers::load(&path, keygen);
         assert!(kept.key("one").is_some() && kept.key("two").is_none());
         std::fs::write(&path, "{").expect("written");
-        assert_eq!(Answers::load(&path, keygen).sshd("question"), None, "damaged");
+        assert_eq!(OpensshAnswers::load(&path, keygen).sshd("question"), None, "damaged");
         std::fs::remove_dir_all(folder).expect("removed");
     }
 }

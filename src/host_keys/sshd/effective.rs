@@ -13,7 +13,7 @@ use crate::host_keys::sshd::wildcard;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EffectiveHostKeys {
     /// How it is known.
-    pub source: Source,
+    pub source: ConfigSource,
     /// The files that sshd loads keys from, in its order.
     pub files: Vec<PathBuf>,
     /// `HostKeyAlgorithms`; sshd prints all of them.
@@ -27,7 +27,7 @@ pub struct EffectiveHostKeys {
 /// How it is known which host keys sshd serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Source {
+pub enum ConfigSource {
     /// There is no sshd here: every `ssh_host_*_key` in /etc/ssh counts.
     Names,
     /// By this program's reading of the configuration.
@@ -45,11 +45,11 @@ impl EffectiveHostKeys {
     pub fn by_name(mut files: Vec<PathBuf>) -> Self {
         files.sort_unstable();
         files.dedup();
-        Self { source: Source::Names, files, algorithms: None, required_rsa: None, agent: None }
+        Self { source: ConfigSource::Names, files, algorithms: None, required_rsa: None, agent: None }
     }
 
     /// As configured. Without a `HostKey` line, every OpenSSH that does not print its defaults has three of them.
-    pub fn configured(config: SshdConfig, source: Source, folder: &Path) -> Self {
+    pub fn configured(config: SshdConfig, source: ConfigSource, folder: &Path) -> Self {
         let SshdConfig { names_keys, host_keys, algorithms, required_rsa, agent } = config;
         let files = if names_keys { host_keys } else { default_files(folder) };
         let agent = agent.filter(|socket| !socket.eq_ignore_ascii_case("none"));
@@ -130,7 +130,11 @@ mod tests {
     use super::*;
 
     fn effective(text: &str) -> EffectiveHostKeys {
-        EffectiveHostKeys::configured(SshdConfig::parse_printed(text), Source::Sshd, Path::new("/etc/ssh"))
+        EffectiveHostKeys::configured(
+            SshdConfig::parse_printed(text),
+            ConfigSource::Sshd,
+            Path::new("/etc/ssh"),
+        )
     }
 
     #[test]

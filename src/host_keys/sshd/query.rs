@@ -14,12 +14,12 @@ use base64ct::{Base64Unpadded, Encoding};
 use sha2::{Digest, Sha256};
 
 use crate::host_keys::paths::HostKeyPaths;
-use crate::host_keys::sshd::cache::Answers;
+use crate::host_keys::sshd::cache::OpensshAnswers;
 use crate::host_keys::sshd::config::SshdConfig;
-use crate::host_keys::sshd::effective::{EffectiveHostKeys, Source, is_conventional};
+use crate::host_keys::sshd::effective::{ConfigSource, EffectiveHostKeys, is_conventional};
 use crate::host_keys::sshd::options::SshdOptions;
 use crate::util::program;
-use crate::util::program::{Output, stamp, words};
+use crate::util::program::{ProgramOutput, stamp, words};
 use crate::util::{files, random};
 
 /// How the name of the folder begins in which the throw-away key is.
@@ -40,7 +40,7 @@ pub(crate) enum QueryError {
 /// answer: then the error says why.
 pub(crate) fn effective(
     places: &HostKeyPaths,
-    answers: &mut Answers,
+    answers: &mut OpensshAnswers,
 ) -> (EffectiveHostKeys, Option<QueryError>) {
     let options = SshdOptions::read();
     if !Path::new(&options.program).exists() {
@@ -76,7 +76,7 @@ fn by_files(places: &HostKeyPaths, options: &SshdOptions) -> EffectiveHostKeys {
     if let Some(keys) = defaults(options).filter(|_| !config.names_keys) {
         (config.names_keys, config.host_keys) = (true, keys);
     }
-    EffectiveHostKeys::configured(config, Source::Files, &places.keys)
+    EffectiveHostKeys::configured(config, ConfigSource::Files, &places.keys)
 }
 
 /// The host keys that this sshd has without a line that names any; `None` where it cannot tell (before OpenSSH 9.3), or is not there.
@@ -141,7 +141,7 @@ fn ask(places: &HostKeyPaths, options: &SshdOptions) -> Result<EffectiveHostKeys
 }
 
 /// A key whose path is no UTF-8 is unknown to us: it must not be taken for another one.
-fn is_text(output: &Output) -> Result<(), QueryError> {
+fn is_text(output: &ProgramOutput) -> Result<(), QueryError> {
     let is_key = |line: &&[u8]| line.get(..8).is_some_and(|word| word.eq_ignore_ascii_case(b"hostkey "));
     let mut keys = output.stdout.split(|byte| *byte == b'\n').filter(is_key);
     if keys.all(|line| std::str::from_utf8(line).is_ok()) { Ok(()) } else { Err(QueryError::NoText) }
@@ -158,12 +158,12 @@ pub(crate) fn check(options: &[String]) -> Result<(), QueryError> {
     if output.status.success() { Ok(()) } else { Err(refused(&output)) }
 }
 
-fn refused(output: &Output) -> QueryError {
+fn refused(output: &ProgramOutput) -> QueryError {
     QueryError::Refused(format!("{} ({})", output.status, output.messages))
 }
 
 /// What sshd printed. If it names no key but the throw-away one, there is no `HostKey` line.
-fn answer(output: &Output, throw_away: Option<&Path>, folder: &Path) -> EffectiveHostKeys {
+fn answer(output: &ProgramOutput, throw_away: Option<&Path>, folder: &Path) -> EffectiveHostKeys {
     let mut config = SshdConfig::parse_printed(&String::from_utf8_lossy(&output.stdout));
     if let Some(throw_away) = throw_away {
         let lines = String::from_utf8_lossy(&output.stdout)
@@ -173,7 +173,7 @@ fn answer(output: &Output, throw_away: Option<&Path>, folder: &Path) -> Effectiv
         config.host_keys.retain(|path| path != throw_away);
         config.names_keys = lines > 1;
     }
-    EffectiveHostKeys::configured(config, Source::Sshd, folder)
+    EffectiveHostKeys::configured(config, ConfigSource::Sshd, folder)
 }
 
 /// A key of which sshd hears only while it is asked.
@@ -229,7 +229,7 @@ mod tests {
 
     #[test]
     fn h3_the_throw_away_key_is_not_taken_for_a_configured_one() {
-        let printed = |text: &str| Output {
+        let printed = |text: &str| ProgramOutput {
             status: ExitStatus::from_raw(0),
             stdout: text.as_bytes().to_vec(),
             messages: String::new(),

@@ -70,7 +70,7 @@ impl SshServer {
         if !root.join("run/systemd/system").is_dir() {
             return Self::Unknown;
         }
-        match (Units { root }).has_server() {
+        match (SshUnits { root }).has_server() {
             Ok(true) => Self::Enabled,
             Ok(false) => Self::NotEnabled,
             Err(_) => Self::Unknown,
@@ -90,11 +90,11 @@ pub(crate) fn active_links(root: &Path) -> impl Iterator<Item = PathBuf> {
     services.map(move |name| root.join(ACTIVE_SERVICES).join(format!("invocation:{name}")))
 }
 
-struct Units<'a> {
+struct SshUnits<'a> {
     root: &'a Path,
 }
 
-impl Units<'_> {
+impl SshUnits<'_> {
     fn has_server(&self) -> io::Result<bool> {
         // Most systems have one of the known units, enabled in the usual place: then nothing else is listed or read.
         let [services, sockets, _] = enablement_folders(self.root);

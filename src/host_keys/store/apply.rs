@@ -1,24 +1,24 @@
 //! Does what [`crate::host_keys::store::plan`](mod@crate::host_keys::store::plan) decided for every key that sshd names, wherever it stands.
 
 use std::collections::BTreeSet;
-use std::fmt;
 use std::fs::{self, Permissions};
 use std::io;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
-use crate::host_keys::sshd::cache::Answers;
+use crate::host_keys::sshd::cache::OpensshAnswers;
 use crate::host_keys::sshd::effective::{conventional_type, is_conventional};
+use crate::host_keys::store::error::HostKeyError;
 use crate::host_keys::store::key_file::{KeyFile, look, public_path};
 use crate::host_keys::store::key_group::KeyGroup;
 use crate::host_keys::store::make_keys;
-use crate::host_keys::store::make_keys::Order;
-use crate::host_keys::store::plan::{Mending, Plan, Reason, Rules};
+use crate::host_keys::store::make_keys::KeyToMake;
+use crate::host_keys::store::plan::{KeyPlan, Mending, Reason, Rules};
 use crate::util::files;
 
 /// What was done.
 #[derive(Debug, Default)]
-pub(crate) struct Ensured {
+pub(crate) struct KeyChanges {
     /// Keys that were there and good.
     pub kept: BTreeSet<String>,
     /// Keys that were made.
@@ -32,31 +32,14 @@ pub(crate) struct Ensured {
     /// Keys that sshd names and does not serve, while it serves others; each with the reason.
     pub passed_over: Vec<(PathBuf, Reason)>,
     /// What could not be done; the other keys were done all the same.
-    pub failed: Vec<(PathBuf, EnsureError)>,
+    pub failed: Vec<(PathBuf, HostKeyError)>,
     /// The private keys that were made.
     pub new_files: BTreeSet<PathBuf>,
 }
 
-/// Why a key is not as it should be.
-#[derive(Debug)]
-pub(crate) enum EnsureError {
-    /// The private key cannot be judged or replaced, so it is left alone.
-    LeftAlone(Reason),
-    /// There is no key that sshd can load.
-    Missing,
-    /// After the renewal, the key is the same as before.
-    NotReplaced,
-    /// ssh-keygen could not be started.
-    NoKeygen(io::Error),
-    /// ssh-keygen said no; its own words.
-    Keygen(String),
-    /// A file could not be written, synced or renamed in this folder.
-    File(PathBuf, io::Error),
-}
-
 /// Which keys are made.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Renew {
+pub(crate) enum Renewal {
     /// Those that are missing or broken.
     OnlyBroken,
     /// All: they are another Instance's, and known to it. But for those with these fingerprints: an earlier attempt has made them.
@@ -65,7 +48,7 @@ pub(crate) enum Renew {
 
 /// What the work is about.
 #[derive(Debug)]
-pub(crate) struct Task<'a> {
+pub(crate) struct KeyStore<'a> {
     /// sshd's own folder.
     pub(crate) folder: &'a Path,
     pub(crate) rules: Rules<'a>,
@@ -74,9 +57,9 @@ pub(crate) struct Task<'a> {
     pub(crate) is_sshd_known: bool,
 }
 
-impl Task<'_> {
+impl KeyStore<'_> {
     /// Looks at every key that sshd names.
-    pub(crate) fn look(&self, answers: &mut Answers) -> Vec<KeyFile> {
+    pub(crate) fn look(&self, answers: &mut OpensshAnswers) -> Vec<KeyFile> {
         // Without its folder there is no sshd, and nothing to make keys for (invariant D2).
         let is_there = |path: &&PathBuf| !path.starts_with(self.folder) || self.folder.exists();
         let paths = self.rules.effective.files.iter().filter(is_there);
@@ -84,20 +67,20 @@ impl Task<'_> {
     }
 
     /// Brings the keys to where sshd serves every one of them that it can; the keys as they are afterwards.
-    pub(crate) fn ensure(&self, renew: &Renew, answers: &mut Answers) -> (Ensured, Vec<KeyFile>) {
-        let mut done = Ensured::default();
+    pub(crate) fn ensure(&self, renew: &Renewal, answers: &mut OpensshAnswers) -> (KeyChanges, Vec<KeyFile>) {
+        let mut done = KeyChanges::default();
         let mut keys = self.look(answers);
         let folders: BTreeSet<_> = keys.iter().filter_map(|key| key.target.parent()).collect();
         folders.iter().for_each(|folder| make_keys::clear_away(folder));
         let plans = match renew {
-            Renew::OnlyBroken => self.rules.plan(&keys),
-            Renew::AllBut(renewed) => self.rules.plan_renewal(&keys, renewed),
+            Renewal::OnlyBroken => self.rules.plan(&keys),
+            Renewal::AllBut(renewed) => self.rules.plan_renewal(&keys, renewed),
         };
         let before = fingerprints(&keys);
         self.apply(&keys, &plans, renew, &mut done);
         let renewed = match renew {
-            Renew::OnlyBroken => None,
-            Renew::AllBut(renewed) => Some(renewed),
+            Renewal::OnlyBroken => None,
+            Renewal::AllBut(renewed) => Some(renewed),
         };
         if renewed.is_some() && done.failed.is_empty() && self.is_sshd_known {
             self.remove_others(&keys, &plans, &mut done);
@@ -110,32 +93,32 @@ impl Task<'_> {
         if let Some(renewed) = renewed.filter(|_| done.failed.is_empty()) {
             let is_old = |key: &str| before.contains(key) && !renewed.contains(key);
             let old = keys.iter().filter(|key| key.loaded().is_some_and(|key| is_old(&key.fingerprint())));
-            done.failed.extend(old.map(|key| (key.path.clone(), EnsureError::NotReplaced)));
+            done.failed.extend(old.map(|key| (key.path.clone(), HostKeyError::NotReplaced)));
         }
         (done, keys)
     }
 
-    fn apply(&self, keys: &[KeyFile], plans: &[Plan], renew: &Renew, done: &mut Ensured) {
-        let mut orders: Vec<Order<'_>> = Vec::new();
+    fn apply(&self, keys: &[KeyFile], plans: &[KeyPlan], renew: &Renewal, done: &mut KeyChanges) {
+        let mut orders: Vec<KeyToMake<'_>> = Vec::new();
         for (key, plan) in keys.iter().zip(plans) {
             let name = self.name(&key.path);
             match plan {
-                Plan::Keep => _ = done.kept.insert(name),
-                Plan::Mend(mending) => match mend(key, mending) {
+                KeyPlan::Keep => _ = done.kept.insert(name),
+                KeyPlan::Mend(mending) => match mend(key, mending) {
                     Ok(()) => done.mended.push((name, mending.clone())),
                     Err(why) => done.failed.push((key.path.clone(), file_error(key, why))),
                 },
                 // Two names of one file.
-                Plan::Make { .. } if orders.iter().any(|order| order.file.target == key.target) => {}
-                Plan::Make { kind, set_aside } => {
-                    orders.push(Order { file: key, kind, set_aside: *set_aside })
+                KeyPlan::Make { .. } if orders.iter().any(|order| order.file.target == key.target) => {}
+                KeyPlan::Make { kind, set_aside } => {
+                    orders.push(KeyToMake { file: key, kind, set_aside: *set_aside })
                 }
                 // Removed when all the others are made.
-                Plan::Remove | Plan::Ignore => {}
-                Plan::LeaveAlone(reason) if reason.is_failure(renew) => {
-                    done.failed.push((key.path.clone(), EnsureError::LeftAlone(reason.clone())));
+                KeyPlan::Remove | KeyPlan::Ignore => {}
+                KeyPlan::LeaveAlone(reason) if reason.is_failure(renew) => {
+                    done.failed.push((key.path.clone(), HostKeyError::LeftAlone(reason.clone())));
                 }
-                Plan::LeaveAlone(reason) => done.passed_over.push((key.path.clone(), reason.clone())),
+                KeyPlan::LeaveAlone(reason) => done.passed_over.push((key.path.clone(), reason.clone())),
             }
         }
         let made = make_keys::make(&orders, self.group.for_new_keys());
@@ -153,7 +136,7 @@ impl Task<'_> {
 
     /// Removes another Instance's keys that are not made here, and those that have the name of a host key although sshd names
     /// them nowhere: a private key that two machines have is nobody's.
-    fn remove_others(&self, keys: &[KeyFile], plans: &[Plan], done: &mut Ensured) {
+    fn remove_others(&self, keys: &[KeyFile], plans: &[KeyPlan], done: &mut KeyChanges) {
         let parents = keys.iter().filter_map(|key| key.path.parent());
         // One folder may have several names: each key is looked for by the one without links.
         let folders: BTreeSet<_> =
@@ -166,7 +149,7 @@ impl Task<'_> {
             let is_named =
                 |key: &KeyFile| key.target == path || place(key).is_some_and(|place| place == path);
             let named = keys.iter().zip(plans).find(|(key, _)| is_named(key));
-            named.is_some_and(|(_, plan)| *plan != Plan::Remove)
+            named.is_some_and(|(_, plan)| *plan != KeyPlan::Remove)
         };
         for folder in folders {
             for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
@@ -198,8 +181,8 @@ fn fingerprints(keys: &[KeyFile]) -> BTreeSet<String> {
     keys.iter().filter_map(KeyFile::loaded).map(|key| key.fingerprint()).collect()
 }
 
-fn file_error(key: &KeyFile, why: io::Error) -> EnsureError {
-    EnsureError::File(key.target.parent().unwrap_or(Path::new("/")).to_owned(), why)
+fn file_error(key: &KeyFile, why: io::Error) -> HostKeyError {
+    HostKeyError::File(key.target.parent().unwrap_or(Path::new("/")).to_owned(), why)
 }
 
 fn mend(key: &KeyFile, mending: &Mending) -> io::Result<()> {
@@ -226,37 +209,11 @@ fn mend(key: &KeyFile, mending: &Mending) -> io::Result<()> {
 
 impl Reason {
     /// Whether it keeps a key from being as it should. What an agent holds is in use, but it is not replaced.
-    fn is_failure(&self, renew: &Renew) -> bool {
+    fn is_failure(&self, renew: &Renewal) -> bool {
         match self {
             Self::UnknownType => false,
-            Self::HeldByAgent => *renew != Renew::OnlyBroken,
+            Self::HeldByAgent => *renew != Renewal::OnlyBroken,
             _ => true,
         }
     }
 }
-
-impl EnsureError {
-    /// Whether it is a matter of who runs this.
-    pub(crate) fn is_permission(&self) -> bool {
-        match self {
-            Self::LeftAlone(Reason::Unreadable(_)) => !nix::unistd::geteuid().is_root(),
-            Self::File(_, why) | Self::NoKeygen(why) => why.kind() == io::ErrorKind::PermissionDenied,
-            _ => false,
-        }
-    }
-}
-
-impl fmt::Display for EnsureError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::LeftAlone(reason) => reason.fmt(f),
-            Self::Missing => f.write_str("there is no key that sshd can load"),
-            Self::NotReplaced => f.write_str("the key is still that of the other Instance"),
-            Self::NoKeygen(why) => write!(f, "ssh-keygen cannot be run: {why}"),
-            Self::Keygen(why) => write!(f, "ssh-keygen failed: {why}"),
-            Self::File(folder, why) => write!(f, "the key cannot be put into {}: {why}", folder.display()),
-        }
-    }
-}
-
-impl std::error::Error for EnsureError {}

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use crate::host_keys::key::private_key::{PrivateKey, reformat};
 use crate::host_keys::key::public_key::{PublicKey, PublicKeyError};
-use crate::host_keys::sshd::cache::Answers;
+use crate::host_keys::sshd::cache::OpensshAnswers;
 use crate::util::program;
 use crate::util::program::words;
 
@@ -46,14 +46,14 @@ impl KeyContent {
 /// # Errors
 /// As [`check`].
 pub fn private_key_content(bytes: &[u8]) -> io::Result<KeyContent> {
-    check(bytes, &mut Answers::default())
+    check(bytes, &mut OpensshAnswers::default())
 }
 
 /// Checks a file's bytes.
 ///
 /// # Errors
 /// When ssh-keygen gives no answer: then nothing is known.
-pub(crate) fn check(bytes: &[u8], answers: &mut Answers) -> io::Result<KeyContent> {
+pub(crate) fn check(bytes: &[u8], answers: &mut OpensshAnswers) -> io::Result<KeyContent> {
     match PrivateKey::parse(bytes) {
         PrivateKey::Good(key) => return Ok(KeyContent::Usable(key)),
         PrivateKey::Locked(key) => return Ok(KeyContent::Locked(key)),
@@ -64,12 +64,12 @@ pub(crate) fn check(bytes: &[u8], answers: &mut Answers) -> io::Result<KeyConten
         return Ok(KeyContent::Usable(key));
     }
     match ask(bytes)? {
-        Answer::Key(key) => {
+        KeygenAnswer::Key(key) => {
             answers.set_key(digest, &key);
             return Ok(KeyContent::Usable(key));
         }
-        Answer::Passphrase => return Ok(KeyContent::Locked(None)),
-        Answer::NoKey => {}
+        KeygenAnswer::Passphrase => return Ok(KeyContent::Locked(None)),
+        KeygenAnswer::NoKey => {}
     }
     if let Some(key) = std::str::from_utf8(bytes).ok().and_then(|text| public_key(text).ok()) {
         return Ok(KeyContent::PublicOnly(key));
@@ -79,39 +79,39 @@ pub(crate) fn check(bytes: &[u8], answers: &mut Answers) -> io::Result<KeyConten
         return Ok(KeyContent::Locked(key));
     }
     Ok(match ask(&text)? {
-        Answer::Key(key) => KeyContent::Damaged(key, text),
-        Answer::Passphrase => KeyContent::Locked(None),
-        Answer::NoKey => KeyContent::Unusable,
+        KeygenAnswer::Key(key) => KeyContent::Damaged(key, text),
+        KeygenAnswer::Passphrase => KeyContent::Locked(None),
+        KeygenAnswer::NoKey => KeyContent::Unusable,
     })
 }
 
 /// ssh-keygen's answer on a private key.
 #[derive(Debug)]
-enum Answer {
+enum KeygenAnswer {
     Key(PublicKey),
     Passphrase,
     NoKey,
 }
 
-fn ask(private: &[u8]) -> io::Result<Answer> {
+fn ask(private: &[u8]) -> io::Result<KeygenAnswer> {
     if private.is_empty() {
-        return Ok(Answer::NoKey);
+        return Ok(KeygenAnswer::NoKey);
     }
     let output = program::run("ssh-keygen", words(&["-y", "-P", "", "-f", STDIN]), private)?;
     if output.status.success() {
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        return public_key(&text).map(Answer::Key).map_err(|why| io::Error::other(why.to_string()));
+        return public_key(&text).map(KeygenAnswer::Key).map_err(|why| io::Error::other(why.to_string()));
     }
     let said = output.messages;
     if said.contains("passphrase") {
-        return Ok(Answer::Passphrase);
+        return Ok(KeygenAnswer::Passphrase);
     }
     // What is wrong with the machine says nothing of the key.
     let is_of_the_key = output.status.code().is_some() && said.starts_with("Load key ");
     let of_the_system =
         ["Permission denied", "annot allocate", "allocation failed", "internal error", "Too many open files"];
     if is_of_the_key && !of_the_system.iter().any(|text| said.contains(text)) {
-        Ok(Answer::NoKey)
+        Ok(KeygenAnswer::NoKey)
     } else {
         Err(io::Error::other(format!("ssh-keygen: {} ({said})", output.status)))
     }

@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::host_keys::key::public_key::PublicKey;
-use crate::host_keys::sshd::cache::Answers;
+use crate::host_keys::sshd::cache::OpensshAnswers;
 use crate::host_keys::store::key_content;
 use crate::host_keys::store::key_content::KeyContent;
 use crate::host_keys::store::key_group::KeyGroup;
@@ -31,7 +31,7 @@ pub(crate) struct KeyFile {
     /// The `.pub` beside it.
     pub public: PublicFile,
     /// Who may read the private key, where there is one.
-    pub access: Option<Access>,
+    pub access: Option<KeyAccess>,
 }
 
 /// A private key's file.
@@ -62,7 +62,7 @@ pub(crate) enum PublicFile {
 
 /// Who may read a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Access {
+pub(crate) struct KeyAccess {
     /// Permission bits.
     pub mode: u32,
     /// Whether it belongs to root.
@@ -71,7 +71,7 @@ pub(crate) struct Access {
     pub group_may_read: bool,
 }
 
-impl Access {
+impl KeyAccess {
     /// The bits that sshd lets a key have.
     pub(crate) fn allowed(self) -> u32 {
         if self.group_may_read { 0o640 } else { 0o600 }
@@ -84,7 +84,7 @@ impl Access {
 }
 
 /// Looks at the key at `path`.
-pub(crate) fn look(path: &Path, group: &KeyGroup, answers: &mut Answers) -> KeyFile {
+pub(crate) fn look(path: &Path, group: &KeyGroup, answers: &mut OpensshAnswers) -> KeyFile {
     let target = followed(path);
     let private = match files::read_bounded(&target, MAX_BYTES) {
         Ok(None) => obstacle(&target).map_or(Private::Missing, Private::Unseen),
@@ -102,7 +102,7 @@ pub(crate) fn look(path: &Path, group: &KeyGroup, answers: &mut Answers) -> KeyF
     let public = read_public(&public_path(path), content.and_then(KeyContent::public));
     let is_usable = matches!(content, Some(KeyContent::Usable(_)));
     let us = nix::unistd::geteuid().as_raw();
-    let access = fs::metadata(&target).ok().map(|there| Access {
+    let access = fs::metadata(&target).ok().map(|there| KeyAccess {
         mode: there.mode() & 0o7777,
         ours: there.uid() == us,
         group_may_read: group.may_read(&target, &there, is_usable, answers),
@@ -114,7 +114,7 @@ impl KeyFile {
     /// The public key that sshd serves, if it loads the private one.
     pub(crate) fn loaded(&self) -> Option<PublicKey> {
         match &self.private {
-            Private::Found(KeyContent::Usable(key)) if self.access.is_none_or(Access::is_loaded) => {
+            Private::Found(KeyContent::Usable(key)) if self.access.is_none_or(KeyAccess::is_loaded) => {
                 Some(self.commented(key))
             }
             _ => None,

@@ -6,7 +6,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use crate::host_keys::sshd::cache::Answers;
+use crate::host_keys::sshd::cache::OpensshAnswers;
 use crate::util::program;
 use crate::util::program::words;
 
@@ -49,7 +49,7 @@ impl KeyGroup {
         path: &Path,
         file: &fs::Metadata,
         usable: bool,
-        answers: &mut Answers,
+        answers: &mut OpensshAnswers,
     ) -> bool {
         let Some(group) = self.group.filter(|group| *group == file.gid()) else { return false };
         if self.is_of_keysign {

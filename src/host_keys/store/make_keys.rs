@@ -9,11 +9,11 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::host_keys::store::apply::EnsureError;
+use crate::host_keys::store::error::HostKeyError;
 use crate::host_keys::store::key_file::{KeyFile, public_path};
 use crate::host_keys::store::plan::NewKey;
 use crate::util::program;
-use crate::util::program::{MAKE_TIMEOUT, Output, Running, words};
+use crate::util::program::{MAKE_TIMEOUT, ProgramOutput, RunningProgram, words};
 use crate::util::time::Moment;
 use crate::util::{files, random};
 
@@ -21,7 +21,7 @@ use crate::util::{files, random};
 const BESIDE: &str = ".scw-agent-new.";
 
 /// A key to make.
-pub(crate) struct Order<'a> {
+pub(crate) struct KeyToMake<'a> {
     /// Where.
     pub(crate) file: &'a KeyFile,
     pub(crate) kind: &'a NewKey,
@@ -29,7 +29,7 @@ pub(crate) struct Order<'a> {
     pub(crate) set_aside: bool,
 }
 
-impl Order<'_> {
+impl KeyToMake<'_> {
     fn folder(&self) -> &Path {
         self.file.target.parent().unwrap_or(Path::new("/"))
     }
@@ -41,18 +41,21 @@ impl Order<'_> {
 }
 
 /// Makes the keys, those of every folder side by side. For each of them: the name that what was there has now, or the error.
-pub(crate) fn make(orders: &[Order<'_>], group: Option<u32>) -> Vec<Result<Option<PathBuf>, EnsureError>> {
+pub(crate) fn make(
+    orders: &[KeyToMake<'_>],
+    group: Option<u32>,
+) -> Vec<Result<Option<PathBuf>, HostKeyError>> {
     let mut workplaces = BTreeMap::new();
     for order in orders {
         workplaces.entry(order.folder()).or_insert_with(|| workplace(order.folder()));
     }
-    let start = |order: &Order<'_>| match &workplaces[order.folder()] {
+    let start = |order: &KeyToMake<'_>| match &workplaces[order.folder()] {
         Ok(workplace) => start_keygen(&order.beside(workplace), order.kind),
         // One error for all of them; io::Error cannot be cloned, so its text goes to each.
         Err(why) => Err(file_error(order.folder(), io::Error::new(why.kind(), why.to_string()))),
     };
     let started: Vec<_> = orders.iter().map(start).collect();
-    let finish = |(order, child): (&Order<'_>, Result<Running, EnsureError>)| {
+    let finish = |(order, child): (&KeyToMake<'_>, Result<RunningProgram, HostKeyError>)| {
         let workplace = workplaces[order.folder()].as_ref();
         child.and_then(finished)?;
         let Ok(workplace) = workplace else { return Ok(None) };
@@ -65,8 +68,8 @@ pub(crate) fn make(orders: &[Order<'_>], group: Option<u32>) -> Vec<Result<Optio
     made
 }
 
-fn file_error(folder: &Path, why: io::Error) -> EnsureError {
-    EnsureError::File(folder.to_owned(), why)
+fn file_error(folder: &Path, why: io::Error) -> HostKeyError {
+    HostKeyError::File(folder.to_owned(), why)
 }
 
 /// An empty folder beside the keys, whose own folder is made if it is missing.
@@ -108,14 +111,14 @@ fn make_folder(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn start_keygen(path: &Path, kind: &NewKey) -> Result<Running, EnsureError> {
+fn start_keygen(path: &Path, kind: &NewKey) -> Result<RunningProgram, HostKeyError> {
     let host = nix::unistd::gethostname().unwrap_or_default();
     let comment = format!("root@{}", host.to_string_lossy());
     let bits = kind.bits.map(|bits| bits.to_string());
     let mut options: Vec<&str> = vec!["-q", "-t", &kind.keygen_type, "-N", "", "-C", &comment];
     options.extend(bits.iter().flat_map(|bits| ["-b", bits]));
     let options = words(&options).chain([OsStr::new("-f"), path.as_os_str()]);
-    program::start("ssh-keygen", options, b"", MAKE_TIMEOUT).map_err(EnsureError::NoKeygen)
+    program::start("ssh-keygen", options, b"", MAKE_TIMEOUT).map_err(HostKeyError::NoKeygen)
 }
 
 /// Whether ssh-keygen makes such keys: it is tried for types that not every OpenSSH has.
@@ -131,12 +134,12 @@ pub(crate) fn can_make(kind: &NewKey) -> bool {
 }
 
 /// Waits for ssh-keygen; its complaint if it failed.
-fn finished(child: Running) -> Result<(), EnsureError> {
-    let Output { status, messages, .. } = child.finish().map_err(EnsureError::NoKeygen)?;
-    if status.success() { Ok(()) } else { Err(EnsureError::Keygen(format!("{status} ({messages})"))) }
+fn finished(child: RunningProgram) -> Result<(), HostKeyError> {
+    let ProgramOutput { status, messages, .. } = child.finish().map_err(HostKeyError::NoKeygen)?;
+    if status.success() { Ok(()) } else { Err(HostKeyError::Keygen(format!("{status} ({messages})"))) }
 }
 
-fn move_in(order: &Order<'_>, workplace: &Path, group: Option<u32>) -> io::Result<Option<PathBuf>> {
+fn move_in(order: &KeyToMake<'_>, workplace: &Path, group: Option<u32>) -> io::Result<Option<PathBuf>> {
     let private = order.beside(workplace);
     let public = public_path(&private);
     // Whatever the umask was: the private key for its owner only, the public key for everybody.

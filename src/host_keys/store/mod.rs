@@ -10,6 +10,7 @@
 //! | `remove` | removes the host keys from an image |
 
 pub(crate) mod apply;
+pub(crate) mod error;
 pub(crate) mod key_content;
 pub(crate) mod key_file;
 pub(crate) mod key_group;

@@ -7,7 +7,7 @@ use crate::host_keys::key::key_type::KeyType;
 use crate::host_keys::key::public_key::PublicKey;
 use crate::host_keys::sshd::effective::{EffectiveHostKeys, conventional_type};
 use crate::host_keys::store::key_content::KeyContent;
-use crate::host_keys::store::key_file::{Access, KeyFile, Private, PublicFile};
+use crate::host_keys::store::key_file::{KeyAccess, KeyFile, Private, PublicFile};
 use crate::host_keys::store::mounts::Obstacle;
 
 /// The largest RSA key that is made only because the one before it was as large: larger ones take minutes.
@@ -17,7 +17,7 @@ const DEFAULT_RSA_BITS: usize = 3072;
 
 /// What to do about one key.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Plan {
+pub(crate) enum KeyPlan {
     /// Nothing: all is well.
     Keep,
     /// Keep the private key and repair what is around it.
@@ -102,13 +102,13 @@ pub(crate) struct Rules<'a> {
 
 impl Rules<'_> {
     /// What to do about each of the keys, all of which sshd names.
-    pub(crate) fn plan(&self, files: &[KeyFile]) -> Vec<Plan> {
+    pub(crate) fn plan(&self, files: &[KeyFile]) -> Vec<KeyPlan> {
         let wanted = self.wanted(files);
         files.iter().zip(wanted).map(|(file, wanted)| self.plan_one(file, wanted)).collect()
     }
 
     /// The same where all of them are another Instance's, but for those with these fingerprints.
-    pub(crate) fn plan_renewal(&self, files: &[KeyFile], renewed: &BTreeSet<String>) -> Vec<Plan> {
+    pub(crate) fn plan_renewal(&self, files: &[KeyFile], renewed: &BTreeSet<String>) -> Vec<KeyPlan> {
         let wanted = self.wanted(files);
         let is_renewed = |file: &KeyFile| {
             let content = if let Private::Found(content) = &file.private { content.public() } else { None };
@@ -134,19 +134,19 @@ impl Rules<'_> {
         kinds.iter().map(|kind| is_wanted(kind.as_ref())).collect()
     }
 
-    fn plan_one(&self, file: &KeyFile, wanted: bool) -> Plan {
+    fn plan_one(&self, file: &KeyFile, wanted: bool) -> KeyPlan {
         let content = match &file.private {
             Private::Missing | Private::Empty => return self.make(file, wanted, false),
-            Private::Unseen(obstacle) => return Plan::LeaveAlone(Reason::Unseen(obstacle.clone())),
-            Private::Unreadable(why) => return Plan::LeaveAlone(Reason::Unreadable(why.to_string())),
+            Private::Unseen(obstacle) => return KeyPlan::LeaveAlone(Reason::Unseen(obstacle.clone())),
+            Private::Unreadable(why) => return KeyPlan::LeaveAlone(Reason::Unreadable(why.to_string())),
             Private::Found(content) => content,
         };
         let (key, text) = match content {
             KeyContent::Usable(key) => (key, None),
             KeyContent::Damaged(key, text) => (key, Some(text.clone())),
-            _ if self.is_held_by_agent(file) => return Plan::LeaveAlone(Reason::HeldByAgent),
-            KeyContent::Locked(_) => return Plan::LeaveAlone(Reason::Locked),
-            KeyContent::PublicOnly(_) => return Plan::LeaveAlone(Reason::PublicOnly),
+            _ if self.is_held_by_agent(file) => return KeyPlan::LeaveAlone(Reason::HeldByAgent),
+            KeyContent::Locked(_) => return KeyPlan::LeaveAlone(Reason::Locked),
+            KeyContent::PublicOnly(_) => return KeyPlan::LeaveAlone(Reason::PublicOnly),
             KeyContent::Unusable => return self.make(file, wanted, true),
         };
         let mode = file.access.filter(|access| access.mode & !access.allowed() & 0o077 != 0);
@@ -154,43 +154,43 @@ impl Rules<'_> {
             text,
             public_key: (!matches!(file.public, PublicFile::Same(_))).then(|| key.clone()),
             mode: mode.map(|access| access.mode & access.allowed()),
-            owner: file.access.is_some_and(|access: Access| !access.ours),
+            owner: file.access.is_some_and(|access: KeyAccess| !access.ours),
         };
-        if mending == Mending::default() { Plan::Keep } else { Plan::Mend(mending) }
+        if mending == Mending::default() { KeyPlan::Keep } else { KeyPlan::Mend(mending) }
     }
 
-    fn renew_one(&self, file: &KeyFile, wanted: bool) -> Plan {
+    fn renew_one(&self, file: &KeyFile, wanted: bool) -> KeyPlan {
         let content = match &file.private {
             Private::Found(content) => content,
             _ => return self.plan_one(file, wanted),
         };
         if self.is_held_by_agent(file) {
-            return Plan::LeaveAlone(Reason::HeldByAgent);
+            return KeyPlan::LeaveAlone(Reason::HeldByAgent);
         }
         match self.kind(file) {
-            Some(_) if !wanted && conventional_type(&file.path).is_some() => Plan::Remove,
+            Some(_) if !wanted && conventional_type(&file.path).is_some() => KeyPlan::Remove,
             Some(kind) if *content == KeyContent::Unusable => {
                 if self.may_be_made(&kind) {
-                    Plan::Make { kind, set_aside: true }
+                    KeyPlan::Make { kind, set_aside: true }
                 } else {
-                    Plan::Ignore
+                    KeyPlan::Ignore
                 }
             }
-            Some(kind) => Plan::Make { kind, set_aside: false },
+            Some(kind) => KeyPlan::Make { kind, set_aside: false },
             // Behind a passphrase or no key at all: sshd does not serve it.
-            None => Plan::Ignore,
+            None => KeyPlan::Ignore,
         }
     }
 
-    fn make(&self, file: &KeyFile, wanted: bool, set_aside: bool) -> Plan {
+    fn make(&self, file: &KeyFile, wanted: bool, set_aside: bool) -> KeyPlan {
         if self.is_held_by_agent(file) {
-            return Plan::LeaveAlone(Reason::HeldByAgent);
+            return KeyPlan::LeaveAlone(Reason::HeldByAgent);
         }
         match self.kind(file) {
-            Some(kind) if wanted && self.may_be_made(&kind) => Plan::Make { kind, set_aside },
-            Some(_) => Plan::Ignore,
-            None if wanted => Plan::LeaveAlone(Reason::UnknownType),
-            None => Plan::Ignore,
+            Some(kind) if wanted && self.may_be_made(&kind) => KeyPlan::Make { kind, set_aside },
+            Some(_) => KeyPlan::Ignore,
+            None if wanted => KeyPlan::LeaveAlone(Reason::UnknownType),
+            None => KeyPlan::Ignore,
         }
     }
 

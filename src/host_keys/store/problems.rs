@@ -3,10 +3,11 @@
 use std::path::Path;
 
 use crate::host_keys::sshd::effective::EffectiveHostKeys;
-use crate::host_keys::store::apply::{EnsureError, Ensured};
+use crate::host_keys::store::apply::KeyChanges;
+use crate::host_keys::store::error::HostKeyError;
 use crate::host_keys::store::key_file::KeyFile;
 use crate::host_keys::store::mounts::Obstacle;
-use crate::host_keys::store::plan::{Plan, Reason};
+use crate::host_keys::store::plan::{KeyPlan, Reason};
 use crate::host_keys::store::served::KeyProblem;
 
 /// The units in which the keys are made.
@@ -22,22 +23,22 @@ const READ_ONLY: [&str; 4] = ["/etc", "/usr", "/boot", "/efi"];
 const HIDDEN: [&str; 3] = ["/home", "/root", "/run/user"];
 
 /// The problems of the keys as they are after a pass, each with its plan; `ensured` has the errors of the pass itself.
-pub(crate) fn problems(keys: &[KeyFile], plans: &[Plan], ensured: &Ensured) -> Vec<KeyProblem> {
+pub(crate) fn problems(keys: &[KeyFile], plans: &[KeyPlan], ensured: &KeyChanges) -> Vec<KeyProblem> {
     let failed = ensured.failed.iter().map(|(path, error)| problem(path, error));
     let left = keys.iter().zip(plans).filter_map(|(key, plan)| {
         let is_told = ensured.failed.iter().any(|(path, _)| *path == key.path);
         match plan {
             _ if is_told => None,
-            Plan::LeaveAlone(Reason::HeldByAgent) => None,
-            Plan::LeaveAlone(reason) => Some(problem(&key.path, &EnsureError::LeftAlone(reason.clone()))),
-            Plan::Make { .. } => Some(problem(&key.path, &EnsureError::Missing)),
+            KeyPlan::LeaveAlone(Reason::HeldByAgent) => None,
+            KeyPlan::LeaveAlone(reason) => Some(problem(&key.path, &HostKeyError::LeftAlone(reason.clone()))),
+            KeyPlan::Make { .. } => Some(problem(&key.path, &HostKeyError::Missing)),
             _ => None,
         }
     });
     failed.chain(left).collect()
 }
 
-fn problem(path: &Path, error: &EnsureError) -> KeyProblem {
+fn problem(path: &Path, error: &HostKeyError) -> KeyProblem {
     KeyProblem { what: format!("{}: {error}", path.display()), remedy: remedy(path, error) }
 }
 
@@ -51,27 +52,27 @@ pub(crate) fn no_usable_key(effective: &EffectiveHostKeys) -> KeyProblem {
     }
 }
 
-fn remedy(path: &Path, error: &EnsureError) -> String {
+fn remedy(path: &Path, error: &HostKeyError) -> String {
     match error {
-        EnsureError::LeftAlone(Reason::Unseen(Obstacle::Hidden(_))) => drop_in(path).unwrap_or_default(),
-        EnsureError::LeftAlone(Reason::Unseen(Obstacle::NotMounted(folder))) => {
+        HostKeyError::LeftAlone(Reason::Unseen(Obstacle::Hidden(_))) => drop_in(path).unwrap_or_default(),
+        HostKeyError::LeftAlone(Reason::Unseen(Obstacle::NotMounted(folder))) => {
             format!("mount {} before sshd starts", folder.display())
         }
-        EnsureError::LeftAlone(Reason::UnknownType) => format!(
+        HostKeyError::LeftAlone(Reason::UnknownType) => format!(
             "make it with `ssh-keygen -t ed25519 -N '' -f {}`, or remove its HostKey line from sshd's configuration",
             path.display()
         ),
-        EnsureError::LeftAlone(Reason::HeldByAgent) => {
+        HostKeyError::LeftAlone(Reason::HeldByAgent) => {
             "replace the key in the agent: it is known to another Instance".to_owned()
         }
-        EnsureError::LeftAlone(Reason::Locked) => {
+        HostKeyError::LeftAlone(Reason::Locked) => {
             format!("take the passphrase away with `ssh-keygen -p -f {}`", path.display())
         }
-        EnsureError::LeftAlone(Reason::PublicOnly) => {
+        HostKeyError::LeftAlone(Reason::PublicOnly) => {
             "let the HostKey line name the private key, or set HostKeyAgent".to_owned()
         }
-        EnsureError::Missing => drop_in(path).unwrap_or_else(|| MAKE_AGAIN.to_owned()),
-        EnsureError::File(_, why) if why.kind() == std::io::ErrorKind::ReadOnlyFilesystem => {
+        HostKeyError::Missing => drop_in(path).unwrap_or_else(|| MAKE_AGAIN.to_owned()),
+        HostKeyError::File(_, why) if why.kind() == std::io::ErrorKind::ReadOnlyFilesystem => {
             drop_in(path).unwrap_or_else(|| "make the file system writable".to_owned())
         }
         _ => MAKE_AGAIN.to_owned(),

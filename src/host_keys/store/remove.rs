@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 
 use crate::host_keys::key::key_type::KeyType;
 use crate::host_keys::paths::HostKeyPaths;
-use crate::host_keys::sshd::cache::Answers;
+use crate::host_keys::sshd::cache::OpensshAnswers;
 use crate::host_keys::sshd::effective::{conventional_type, is_conventional};
 use crate::host_keys::sshd::query;
-use crate::host_keys::store::apply::Task;
+use crate::host_keys::store::apply::KeyStore;
 use crate::host_keys::store::key_content::KeyContent;
 use crate::host_keys::store::key_file::{KeyFile, Private, PublicFile, public_path};
 use crate::host_keys::store::key_group::KeyGroup;
@@ -35,10 +35,10 @@ pub(crate) struct Clearing {
 
 /// Looks at every key that sshd names, and at those that have the name of a host key in the same folders.
 pub(crate) fn clearing(places: &HostKeyPaths) -> Clearing {
-    let mut answers = Answers::load(&places.answers, program::stamp("ssh-keygen"));
+    let mut answers = OpensshAnswers::load(&places.answers, program::stamp("ssh-keygen"));
     let (effective, error) = query::effective(places, &mut answers);
     let rules = Rules { effective: &effective, types: &KeyType::ALL, only_certified: false };
-    let task = Task { folder: &places.keys, rules, group: KeyGroup::read(), is_sshd_known: true };
+    let task = KeyStore { folder: &places.keys, rules, group: KeyGroup::read(), is_sshd_known: true };
     let files = task.look(&mut answers);
     let mut clearing = Clearing::default();
     clearing.failures.extend(error.map(|why| format!("{why}: keys that only sshd knows of may be left")));
@@ -53,7 +53,7 @@ pub(crate) fn clearing(places: &HostKeyPaths) -> Clearing {
 }
 
 impl Clearing {
-    fn add(&mut self, task: &Task<'_>, file: &KeyFile) {
+    fn add(&mut self, task: &KeyStore<'_>, file: &KeyFile) {
         let path = file.path.display();
         if let Some(Err(why)) = file.target.parent().filter(|folder| folder.exists()).map(roots_alone) {
             self.warnings.push(format!("{path}: the next boot cannot make this key: {why}"));

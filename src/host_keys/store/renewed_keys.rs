@@ -14,7 +14,7 @@ use crate::util::files;
 const MAX_BYTES: u64 = 64 * 1024;
 
 #[derive(Serialize, Deserialize)]
-struct Record {
+struct RenewedKeysFile {
     instance: InstanceId,
     /// Fingerprints.
     keys: BTreeSet<String>,
@@ -23,7 +23,7 @@ struct Record {
 /// The fingerprints of those that were made for this Instance; none where the file is not there or cannot be read.
 pub(crate) fn read(path: &Path, instance: &InstanceId) -> BTreeSet<String> {
     let bytes = files::read_bounded(path, MAX_BYTES).ok().flatten().unwrap_or_default();
-    let record: Option<Record> = serde_json::from_slice(&bytes).ok();
+    let record: Option<RenewedKeysFile> = serde_json::from_slice(&bytes).ok();
     record.filter(|record| record.instance == *instance).map(|record| record.keys).unwrap_or_default()
 }
 
@@ -33,7 +33,7 @@ pub(crate) fn read(path: &Path, instance: &InstanceId) -> BTreeSet<String> {
 /// When the file cannot be written.
 pub(crate) fn write(path: &Path, instance: &InstanceId, keys: &BTreeSet<String>) -> io::Result<()> {
     path.parent().map_or(Ok(()), files::private_folder)?;
-    let record = Record { instance: instance.clone(), keys: keys.clone() };
+    let record = RenewedKeysFile { instance: instance.clone(), keys: keys.clone() };
     files::write_whole(path, &serde_json::to_vec(&record)?, 0o600)
 }
 

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::host_keys::key::public_key::PublicKey;
 use crate::host_keys::sshd::agent;
 use crate::host_keys::sshd::cache::KeyText;
-use crate::host_keys::sshd::effective::{EffectiveHostKeys, Source};
+use crate::host_keys::sshd::effective::{ConfigSource, EffectiveHostKeys};
 use crate::host_keys::sshd::query::conventional_keys;
 use crate::host_keys::store::key_file::{KeyFile, Private, public_path};
 use crate::metadata::api::instance::InstanceId;
@@ -23,7 +23,7 @@ const MAX_BYTES: u64 = 256 * 1024;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServedKeys {
     /// How it is known what sshd serves.
-    pub source: Source,
+    pub source: ConfigSource,
     /// The Instance whose keys they are: published nowhere else. `None` until it is known.
     pub instance: Option<InstanceId>,
     /// Every key that sshd names or that has the name of a host key, in the order of the paths.
@@ -54,16 +54,16 @@ pub struct KeyProblem {
 
 /// The file's shape.
 #[derive(Serialize, Deserialize)]
-struct Document {
+struct ServedDocument {
     version: u32,
-    source: Source,
+    source: ConfigSource,
     instance: Option<InstanceId>,
-    keys: Vec<Entry>,
+    keys: Vec<ServedEntry>,
     problems: Vec<KeyProblem>,
 }
 
 #[derive(Serialize, Deserialize)]
-struct Entry {
+struct ServedEntry {
     path: PathBuf,
     key: Option<KeyText>,
     served: bool,
@@ -110,15 +110,16 @@ impl ServedKeys {
 
     /// Reads what was written in this boot; `None` where nothing was, or nothing that can be read.
     pub fn read(path: &Path) -> Option<Self> {
-        let document: Document = serde_json::from_slice(&files::read_bounded(path, MAX_BYTES).ok()??).ok()?;
+        let document: ServedDocument =
+            serde_json::from_slice(&files::read_bounded(path, MAX_BYTES).ok()??).ok()?;
         if document.version != VERSION {
             return None;
         }
-        let key = |entry: Entry| {
+        let key = |entry: ServedEntry| {
             let key = entry.key.as_ref().and_then(KeyText::key);
             LocalKey { path: entry.path, served: entry.served && key.is_some(), key }
         };
-        let Document { source, instance, keys, problems, .. } = document;
+        let ServedDocument { source, instance, keys, problems, .. } = document;
         let keys = keys.into_iter().map(key).collect();
         Some(Self { source, instance, keys, problems })
     }
@@ -131,14 +132,14 @@ impl ServedKeys {
         if Self::read(path).as_ref() == Some(self) {
             return Ok(());
         }
-        let entry = |key: &LocalKey| Entry {
+        let entry = |key: &LocalKey| ServedEntry {
             path: key.path.clone(),
             key: key.key.as_ref().map(KeyText::from),
             served: key.served,
         };
         let keys = self.keys.iter().map(entry).collect();
         let (instance, problems) = (self.instance.clone(), self.problems.clone());
-        let document = Document { version: VERSION, source: self.source, instance, keys, problems };
+        let document = ServedDocument { version: VERSION, source: self.source, instance, keys, problems };
         write_for_boot(path, &serde_json::to_vec(&document)?)
     }
 
@@ -148,7 +149,7 @@ impl ServedKeys {
         let key = |path: PathBuf| LocalKey { key: read_public(&path), path, served: false };
         let mut keys: Vec<_> = conventional_keys(folder).into_iter().map(key).collect();
         keys.sort_by(|a, b| a.path.cmp(&b.path));
-        Self { source: Source::Names, instance: None, keys, problems: Vec::new() }
+        Self { source: ConfigSource::Names, instance: None, keys, problems: Vec::new() }
     }
 }
 

@@ -10,12 +10,12 @@ use crate::util::random;
 
 /// Asks through `A`, and again where the answer may pass. Only answers are met so: a service that cannot be reached was tried over
 /// both families already, and whoever waits for it wants to know.
-pub(crate) struct Persistent<A> {
+pub(crate) struct Retrying<A> {
     inner: A,
     budget: Budget,
 }
 
-impl<A> Persistent<A> {
+impl<A> Retrying<A> {
     /// Asks through `inner`, within the budget for each request.
     pub(crate) fn new(inner: A, budget: Budget) -> Self {
         Self { inner, budget }
@@ -27,7 +27,7 @@ impl<A> Persistent<A> {
     }
 }
 
-impl<A: Ask> Ask for Persistent<A> {
+impl<A: Ask> Ask for Retrying<A> {
     async fn ask(&mut self, request: Request) -> Result<Response, TransportError> {
         let mut retry = Retry::new(self.budget);
         loop {

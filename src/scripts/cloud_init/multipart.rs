@@ -18,7 +18,7 @@ const MARK_WITHIN: usize = 4096;
 
 /// One part that is no message itself.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Part {
+pub(crate) struct MimePart {
     /// In lower case, without its parameters; `text/plain` where the part does not say, or says what is no type.
     pub(crate) content_type: String,
     /// The file name that it was given.
@@ -62,13 +62,13 @@ pub(crate) fn is_message(value: &[u8]) -> bool {
 ///
 /// # Errors
 /// Where the message as a whole cannot be understood. What is wrong with one part stands in that part.
-pub(crate) fn split(message: &[u8]) -> Result<Vec<Part>, MimeError> {
+pub(crate) fn split(message: &[u8]) -> Result<Vec<MimePart>, MimeError> {
     let mut parts = Vec::new();
     take(message, DEEPEST, &mut parts)?;
     Ok(parts)
 }
 
-fn take(entity: &[u8], depth: usize, parts: &mut Vec<Part>) -> Result<(), MimeError> {
+fn take(entity: &[u8], depth: usize, parts: &mut Vec<MimePart>) -> Result<(), MimeError> {
     let (headers, body) = headers(entity)?;
     let header = |name: &str| headers.iter().find(|(known, _)| known == name).map(|(_, value)| &**value);
     let (content_type, parameters) = value_and_parameters(header("content-type").unwrap_or("text/plain"));
@@ -83,7 +83,7 @@ fn take(entity: &[u8], depth: usize, parts: &mut Vec<Part>) -> Result<(), MimeEr
     let disposition = value_and_parameters(header("content-disposition").unwrap_or_default()).1;
     let name = parameter(&disposition, "filename").or(parameter(&parameters, "name")).map(str::to_owned);
     let body = decode(body, header("content-transfer-encoding").unwrap_or("7bit"));
-    parts.push(Part { content_type, name, body });
+    parts.push(MimePart { content_type, name, body });
     Ok(())
 }
 

@@ -8,12 +8,12 @@ use std::fmt;
 
 use hyper::body::Bytes;
 
-use crate::scripts::cloud_init::gzip;
+use crate::scripts::cloud_init::gzip::{self, GzipError};
 use crate::scripts::cloud_init::multipart;
-use crate::scripts::cloud_init::multipart::{MimeError, Part};
+use crate::scripts::cloud_init::multipart::{MimeError, MimePart};
 use crate::scripts::history::value_readings::{FIRST_READING, READING};
 use crate::scripts::model::script::ScriptKind;
-use crate::scripts::model::wrong_form::{WrongForm, behind_white_space};
+use crate::scripts::model::wrong_form::{GZIP_MAGIC, WrongForm, behind_white_space};
 
 /// Unpacked bytes in all: a small value can grow to a thousand times its size.
 const LARGEST: usize = 16 * 1024 * 1024;
@@ -99,7 +99,7 @@ pub enum UnpackError {
 
 /// Whether a value is of a kind that only this key has: packed, a message, or for cloud-init alone.
 pub(crate) fn is_for_cloud_init(value: &[u8]) -> bool {
-    value.starts_with(gzip::MAGIC) || multipart::is_message(value) || foreign(value).is_some()
+    value.starts_with(GZIP_MAGIC) || multipart::is_message(value) || foreign(value).is_some()
 }
 
 fn foreign(value: &[u8]) -> Option<&'static str> {
@@ -155,10 +155,10 @@ fn own_name(path: &str) -> Option<String> {
     (name.len() <= 100 && !name.starts_with("part-")).then(|| name.to_owned())
 }
 
-fn of_part(part: Part, room: &mut usize) -> Option<Content> {
+fn of_part(part: MimePart, room: &mut usize) -> Option<Content> {
     let is_gzip = GZIP_TYPES.contains(&&*part.content_type);
     let body = part.body.map_err(UnpackError::Mime).and_then(|body| {
-        let is_packed = body.starts_with(gzip::MAGIC);
+        let is_packed = body.starts_with(GZIP_MAGIC);
         if is_gzip && !is_packed { Err(UnpackError::NotGzip) } else { unzipped(&body, room) }
     });
     match body {
@@ -197,10 +197,19 @@ fn content(declared: &str, body: Vec<u8>) -> Option<Content> {
 }
 
 fn unzipped(bytes: &[u8], room: &mut usize) -> Result<Vec<u8>, UnpackError> {
-    let packed = bytes.starts_with(gzip::MAGIC);
-    let unzipped = if packed { gzip::unzipped(bytes, *room)? } else { bytes.to_vec() };
+    let packed = bytes.starts_with(GZIP_MAGIC);
+    let unzipped = if packed { gzip::unpacked(bytes, *room)? } else { bytes.to_vec() };
     *room = room.checked_sub(unzipped.len()).ok_or(UnpackError::TooLarge)?;
     Ok(unzipped)
+}
+
+impl From<GzipError> for UnpackError {
+    fn from(error: GzipError) -> Self {
+        match error {
+            GzipError::Damaged => Self::Gzip,
+            GzipError::TooLarge => Self::TooLarge,
+        }
+    }
 }
 
 impl fmt::Display for UnpackError {

@@ -260,6 +260,14 @@ impl Records {
         Ok(keys)
     }
 
+    /// Whether all runs that are recorded were on other Instances. Without any record, that is not known.
+    pub(crate) fn ran_elsewhere_only(&self, instance: &InstanceId) -> bool {
+        let keys = self.keys().unwrap_or_default();
+        let mut runs =
+            keys.iter().filter_map(|key| self.read(key).ok()).flat_map(|record| record.runs).peekable();
+        runs.peek().is_some() && runs.all(|run| run.instance != *instance)
+    }
+
     /// The key whose record has this file name.
     fn key_of(&self, name: &str) -> Option<UserDataKey> {
         match record_name::stem(name)? {

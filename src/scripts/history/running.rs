@@ -22,7 +22,7 @@ const LARGEST: u64 = 64 * 1024;
 
 /// A script that runs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Running {
+pub struct RunningScript {
     /// The user data key.
     pub key: String,
     /// When it runs.
@@ -35,7 +35,7 @@ pub struct Running {
     pub runner: i32,
 }
 
-impl Running {
+impl RunningScript {
     /// Tells of a run that begins, by this process.
     pub(crate) fn of(key: &UserDataKey, kind: ScriptKind, run: &Run) -> Self {
         let (key, runner) = (key.as_str().to_owned(), Pid::this().as_raw());

@@ -12,7 +12,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::metadata::api::instance::InstanceId;
 use crate::metadata::api::user_data_key::UserDataKey;
-use crate::scripts::history::record::Records;
 use crate::scripts::model::script::Digest;
 use crate::util::files;
 use crate::util::time::Moment;
@@ -28,16 +27,16 @@ pub(crate) const READING: u32 = 2;
 
 /// The file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct File {
+struct ReadingsFile {
     version: u32,
     /// Whose values these are; none until they were looked at.
     instance: Option<InstanceId>,
-    values: Vec<Value>,
+    values: Vec<ValueReading>,
 }
 
 /// One value.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Value {
+struct ValueReading {
     key: String,
     /// Of the whole value.
     digest: Digest,
@@ -47,11 +46,11 @@ struct Value {
 
 /// What is known of the values of this Instance.
 #[derive(Debug)]
-pub(crate) struct Values {
+pub(crate) struct ValueReadings {
     path: PathBuf,
     /// As it is on the disk; none where there is no such file.
-    stored: Option<File>,
-    now: File,
+    stored: Option<ReadingsFile>,
+    now: ReadingsFile,
     /// How this version reads values.
     reading: u32,
     /// How a value was read that the file does not have.
@@ -65,7 +64,7 @@ pub(crate) fn mark_new_disk(records: &Path) -> io::Result<()> {
         return Ok(());
     }
     files::private_folder(path.parent().unwrap_or(Path::new("/")))?;
-    match store(&path, &File { version: VERSION, instance: None, values: Vec::new() }) {
+    match store(&path, &ReadingsFile { version: VERSION, instance: None, values: Vec::new() }) {
         // Another runner writes the same at this moment.
         Err(why) if matches!(why.kind(), io::ErrorKind::AlreadyExists | io::ErrorKind::NotFound) => Ok(()),
         stored => stored,
@@ -77,33 +76,43 @@ fn path(records: &Path) -> PathBuf {
     records.with_file_name(NAME)
 }
 
-fn store(path: &Path, file: &File) -> io::Result<()> {
+fn store(path: &Path, file: &ReadingsFile) -> io::Result<()> {
     files::write_whole(path, &serde_json::to_vec(file)?, 0o600)
 }
 
-impl Values {
+impl ValueReadings {
     /// What is known, for this Instance.
-    pub(crate) fn load(folder: &Path, records: &Records, instance: &InstanceId) -> Self {
-        Self::load_as(READING, folder, records, instance)
+    /// `ran_elsewhere_only` finds out whether all records on this disk are of other Instances.
+    pub(crate) fn load(
+        folder: &Path,
+        instance: &InstanceId,
+        ran_elsewhere_only: impl FnOnce() -> bool,
+    ) -> Self {
+        Self::load_as(READING, folder, instance, ran_elsewhere_only)
     }
 
-    fn load_as(reading: u32, folder: &Path, records: &Records, instance: &InstanceId) -> Self {
+    fn load_as(
+        reading: u32,
+        folder: &Path,
+        instance: &InstanceId,
+        ran_elsewhere_only: impl FnOnce() -> bool,
+    ) -> Self {
         let path = path(folder);
         let stored = read(&path);
         let (values, unknown) = match &stored {
             Some(file) if file.instance.as_ref() == Some(instance) => (file.values.clone(), reading),
             // Another Instance's, or nobody's yet: to this one, every value is new.
             Some(_) => (Vec::new(), reading),
-            None if is_of_another(records, instance) => (Vec::new(), reading),
+            None if ran_elsewhere_only() => (Vec::new(), reading),
             None => (Vec::new(), FIRST_READING),
         };
-        let now = File { version: VERSION, instance: Some(instance.clone()), values };
+        let now = ReadingsFile { version: VERSION, instance: Some(instance.clone()), values };
         Self { path, stored, now, reading, unknown }
     }
 
     /// How this value was read when this Instance had it for the first time.
     pub(crate) fn reading_of(&mut self, key: &UserDataKey, digest: &Digest) -> u32 {
-        let is_it = |value: &Value| value.key == key.as_str();
+        let is_it = |value: &ValueReading| value.key == key.as_str();
         if let Some(known) = self.now.values.iter().find(|value| is_it(value) && value.digest == *digest) {
             return known.reading;
         }
@@ -111,7 +120,7 @@ impl Values {
         // A content that changed is new.
         let reading = if is_known { self.reading } else { self.unknown };
         self.now.values.retain(|value| !is_it(value));
-        self.now.values.push(Value { key: key.as_str().to_owned(), digest: digest.clone(), reading });
+        self.now.values.push(ValueReading { key: key.as_str().to_owned(), digest: digest.clone(), reading });
         reading
     }
 
@@ -127,10 +136,10 @@ impl Values {
 }
 
 /// The file; none where there is none, or none that can be read: that one is set aside.
-fn read(path: &Path) -> Option<File> {
+fn read(path: &Path) -> Option<ReadingsFile> {
     let why = match files::read_bounded(path, LARGEST) {
         Ok(None) => return None,
-        Ok(Some(bytes)) => match serde_json::from_slice::<File>(&bytes) {
+        Ok(Some(bytes)) => match serde_json::from_slice::<ReadingsFile>(&bytes) {
             Ok(file) if file.version == VERSION => return Some(file),
             Ok(file) => format!("its version is {}, this program's {VERSION}", file.version),
             Err(why) => why.to_string(),
@@ -143,18 +152,10 @@ fn read(path: &Path) -> Option<File> {
     None
 }
 
-/// Whether the records are of other Instances only. Without any, that cannot be told.
-fn is_of_another(records: &Records, instance: &InstanceId) -> bool {
-    let keys = records.keys().unwrap_or_default();
-    let mut runs =
-        keys.iter().filter_map(|key| records.read(key).ok()).flat_map(|record| record.runs).peekable();
-    runs.peek().is_some() && runs.all(|run| run.instance != *instance)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scripts::history::record::{Record, Run};
+    use crate::scripts::history::record::{Record, Records, Run};
     use crate::util::random;
 
     const NEWER: u32 = 2;
@@ -193,7 +194,8 @@ mod tests {
         /// One boot of a version that reads like this.
         fn boot(&self, reading: u32, instance: &InstanceId, body: &[u8]) -> u32 {
             let records = self.records();
-            let mut values = Values::load_as(reading, &self.0, &records, instance);
+            let mut values =
+                ValueReadings::load_as(reading, &self.0, instance, || records.ran_elsewhere_only(instance));
             let read_as = values.reading_of(&UserDataKey::cloud_init(), &Digest::of(body));
             values.save();
             read_as

@@ -66,12 +66,12 @@ pub struct HeaderError {
     /// Counted from 1, behind `scw-setup:`; none where the line as a whole is meant.
     pub word: Option<usize>,
     /// What is wrong with it.
-    pub fault: Fault,
+    pub fault: HeaderFault,
 }
 
 /// What is wrong with a setting. All texts are this program's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
+pub enum HeaderFault {
     /// Settings stand behind a mark that is nearly the right one.
     Mark,
     /// There is no such setting; perhaps this one was meant.
@@ -92,9 +92,9 @@ impl Header {
         for (number, line) in script.lines().enumerate().take_while(|(_, line)| line.starts_with('#')) {
             let error = |word, fault| HeaderError { line: number + 1, word, fault };
             let settings = match mark(line) {
-                Mark::Settings(settings) => settings,
-                Mark::Near { is_setting: true } => return Err(error(None, Fault::Mark)),
-                Mark::Near { is_setting: false } | Mark::None => continue,
+                HeaderMark::Settings(settings) => settings,
+                HeaderMark::Near { is_setting: true } => return Err(error(None, HeaderFault::Mark)),
+                HeaderMark::Near { is_setting: false } | HeaderMark::None => continue,
             };
             for (at, word) in settings.split_whitespace().enumerate() {
                 header.take(word, &mut seen).map_err(|fault| error(Some(at + 1), fault))?;
@@ -103,17 +103,17 @@ impl Header {
         Ok(header)
     }
 
-    fn take(&mut self, word: &str, seen: &mut Vec<&'static str>) -> Result<(), Fault> {
+    fn take(&mut self, word: &str, seen: &mut Vec<&'static str>) -> Result<(), HeaderFault> {
         let (name, value) = word.split_once('=').map_or((word, None), |(name, value)| (name, Some(value)));
         let Some(name) = NAMES.into_iter().find(|known| *known == name) else {
-            return Err(Fault::Unknown(nearest(name, NAMES)));
+            return Err(HeaderFault::Unknown(nearest(name, NAMES)));
         };
         if name != "env" && seen.contains(&name) {
-            return Err(Fault::Twice(name));
+            return Err(HeaderFault::Twice(name));
         }
         seen.push(name);
-        let value_or = |shape| value.filter(|value| !value.is_empty()).ok_or(Fault::Shape(shape));
-        let wrong = |must_be| Fault::Value(name, must_be);
+        let value_or = |shape| value.filter(|value| !value.is_empty()).ok_or(HeaderFault::Shape(shape));
+        let wrong = |must_be| HeaderFault::Value(name, must_be);
         match name {
             "timeout" => self.timeout = Some(length(value_or("timeout=10m")?).ok_or(wrong(LENGTH))?),
             "retry-delay" => {
@@ -131,7 +131,7 @@ impl Header {
             }
             "delete-after-success" => match value {
                 None => self.delete_after_success = true,
-                Some(_) => return Err(Fault::Shape("delete-after-success")),
+                Some(_) => return Err(HeaderFault::Shape("delete-after-success")),
             },
             _ => self.environment.push(variable(value_or("env=NAME=VALUE")?)?),
         }
@@ -141,7 +141,7 @@ impl Header {
 
 /// How a line begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Mark<'a> {
+pub(crate) enum HeaderMark<'a> {
     /// As a line of settings; these.
     Settings(&'a str),
     /// Nearly so.
@@ -154,27 +154,27 @@ pub(crate) enum Mark<'a> {
 }
 
 /// Looks at a line for the mark of settings.
-pub(crate) fn mark(line: &str) -> Mark<'_> {
-    let Some(comment) = line.strip_prefix('#') else { return Mark::None };
+pub(crate) fn mark(line: &str) -> HeaderMark<'_> {
+    let Some(comment) = line.strip_prefix('#') else { return HeaderMark::None };
     let comment = comment.trim_start_matches('#').trim_start();
     if let Some(settings) = comment.strip_prefix(MARK) {
-        return Mark::Settings(settings);
+        return HeaderMark::Settings(settings);
     }
-    let Some(rest) = after_word(comment, "scw") else { return Mark::None };
+    let Some(rest) = after_word(comment, "scw") else { return HeaderMark::None };
     let rest = rest.strip_prefix(['-', '_', ' ', '\t']).unwrap_or(rest);
-    let Some(rest) = after_word(rest, "setup") else { return Mark::None };
+    let Some(rest) = after_word(rest, "setup") else { return HeaderMark::None };
     let settings = rest.trim_start();
     let behind_sign = settings.strip_prefix([':', '=']);
     let mut words = behind_sign.unwrap_or(settings).split_whitespace().peekable();
     let is_like_setting = words.peek().is_some_and(|first| looks_like_setting(first));
     match behind_sign {
         // A longer word: `scw-setups`.
-        None if settings.len() == rest.len() => Mark::None,
-        None if !is_like_setting => Mark::None,
+        None if settings.len() == rest.len() => HeaderMark::None,
+        None if !is_like_setting => HeaderMark::None,
         _ => {
             let (mut header, mut seen) = (Header::default(), Vec::new());
             let is_setting = is_like_setting && words.all(|word| header.take(word, &mut seen).is_ok());
-            Mark::Near { is_setting }
+            HeaderMark::Near { is_setting }
         }
     }
 }
@@ -204,19 +204,19 @@ fn user(name: &str) -> Option<String> {
     (!name.starts_with('-') && name.chars().all(good)).then(|| name.to_owned())
 }
 
-fn variable(text: &str) -> Result<(String, String), Fault> {
-    let (name, value) = text.split_once('=').ok_or(Fault::Shape("env=NAME=VALUE"))?;
+fn variable(text: &str) -> Result<(String, String), HeaderFault> {
+    let (name, value) = text.split_once('=').ok_or(HeaderFault::Shape("env=NAME=VALUE"))?;
     let good = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
         && name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
     if !good {
-        return Err(Fault::Value("env", "NAME=VALUE, with a name of letters, digits and _"));
+        return Err(HeaderFault::Value("env", "NAME=VALUE, with a name of letters, digits and _"));
     }
     if name.starts_with("SCW_") || OURS.contains(&name) {
-        return Err(Fault::Value("env", "another variable: the agent sets this one"));
+        return Err(HeaderFault::Value("env", "another variable: the agent sets this one"));
     }
     // The kernel ends a variable there.
     if value.contains('\0') {
-        return Err(Fault::Value("env", "text without a NUL byte"));
+        return Err(HeaderFault::Value("env", "text without a NUL byte"));
     }
     Ok((name.to_owned(), value.to_owned()))
 }
@@ -231,7 +231,7 @@ impl fmt::Display for HeaderError {
     }
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for HeaderFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Mark => write!(f, "a line of settings must begin with `# {MARK}`, in small letters"),
@@ -300,12 +300,12 @@ mod tests {
 
     #[test]
     fn s5_setting_behind_a_wrong_mark_is_an_error() {
-        const ERROR: Mark<'_> = Mark::Near { is_setting: true };
-        const NEAR: Mark<'_> = Mark::Near { is_setting: false };
+        const ERROR: HeaderMark<'_> = HeaderMark::Near { is_setting: true };
+        const NEAR: HeaderMark<'_> = HeaderMark::Near { is_setting: false };
         for (line, expected) in [
-            ("# scw-setup: timeout=1m", Mark::Settings(" timeout=1m")),
-            ("#scw-setup:timeout=1m", Mark::Settings("timeout=1m")),
-            ("##  scw-setup:", Mark::Settings("")),
+            ("# scw-setup: timeout=1m", HeaderMark::Settings(" timeout=1m")),
+            ("#scw-setup:timeout=1m", HeaderMark::Settings("timeout=1m")),
+            ("##  scw-setup:", HeaderMark::Settings("")),
             ("# scw-setup timeout=1m", ERROR),
             ("# scw-setup delete-after-success", ERROR),
             ("# SCW-Setup: timeout=1m", ERROR),
@@ -335,27 +335,27 @@ mod tests {
             ("# scw-setup :", NEAR),
             ("# scw-setup=", NEAR),
             ("# Scw-Setup: see the wiki, timeout=1m", NEAR),
-            ("# scw-setup installs nginx", Mark::None),
-            ("# scw-setup timeouts are explained in the wiki", Mark::None),
-            ("# scw-setup retries", Mark::None),
-            ("# SCW \u{2014} setup user=deploy", Mark::None),
-            ("# scw\u{2011}setup: user=x", Mark::None),
-            ("# scw - setup: user=x", Mark::None),
-            ("# scw/setup: user=x", Mark::None),
-            ("# scw-setups: timeout=1m", Mark::None),
-            ("# scw-setup.sh: timeout=1m", Mark::None),
-            ("# about scw-setup: timeout=1m", Mark::None),
-            ("# scw: timeout=1m", Mark::None),
-            ("# setup: timeout=1m", Mark::None),
-            ("# é", Mark::None),
-            ("#", Mark::None),
-            ("scw-setup: timeout=1m", Mark::None),
+            ("# scw-setup installs nginx", HeaderMark::None),
+            ("# scw-setup timeouts are explained in the wiki", HeaderMark::None),
+            ("# scw-setup retries", HeaderMark::None),
+            ("# SCW \u{2014} setup user=deploy", HeaderMark::None),
+            ("# scw\u{2011}setup: user=x", HeaderMark::None),
+            ("# scw - setup: user=x", HeaderMark::None),
+            ("# scw/setup: user=x", HeaderMark::None),
+            ("# scw-setups: timeout=1m", HeaderMark::None),
+            ("# scw-setup.sh: timeout=1m", HeaderMark::None),
+            ("# about scw-setup: timeout=1m", HeaderMark::None),
+            ("# scw: timeout=1m", HeaderMark::None),
+            ("# setup: timeout=1m", HeaderMark::None),
+            ("# é", HeaderMark::None),
+            ("#", HeaderMark::None),
+            ("scw-setup: timeout=1m", HeaderMark::None),
         ] {
             assert_eq!(mark(line), expected, "{line}");
             let header = Header::parse(&format!("#!/bin/sh\n{line}\n"));
             assert_eq!(header.is_err(), expected == ERROR, "{line}");
             if let Err(why) = header {
-                assert_eq!((why.line, why.word, why.fault), (2, None, Fault::Mark));
+                assert_eq!((why.line, why.word, why.fault), (2, None, HeaderFault::Mark));
                 assert!(why.to_string().starts_with("line 2 of the script: "), "{why}");
             }
         }

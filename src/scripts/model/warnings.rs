@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use crate::scripts::model::header::{Mark, mark};
+use crate::scripts::model::header::{HeaderMark, mark};
 
 /// What Terraform takes as a value, in characters, by its documentation.
 const LARGEST_FOR_TERRAFORM: usize = 127_998;
@@ -37,10 +37,10 @@ pub(crate) fn of_script(body: &[u8]) -> Vec<Warning> {
         }
         is_leading &= text.starts_with('#');
         match mark(text.trim_start()) {
-            Mark::Settings(_) | Mark::Near { is_setting: true } if !is_leading => {
+            HeaderMark::Settings(_) | HeaderMark::Near { is_setting: true } if !is_leading => {
                 below = below.or(Some(line));
             }
-            Mark::Near { is_setting: false } if is_leading => near = near.or(Some(line)),
+            HeaderMark::Near { is_setting: false } if is_leading => near = near.or(Some(line)),
             _ => {}
         }
     }

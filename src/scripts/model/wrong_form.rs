@@ -5,12 +5,12 @@ use std::fmt;
 
 use base64ct::{Base64, Encoding};
 
-use crate::scripts::cloud_init::gzip;
-
 /// How many characters of base64 are decoded to learn what is in it: whole groups of four.
 const BASE64_SAMPLE: usize = 64;
 /// Shorter text in base64 cannot be told from a word.
 const SHORTEST_TEXT: usize = 12;
+/// The first bytes of every gzip file.
+pub(crate) const GZIP_MAGIC: &[u8] = b"\x1f\x8b";
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// What a value is that is no script.
@@ -41,7 +41,7 @@ impl WrongForm {
             Self::ByteOrderMark
         } else if is_utf16(value) {
             Self::Utf16
-        } else if value.starts_with(gzip::MAGIC) {
+        } else if value.starts_with(GZIP_MAGIC) {
             Self::Gzip
         } else if behind_white_space(value).starts_with(b"#!") {
             Self::WhiteSpaceInFront

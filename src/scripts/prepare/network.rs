@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::scripts::history::summary::Network;
 use crate::scripts::prepare::resolver;
-use crate::scripts::prepare::resolver::Question;
+use crate::scripts::prepare::resolver::DnsQuery;
 use crate::system::systemctl::{property, show};
 use crate::util::files;
 
@@ -41,7 +41,7 @@ pub(crate) async fn wait(limit: Duration) -> Network {
         }
         sleep_until(deadline.min(Instant::now() + PAUSE)).await;
     }
-    let question = Question::new().await;
+    let question = DnsQuery::new().await;
     loop {
         let why = match look(&question, deadline).await {
             Ok(network) => return network,
@@ -55,7 +55,7 @@ pub(crate) async fn wait(limit: Duration) -> Network {
 }
 
 /// One look without systemd: what is there, or what is missing.
-async fn look(question: &Question, deadline: Instant) -> Result<Network, String> {
+async fn look(question: &DnsQuery, deadline: Instant) -> Result<Network, String> {
     if !has_default_route(Path::new("/proc/net")) {
         return Err("there is no default route".to_owned());
     }

@@ -15,11 +15,11 @@ use crate::util::files::Lock;
 pub(crate) struct Preparation {
     /// How long the network is waited for; none where nothing is waited for at all.
     network_wait: Option<Duration>,
-    done: RefCell<Option<Done>>,
+    done: RefCell<Option<Prepared>>,
 }
 
 /// The preparations that were made.
-struct Done {
+struct Prepared {
     network: Network,
     #[expect(dead_code, reason = "it is held while scripts run, and not looked at")]
     daily_job: Option<Lock>,
@@ -41,7 +41,7 @@ impl Preparation {
         let Some(limit) = self.network_wait.filter(|_| self.done.borrow().is_none()) else { return true };
         let done = async {
             let network = wait_for_network(limit).await;
-            Done { network, daily_job: apt::hold_off_daily_job().await }
+            Prepared { network, daily_job: apt::hold_off_daily_job().await }
         };
         tokio::select! {
             done = done => {

@@ -42,13 +42,13 @@ fn address(text: &str) -> Option<SocketAddr> {
 }
 
 /// One question, which may be asked again and again; a late answer to an earlier try counts.
-pub(crate) struct Question {
+pub(crate) struct DnsQuery {
     id: [u8; 2],
     ipv4: Option<UdpSocket>,
     ipv6: Option<UdpSocket>,
 }
 
-impl Question {
+impl DnsQuery {
     /// A family that the machine does not have is left out.
     pub(crate) async fn new() -> Self {
         Self {

@@ -16,17 +16,17 @@ use crate::scripts::model::script::Script;
 use crate::scripts::run::account::Account;
 use crate::scripts::run::attempt_processes::AttemptProcesses;
 use crate::scripts::run::follow::follow;
-use crate::scripts::run::launcher::{Identity, Launch, Program};
+use crate::scripts::run::launcher::{Launch, LaunchProgram, LaunchUser};
 use crate::scripts::run::live_output::LiveOutput;
-use crate::scripts::run::output::Output;
+use crate::scripts::run::output::ScriptOutput;
 use crate::scripts::run::script_file;
 use crate::scripts::run::script_file::ScriptFile;
 use crate::scripts::run::stop::Stop;
-use crate::scripts::run::supervise::{Attended, Started, attend};
+use crate::scripts::run::supervise::{StartedScript, SupervisedEnd, attend};
 use crate::util::time::Moment;
 
 /// What a script is run with.
-pub(crate) struct Order<'a> {
+pub(crate) struct RunSpec<'a> {
     pub(crate) key: &'a UserDataKey,
     /// The attempt's own identifier.
     pub(crate) run: &'a str,
@@ -42,7 +42,7 @@ pub(crate) struct Order<'a> {
 }
 
 /// How a script ended.
-pub(crate) struct Ended {
+pub(crate) struct EndedScript {
     /// None when the runner was told to stop.
     pub(crate) outcome: Option<Outcome>,
     /// The end of what it printed.
@@ -53,7 +53,7 @@ pub(crate) struct Ended {
     pub(crate) at: Moment,
 }
 
-impl Ended {
+impl EndedScript {
     /// It did not start.
     pub(crate) fn not_run(why: String) -> Self {
         Self {
@@ -66,14 +66,14 @@ impl Ended {
 }
 
 /// Runs the script to its end.
-pub(crate) async fn execute(order: &Order<'_>, stop: &mut Stop) -> Ended {
-    let mut output = match Output::new(order.key, LiveOutput::begin(order.live).ok()) {
+pub(crate) async fn execute(order: &RunSpec<'_>, stop: &mut Stop) -> EndedScript {
+    let mut output = match ScriptOutput::new(order.key, LiveOutput::begin(order.live).ok()) {
         Ok(output) => output,
-        Err(why) => return Ended::not_run(format!("its output cannot be read: {why}")),
+        Err(why) => return EndedScript::not_run(format!("its output cannot be read: {why}")),
     };
     let file = match put(order) {
         Ok(file) => file,
-        Err(why) => return Ended::not_run(why),
+        Err(why) => return EndedScript::not_run(why),
     };
     let mut attended = match start(order) {
         Ok(started) => {
@@ -83,7 +83,7 @@ pub(crate) async fn execute(order: &Order<'_>, stop: &mut Stop) -> Ended {
         Err(why) => {
             let why = format!("the launcher of scripts cannot be started: {why}");
             let outcome = Some(Outcome::NotRun(why));
-            Attended { outcome, at: Moment::now(), still_open: None, left: Vec::new() }
+            SupervisedEnd { outcome, at: Moment::now(), still_open: None, left: Vec::new() }
         }
     };
     if let Some(from_script) = attended.still_open.take() {
@@ -92,12 +92,12 @@ pub(crate) async fn execute(order: &Order<'_>, stop: &mut Stop) -> Ended {
     if let Err(why) = file.remove() {
         tracing::warn!(SCW_SCRIPT = %order.key, "{}: its folder in {} cannot be removed: {why}", order.key, order.folder.display());
     }
-    let Attended { outcome, at, left, .. } = attended;
-    Ended { outcome, output: output.finish().await, left, at }
+    let SupervisedEnd { outcome, at, left, .. } = attended;
+    EndedScript { outcome, output: output.finish().await, left, at }
 }
 
 /// Writes the script's file.
-fn put(order: &Order<'_>) -> Result<ScriptFile, String> {
+fn put(order: &RunSpec<'_>) -> Result<ScriptFile, String> {
     let Account { uid, gid, .. } = *order.account;
     let create = |folder: &Path| ScriptFile::create(folder, order.run, order.script.body, uid, gid);
     let failed = |folder: &Path, why| format!("the script cannot be put into {}: {why}", folder.display());
@@ -112,7 +112,7 @@ fn put(order: &Order<'_>) -> Result<ScriptFile, String> {
 }
 
 /// Starts the launcher, which is still root and waits for what it is to become.
-fn start(order: &Order<'_>) -> io::Result<Started> {
+fn start(order: &RunSpec<'_>) -> io::Result<StartedScript> {
     let Account { uid, gid, .. } = *order.account;
     // One pipe for both streams keeps their lines in order.
     let (reader, writer) = pipe2(OFlag::O_CLOEXEC)?;
@@ -126,11 +126,11 @@ fn start(order: &Order<'_>) -> io::Result<Started> {
     let launcher = child.id().and_then(|id| i32::try_from(id).ok()).ok_or(io::ErrorKind::NotFound)?;
     processes.add(Pid::from_raw(launcher));
     let (from_script, control) = (Receiver::from_owned_fd(reader)?, UnixStream::from_std(control)?);
-    Ok(Started { child, from_script, control, processes })
+    Ok(StartedScript { child, from_script, control, processes })
 }
 
 /// What the launcher is to become.
-fn launch(order: &Order<'_>, path: &Path) -> Launch {
+fn launch(order: &RunSpec<'_>, path: &Path) -> Launch {
     let Account { name, uid, gid, home, shell } = order.account;
     let interpreter = &order.script.interpreter;
     let fixed = [
@@ -145,8 +145,8 @@ fn launch(order: &Order<'_>, path: &Path) -> Launch {
     // The interpreter is named, not left to the kernel: this works where the folder is mounted noexec.
     let path = path.to_string_lossy().into_owned();
     Launch {
-        identity: Identity { user: name.clone(), uid: *uid, gid: *gid },
-        program: Program {
+        identity: LaunchUser { user: name.clone(), uid: *uid, gid: *gid },
+        program: LaunchProgram {
             path: interpreter.program.clone(),
             arguments: interpreter.argument.iter().cloned().chain([path]).collect(),
             environment: fixed.chain(order.environment.iter().cloned()).collect(),

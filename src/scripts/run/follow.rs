@@ -9,7 +9,7 @@ use tokio::net::unix::pipe::Receiver;
 use tokio::time::sleep;
 
 use crate::metadata::api::user_data_key::UserDataKey;
-use crate::scripts::run::output::Output;
+use crate::scripts::run::output::ScriptOutput;
 use crate::util::log;
 
 /// How long the follower waits for each line that it passed on: what a script left behind gets a thousand lines a second. It waits at
@@ -36,7 +36,7 @@ pub(crate) fn follow(from_script: Receiver, key: &UserDataKey) {
 /// The follower itself: lines from standard input to the log, until there is no writer any more.
 pub(crate) async fn follower(key: &UserDataKey) -> io::Result<()> {
     let mut from_script = Receiver::from_owned_fd(nix::unistd::dup(io::stdin())?)?;
-    let mut output = Output::new(key, None)?;
+    let mut output = ScriptOutput::new(key, None)?;
     let mut buffer = vec![0; 16 * 1024];
     loop {
         match from_script.read(&mut buffer).await? {

@@ -38,7 +38,7 @@ const LONGEST_REASON: u64 = 4096;
 
 /// As whom a script runs: the first line of the message.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Identity {
+pub(crate) struct LaunchUser {
     pub(crate) user: String,
     pub(crate) uid: u32,
     pub(crate) gid: u32,
@@ -46,7 +46,7 @@ pub(crate) struct Identity {
 
 /// What is executed: the second line of the message, which is read after root's rights were dropped.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Program {
+pub(crate) struct LaunchProgram {
     pub(crate) path: String,
     pub(crate) arguments: Vec<String>,
     /// The whole environment.
@@ -55,7 +55,7 @@ pub(crate) struct Program {
 
 /// Why a script was not started.
 #[derive(Debug)]
-pub(crate) enum Refusal {
+pub(crate) enum LaunchError {
     /// There is no such interpreter.
     Missing,
     /// Anything else, in words.
@@ -70,8 +70,8 @@ const MISSING: u8 = b'M';
 /// The whole message.
 #[derive(Debug)]
 pub(crate) struct Launch {
-    pub(crate) identity: Identity,
-    pub(crate) program: Program,
+    pub(crate) identity: LaunchUser,
+    pub(crate) program: LaunchProgram,
 }
 
 impl Launch {
@@ -84,7 +84,7 @@ impl Launch {
     }
 
     /// Sends the message to a launcher, and waits until it executed the program: `None`, or the reason why it did not.
-    pub(crate) async fn send(&self, mut control: tokio::net::UnixStream) -> Option<Refusal> {
+    pub(crate) async fn send(&self, mut control: tokio::net::UnixStream) -> Option<LaunchError> {
         let exchanged = async {
             let mut message = serde_json::to_vec(&self.identity)?;
             message.push(b'\n');
@@ -97,12 +97,14 @@ impl Launch {
         };
         match exchanged.await {
             Ok(answer) => match answer.strip_prefix(&[READY]).unwrap_or(&answer) {
-                [] if answer.is_empty() => Some(Refusal::Failed("the launcher ended too early".to_owned())),
+                [] if answer.is_empty() => {
+                    Some(LaunchError::Failed("the launcher ended too early".to_owned()))
+                }
                 [] => None,
-                [MISSING] => Some(Refusal::Missing),
-                why => Some(Refusal::Failed(String::from_utf8_lossy(why).into_owned())),
+                [MISSING] => Some(LaunchError::Missing),
+                why => Some(LaunchError::Failed(String::from_utf8_lossy(why).into_owned())),
             },
-            Err(why) => Some(Refusal::Failed(format!("the launcher did not answer: {why}"))),
+            Err(why) => Some(LaunchError::Failed(format!("the launcher did not answer: {why}"))),
         }
     }
 }
@@ -128,7 +130,7 @@ pub(crate) fn launcher() -> io::Error {
 }
 
 /// Reads the message and becomes the script's user: what is to be executed.
-fn prepare(control: &UnixStream) -> io::Result<Program> {
+fn prepare(control: &UnixStream) -> io::Result<LaunchProgram> {
     close_inherited(control)?;
     setsid()?;
     let mut message = Vec::new();
@@ -146,7 +148,7 @@ fn prepare(control: &UnixStream) -> io::Result<Program> {
 /// Executes the program; returns only if that failed, and why.
 ///
 /// Not by the standard library's `exec`: what the kernel cannot execute, it has a shell read, such as a program for another processor.
-fn execute(program: &Program) -> io::Error {
+fn execute(program: &LaunchProgram) -> io::Error {
     let run = || -> io::Result<Infallible> {
         let text = |text: &str| CString::new(text).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput));
         let path = text(&program.path)?;
@@ -185,7 +187,7 @@ fn close_inherited(control: &UnixStream) -> io::Result<()> {
 }
 
 /// Gives up root's rights for good. Root's own scripts keep them.
-fn become_user(identity: &Identity) -> io::Result<()> {
+fn become_user(identity: &LaunchUser) -> io::Result<()> {
     let (uid, gid) = (Uid::from_raw(identity.uid), Gid::from_raw(identity.gid));
     if uid.is_root() {
         return Ok(());

@@ -24,7 +24,7 @@ const MOST_WAITING: usize = 64;
 const LAST_LINES: Duration = Duration::from_secs(10);
 
 /// Where a script's output goes.
-pub(crate) struct Output {
+pub(crate) struct ScriptOutput {
     line: Vec<u8>,
     tail: Vec<u8>,
     ready: VecDeque<String>,
@@ -34,7 +34,7 @@ pub(crate) struct Output {
     logged: oneshot::Receiver<()>,
 }
 
-impl Output {
+impl ScriptOutput {
     /// # Errors
     /// If the system gives no further thread.
     pub(crate) fn new(key: &UserDataKey, live: Option<LiveOutput>) -> io::Result<Self> {

@@ -18,8 +18,8 @@ use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 use crate::scripts::history::record::Outcome;
 use crate::scripts::model::script::Interpreter;
 use crate::scripts::run::attempt_processes::AttemptProcesses;
-use crate::scripts::run::launcher::{Launch, Refusal};
-use crate::scripts::run::output::Output;
+use crate::scripts::run::launcher::{Launch, LaunchError};
+use crate::scripts::run::output::ScriptOutput;
 use crate::scripts::run::stop::Stop;
 use crate::util::time::Moment;
 
@@ -36,7 +36,7 @@ const AFTERWARDS: Duration = Duration::from_secs(1);
 const IN_PIPE: usize = 64 * 1024;
 
 /// A launcher that was started.
-pub(crate) struct Started {
+pub(crate) struct StartedScript {
     pub(crate) child: Child,
     pub(crate) from_script: Receiver,
     /// Our end of the launcher's standard input.
@@ -45,7 +45,7 @@ pub(crate) struct Started {
 }
 
 /// How it ended.
-pub(crate) struct Attended {
+pub(crate) struct SupervisedEnd {
     /// None when we were told to stop: the script was cut off.
     pub(crate) outcome: Option<Outcome>,
     /// When its own process ended.
@@ -70,13 +70,13 @@ enum Ending {
 /// Reads and waits until the script has ended: on its own, because its time was up, or because we were told to stop. In the last two cases
 /// all that it started is ended, too.
 pub(crate) async fn attend(
-    started: Started,
+    started: StartedScript,
     launch: &Launch,
     (interpreter, time): (&Interpreter, Duration),
     stop: &mut Stop,
-    output: &mut Output,
-) -> Attended {
-    let Started { mut child, mut from_script, control, mut processes } = started;
+    output: &mut ScriptOutput,
+) -> SupervisedEnd {
+    let StartedScript { mut child, mut from_script, control, mut processes } = started;
     let script = child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw);
     let mut children = signal(SignalKind::child()).ok();
     let mut launching = pin!(launch.send(control));
@@ -120,7 +120,7 @@ pub(crate) async fn attend(
             refused = &mut launching, if launched.is_none() => launched = Some(refused),
             () = sleep_until(launch_deadline), if launched.is_none() => {
                 let why = format!("no start within {} s; the user database may not answer", LAUNCHING.as_secs());
-                launched = Some(Some(Refusal::Failed(why)));
+                launched = Some(Some(LaunchError::Failed(why)));
                 let _ = child.start_kill();
             }
             () = next(&mut children) => processes.reap(script),
@@ -146,7 +146,7 @@ pub(crate) async fn attend(
         Some(Ending::TimeUp) => Some(Outcome::TimedOut),
         Some(Ending::Stopped) => None,
     };
-    Attended { outcome, at, still_open, left: processes.all() }
+    SupervisedEnd { outcome, at, still_open, left: processes.all() }
 }
 
 /// Whether the script and all that it started were told to end.
@@ -163,7 +163,11 @@ async fn next(children: &mut Option<tokio::signal::unix::Signal>) {
 }
 
 /// The last output of a script that has ended; its pipe, unless nobody has the other end any more.
-async fn read_rest(mut from_script: Receiver, mut buffer: Vec<u8>, output: &mut Output) -> Option<Receiver> {
+async fn read_rest(
+    mut from_script: Receiver,
+    mut buffer: Vec<u8>,
+    output: &mut ScriptOutput,
+) -> Option<Receiver> {
     let until = Instant::now() + AFTERWARDS;
     let mut rest = IN_PIPE;
     while rest > 0 && Instant::now() < until {
@@ -182,10 +186,10 @@ async fn read_rest(mut from_script: Receiver, mut buffer: Vec<u8>, output: &mut 
     Some(from_script)
 }
 
-fn not_run(interpreter: &Interpreter, why: Refusal) -> Outcome {
+fn not_run(interpreter: &Interpreter, why: LaunchError) -> Outcome {
     Outcome::NotRun(match why {
-        Refusal::Missing => format!("{interpreter} is not on this machine"),
-        Refusal::Failed(why) => format!("{interpreter} cannot be started: {why}"),
+        LaunchError::Missing => format!("{interpreter} is not on this machine"),
+        LaunchError::Failed(why) => format!("{interpreter} cannot be started: {why}"),
     })
 }
 

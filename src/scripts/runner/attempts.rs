@@ -10,7 +10,7 @@ use crate::metadata::api::instance::Instance;
 use crate::metadata::api::response::Ask;
 use crate::metadata::api::user_data_key::UserDataKey;
 use crate::scripts::history::record::{Outcome, Record, RecordError, Records, Run};
-use crate::scripts::history::running::Running;
+use crate::scripts::history::running::RunningScript;
 use crate::scripts::history::summary::ScriptSummary;
 use crate::scripts::model::policy::{Policy, Terms};
 use crate::scripts::model::script::{Digest, Script, ScriptKind};
@@ -19,17 +19,17 @@ use crate::scripts::paths::SetupPaths;
 use crate::scripts::prepare::apt;
 use crate::scripts::prepare::preparation::Preparation;
 use crate::scripts::run::account::Account;
-use crate::scripts::run::execute::{Ended, Order, execute};
+use crate::scripts::run::execute::{EndedScript, RunSpec, execute};
 use crate::scripts::run::leftovers;
 use crate::scripts::run::stop::Stop;
-use crate::scripts::runner::due::{Decision, Question, again, decide};
-use crate::scripts::runner::fetch::Found;
+use crate::scripts::runner::due::{Decision, DueCheck, again, decide};
+use crate::scripts::runner::fetch::FetchedScript;
 use crate::system::console::Console;
 use crate::util::events;
 use crate::util::time::Moment;
 
 /// What all scripts of a boot have in common.
-pub(crate) struct Boot<'a> {
+pub(crate) struct BootContext<'a> {
     pub(crate) instance: Instance,
     /// The kernel's id of this boot.
     pub(crate) id: String,
@@ -56,12 +56,12 @@ struct Candidate<'a> {
     terms: Terms,
 }
 
-impl Boot<'_> {
+impl BootContext<'_> {
     /// Does what is due for one key. `None` when told to stop.
     pub(crate) async fn one(
         &self,
         api: &mut impl Ask,
-        found: Found,
+        found: FetchedScript,
         stop: &mut Stop,
     ) -> Option<ScriptSummary> {
         let (key, kind) = (&found.key, found.kind);
@@ -139,7 +139,7 @@ impl Boot<'_> {
         let Candidate { key, digest, terms, .. } = candidate;
         let mut ran = false;
         loop {
-            let question = Question {
+            let question = DueCheck {
                 when: terms.when,
                 retries: terms.retries,
                 digest,
@@ -212,14 +212,14 @@ impl Boot<'_> {
         let mut run = Run { attempt, ..self.new_run(digest.clone()) };
         self.records.write(key, record, run.clone())?;
         // It goes when the record says how the run ended.
-        let running = Running::of(key, candidate.kind, &run);
+        let running = RunningScript::of(key, candidate.kind, &run);
         let _announced =
             script.is_ok().then(|| running.announce(&self.places.running)).transpose().inspect_err(|why| {
                 tracing::warn!(SCW_SCRIPT = %key, "{key}: the status does not show that it runs: {why}");
             });
         let ended = match &script {
             Ok(_) if self.ends_within(Duration::ZERO) => {
-                Ended::not_run("the time for all of them was up".to_owned())
+                EndedScript::not_run("the time for all of them was up".to_owned())
             }
             Ok((script, account)) => {
                 let id = &self.instance.id;
@@ -229,10 +229,11 @@ impl Boot<'_> {
                 let left = self.deadline.map_or(Duration::MAX, |end| end.duration_since(Instant::now()));
                 let (folder, live) = (&self.places.scripts, &*running.output(&self.places.outputs));
                 let timeout = terms.timeout.min(left);
-                let order = Order { key, run: &run.id, script, folder, live, account, timeout, environment };
+                let order =
+                    RunSpec { key, run: &run.id, script, folder, live, account, timeout, environment };
                 execute(&order, stop).await
             }
-            Err(why) => Ended::not_run(why.clone()),
+            Err(why) => EndedScript::not_run(why.clone()),
         };
         (run.outcome, run.output) = (ended.outcome, ended.output);
         run.left = leftovers::processes_of(&run.id, &ended.left);

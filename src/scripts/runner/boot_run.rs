@@ -11,7 +11,7 @@ use crate::metadata::api::user_data_key::UserDataKey;
 use crate::metadata::error::MetadataError;
 use crate::scripts::history::record::{RecordError, Records};
 use crate::scripts::history::summary::Summary;
-use crate::scripts::history::value_readings::Values;
+use crate::scripts::history::value_readings::ValueReadings;
 use crate::scripts::model::likely_key;
 use crate::scripts::model::likely_key::{hint, suspect_keys};
 use crate::scripts::model::policy::{OnChange, Policy};
@@ -20,8 +20,8 @@ use crate::scripts::paths::{SETUP_REQUESTED, SetupPaths};
 use crate::scripts::prepare::preparation::Preparation;
 use crate::scripts::run::script_file;
 use crate::scripts::run::stop::Stop;
-use crate::scripts::runner::attempts::Boot;
-use crate::scripts::runner::fetch::{Gathered, gather, is_of_a_boot};
+use crate::scripts::runner::attempts::BootContext;
+use crate::scripts::runner::fetch::{FetchedScripts, gather, is_of_a_boot};
 use crate::scripts::runner::publish_outcome;
 use crate::system::console::Console;
 use crate::system::systemctl;
@@ -128,9 +128,12 @@ async fn run_chosen(
         Err(why) => return Ok(BootRun::NotYet(why)),
     };
     if !choice.again {
-        gathered.keep_passed_over(&mut Values::load(&places.state, &records, &gathered.instance.id));
+        let instance = &gathered.instance.id;
+        let ran_elsewhere_only = || records.ran_elsewhere_only(instance);
+        let mut readings = ValueReadings::load(&places.state, instance, ran_elsewhere_only);
+        gathered.keep_passed_over(&mut readings);
     }
-    let Gathered { instance, mut found, passed_over, keys, unusable, .. } = gathered;
+    let FetchedScripts { instance, mut found, passed_over, keys, unusable, .. } = gathered;
     if choice.is_the_boots() && done.is_none() {
         // The daemon tells of them where no script is due.
         for key in suspect_keys(&keys, policy.outcome_key.as_ref()) {
@@ -146,7 +149,8 @@ async fn run_chosen(
     }
     let preparation = Preparation::for_boot(policy.network_wait);
     let (id, again) = (boot_id(), choice.again);
-    let boot = Boot { instance, id, records, places, policy, again, deadline: None, console, preparation };
+    let boot =
+        BootContext { instance, id, records, places, policy, again, deadline: None, console, preparation };
     let mut scripts = Vec::new();
     for script in found {
         match boot.one(api, script, &mut stop).await {

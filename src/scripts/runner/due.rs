@@ -28,7 +28,7 @@ pub enum Decision {
 
 /// What is asked about.
 #[derive(Clone, Copy, Debug)]
-pub struct Question<'a> {
+pub struct DueCheck<'a> {
     /// When the script is due.
     pub when: When,
     /// How often it is started again when it failed.
@@ -41,7 +41,7 @@ pub struct Question<'a> {
     pub boot: &'a str,
 }
 
-impl Question<'_> {
+impl DueCheck<'_> {
     /// Whether an earlier run counts for it.
     fn concerns(&self, run: &Run) -> bool {
         match self.when {
@@ -54,7 +54,7 @@ impl Question<'_> {
 }
 
 /// Decides about a script (law S1).
-pub fn decide(question: &Question<'_>, record: &Record) -> Decision {
+pub fn decide(question: &DueCheck<'_>, record: &Record) -> Decision {
     let runs = || record.runs.iter().filter(|run| question.concerns(run));
     let Some(last) = runs().next_back() else { return Decision::Run { attempt: 1, after_failure: false } };
     let next = |after_failure| Decision::Run { attempt: last.attempt.saturating_add(1), after_failure };
@@ -87,7 +87,7 @@ fn is_always_cut_off<'a>(runs: impl DoubleEndedIterator<Item = &'a Run>) -> bool
 }
 
 /// The same for somebody who wants it to run, whatever was.
-pub(crate) fn again(question: &Question<'_>, record: &Record) -> Decision {
+pub(crate) fn again(question: &DueCheck<'_>, record: &Record) -> Decision {
     let last = record.runs.iter().rev().find(|run| question.concerns(run));
     Decision::Run { attempt: last.map_or(1, |last| last.attempt.saturating_add(1)), after_failure: false }
 }
@@ -109,7 +109,7 @@ mod tests {
     fn decided(when: When, retries: u32, runs: Vec<Run>) -> Decision {
         let record = Record { runs, ..Record::default() };
         let (digest, instance) = (&Digest::of(b"same"), &id('6'));
-        decide(&Question { when, retries, digest, instance, boot: "this boot" }, &record)
+        decide(&DueCheck { when, retries, digest, instance, boot: "this boot" }, &record)
     }
 
     const fn first() -> Decision {

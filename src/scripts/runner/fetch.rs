@@ -11,7 +11,7 @@ use crate::metadata::api::user_data_key::UserDataKey;
 use crate::metadata::error::{ErrorKind, MetadataError};
 use crate::scripts::cloud_init::unpack::{Content, Item, unpack};
 use crate::scripts::history::summary::PassedOver;
-use crate::scripts::history::value_readings::{FIRST_READING, Values};
+use crate::scripts::history::value_readings::{FIRST_READING, ValueReadings};
 use crate::scripts::model::script::{Digest, ScriptKind};
 use crate::system::cloud_init;
 
@@ -20,7 +20,7 @@ use crate::system::cloud_init;
 const LARGEST_SUM: usize = 32 * 1024 * 1024;
 
 /// A script as user data has it.
-pub(crate) struct Found {
+pub(crate) struct FetchedScript {
     /// Its user data key; for a part of what `cloud-init` holds, a name that no key of a script can have.
     pub(crate) key: UserDataKey,
     pub(crate) kind: ScriptKind,
@@ -35,9 +35,9 @@ pub(crate) struct Found {
 }
 
 /// What user data holds for a boot, in the order in which it is run.
-pub(crate) struct Gathered {
+pub(crate) struct FetchedScripts {
     pub(crate) instance: Instance,
-    pub(crate) found: Vec<Found>,
+    pub(crate) found: Vec<FetchedScript>,
     pub(crate) passed_over: Vec<PassedOver>,
     /// All keys that were listed.
     pub(crate) keys: Vec<UserDataKey>,
@@ -62,11 +62,17 @@ pub(crate) fn is_of_a_boot(key: &UserDataKey) -> bool {
 pub(crate) async fn gather(
     api: &mut impl Ask,
     is_wanted: impl Fn(&UserDataKey) -> bool,
-) -> Result<Gathered, MetadataError> {
+) -> Result<FetchedScripts, MetadataError> {
     let instance = api.instance().await?;
     let (keys, unusable) = api.list_and_rest().await?;
-    let mut all =
-        Gathered { instance, found: Vec::new(), passed_over: Vec::new(), keys, unusable, cloud_init: None };
+    let mut all = FetchedScripts {
+        instance,
+        found: Vec::new(),
+        passed_over: Vec::new(),
+        keys,
+        unusable,
+        cloud_init: None,
+    };
     let mut room = LARGEST_SUM;
     for key in all.keys.clone() {
         if !is_wanted(&key) {
@@ -82,7 +88,14 @@ pub(crate) async fn gather(
             (kind, body) => {
                 let kind = kind.unwrap_or(ScriptKind::Setup);
                 let value = body.as_ref().ok().map(|body| Digest::of(body));
-                all.found.push(Found { key, kind, is_part: false, since: FIRST_READING, value, body });
+                all.found.push(FetchedScript {
+                    key,
+                    kind,
+                    is_part: false,
+                    since: FIRST_READING,
+                    value,
+                    body,
+                });
             }
         }
     }
@@ -121,14 +134,14 @@ fn too_much() -> String {
     format!("this script and those before it have more than {mebibytes} MiB together: make them smaller")
 }
 
-impl Found {
+impl FetchedScript {
     /// Whether it is meant by this name, its own or the key's that it came in.
     pub(crate) fn is_called(&self, name: &UserDataKey) -> bool {
         self.key == *name || self.is_part && *name == UserDataKey::cloud_init()
     }
 }
 
-impl Gathered {
+impl FetchedScripts {
     /// Takes one of the things that a value of `cloud-init` holds.
     fn take(&mut self, whole: &UserDataKey, item: Item) {
         let is_part = item.name.is_some();
@@ -144,11 +157,11 @@ impl Gathered {
             }
         };
         let value = self.cloud_init.clone();
-        self.found.push(Found { key, kind, is_part, since: item.since, value, body });
+        self.found.push(FetchedScript { key, kind, is_part, since: item.since, value, body });
     }
 
     /// Passes over what an earlier version passed over for this Instance and would run now, and remembers how the values were read.
-    pub(crate) fn keep_passed_over(&mut self, values: &mut Values) {
+    pub(crate) fn keep_passed_over(&mut self, values: &mut ValueReadings) {
         let Some(digest) = &self.cloud_init else { return };
         let reading = values.reading_of(&UserDataKey::cloud_init(), digest);
         values.save();

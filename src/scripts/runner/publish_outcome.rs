@@ -16,16 +16,16 @@ use crate::util::time::Moment;
 const VERSION: u32 = 1;
 
 #[derive(Serialize)]
-struct Document<'a> {
+struct OutcomeDocument<'a> {
     version: u32,
     instance: &'a InstanceId,
     ended: Moment,
     success: bool,
-    scripts: Vec<Script<'a>>,
+    scripts: Vec<OutcomeScript<'a>>,
 }
 
 #[derive(Serialize)]
-struct Script<'a> {
+struct OutcomeScript<'a> {
     key: &'a str,
     outcome: &'a Outcome,
     success: bool,
@@ -41,7 +41,7 @@ struct Script<'a> {
 
 /// Publishes it. A failure is told, and changes nothing of the outcome.
 pub(crate) async fn publish(api: &mut impl Ask, key: &UserDataKey, instance: &Instance, summary: &Summary) {
-    let scripts = summary.scripts.iter().map(|script| Script {
+    let scripts = summary.scripts.iter().map(|script| OutcomeScript {
         key: &script.key,
         outcome: &script.outcome,
         success: script.outcome.is_success(),
@@ -50,7 +50,7 @@ pub(crate) async fn publish(api: &mut impl Ask, key: &UserDataKey, instance: &In
         duration_ms: script.duration_ms,
         digest: script.digest.as_ref(),
     });
-    let document = Document {
+    let document = OutcomeDocument {
         version: VERSION,
         instance: &instance.id,
         ended: summary.ended,

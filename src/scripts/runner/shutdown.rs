@@ -17,9 +17,9 @@ use crate::scripts::model::script::ScriptKind;
 use crate::scripts::paths::SetupPaths;
 use crate::scripts::prepare::preparation::Preparation;
 use crate::scripts::run::stop::Stop;
-use crate::scripts::runner::attempts::Boot;
+use crate::scripts::runner::attempts::BootContext;
 use crate::scripts::runner::boot_run::{BootRun, SetupError, boot_id};
-use crate::scripts::runner::fetch::{Gathered, gather};
+use crate::scripts::runner::fetch::{FetchedScripts, gather};
 use crate::system::console::Console;
 use crate::util::time::Moment;
 
@@ -42,13 +42,13 @@ pub(crate) async fn run_shutdown(
     let patience = ASKING.min(policy.shutdown_timeout);
     let gathered = timeout(patience, gather(api, is_wanted)).await;
     let too_late = |_| Err(TransportError::TimedOut { step: Step::Whole, after: patience }.into());
-    let Gathered { instance, found, .. } = match gathered.unwrap_or_else(too_late) {
+    let FetchedScripts { instance, found, .. } = match gathered.unwrap_or_else(too_late) {
         Ok(gathered) => gathered,
         Err(why) => return Ok(BootRun::NotYet(why)),
     };
     // It goes down once: a trial run in this boot is of no concern.
     let preparation = Preparation::none();
-    let boot = Boot {
+    let boot = BootContext {
         instance,
         id: boot_id(),
         records,

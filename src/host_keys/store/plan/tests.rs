@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::*;
 use crate::host_keys::sshd::config::SshdConfig;
-use crate::host_keys::sshd::effective::Source;
+use crate::host_keys::sshd::effective::ConfigSource;
 
 const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFB";
 const OTHER: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJC";
@@ -23,16 +23,16 @@ fn same() -> PublicFile {
 }
 
 fn file(path: &str, private: Private, public: PublicFile) -> KeyFile {
-    let access = Some(Access { mode: 0o600, ours: true, group_may_read: false });
+    let access = Some(KeyAccess { mode: 0o600, ours: true, group_may_read: false });
     KeyFile { path: path.into(), target: path.into(), private, public, access }
 }
 
 fn effective(text: &str) -> EffectiveHostKeys {
-    EffectiveHostKeys::configured(SshdConfig::parse_printed(text), Source::Sshd, Path::new("/etc/ssh"))
+    EffectiveHostKeys::configured(SshdConfig::parse_printed(text), ConfigSource::Sshd, Path::new("/etc/ssh"))
 }
 
-fn made(keygen_type: &str, bits: Option<usize>, set_aside: bool) -> Plan {
-    Plan::Make { kind: NewKey { keygen_type: keygen_type.to_owned(), bits }, set_aside }
+fn made(keygen_type: &str, bits: Option<usize>, set_aside: bool) -> KeyPlan {
+    KeyPlan::Make { kind: NewKey { keygen_type: keygen_type.to_owned(), bits }, set_aside }
 }
 
 const ED25519: &str = "/etc/ssh/ssh_host_ed25519_key";
@@ -49,15 +49,15 @@ fn h1_a_key_is_made_only_where_there_is_none() {
         (Private::Found(KeyContent::Unusable), made("ed25519", None, true), made("ed25519", None, true)),
         (
             Private::Found(KeyContent::Locked(None)),
-            Plan::LeaveAlone(Reason::Locked),
+            KeyPlan::LeaveAlone(Reason::Locked),
             made("ed25519", None, false),
         ),
         (
             Private::Found(KeyContent::PublicOnly(key(KEY))),
-            Plan::LeaveAlone(Reason::PublicOnly),
+            KeyPlan::LeaveAlone(Reason::PublicOnly),
             made("ed25519", None, false),
         ),
-        (usable(), Plan::Keep, made("ed25519", None, false)),
+        (usable(), KeyPlan::Keep, made("ed25519", None, false)),
     ] {
         let what = format!("{private:?}");
         let files = [file(ED25519, private, same())];
@@ -66,7 +66,7 @@ fn h1_a_key_is_made_only_where_there_is_none() {
         // What an earlier attempt has made stays.
         let fingerprint = BTreeSet::from([key(KEY).fingerprint()]);
         if matches!(files[0].private, Private::Found(KeyContent::Usable(_))) {
-            assert_eq!(rules.plan_renewal(&files, &fingerprint), [Plan::Keep], "{what}");
+            assert_eq!(rules.plan_renewal(&files, &fingerprint), [KeyPlan::Keep], "{what}");
         }
     }
     for (private, reason) in [
@@ -74,22 +74,22 @@ fn h1_a_key_is_made_only_where_there_is_none() {
         (Private::Unseen(hidden.clone()), Reason::Unseen(hidden.clone())),
     ] {
         let files = [file(ED25519, private, same())];
-        assert_eq!(rules.plan(&files), [Plan::LeaveAlone(reason.clone())]);
-        assert_eq!(rules.plan_renewal(&files, &BTreeSet::new()), [Plan::LeaveAlone(reason)]);
+        assert_eq!(rules.plan(&files), [KeyPlan::LeaveAlone(reason.clone())]);
+        assert_eq!(rules.plan_renewal(&files, &BTreeSet::new()), [KeyPlan::LeaveAlone(reason)]);
     }
 }
 
 #[test]
 fn h2_what_is_wrong_around_a_whole_key_is_mended() {
     let mend = |public_key: bool, mode, owner| {
-        Plan::Mend(Mending { text: None, public_key: public_key.then(|| key(KEY)), mode, owner })
+        KeyPlan::Mend(Mending { text: None, public_key: public_key.then(|| key(KEY)), mode, owner })
     };
     let effective = effective("");
     let rules = Rules { effective: &effective, types: &KeyType::ALL, only_certified: false };
     for (public, mode, ours, group_may_read, expected) in [
-        (same(), 0o600, true, false, Plan::Keep),
-        (same(), 0o400, true, false, Plan::Keep),
-        (same(), 0o640, true, true, Plan::Keep),
+        (same(), 0o600, true, false, KeyPlan::Keep),
+        (same(), 0o400, true, false, KeyPlan::Keep),
+        (same(), 0o640, true, true, KeyPlan::Keep),
         (same(), 0o640, true, false, mend(false, Some(0o600), false)),
         (same(), 0o644, true, false, mend(false, Some(0o600), false)),
         (same(), 0o664, true, true, mend(false, Some(0o640), false)),
@@ -99,12 +99,12 @@ fn h2_what_is_wrong_around_a_whole_key_is_mended() {
     ] {
         let what = format!("{public:?} {mode:o} {ours} {group_may_read}");
         let mut one = file(ED25519, usable(), public);
-        one.access = Some(Access { mode, ours, group_may_read });
+        one.access = Some(KeyAccess { mode, ours, group_may_read });
         assert_eq!(rules.plan(&[one]), [expected], "{what}");
     }
     let damaged = file(ED25519, Private::Found(KeyContent::Damaged(key(KEY), b"text".to_vec())), same());
     let expected = Mending { text: Some(b"text".to_vec()), ..Mending::default() };
-    assert_eq!(rules.plan(&[damaged]), [Plan::Mend(expected)]);
+    assert_eq!(rules.plan(&[damaged]), [KeyPlan::Mend(expected)]);
 }
 
 #[test]
@@ -124,7 +124,7 @@ fn h1_the_type_of_a_new_key_is_that_of_what_stood_there() {
     for (path, private, public, lines, expected) in [
         (own, usable(), same(), "", made("ed25519", None, false)),
         (own, Private::Missing, PublicFile::Other(key(KEY)), "", made("ed25519", None, false)),
-        (own, Private::Missing, PublicFile::Lost, "", Plan::LeaveAlone(Reason::UnknownType)),
+        (own, Private::Missing, PublicFile::Lost, "", KeyPlan::LeaveAlone(Reason::UnknownType)),
         (own, rsa(2048), same(), "", made("rsa", None, false)),
         (own, rsa(4096), same(), "", made("rsa", Some(4096), false)),
         (own, rsa(16384), same(), "", made("rsa", Some(8192), false)),
@@ -158,7 +158,7 @@ fn h1_the_type_of_a_new_key_is_that_of_what_stood_there() {
             Private::Missing,
             PublicFile::Lost,
             "HostKeyAlgorithms ssh-ed25519",
-            Plan::Ignore,
+            KeyPlan::Ignore,
         ),
         (
             "/x/ssh_host_mldsa44_ed25519_key",
@@ -183,7 +183,7 @@ fn h1_the_type_of_a_new_key_is_that_of_what_stood_there() {
 fn h1_a_key_in_an_agent_is_never_written_over() {
     let effective = effective("HostKeyAgent /run/agent");
     let rules = Rules { effective: &effective, types: &KeyType::ALL, only_certified: false };
-    let held = || Plan::LeaveAlone(Reason::HeldByAgent);
+    let held = || KeyPlan::LeaveAlone(Reason::HeldByAgent);
     for (private, public) in [
         (Private::Missing, PublicFile::Other(key(KEY))),
         (Private::Empty, PublicFile::Other(key(KEY))),
@@ -202,7 +202,7 @@ fn h1_a_key_in_an_agent_is_never_written_over() {
         rules.plan(&[file(ED25519, Private::Missing, PublicFile::Lost)]),
         [made("ed25519", None, false)]
     );
-    assert_eq!(rules.plan(&[file(ED25519, usable(), same())]), [Plan::Keep]);
+    assert_eq!(rules.plan(&[file(ED25519, usable(), same())]), [KeyPlan::Keep]);
 }
 
 #[test]
@@ -233,7 +233,7 @@ fn the_keys_that_are_made_are_those_of_the_configured_types() {
             .plan(&files)
             .into_iter()
             .filter_map(|plan| match plan {
-                Plan::Make { kind, .. } => Some(kind.keygen_type),
+                KeyPlan::Make { kind, .. } => Some(kind.keygen_type),
                 _ => None,
             })
             .collect();
@@ -249,5 +249,5 @@ fn the_keys_that_are_made_are_those_of_the_configured_types() {
         &[file(ED25519, usable(), same()), rsa("/etc/ssh/ssh_host_rsa_key"), rsa("/x/own")],
         &BTreeSet::new(),
     );
-    assert_eq!(plans, [made("ed25519", None, false), Plan::Remove, made("rsa", None, false)]);
+    assert_eq!(plans, [made("ed25519", None, false), KeyPlan::Remove, made("rsa", None, false)]);
 }
