@@ -20,7 +20,7 @@ fn lines_with(daemon: &Daemon, text: &str) -> usize {
 }
 
 #[test]
-fn s2_answer_that_cannot_be_used_is_a_problem() {
+fn s2_unusable_answer_is_a_problem() {
     World::builder().run(|world| {
         make_host_key(world);
         world.standin().set_user_data("setup-script", "#!/bin/sh\n");

@@ -76,7 +76,7 @@ fn h1_lying_daemon_changes_no_key() {
 }
 
 #[test]
-fn h1_settle_asks_with_the_capabilities_of_its_unit() {
+fn h1_settle_works_with_the_capabilities_of_its_unit() {
     World::builder().run(|world| {
         boot(world, FIRST);
         assert_eq!(settle(world).code, 0);
@@ -208,7 +208,7 @@ fn text(key: &str) -> String {
 }
 
 #[test]
-fn d2_broken_configuration_of_sshd_does_not_end_it() {
+fn d2_broken_sshd_configuration_does_not_stop_sshd() {
     const DROP_IN: &str = "/etc/ssh/sshd_config.d/50-broken.conf";
     World::builder().with_sshd().run(|world| {
         boot(world, FIRST);
@@ -292,7 +292,7 @@ fn h1_key_that_a_broken_configuration_hid_is_replaced() {
 }
 
 #[test]
-fn h3_what_is_published_stays_while_sshds_keys_are_not_known() {
+fn h3_published_value_stays_while_served_keys_are_unknown() {
     World::builder().with_sshd().run(|world| {
         let keygen = |path| {
             let words = ["-q", "-t", "ed25519", "-N", "", "-f", path];

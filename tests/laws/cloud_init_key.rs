@@ -34,7 +34,7 @@ fn message(parts: &[(&str, &str)]) -> String {
 }
 
 #[test]
-fn where_cloud_init_is_not_active_its_scripts_run_once_packed_or_not_in_their_order() {
+fn without_active_cloud_init_its_scripts_run_once() {
     World::builder().run(|world| {
         let parts = message(&[
             ("Content-Type: text/x-shellscript; name=b.sh\n", &saying("first")),
@@ -70,7 +70,7 @@ fn where_cloud_init_is_not_active_its_scripts_run_once_packed_or_not_in_their_or
 }
 
 #[test]
-fn a_script_that_is_all_of_the_key_may_ask_for_its_deletion() {
+fn cloud_init_script_alone_can_be_deleted_after_success() {
     World::builder().run(|world| {
         let script = saying("secret").replace('\n', "\n# scw-setup: delete-after-success\n");
         world.standin().set_user_data(KEY, script.clone());
@@ -86,7 +86,7 @@ fn a_script_that_is_all_of_the_key_may_ask_for_its_deletion() {
 }
 
 #[test]
-fn what_needs_cloud_init_is_told_by_its_name_and_is_no_failure() {
+fn cloud_config_is_reported_by_name_and_is_no_failure() {
     World::builder().run(|world| {
         world.standin().set_user_data("setup-script", saying("setup"));
         for (value, name) in [
@@ -116,7 +116,7 @@ fn what_needs_cloud_init_is_told_by_its_name_and_is_no_failure() {
 }
 
 #[test]
-fn s5_a_value_of_cloud_init_that_cannot_be_read_has_its_own_message_and_the_others_run() {
+fn s5_unreadable_cloud_init_value_stops_no_other_script() {
     World::builder().run(|world| {
         let whole = message(&[("", &saying("part"))]);
         let cut_off = whole.strip_suffix("--=b--\n").expect("its end");
@@ -144,7 +144,7 @@ fn s5_a_value_of_cloud_init_that_cannot_be_read_has_its_own_message_and_the_othe
 }
 
 #[test]
-fn where_cloud_init_is_active_its_key_is_never_asked_for() {
+fn with_active_cloud_init_its_key_is_never_fetched() {
     World::builder().with_cloud_init().run(|world| {
         world.standin().set_user_data(KEY, saying("ours"));
         let boot = |signs: &[&str]| {
@@ -156,7 +156,7 @@ fn where_cloud_init_is_active_its_key_is_never_asked_for() {
             world.standin().clear_requests();
             let daemon = start_daemon(world);
             wait_until_known(world);
-            let wanted = fs::exists("/run/scw-agent-requests/setup/setup-requested").expect("looked");
+            let wanted = fs::exists(SETUP_REQUESTED).expect("looked");
             assert_eq!(agent(world, &["setup", "run"]).code, 0);
             daemon.terminate();
             (wanted, asked(world).iter().any(|line| line == ASKED), said())
@@ -191,7 +191,7 @@ fn wait_until_known(world: &World) {
 }
 
 #[test]
-fn a_message_that_cloud_inits_own_tool_wrote_is_understood() {
+fn message_from_cloud_init_make_mime_is_understood() {
     World::builder().with_cloud_init().run(|world| {
         fs::write("/root/one.sh", saying("one")).expect("written");
         fs::write(

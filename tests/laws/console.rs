@@ -100,7 +100,7 @@ fn h3_console_shows_fingerprints_of_a_known_instance() {
 }
 
 #[test]
-fn s2_full_console_holds_nothing_up() {
+fn s2_full_console_delays_nothing() {
     World::builder().run(|world| {
         let mut console = Console::new(world).expect("a console");
         console.fill();
@@ -118,7 +118,7 @@ fn s2_full_console_holds_nothing_up() {
 }
 
 #[test]
-fn s2_file_in_the_consoles_place_is_not_written() {
+fn s2_file_instead_of_the_console_is_not_written() {
     World::builder().run(|world| {
         fs::write("/run/console", "").expect("written");
         Console::put(Path::new("/run/console")).expect("put");

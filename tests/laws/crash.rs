@@ -20,7 +20,7 @@ const CHANGES: &[&str] = &[
 /// Calls by which the daemon talks to others and leaves files.
 const TALKS: &[&str] =
     &["socket", "bind", "connect", "sendto", "writev", "write", "recvfrom", "openat", "rename", "fsync"];
-const TYPES: [&str; 2] = ["ecdsa", "ed25519"];
+pub(crate) const TYPES: [&str; 2] = ["ecdsa", "ed25519"];
 const ORIGINAL: &str = "daa2ea5a-0ee6-4cdc-9f1a-e0d1cb4e6d86";
 const CLONE: &str = "11111111-2222-4333-8444-555555555555";
 /// More calls of one kind than any run makes.
@@ -45,19 +45,19 @@ pub(crate) fn strace(world: &World, call: &str, nth: usize) -> Command {
     command
 }
 
-/// The whole keys of the view: type to private key's bytes.
-fn whole_keys(world: &World) -> BTreeMap<&'static str, Vec<u8>> {
-    let whole = |name: &&'static str| {
+/// The complete host keys: from the key type to the bytes of the private key.
+pub(crate) fn complete_keys(world: &World) -> BTreeMap<&'static str, Vec<u8>> {
+    let complete = |name: &&'static str| {
         let path = format!("/etc/ssh/ssh_host_{name}_key");
         let shown = run(world.command("ssh-keygen").args(["-y", "-P", "", "-f", &path]));
         (shown.code == 0).then(|| fs::read(path).expect("read"))
     };
-    TYPES.iter().filter_map(|name| Some((*name, whole(name)?))).collect()
+    TYPES.iter().filter_map(|name| Some((*name, complete(name)?))).collect()
 }
 
 /// After the second run: both keys whole, their public halves right, nothing lying about.
 fn check_end(world: &World, what: &str) -> BTreeMap<&'static str, Vec<u8>> {
-    let keys = whole_keys(world);
+    let keys = complete_keys(world);
     assert_eq!(keys.len(), TYPES.len(), "{what}");
     for name in TYPES {
         let path = format!("/etc/ssh/ssh_host_{name}_key");
@@ -96,8 +96,17 @@ fn save(world: &World, to: &str) {
     assert_eq!(run(world.command("sh").args(["-c", script, to])).code, 0);
 }
 
+/// Scenario, saved state that it starts from, pass that is killed, and the Instance that the metadata name.
+const SCENARIOS: [(&str, &str, &str, Option<&str>); 5] = [
+    ("first boot, before sshd", "/root/empty", "ensure", None),
+    ("first boot, with the metadata", "/root/made", "settle", Some(ORIGINAL)),
+    ("a later boot, before sshd", "/root/recorded", "ensure", None),
+    ("a later boot, with the metadata", "/root/recorded", "settle", Some(ORIGINAL)),
+    ("a clone", "/root/recorded", "settle", Some(CLONE)),
+];
+
 #[test]
-fn h2_killed_at_any_step_the_keys_role_ends_in_the_right_state_when_run_again() {
+fn h2_host_keys_recover_from_a_kill_at_any_step() {
     World::builder().run(|world| {
         fs::write("/etc/scw-agent.toml", "[host-keys]\ntypes = [\"ecdsa\", \"ed25519\"]\n").expect("written");
         save(world, "/root/empty");
@@ -108,16 +117,10 @@ fn h2_killed_at_any_step_the_keys_role_ends_in_the_right_state_when_run_again() 
         world.reboot();
         assert_eq!(agent(world, &["host-keys", "ensure"]).code, 0);
         save(world, "/root/recorded");
-        let first = whole_keys(world);
+        let first = complete_keys(world);
 
         let mut points = 0;
-        for (scenario, from, pass, seen) in [
-            ("first boot, before sshd", "/root/empty", "ensure", None),
-            ("first boot, with the metadata", "/root/made", "settle", Some(ORIGINAL)),
-            ("a later boot, before sshd", "/root/recorded", "ensure", None),
-            ("a later boot, with the metadata", "/root/recorded", "settle", Some(ORIGINAL)),
-            ("a clone", "/root/recorded", "settle", Some(CLONE)),
-        ] {
+        for (scenario, from, pass, seen) in SCENARIOS {
             for call in CHANGES {
                 for nth in 1..MOST {
                     set_up(world, from);
@@ -129,7 +132,7 @@ fn h2_killed_at_any_step_the_keys_role_ends_in_the_right_state_when_run_again() 
                     }
                     points += 1;
                     let what = format!("{scenario}, killed at {call} {nth}");
-                    let survivors = whole_keys(world);
+                    let survivors = complete_keys(world);
                     // The daemon tells it again at the next boot.
                     if let Some(seen) = seen {
                         request_instance(world, seen);
@@ -161,7 +164,7 @@ fn h2_killed_at_any_step_the_keys_role_ends_in_the_right_state_when_run_again() 
 }
 
 #[test]
-fn h4_killed_at_any_step_the_daemon_publishes_the_truth_when_started_again() {
+fn h4_daemon_publishes_after_a_kill_at_any_step() {
     World::builder().run(|world| {
         make_host_key(world);
         confirm_instance(world);
@@ -202,7 +205,7 @@ fn h4_killed_at_any_step_the_daemon_publishes_the_truth_when_started_again() {
 }
 
 #[test]
-fn h2_new_keys_are_on_the_disk_before_they_have_their_names() {
+fn h2_new_keys_are_synced_before_they_are_renamed() {
     World::builder().run(|world| {
         one_key_type();
         let mut command = world.command("strace");
@@ -244,29 +247,32 @@ fn counts() -> (usize, usize) {
     (lines("/root/started"), lines("/root/succeeded"))
 }
 
+/// System calls by which the setup runner changes files, starts programs and talks to others.
+const RUNNER_CALLS: [&str; 15] = [
+    "openat",
+    "mkdir",
+    "mkdirat",
+    "write",
+    "fsync",
+    "rename",
+    "unlink",
+    "unlinkat",
+    "fchown",
+    "fchmod",
+    "clone3",
+    "socket",
+    "socketpair",
+    "connect",
+    "recvfrom",
+];
+
 #[test]
-fn s1_killed_at_any_step_the_runner_never_repeats_a_success_and_starts_again_what_was_cut_off() {
+fn s1_runner_repeats_no_success_after_a_kill_at_any_step() {
     World::builder().run(|world| {
         let script = "#!/bin/sh\necho \"$SCW_SETUP_ATTEMPT\" >> /root/started\necho >> /root/succeeded\n";
         world.standin().set_user_data("setup-script", script);
         let mut points = 0;
-        for call in [
-            "openat",
-            "mkdir",
-            "mkdirat",
-            "write",
-            "fsync",
-            "rename",
-            "unlink",
-            "unlinkat",
-            "fchown",
-            "fchmod",
-            "clone3",
-            "socket",
-            "socketpair",
-            "connect",
-            "recvfrom",
-        ] {
+        for call in RUNNER_CALLS {
             for nth in 1..MOST {
                 world.reboot();
                 let clean = "rm -rf /var/lib/scw-agent/setup /root/started /root/succeeded";

@@ -8,11 +8,6 @@ use crate::machine::*;
 
 const KEYS: [&str; 2] = ["/etc/ssh/ssh_host_ecdsa_key", "/etc/ssh/ssh_host_ed25519_key"];
 
-fn sh(world: &World, script: &str) {
-    let ended = run(world.command("sh").args(["-ec", script]));
-    assert_eq!(ended.code, 0, "{script}: {}", ended.err);
-}
-
 fn two_key_types() {
     fs::write("/etc/scw-agent.toml", "[host-keys]\ntypes = [\"ecdsa\", \"ed25519\"]\n").expect("written");
 }
@@ -31,7 +26,7 @@ fn nothing_lies_about() -> bool {
 }
 
 #[test]
-fn h2_d2_on_a_disk_that_fills_up_at_any_point_a_key_is_whole_or_not_there_and_the_rest_stays() {
+fn h2_d2_full_disk_leaves_each_key_complete_or_absent() {
     World::builder().run(|world| {
         two_key_types();
         assert_eq!(agent(world, &["host-keys", "ensure"]).code, 0);
@@ -74,7 +69,7 @@ fn h2_d2_on_a_disk_that_fills_up_at_any_point_a_key_is_whole_or_not_there_and_th
 }
 
 #[test]
-fn h2_d2_where_etc_is_read_only_good_keys_serve_and_missing_ones_are_named() {
+fn h2_d2_read_only_etc_keeps_good_keys_in_use() {
     World::builder().run(|world| {
         two_key_types();
         assert_eq!(agent(world, &["host-keys", "ensure"]).code, 0);
@@ -100,7 +95,7 @@ fn h2_d2_where_etc_is_read_only_good_keys_serve_and_missing_ones_are_named() {
 }
 
 #[test]
-fn h1_h2_a_clone_on_a_full_disk_is_still_a_clone_at_the_next_run() {
+fn h1_h2_clone_on_a_full_disk_is_renewed_by_the_next_run() {
     World::builder().run(|world| {
         two_key_types();
         assert_eq!(agent(world, &["host-keys", "ensure"]).code, 0);
@@ -127,7 +122,7 @@ fn h1_h2_a_clone_on_a_full_disk_is_still_a_clone_at_the_next_run() {
 }
 
 #[test]
-fn d2_a_state_folder_that_cannot_be_written_is_told_and_keys_are_made_all_the_same() {
+fn d2_keys_are_made_without_a_writable_state_folder() {
     World::builder().run(|world| {
         two_key_types();
         sh(world, "mount -t tmpfs -o ro none /var/lib/scw-agent");

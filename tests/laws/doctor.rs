@@ -67,7 +67,7 @@ fn each_kind_of_closed_route_has_its_diagnosis() {
 }
 
 #[test]
-fn each_answer_that_is_none_has_its_diagnosis() {
+fn each_wrong_answer_has_its_diagnosis() {
     World::builder().ipv6(Reach::Absent).run(|world| {
         for (order, found, code) in [
             (Order::new(Fault::status(403)).path("/user_data*"), Diagnosis::SourcePortChanged, 4),
@@ -108,7 +108,7 @@ fn each_answer_that_is_none_has_its_diagnosis() {
 }
 
 #[test]
-fn a_process_without_the_right_to_low_ports_is_told_so() {
+fn doctor_reports_a_missing_right_to_low_ports() {
     World::builder().run(|world| {
         let mut command = world.command("setpriv");
         command.args(["--bounding-set=-all", "--inh-caps=-all", "--"]).arg(AGENT).arg("doctor");
@@ -120,7 +120,7 @@ fn a_process_without_the_right_to_low_ports_is_told_so() {
 }
 
 #[test]
-fn a_machine_whose_low_ports_are_all_taken_is_told_so() {
+fn doctor_reports_that_no_low_port_is_free() {
     World::builder().ipv6(Reach::Absent).run(|world| {
         let pid = std::process::id().to_string();
         let raised = run(world.command("prlimit").args(["--nofile=8192:", "--pid", &pid]));
@@ -136,7 +136,7 @@ fn a_machine_whose_low_ports_are_all_taken_is_told_so() {
 }
 
 #[test]
-fn each_family_is_asked_on_one_connection_which_the_service_closes() {
+fn doctor_uses_one_connection_for_each_family() {
     World::builder().run(|world| {
         assert_eq!(agent(world, &["doctor"]).code, 0);
         let (connections, requests) = (world.standin().connections(), world.standin().requests());
@@ -160,7 +160,7 @@ fn each_family_is_asked_on_one_connection_which_the_service_closes() {
 }
 
 #[test]
-fn a_daemon_that_hangs_is_named_and_does_not_hang_the_doctor() {
+fn doctor_reports_a_daemon_that_hangs_and_ends() {
     World::builder().run(|world| {
         std::fs::write("/etc/scw-agent.toml", "[metadata]\nheaders-timeout = \"3s\"\n").expect("written");
         let socket = Path::new(local_api::SOCKET);
@@ -175,7 +175,7 @@ fn a_daemon_that_hangs_is_named_and_does_not_hang_the_doctor() {
 }
 
 #[test]
-fn a_person_sees_each_step_and_no_value_and_the_daemon_is_looked_at_too() {
+fn doctor_shows_each_step_and_the_daemon_but_no_value() {
     World::builder().ipv6(Reach::Absent).run(|world| {
         world.standin().set_user_data("a-key", "hunter2");
         let said = agent(world, &["doctor"]).out;

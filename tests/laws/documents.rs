@@ -34,7 +34,7 @@ fn the_readme_shows_the_defaults_that_the_agent_shows() {
 }
 
 #[test]
-fn the_readme_names_every_field_of_the_status_document() {
+fn readme_lists_every_field_of_the_status_document() {
     let readme = read("README.md");
     let status = serde_json::to_value(scw_agent::status::Status::unknown()).expect("JSON");
     for field in status.as_object().expect("an object").keys() {
@@ -46,7 +46,7 @@ fn the_readme_names_every_field_of_the_status_document() {
 }
 
 #[test]
-fn every_test_that_the_documents_name_is_there() {
+fn every_test_named_in_the_documents_exists() {
     let text = read("ARCHITECTURE.md") + &read("SECURITY.md");
     let named = text
         .lines()
@@ -67,7 +67,7 @@ fn every_test_that_the_documents_name_is_there() {
 
 /// A whole command, a beginning of one, a slip: what is printed, where, and the exit code. Nothing is asked for any of this.
 #[test]
-fn the_help_of_a_command_is_its_own() {
+fn help_of_a_command_shows_that_command_only() {
     let run = |line: &str| {
         let output = Command::new(AGENT).args(line.split_whitespace()).output().expect("started");
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
@@ -113,7 +113,7 @@ fn listed(page: &str) -> Vec<String> {
 
 /// The names are those that the real programs tell: the settings in an error, the variables in a script.
 #[test]
-fn the_manual_names_every_setting_and_every_variable_of_scripts() {
+fn manual_lists_all_script_settings_and_variables() {
     let listed = listed(&read("packaging/usr/share/man/man8/scw-agent.8"));
     World::builder().run(|world| {
         fs::write("/run/script", "#!/bin/sh\n# scw-setup: frobnicate\n").expect("written");
@@ -136,7 +136,7 @@ fn the_manual_names_every_setting_and_every_variable_of_scripts() {
 }
 
 #[test]
-fn the_readmes_example_of_the_doctor_gives_the_advice_that_the_doctor_gives() {
+fn readme_example_of_doctor_shows_its_current_advice() {
     let readme = read("README.md");
     let trouble = scw_agent::doctor::Diagnosis::BlackHole;
     for words in [trouble.cause(), trouble.remedy()] {

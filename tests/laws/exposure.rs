@@ -16,12 +16,6 @@ fn set(name: &str, value: &str) {
     fs::write(format!("/proc/sys/net/{name}"), value).expect("written");
 }
 
-/// Runs words of a shell in the world.
-fn sh(world: &World, script: &str) {
-    let ended = run(world.command("sh").args(["-ec", script]));
-    assert_eq!(ended.code, 0, "{script}: {}", ended.err);
-}
-
 /// Loads the packet filter that packages have.
 fn load_filter(world: &World) {
     let file = format!("{}/packaging{FILTER}", env!("CARGO_MANIFEST_DIR"));
@@ -59,7 +53,7 @@ fn found(world: &World) -> (Vec<FindingName>, i32, String, i32) {
 }
 
 #[test]
-fn a_user_who_may_use_low_ports_becomes_root_and_is_named() {
+fn user_with_low_ports_becomes_root_and_is_reported() {
     World::builder().run(|world| {
         make_host_key(world);
         let daemon = start_daemon(world);
@@ -98,7 +92,7 @@ fn a_user_who_may_use_low_ports_becomes_root_and_is_named() {
 }
 
 #[test]
-fn a_way_that_is_closed_for_users_is_no_finding() {
+fn closed_route_for_users_is_no_finding() {
     World::builder().ipv6(scw_stage::Reach::Absent).run(|world| {
         set("ipv4/ip_unprivileged_port_start", "80");
         assert_eq!(found_by_doctor(world), [FindingName::UnprivilegedPorts]);
@@ -117,7 +111,7 @@ fn found_by_doctor(world: &World) -> Vec<FindingName> {
 }
 
 #[test]
-fn a_container_behind_translation_sets_scripts_until_the_filter_is_there() {
+fn packet_filter_stops_containers_behind_translation() {
     World::builder().run(|world| {
         make_host_key(world);
         let daemon = start_daemon(world);

@@ -38,27 +38,27 @@ impl Ways {
 }
 
 #[test]
-fn every_fault_over_ipv4_alone_is_met_as_the_laws_promise() {
+fn every_fault_over_ipv4_alone_is_handled() {
     matrix(Ways { ipv4: Reach::Served, ipv6: Reach::Absent });
 }
 
 #[test]
-fn every_fault_over_ipv6_alone_is_met_as_the_laws_promise() {
+fn every_fault_over_ipv6_alone_is_handled() {
     matrix(Ways { ipv4: Reach::Absent, ipv6: Reach::Served });
 }
 
 #[test]
-fn every_fault_over_both_families_is_met_as_the_laws_promise() {
+fn every_fault_over_both_families_is_handled() {
     matrix(Ways { ipv4: Reach::Served, ipv6: Reach::Served });
 }
 
 #[test]
-fn every_fault_over_ipv6_beside_a_silent_ipv4_is_met_as_the_laws_promise() {
+fn every_fault_over_ipv6_with_silent_ipv4_is_handled() {
     matrix(Ways { ipv4: Reach::Silent, ipv6: Reach::Served });
 }
 
 #[test]
-fn every_fault_over_ipv4_beside_a_silent_ipv6_is_met_as_the_laws_promise() {
+fn every_fault_over_ipv4_with_silent_ipv6_is_handled() {
     matrix(Ways { ipv4: Reach::Served, ipv6: Reach::Silent });
 }
 

@@ -13,7 +13,7 @@ fn status(world: &World) -> serde_json::Value {
 }
 
 #[test]
-fn s5_key_that_is_nearly_a_scripts_is_named() {
+fn s5_key_similar_to_a_script_key_is_reported() {
     World::builder().run(|world| {
         make_host_key(world);
         let settings = "[host-keys]\ntypes = [\"ed25519\"]\n[metadata]\nlook-again = \"1s\"\n[setup]\noutcome-key = \"setup-script-outcome\"\n";
@@ -47,7 +47,7 @@ fn s5_key_that_is_nearly_a_scripts_is_named() {
 }
 
 #[test]
-fn s5_runner_names_such_a_key_once_in_a_boot() {
+fn s5_runner_reports_a_similar_key_once_in_a_boot() {
     World::builder().run(|world| {
         world.standin().set_user_data("setup_script", "#!/bin/sh\n");
         world.standin().set_user_data("setup-script", "#!/bin/sh\n");
@@ -61,7 +61,7 @@ fn s5_runner_names_such_a_key_once_in_a_boot() {
 }
 
 #[test]
-fn s5_keys_with_unusable_names_are_told_once() {
+fn s5_keys_with_unusable_names_are_reported_once() {
     const TOLD: &str = "keys of user data that are passed over, since their names cannot be used: 2";
     World::builder().run(|world| {
         make_host_key(world);
@@ -84,7 +84,7 @@ fn s5_keys_with_unusable_names_are_told_once() {
 }
 
 #[test]
-fn s5_setting_that_is_not_seen_is_named() {
+fn s5_setting_without_effect_is_reported() {
     World::builder().run(|world| {
         let wrong = "#!/bin/sh\n# scw-setup timeout=1s env=A=hunter2\ntouch /var/lib/wrong\n";
         let below = "#!/bin/sh\nset -e\n# scw-setup: timeout=1s\ntouch /var/lib/below\r\n";

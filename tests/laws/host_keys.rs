@@ -53,7 +53,7 @@ fn h1_missing_keys_are_made_once_and_good_ones_are_kept() {
 }
 
 #[test]
-fn h1_only_what_is_missing_or_empty_is_made_and_a_lost_public_key_is_derived() {
+fn h1_empty_key_is_made_and_lost_public_key_is_derived() {
     World::builder().ipv4(Reach::Absent).ipv6(Reach::Absent).run(|world| {
         make_host_key(world);
         let private = fs::read("/etc/ssh/ssh_host_ed25519_key").expect("read");
@@ -77,7 +77,7 @@ fn h1_only_what_is_missing_or_empty_is_made_and_a_lost_public_key_is_derived() {
 }
 
 #[test]
-fn h2_what_a_cut_off_run_left_behind_is_cleared_away() {
+fn h2_leftovers_of_an_interrupted_run_are_removed() {
     World::builder().ipv4(Reach::Absent).ipv6(Reach::Absent).run(|world| {
         fs::create_dir("/etc/ssh/.scw-agent-new.0badcafe").expect("made");
         fs::write("/etc/ssh/.scw-agent-new.0badcafe/ssh_host_ed25519_key", "half a key").expect("written");
@@ -87,7 +87,7 @@ fn h2_what_a_cut_off_run_left_behind_is_cleared_away() {
 }
 
 #[test]
-fn a_broken_configuration_is_named_and_the_keys_are_made_all_the_same() {
+fn keys_are_made_with_a_broken_configuration_file() {
     World::builder().ipv4(Reach::Absent).ipv6(Reach::Absent).run(|world| {
         fs::write("/etc/scw-agent.toml", "[host-keys]\ntipes = []\n").expect("written");
         let made = agent(world, &["host-keys", "ensure"]);
@@ -98,7 +98,7 @@ fn a_broken_configuration_is_named_and_the_keys_are_made_all_the_same() {
 }
 
 #[test]
-fn h3_what_is_published_is_what_sshd_serves_and_a_client_can_check_it_before_the_first_connection() {
+fn h3_published_value_lets_a_client_check_sshd() {
     World::builder().with_sshd().run(|world| {
         assert_eq!(agent(world, &["host-keys", "ensure"]).code, 0);
         let sshd = Sshd::start(world).expect("sshd");
@@ -136,7 +136,7 @@ fn h3_what_is_published_is_what_sshd_serves_and_a_client_can_check_it_before_the
 }
 
 #[test]
-fn h4_a_second_start_of_the_daemon_writes_nothing_and_a_changed_value_is_put_right() {
+fn h4_daemon_writes_only_when_the_value_differs() {
     World::builder().run(|world| {
         make_host_key(world);
         let daemon = start_daemon(world);
@@ -161,7 +161,7 @@ fn h4_a_second_start_of_the_daemon_writes_nothing_and_a_changed_value_is_put_rig
 }
 
 #[test]
-fn h4_a_value_that_was_deleted_is_published_again() {
+fn h4_deleted_value_is_published_again() {
     World::builder().run(|world| {
         make_host_key(world);
         let settings = "[host-keys]\ntypes = [\"ed25519\"]\n[metadata]\nlook-again = \"100ms\"\n";
@@ -175,7 +175,7 @@ fn h4_a_value_that_was_deleted_is_published_again() {
 }
 
 #[test]
-fn h4_keys_that_somebody_remakes_are_published_within_a_second() {
+fn h4_keys_remade_by_another_tool_are_published() {
     World::builder().run(|world| {
         make_host_key(world);
         let daemon = start_daemon(world);
@@ -212,7 +212,7 @@ fn h4_keys_that_somebody_remakes_are_published_within_a_second() {
 }
 
 #[test]
-fn the_keys_are_printed_for_known_hosts_and_dns_as_openssh_would() {
+fn known_hosts_and_sshfp_match_openssh_output() {
     World::builder().ipv4(Reach::Absent).ipv6(Reach::Absent).run(|world| {
         assert_eq!(agent(world, &["host-keys", "ensure"]).code, 0);
         for name in ["ecdsa", "ed25519", "rsa"] {
@@ -230,7 +230,7 @@ fn the_keys_are_printed_for_known_hosts_and_dns_as_openssh_would() {
 }
 
 #[test]
-fn a_machine_without_host_keys_says_so_and_publishes_nothing() {
+fn missing_host_keys_are_reported_and_not_published() {
     World::builder().run(|world| {
         let daemon = start_daemon(world);
         let status = until(world, "said to have no keys", || {
@@ -249,7 +249,7 @@ fn a_machine_without_host_keys_says_so_and_publishes_nothing() {
 }
 
 #[test]
-fn host_keys_show_lists_them_for_people_and_for_programs() {
+fn host_keys_show_lists_keys_as_text_and_json() {
     World::builder().run(|world| {
         assert_eq!(agent(world, &["host-keys", "show"]).code, 3);
         make_host_key(world);
@@ -274,7 +274,7 @@ fn host_keys_show_lists_them_for_people_and_for_programs() {
 }
 
 #[test]
-fn h3_a_public_key_without_its_private_one_is_not_published() {
+fn h3_public_key_without_private_key_is_not_published() {
     World::builder().run(|world| {
         make_host_key(world);
         run(world
@@ -288,7 +288,7 @@ fn h3_a_public_key_without_its_private_one_is_not_published() {
 }
 
 #[test]
-fn h4_what_was_written_is_read_back_and_written_again_when_it_is_not_there() {
+fn h4_wrong_value_after_a_write_is_written_again() {
     World::builder().run(|world| {
         make_host_key(world);
         // Both answers to reading back are another value: it writes once more, and then tells.
@@ -312,7 +312,7 @@ fn h4_what_was_written_is_read_back_and_written_again_when_it_is_not_there() {
 }
 
 #[test]
-fn two_roles_at_once_do_not_disturb_each_other() {
+fn parallel_host_keys_runs_do_not_disturb_each_other() {
     World::builder().ipv4(Reach::Absent).ipv6(Reach::Absent).run(|world| {
         one_key_type();
         for _ in 0..10 {
@@ -327,7 +327,7 @@ fn two_roles_at_once_do_not_disturb_each_other() {
 }
 
 #[test]
-fn d2_without_a_folder_for_keys_there_is_nothing_to_do() {
+fn d2_ensure_succeeds_without_etc_ssh() {
     World::builder().ipv4(Reach::Absent).ipv6(Reach::Absent).run(|world| {
         run(world.command("rm").args(["-r", "/etc/ssh"]));
         assert_eq!(agent(world, &["host-keys", "ensure"]).code, 0);
@@ -336,7 +336,7 @@ fn d2_without_a_folder_for_keys_there_is_nothing_to_do() {
 }
 
 #[test]
-fn h3_two_independent_readers_and_a_scan_of_the_real_sshd_agree() {
+fn h3_independent_readers_and_keyscan_agree() {
     World::builder().with_sshd().run(|world| {
         assert_eq!(agent(world, &["host-keys", "ensure"]).code, 0);
         let sshd = Sshd::start(world).expect("sshd");
@@ -353,7 +353,7 @@ fn h3_two_independent_readers_and_a_scan_of_the_real_sshd_agree() {
 }
 
 #[test]
-fn h4_whatever_happens_to_the_value_and_the_keys_it_is_true_again_by_itself() {
+fn h4_published_value_recovers_by_itself() {
     World::builder().run(|world| {
         make_host_key(world);
         let settings = "[host-keys]\ntypes = [\"ed25519\"]\n[metadata]\nlook-again = \"1s\"\n";

@@ -112,7 +112,7 @@ fn connect() -> UnixStream {
 }
 
 #[test]
-fn thousands_of_connections_that_say_nothing_or_half_keep_nobody_out() {
+fn silent_and_partial_connections_block_no_client() {
     beset(|beset| {
         for round in 0..3000 {
             let mut stream = connect();
@@ -135,7 +135,7 @@ fn thousands_of_connections_that_say_nothing_or_half_keep_nobody_out() {
 }
 
 #[test]
-fn what_is_too_large_or_no_http_is_refused_within_bounds() {
+fn oversized_and_invalid_requests_are_refused() {
     beset(|beset| {
         let header = format!("GET /status HTTP/1.1\r\nx: {}\r\n\r\n", "y".repeat(10 << 20));
         let many = format!("GET /status HTTP/1.1\r\n{}\r\n", "x: y\r\n".repeat(1 << 20));
@@ -171,7 +171,7 @@ fn what_is_too_large_or_no_http_is_refused_within_bounds() {
 }
 
 #[test]
-fn a_client_that_asks_and_never_reads_harms_itself_only() {
+fn client_that_never_reads_blocks_no_other() {
     beset(|beset| {
         beset.world.standin().set_user_data("large", vec![b'x'; 1 << 20]);
         let held: Vec<_> = (0..16)
@@ -191,7 +191,7 @@ fn a_client_that_asks_and_never_reads_harms_itself_only() {
 }
 
 #[test]
-fn d3_strangers_and_readers_in_crowds_get_no_value_write_nothing_and_take_no_place_of_another() {
+fn d3_many_unprivileged_clients_block_no_other() {
     beset(|beset| {
         let world = beset.world;
         let silent = |user, group| -> Child {

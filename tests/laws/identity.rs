@@ -63,7 +63,7 @@ fn h1_the_same_instance_keeps_its_keys_at_every_boot() {
 }
 
 #[test]
-fn h1_a_clone_gets_new_keys_and_sshd_serves_and_the_daemon_publishes_them() {
+fn h1_clone_gets_new_keys_served_and_published() {
     World::builder().with_sshd().run(|world| {
         boot(world);
         let first = key();
@@ -111,7 +111,7 @@ fn h1_a_clone_gets_new_keys_and_sshd_serves_and_the_daemon_publishes_them() {
 }
 
 #[test]
-fn h1_where_the_hypervisor_names_the_instance_a_clone_has_new_keys_before_there_is_a_network() {
+fn h1_hypervisor_id_proves_a_clone_before_the_network() {
     World::builder().run(|world| {
         set_dmi(world, "Scaleway", &FIRST.to_uppercase());
         boot(world);
@@ -128,7 +128,7 @@ fn h1_where_the_hypervisor_names_the_instance_a_clone_has_new_keys_before_there_
 }
 
 #[test]
-fn h1_a_hypervisors_number_that_never_named_the_instance_proves_nothing() {
+fn h1_hypervisor_id_that_never_matched_proves_nothing() {
     World::builder().run(|world| {
         set_dmi(world, "Scaleway", CLONE);
         boot(world);
@@ -141,7 +141,7 @@ fn h1_a_hypervisors_number_that_never_named_the_instance_proves_nothing() {
 }
 
 #[test]
-fn h1_metadata_that_contradict_the_hypervisor_change_nothing_and_are_reported() {
+fn h1_metadata_against_hypervisor_id_change_nothing() {
     World::builder().run(|world| {
         set_dmi(world, "Scaleway", FIRST);
         boot(world);
@@ -175,7 +175,7 @@ fn h1_regenerate_never_keeps_the_keys_of_a_clone() {
 }
 
 #[test]
-fn h1_d1_what_cannot_be_read_is_no_other_instance() {
+fn h1_d1_unreadable_id_proves_no_other_instance() {
     World::builder().run(|world| {
         boot(world);
         let first = key();
@@ -198,7 +198,7 @@ fn h1_d1_what_cannot_be_read_is_no_other_instance() {
 }
 
 #[test]
-fn h2_a_run_that_cannot_finish_leaves_the_record_for_the_next_one() {
+fn h2_failed_renewal_keeps_the_record_for_the_next_run() {
     World::builder().ipv4(Reach::Served).run(|world| {
         boot(world);
         clone(world, CLONE);

@@ -1,18 +1,16 @@
 //! The system says no: each system call that a program makes fails once, with each error that it can fail with; the program ends in
 //! good order, harms nothing, and a clean run afterwards ends in the one right state.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::process::Command;
 
 use scw_stage::{Daemon, World};
 
-use crate::crash::MOST;
+use crate::crash::{MOST, TYPES, complete_keys};
 use crate::machine::*;
 
 const ORIGINAL: &str = "daa2ea5a-0ee6-4cdc-9f1a-e0d1cb4e6d86";
 const CLONE: &str = "11111111-2222-4333-8444-555555555555";
-const TYPES: [&str; 2] = ["ecdsa", "ed25519"];
 
 /// Calls, and the errors that they are made to fail with.
 const FILES: [(&str, &[&str]); 14] = [
@@ -84,20 +82,6 @@ fn ended_in_good_order(what: &str, command: &mut Command) -> Ended {
     ended
 }
 
-fn sh(world: &World, script: &str) {
-    let ended = run(world.command("sh").args(["-ec", script]));
-    assert_eq!(ended.code, 0, "{script}: {}", ended.err);
-}
-
-fn whole_keys(world: &World) -> BTreeMap<&'static str, Vec<u8>> {
-    let whole = |name: &&'static str| {
-        let path = format!("/etc/ssh/ssh_host_{name}_key");
-        let shown = run(world.command("ssh-keygen").args(["-y", "-P", "", "-f", &path]));
-        (shown.code == 0).then(|| fs::read(path).expect("read"))
-    };
-    TYPES.iter().filter_map(|name| Some((*name, whole(name)?))).collect()
-}
-
 fn save(world: &World, name: &str) {
     sh(
         world,
@@ -125,8 +109,16 @@ fn campaign(calls: &[(&str, &[&str])], mut try_one: impl FnMut(&str, &str, usize
     points
 }
 
+/// Scenario, saved state that it starts from, pass whose calls fail, and the Instance that the metadata name.
+const SCENARIOS: [(&str, &str, &str, &str); 4] = [
+    ("first boot", "empty", "ensure", ORIGINAL),
+    ("a later boot", "recorded", "ensure", ORIGINAL),
+    ("a later boot, with the metadata", "recorded", "settle", ORIGINAL),
+    ("a clone", "recorded", "settle", CLONE),
+];
+
 #[test]
-fn h1_h2_d2_each_call_of_the_keys_role_fails_once_and_a_clean_run_ends_in_the_right_state() {
+fn h1_h2_d2_host_keys_recover_from_each_failed_call() {
     World::builder().run(|world| {
         fs::write("/etc/scw-agent.toml", "[host-keys]\ntypes = [\"ecdsa\", \"ed25519\"]\n").expect("written");
         save(world, "empty");
@@ -136,14 +128,9 @@ fn h1_h2_d2_each_call_of_the_keys_role_fails_once_and_a_clean_run_ends_in_the_ri
         world.reboot();
         assert_eq!(agent(world, &["host-keys", "ensure"]).code, 0);
         save(world, "recorded");
-        let first = whole_keys(world);
+        let first = complete_keys(world);
         let mut all = 0;
-        for (scenario, from, pass, instance) in [
-            ("first boot", "empty", "ensure", ORIGINAL),
-            ("a later boot", "recorded", "ensure", ORIGINAL),
-            ("a later boot, with the metadata", "recorded", "settle", ORIGINAL),
-            ("a clone", "recorded", "settle", CLONE),
-        ] {
+        for (scenario, from, pass, instance) in SCENARIOS {
             let points = campaign(&FILES, |call, error, nth| {
                 restore(world, from);
                 let tell = || {
@@ -157,14 +144,14 @@ fn h1_h2_d2_each_call_of_the_keys_role_fails_once_and_a_clean_run_ends_in_the_ri
                     &what,
                     injected(world, call, error, nth).arg(AGENT).args(["host-keys", pass]),
                 );
-                let survivors = whole_keys(world);
+                let survivors = complete_keys(world);
                 if scenario.starts_with("a later boot") {
                     assert!(survivors == first, "{what}: a good key was touched");
                 }
                 tell();
                 let again = agent(world, &["host-keys", pass]);
                 assert_eq!(again.code, 0, "{what}: {}", again.err);
-                let end = whole_keys(world);
+                let end = complete_keys(world);
                 assert_eq!(end.len(), TYPES.len(), "{what}");
                 match scenario {
                     "a clone" => {
@@ -190,7 +177,7 @@ fn h1_h2_d2_each_call_of_the_keys_role_fails_once_and_a_clean_run_ends_in_the_ri
 }
 
 #[test]
-fn s1_d2_each_call_of_the_runner_fails_once_and_a_clean_run_ends_in_the_right_state() {
+fn s1_d2_runner_recovers_from_each_failed_call() {
     let calls = FILES.iter().chain(&NETWORK);
     let calls: Vec<_> =
         calls.flat_map(|(call, errors)| errors.chunks(1).map(|error| (*call, error))).collect();
@@ -242,7 +229,7 @@ fn runner_part(calls: &[(&str, &[&str])]) -> usize {
 }
 
 #[test]
-fn h4_d2_each_call_of_the_daemon_fails_once_and_it_publishes_all_the_same() {
+fn h4_d2_daemon_publishes_after_each_failed_call() {
     let calls: Vec<_> = NETWORK
         .iter()
         .chain(&[("openat", &["EMFILE", "EIO"][..]), ("rename", &["ENOSPC"]), ("fsync", &["EIO"])])

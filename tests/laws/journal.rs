@@ -7,7 +7,7 @@ use scw_stage::{Daemon, Journald, Notify, Reach, World};
 use crate::machine::*;
 
 #[test]
-fn the_daemon_is_ready_without_a_network_tells_its_status_and_ends_on_sigterm() {
+fn daemon_is_ready_and_reports_status_without_network() {
     World::builder().ipv4(Reach::Absent).ipv6(Reach::Absent).run(|world| {
         make_host_key(world);
         let notify = Notify::new(world).expect("a socket");
@@ -45,7 +45,7 @@ fn the_watchdog_is_fed_while_systemd_asks_for_it() {
 }
 
 #[test]
-fn s2_a_run_stands_in_the_journal_with_its_fields() {
+fn s2_run_is_in_the_journal_with_its_fields() {
     assert!(Journald::is_there(), "systemd-journald is needed (package systemd)");
     World::builder().run(|world| {
         let journal = Journald::start(world).expect("journald");
@@ -69,7 +69,7 @@ fn s2_a_run_stands_in_the_journal_with_its_fields() {
 }
 
 #[test]
-fn a_second_daemon_leaves_the_first_ones_socket_alone() {
+fn second_daemon_does_not_touch_the_first_ones_socket() {
     World::builder().run(|world| {
         let first = start_daemon(world);
         let second = run(world.agent_command(AGENT).arg("daemon"));

@@ -121,7 +121,7 @@ struct Row<'a> {
 }
 
 #[test]
-fn h1_h2_h3_the_table_of_states_by_instance_and_cloud_init_what_is_kept_made_and_published() {
+fn h1_h2_h3_each_key_file_state_ends_as_expected() {
     let thirds = std::thread::scope(|scope| {
         TYPES.map(|name| scope.spawn(move || a_third(name))).map(|third| third.join().expect("held"))
     });
@@ -158,11 +158,6 @@ fn a_third(name: &'static str) -> usize {
             }
         });
     rows
-}
-
-fn sh(world: &World, script: &str) {
-    let ended = run(world.command("sh").args(["-ec", script]));
-    assert_eq!(ended.code, 0, "{script}: {}", ended.err);
 }
 
 /// The real cloud-init's first two stages, which is where its ssh module runs. Without an id it finds no data.
@@ -280,7 +275,7 @@ impl Row<'_> {
 }
 
 #[test]
-fn h2_what_was_mended_stays_mended_and_is_mentioned_once() {
+fn h2_fixed_key_stays_fixed_and_is_reported_once() {
     World::builder().ipv4(Reach::Absent).ipv6(Reach::Absent).run(|world| {
         fs::write("/etc/scw-agent.toml", "[host-keys]\ntypes = [\"ecdsa\", \"ed25519\"]\n").expect("written");
         assert_eq!(agent(world, &["host-keys", "ensure"]).code, 0);
@@ -300,7 +295,7 @@ fn h2_what_was_mended_stays_mended_and_is_mentioned_once() {
 }
 
 #[test]
-fn h1_a_key_that_is_no_key_is_kept_under_another_name() {
+fn h1_invalid_key_file_is_kept_under_another_name() {
     World::builder().ipv4(Reach::Absent).ipv6(Reach::Absent).run(|world| {
         make_host_key(world);
         fs::write("/etc/ssh/ssh_host_ed25519_key", "my precious notes").expect("written");
@@ -315,7 +310,7 @@ fn h1_a_key_that_is_no_key_is_kept_under_another_name() {
 }
 
 #[test]
-fn h1_h3_a_key_behind_a_passphrase_is_left_alone_and_named_and_not_published() {
+fn h1_h3_key_with_passphrase_is_kept_and_not_published() {
     World::builder().ipv4(Reach::Absent).ipv6(Reach::Absent).with_sshd().run(|world| {
         one_key_type();
         let mut command = world.command("ssh-keygen");
@@ -331,7 +326,7 @@ fn h1_h3_a_key_behind_a_passphrase_is_left_alone_and_named_and_not_published() {
 }
 
 #[test]
-fn h1_key_is_for_the_group_where_sshd_takes_that() {
+fn h1_key_is_group_readable_where_sshd_accepts_that() {
     World::builder().ipv4(Reach::Absent).ipv6(Reach::Absent).run(|world| {
         let groups = fs::read_to_string("/etc/group").expect("read");
         fs::write("/etc/group", format!("{groups}ssh_keys:x:4711:\n")).expect("written");

@@ -8,9 +8,6 @@ use scw_stage::{Reach, World};
 
 use crate::machine::*;
 
-/// Where the daemon asks for the setup runner.
-const REQUEST: &str = "/run/scw-agent-requests/setup/setup-requested";
-
 /// A world with one family, whose service is locked.
 fn locked(test: impl FnOnce(&World) + Send) {
     World::builder().ipv6(Reach::Absent).run(|world| {
@@ -75,11 +72,11 @@ fn h1_clone_behind_systemds_lock_gets_new_keys() {
 }
 
 #[test]
-fn t2_root_goes_on_where_the_daemon_is_locked_out() {
+fn t2_root_works_where_the_daemon_is_locked_out() {
     locked(|world| {
         world.standin().set_user_data("setup-script", "#!/bin/sh\necho past the lock\n");
         let daemon = start_daemon_as(world, world.agent_command_with(AGENT, &["net_bind_service"]));
-        until(world, "the runner is requested", || Path::new(REQUEST).exists().then_some(()));
+        until(world, "the runner is requested", || Path::new(SETUP_REQUESTED).exists().then_some(()));
         let ran = agent(world, &["setup", "run"]);
         assert!(ran.code == 0 && ran.err.contains("past the lock"), "{}", ran.err);
         until(world, "the host-keys role is requested", || Path::new(INSTANCE_SEEN).exists().then_some(()));

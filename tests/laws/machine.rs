@@ -19,6 +19,8 @@ pub(crate) const FINGERPRINTS: &str = "ssh-host-fingerprints";
 const REQUESTS: &str = "/run/scw-agent-requests/host-keys";
 /// The daemon's request to compare the Instance with the record.
 pub(crate) const INSTANCE_SEEN: &str = "/run/scw-agent-requests/host-keys/instance-seen";
+/// The daemon's request to start the setup runner.
+pub(crate) const SETUP_REQUESTED: &str = "/run/scw-agent-requests/setup/setup-requested";
 
 /// From now on the metadata service names this Instance.
 pub(crate) fn become_instance(world: &World, id: &str) {
@@ -52,6 +54,20 @@ pub(crate) fn run(command: &mut Command) -> Ended {
 pub(crate) fn copy_program(world: &World, from: &str, to: &str) {
     let copied = run(world.command("cp").args([from, to]));
     assert_eq!(copied.code, 0, "{}", copied.err);
+}
+
+/// A setup script that adds a line to the file that [`runs`] counts.
+pub(crate) const COUNTING: &str = "#!/bin/sh\necho ran >> /var/lib/ran\n";
+
+/// How often a script that adds a line to /var/lib/ran has run.
+pub(crate) fn runs() -> usize {
+    std::fs::read_to_string("/var/lib/ran").unwrap_or_default().lines().count()
+}
+
+/// Runs a shell script in the world; it must succeed.
+pub(crate) fn sh(world: &World, script: &str) {
+    let ended = run(world.command("sh").args(["-ec", script]));
+    assert_eq!(ended.code, 0, "{script}: {}", ended.err);
 }
 
 /// `scw-agent` with these words, as root.

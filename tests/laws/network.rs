@@ -46,17 +46,17 @@ fn a_new_route_wakes_the_daemon(family: Family) {
 }
 
 #[test]
-fn t6_a_new_route_over_ipv4_wakes_the_daemon_long_before_its_next_try() {
+fn t6_new_ipv4_route_wakes_the_daemon() {
     a_new_route_wakes_the_daemon(Family::Ipv4);
 }
 
 #[test]
-fn t6_a_new_route_over_ipv6_wakes_the_daemon_long_before_its_next_try() {
+fn t6_new_ipv6_route_wakes_the_daemon() {
     a_new_route_wakes_the_daemon(Family::Ipv6);
 }
 
 #[test]
-fn t6_a_machine_whose_routes_change_all_the_time_is_not_kept_busy() {
+fn t6_many_route_changes_do_not_disturb_the_daemon() {
     World::builder().ipv4(Reach::Absent).ipv6(Reach::Absent).run(|world| {
         make_host_key(world);
         let daemon = start_daemon(world);

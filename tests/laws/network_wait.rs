@@ -84,7 +84,7 @@ fn s1_script_waits_for_route_and_resolver() {
 }
 
 #[test]
-fn s1_script_starts_when_network_wait_is_over() {
+fn s1_script_starts_when_network_wait_ends() {
     World::builder().run(|world| {
         world.standin().set_user_data("startup-script", SCRIPT);
         let _ = fs::remove_file("/etc/resolv.conf");

@@ -26,7 +26,7 @@ fn assert_nobody_was_asked(world: &World) {
 }
 
 #[test]
-fn p1_elsewhere_nothing_is_asked_run_or_replaced() {
+fn p1_no_request_or_script_on_other_machines() {
     World::builder().run(|world| {
         for key in ["setup-script", "startup-script", "shutdown-script"] {
             world.standin().set_user_data(key, SCRIPT);
@@ -82,7 +82,7 @@ fn p1_elsewhere_nothing_is_asked_run_or_replaced() {
 }
 
 #[test]
-fn p1_what_makes_a_machine_an_instance() {
+fn p1_vendor_or_command_line_marks_an_instance() {
     World::builder().run(|world| {
         world.standin().set_user_data("colour", "blue");
         let setting = |vendor: &str| format!("[platform]\nvendor = \"{vendor}\"\n");

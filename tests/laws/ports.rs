@@ -162,7 +162,7 @@ fn t2_when_every_port_is_taken_the_message_says_so() {
 }
 
 #[test]
-fn t2_ports_that_the_administrator_reserved_are_left_alone_while_others_are_free() {
+fn t2_reserved_ports_are_used_last() {
     World::builder().run(|world| {
         world.standin().set_user_data("key", "value");
         set("ip_local_reserved_ports", "512-899");
@@ -181,7 +181,7 @@ fn t2_ports_that_the_administrator_reserved_are_left_alone_while_others_are_free
 }
 
 #[test]
-fn t2_whoever_may_bind_only_some_of_the_ports_uses_those() {
+fn t2_only_ports_the_process_may_bind_are_used() {
     World::builder().ipv6(Reach::Absent).run(|world| {
         world.standin().set_user_data("key", "value");
         let without_capabilities = || {

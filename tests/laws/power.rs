@@ -3,24 +3,17 @@
 //!
 //! The cut is the file system's own: its shutdown without a flush of its journal, as its developers test it.
 
-use std::collections::BTreeMap;
 use std::fs;
 
 use scw_stage::World;
 
-use crate::crash::{MOST, killed_at, strace};
+use crate::crash::{MOST, TYPES, complete_keys, killed_at, strace};
 use crate::machine::*;
 
 const ORIGINAL: &str = "daa2ea5a-0ee6-4cdc-9f1a-e0d1cb4e6d86";
 const CLONE: &str = "11111111-2222-4333-8444-555555555555";
-const TYPES: [&str; 2] = ["ecdsa", "ed25519"];
 /// Steps at which the power goes: those that change what is on the disk, or wait for it.
 const STEPS: [&str; 8] = ["openat", "mkdir", "write", "fsync", "rename", "unlink", "unlinkat", "rmdir"];
-
-fn sh(world: &World, script: &str) {
-    let ended = run(world.command("sh").args(["-ec", script]));
-    assert_eq!(ended.code, 0, "{script}: {}", ended.err);
-}
 
 /// A disk of the world's own: /etc/ssh and the agent's state are on it.
 struct Disk<'a>(&'a World);
@@ -74,16 +67,6 @@ impl<'a> Disk<'a> {
     }
 }
 
-/// The whole keys: type to private key.
-fn whole_keys(world: &World) -> BTreeMap<&'static str, Vec<u8>> {
-    let whole = |name: &&'static str| {
-        let path = format!("/etc/ssh/ssh_host_{name}_key");
-        let shown = run(world.command("ssh-keygen").args(["-y", "-P", "", "-f", &path]));
-        (shown.code == 0).then(|| fs::read(path).expect("read"))
-    };
-    TYPES.iter().filter_map(|name| Some((*name, whole(name)?))).collect()
-}
-
 fn recorded() -> Option<String> {
     let record = fs::read("/var/lib/scw-agent/instance.json").ok()?;
     let record: serde_json::Value = serde_json::from_slice(&record).expect("a record is whole or not there");
@@ -100,27 +83,30 @@ fn boot(world: &World, instance: &str, what: &str) {
     assert_eq!(settled.code, 0, "{what}: {}", settled.err);
 }
 
+/// Scenario, saved disk that it starts from, pass during which the power fails, and the Instance that the metadata name.
+const SCENARIOS: [(&str, &str, &str, &str); 3] = [
+    ("first boot, before sshd", "empty", "ensure", ORIGINAL),
+    ("a later boot, with the metadata", "recorded", "settle", ORIGINAL),
+    ("a clone", "recorded", "settle", CLONE),
+];
+
 #[test]
-fn h2_d1_the_power_goes_at_any_step_of_the_keys_role_and_the_next_boot_ends_in_the_right_state() {
+fn h2_d1_host_keys_recover_from_power_loss_at_any_step() {
     World::builder().run(|world| {
         fs::write("/etc/scw-agent.toml", "[host-keys]\ntypes = [\"ecdsa\", \"ed25519\"]\n").expect("written");
         let disk = Disk::new(world);
         disk.save("empty");
         boot(world, ORIGINAL, "the first boot");
-        let first = whole_keys(world);
+        let first = complete_keys(world);
         disk.cut();
         assert!(
-            first.len() == TYPES.len() && whole_keys(world) == first,
+            first.len() == TYPES.len() && complete_keys(world) == first,
             "what a finished run made outlives the power"
         );
         disk.save("recorded");
 
         let mut points = 0;
-        for (scenario, from, pass, instance) in [
-            ("first boot, before sshd", "empty", "ensure", ORIGINAL),
-            ("a later boot, with the metadata", "recorded", "settle", ORIGINAL),
-            ("a clone", "recorded", "settle", CLONE),
-        ] {
+        for (scenario, from, pass, instance) in SCENARIOS {
             for call in STEPS {
                 for nth in 1..MOST {
                     disk.restore(from);
@@ -129,10 +115,10 @@ fn h2_d1_the_power_goes_at_any_step_of_the_keys_role_and_the_next_boot_ends_in_t
                     }
                     let _ = fs::remove_dir_all("/run/scw-agent-hostkeys");
                     let killed = killed_at(strace(world, call, nth).arg(AGENT).args(["host-keys", pass]));
-                    let made = whole_keys(world);
+                    let made = complete_keys(world);
                     disk.cut();
                     let what = format!("{scenario}, power lost at {call} {nth}");
-                    let survivors = whole_keys(world);
+                    let survivors = complete_keys(world);
                     if !killed {
                         assert!(survivors == made, "{what}: a finished run's work is lost");
                     }
@@ -143,7 +129,7 @@ fn h2_d1_the_power_goes_at_any_step_of_the_keys_role_and_the_next_boot_ends_in_t
                         );
                     }
                     boot(world, instance, &what);
-                    let end = whole_keys(world);
+                    let end = complete_keys(world);
                     assert_eq!((end.len(), recorded().as_deref()), (TYPES.len(), Some(instance)), "{what}");
                     match scenario {
                         "a clone" => assert!(TYPES.iter().all(|name| end[name] != first[name]), "{what}"),
@@ -165,7 +151,7 @@ fn h2_d1_the_power_goes_at_any_step_of_the_keys_role_and_the_next_boot_ends_in_t
 }
 
 #[test]
-fn s1_d1_the_power_goes_at_any_step_of_a_run_and_no_success_is_repeated_and_no_record_lost() {
+fn s1_d1_runs_and_records_survive_power_loss_at_any_step() {
     World::builder().run(|world| {
         let disk = Disk::new(world);
         disk.save("empty");

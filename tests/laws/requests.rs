@@ -15,7 +15,6 @@ const CLONE: &str = "11111111-2222-4333-8444-555555555555";
 const KEY: &str = "/etc/ssh/ssh_host_ed25519_key.pub";
 const LOCK: &str = "/var/lib/scw-agent/host-keys.lock";
 const PENDING: &str = "/run/scw-agent-hostkeys/pending";
-const SETUP_REQUESTED: &str = "/run/scw-agent-requests/setup/setup-requested";
 /// Ends a command that hangs. Far over what any takes.
 const HANGS_AFTER: &str = "120";
 
@@ -28,11 +27,6 @@ fn bounded(world: &World, words: &[&str]) -> Command {
     let mut command = world.command("timeout");
     command.args([HANGS_AFTER, AGENT]).args(words);
     command
-}
-
-fn sh(world: &World, script: &str) {
-    let ended = run(world.command("sh").args(["-ec", script]));
-    assert_eq!(ended.code, 0, "{script}: {}", ended.err);
 }
 
 /// The disk's first boot, known and recorded.
@@ -235,7 +229,7 @@ fn s1_request_during_a_run_is_served_after_it() {
 }
 
 #[test]
-fn d3_paced_runs_keep_their_distance() {
+fn d3_paced_run_waits_before_it_starts() {
     World::builder().run(|world| {
         make_host_key(world);
         // Far into the time that earlier runs have reserved.

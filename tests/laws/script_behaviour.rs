@@ -44,7 +44,7 @@ const MISBEHAVING: [(&str, &str, &str); 12] = [
 ];
 
 #[test]
-fn s2_s5_scripts_that_misbehave_have_each_its_outcome_and_the_last_one_runs() {
+fn s2_s5_each_misbehaving_script_has_its_outcome() {
     World::builder().run(|world| {
         // A disk that can be filled, and folders from which nothing can be executed.
         let script = "mount -t tmpfs -o size=1m,mode=700 none /var/lib/scw-agent; mkdir -p /run/scw-agent-setup; \
@@ -76,7 +76,7 @@ fn s2_s5_scripts_that_misbehave_have_each_its_outcome_and_the_last_one_runs() {
 }
 
 #[test]
-fn s2_a_hundred_megabytes_of_output_and_a_line_of_one_megabyte_cost_no_memory_and_lose_nothing() {
+fn s2_large_output_is_complete_and_costs_no_memory() {
     World::builder().run(|world| {
         let script = "#!/bin/sh\nyes 0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789 | head -c 100000000\nhead -c 1000000 /dev/zero | tr '\\0' z\necho\necho the end\n";
         world.standin().set_user_data("setup-script", script);
@@ -111,7 +111,7 @@ fn peak_memory(pid: u32) -> u64 {
 }
 
 #[test]
-fn s4_what_a_script_left_running_can_go_on_writing_and_is_heard() {
+fn s4_output_of_leftover_processes_is_logged() {
     World::builder().run(|world| {
         let journald = Journald::start(world).expect("journald");
         let script = "#!/bin/sh\n(sleep 2; echo late-word; echo still-alive > /var/lib/alive) &\n";
@@ -134,7 +134,7 @@ fn end_flood(world: &World) {
 }
 
 #[test]
-fn s5_flood_left_behind_costs_the_runner_no_memory() {
+fn s5_endless_output_costs_the_runner_no_memory() {
     World::builder().run(|world| {
         world.standin().set_user_data("setup-script", FLOOD);
         let out = fs::File::create("/var/lib/log").expect("made");
@@ -155,7 +155,7 @@ fn s5_flood_left_behind_costs_the_runner_no_memory() {
 }
 
 #[test]
-fn s5_flood_left_behind_gets_a_thousand_lines_a_second() {
+fn s5_endless_output_gets_a_thousand_lines_a_second() {
     World::builder().run(|world| {
         let journald = Journald::start(world).expect("journald");
         world.standin().set_user_data("setup-script", FLOOD);
@@ -176,7 +176,7 @@ fn s5_flood_left_behind_gets_a_thousand_lines_a_second() {
 }
 
 #[test]
-fn s2_a_journal_that_hangs_does_not_keep_a_script_beyond_its_time() {
+fn s2_hanging_journal_does_not_extend_a_timeout() {
     World::builder().run(|world| {
         let journald = Journald::start(world).expect("journald");
         world.standin().set_user_data(

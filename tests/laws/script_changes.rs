@@ -7,15 +7,10 @@ use scw_stage::World;
 
 use crate::machine::*;
 
-const REQUEST: &str = "/run/scw-agent-requests/setup/setup-requested";
 const FETCHED: &str = "GET /user_data/setup-script";
 
 fn counting(comment: &str) -> String {
     format!("#!/bin/sh\n# {comment}\necho ran >> /var/lib/ran\n")
-}
-
-fn runs() -> usize {
-    fs::read_to_string("/var/lib/ran").unwrap_or_default().lines().count()
 }
 
 fn configure(on_change: &str) {
@@ -27,9 +22,9 @@ fn configure(on_change: &str) {
 
 /// As PID 1 does it when the request is there.
 fn run_when_requested(world: &World) {
-    until(world, "asked for", || Path::new(REQUEST).exists().then_some(()));
+    until(world, "asked for", || Path::new(SETUP_REQUESTED).exists().then_some(()));
     // The daemon may see the request pending during the run, and repeat it.
-    while Path::new(REQUEST).exists() {
+    while Path::new(SETUP_REQUESTED).exists() {
         agent(world, &["setup", "run"]);
     }
 }
@@ -46,7 +41,7 @@ fn looks(world: &World) {
 }
 
 #[test]
-fn s1_with_on_change_now_a_changed_script_runs_when_the_daemon_sees_it_and_once() {
+fn s1_on_change_now_runs_a_changed_script_once() {
     World::builder().run(|world| {
         configure("now");
         agent(world, &["host-keys", "ensure"]);
@@ -56,13 +51,13 @@ fn s1_with_on_change_now_a_changed_script_runs_when_the_daemon_sees_it_and_once(
         run_when_requested(world);
         assert_eq!(runs(), 1);
         looks(world);
-        assert!(!Path::new(REQUEST).exists(), "nothing changed");
+        assert!(!Path::new(SETUP_REQUESTED).exists(), "nothing changed");
 
         world.standin().set_user_data("setup-script", counting("planted-secret-2"));
         run_when_requested(world);
         assert_eq!(runs(), 2);
         looks(world);
-        assert!(!Path::new(REQUEST).exists(), "it was asked for once");
+        assert!(!Path::new(SETUP_REQUESTED).exists(), "it was asked for once");
         assert_eq!(agent(world, &["status"]).code, 0);
 
         world.standin().set_user_data("setup-script.new", counting("planted-secret-3"));
@@ -75,14 +70,14 @@ fn s1_with_on_change_now_a_changed_script_runs_when_the_daemon_sees_it_and_once(
         world.standin().set_user_data("setup-script", "no script: planted-secret-4");
         run_when_requested(world);
         looks(world);
-        assert!(!Path::new(REQUEST).exists(), "it was asked for once");
+        assert!(!Path::new(SETUP_REQUESTED).exists(), "it was asked for once");
         for content in ["scw-setup: when=once", "scw-setup: when=once timeout=9m"] {
             world.standin().set_user_data("setup-script.once", counting(content));
             run_when_requested(world);
         }
         looks(world);
         assert!(
-            !Path::new(REQUEST).exists(),
+            !Path::new(SETUP_REQUESTED).exists(),
             "what does not run for a new content is not asked for over and over"
         );
         assert_eq!(runs(), 4);
@@ -98,7 +93,7 @@ fn s1_with_on_change_now_a_changed_script_runs_when_the_daemon_sees_it_and_once(
 }
 
 #[test]
-fn by_default_the_daemon_does_not_look_at_scripts_and_a_change_waits_for_the_next_boot() {
+fn by_default_a_changed_script_waits_for_the_next_boot() {
     World::builder().run(|world| {
         configure("next-boot");
         agent(world, &["host-keys", "ensure"]);
@@ -110,7 +105,7 @@ fn by_default_the_daemon_does_not_look_at_scripts_and_a_change_waits_for_the_nex
         looks(world);
         assert!(!asked(world).iter().any(|line| line == FETCHED), "the daemon has no business with it");
         // Whoever has become the daemon's user can ask.
-        fs::write(REQUEST, "").expect("written");
+        fs::write(SETUP_REQUESTED, "").expect("written");
         agent(world, &["setup", "run"]);
         assert_eq!(runs(), 1);
         daemon.terminate();
@@ -121,7 +116,7 @@ fn by_default_the_daemon_does_not_look_at_scripts_and_a_change_waits_for_the_nex
 }
 
 #[test]
-fn with_on_change_never_only_a_script_that_says_so_itself_runs_for_a_new_content() {
+fn on_change_never_runs_only_scripts_with_when_change() {
     World::builder().run(|world| {
         configure("never");
         for (content, expected) in

@@ -112,11 +112,6 @@ int main(int count, char **words) {
 }
 "#;
 
-fn sh(world: &World, script: &str) {
-    let ended = run(world.command("sh").args(["-ec", script]));
-    assert_eq!(ended.code, 0, "{script}: {}", ended.err);
-}
-
 fn add_user(world: &World) {
     sh(
         world,
@@ -148,7 +143,7 @@ fn is_waiting(pid: &str) -> Option<()> {
 }
 
 #[test]
-fn d3_unreadable_process_does_not_hold_the_runner() {
+fn d3_unreadable_process_does_not_block_the_runner() {
     if !Path::new("/dev/fuse").exists() {
         return println!("not tried: this kernel has no FUSE");
     }
@@ -206,7 +201,7 @@ fn d3_process_cannot_pass_for_one_of_a_run() {
     });
 }
 #[test]
-fn s5_what_the_kernel_cannot_execute_is_not_read_by_a_shell() {
+fn s5_no_shell_reads_what_the_kernel_cannot_execute() {
     World::builder().run(|world| {
         // A program for another processor, which a shell would read as text.
         let program = b"\x7fELF\x02\x01\x01\n: >/root/shell-read-it\n";

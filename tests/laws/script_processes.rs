@@ -71,7 +71,7 @@ const THREADS: &str = "import os, subprocess, threading, time\nsubprocess.Popen(
     threading.Thread(target=time.sleep, args=(5816,)).start()\nimport ctypes\nctypes.CDLL(None).pthread_exit(None)\n";
 
 #[test]
-fn s5_timeout_ends_what_goes_on_without_its_first_thread() {
+fn s5_timeout_ends_a_process_without_its_first_thread() {
     World::builder().run(|world| {
         std::fs::write("/root/threads.py", THREADS).expect("written");
         let script = "#!/bin/sh\n# scw-setup: timeout=2s\n(setsid python3 /root/threads.py >/dev/null 2>&1 &)\nsleep 5817\n";

@@ -21,7 +21,7 @@ fn add_user(world: &World) {
 }
 
 #[test]
-fn s2_a_script_runs_as_the_user_that_it_names_with_that_users_groups_and_surroundings() {
+fn s2_script_runs_as_its_user_with_groups_and_environment() {
     World::builder().run(|world| {
         add_user(world);
         let script = "#!/bin/sh\n# scw-setup: user=deploy env=COLOUR=blue\nid -u; id -G; echo $HOME $USER $LOGNAME $SHELL $COLOUR; umask; stat -c '%a %u' \"$0\" \"$(dirname \"$0\")\"\n";
@@ -51,7 +51,7 @@ fn s2_script_of_a_user_can_open_its_output_by_name() {
 }
 
 #[test]
-fn s5_what_a_script_asks_for_and_cannot_have_is_named_and_the_others_run() {
+fn s5_unusable_setting_is_reported_and_others_run() {
     World::builder().run(|world| {
         let counting = "#!/bin/sh\necho ran >> /var/lib/ran\n";
         let cases = [
@@ -93,7 +93,7 @@ fn s5_what_a_script_asks_for_and_cannot_have_is_named_and_the_others_run() {
 }
 
 #[test]
-fn s1_s2_a_script_that_fails_is_started_again_as_often_as_it_asks_for_and_each_attempt_is_recorded() {
+fn s1_s2_failed_script_is_retried_and_attempts_recorded() {
     World::builder().run(|world| {
         let script = "#!/bin/sh\n# scw-setup: retries=3 retry-delay=50ms\necho $SCW_SETUP_ATTEMPT >> /var/lib/ran\n[ $SCW_SETUP_ATTEMPT = 3 ]\n";
         world.standin().set_user_data("setup-script", script);
@@ -113,7 +113,7 @@ fn s1_s2_a_script_that_fails_is_started_again_as_often_as_it_asks_for_and_each_a
 }
 
 #[test]
-fn s1_when_says_once_or_with_every_change_or_at_every_boot() {
+fn s1_when_sets_once_or_each_change_or_each_boot() {
     World::builder().run(|world| {
         let keys = ["once", "change", "boot"];
         for round in 1..=3 {
@@ -133,7 +133,7 @@ fn s1_when_says_once_or_with_every_change_or_at_every_boot() {
 }
 
 #[test]
-fn s3_a_script_that_asks_for_it_is_deleted_from_user_data_once_it_succeeded_and_not_before() {
+fn s3_script_is_deleted_only_after_its_success() {
     World::builder().run(|world| {
         let script =
             "#!/bin/sh\n# scw-setup: delete-after-success\necho ran >> /var/lib/ran\n[ -e /var/lib/good ]\n";
@@ -183,7 +183,7 @@ fn s3_value_set_while_its_script_ran_is_not_deleted() {
 }
 
 #[test]
-fn s2_the_outcome_is_published_where_the_administrator_asks_for_it_and_nowhere_else() {
+fn s2_outcome_is_published_only_when_configured() {
     World::builder().run(|world| {
         world.standin().set_user_data("setup-script", "#!/bin/sh\necho hunter2-secret\n");
         world.standin().set_user_data("setup-script.2", "#!/bin/sh\nexit 3\n");
@@ -204,7 +204,7 @@ fn s2_the_outcome_is_published_where_the_administrator_asks_for_it_and_nowhere_e
 }
 
 #[test]
-fn s1_a_script_whose_runner_was_killed_is_not_started_beside_itself() {
+fn s1_script_of_a_killed_runner_is_not_started_twice() {
     World::builder().run(|world| {
         world.standin().set_user_data(
             "setup-script",

@@ -79,7 +79,7 @@ fn d3_script_user_cannot_steer_root_by_its_folder() {
         }
         fs::write("/etc/scw-agent.toml", "[setup]\non-change = \"now\"\n").expect("written");
         world.standin().set_user_data("setup-script", ATTACK.replace("import ctypes", "import  ctypes"));
-        fs::write("/run/scw-agent-requests/setup/setup-requested", "").expect("written");
+        fs::write(SETUP_REQUESTED, "").expect("written");
         assert_eq!(agent_as_unit(world, &["setup", "run"]).code, 1);
         fs::write(format!("{HOME}/stop"), "").expect("written");
 
@@ -94,7 +94,7 @@ fn d3_script_user_cannot_steer_root_by_its_folder() {
 }
 
 #[test]
-fn d3_script_environment_never_acts_as_root() {
+fn d3_script_environment_has_no_effect_as_root() {
     World::builder().run(|world| {
         add_user(world);
         fs::write(format!("{HOME}/evil.c"), LIBRARY).expect("written");
@@ -130,7 +130,7 @@ fn d3_script_environment_never_acts_as_root() {
 }
 
 #[test]
-fn s5_program_that_user_cannot_execute_is_named() {
+fn s5_program_that_user_cannot_execute_is_reported() {
     World::builder().run(|world| {
         add_user(world);
         let prepare = format!("cp /bin/sh {HOME}/closed; chmod 700 {HOME}/closed");
@@ -165,7 +165,7 @@ fn d3_script_has_no_terminal_and_no_foreign_descriptor() {
 }
 
 #[test]
-fn d3_user_cannot_fill_the_place_of_roots_scripts() {
+fn d3_user_cannot_fill_the_space_of_roots_scripts() {
     World::builder().run(|world| {
         add_user(world);
         let mount = "mkdir -p /run/scw-agent-setup/scripts; mount -t tmpfs -o mode=0711,size=1m none /run/scw-agent-setup/scripts";

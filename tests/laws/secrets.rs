@@ -20,7 +20,7 @@ fn seen_by_others(world: &World) -> String {
 }
 
 #[test]
-fn s3_a_planted_secret_is_in_no_log_and_nowhere_where_others_than_root_can_read() {
+fn s3_secret_is_in_no_log_and_hidden_from_other_users() {
     World::builder().run(|world| {
         make_host_key(world);
         let journald = Journald::start(world).expect("journald");

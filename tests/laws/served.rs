@@ -43,11 +43,6 @@ fn scanned(world: &World) -> BTreeSet<String> {
     types_of(listed.trim_end())
 }
 
-fn sh(world: &World, script: &str) {
-    let ended = run(world.command("sh").args(["-ec", script]));
-    assert_eq!(ended.code, 0, "{script}: {}", ended.err);
-}
-
 /// As after a boot: nothing is known of sshd yet.
 fn forget() {
     let _ = fs::remove_file(SERVED);
@@ -60,7 +55,7 @@ fn source() -> String {
 }
 
 #[test]
-fn h3_our_reading_of_sshds_configuration_and_sshds_own_word_and_what_a_client_sees_are_the_same() {
+fn h3_own_reading_sshd_answer_and_client_view_agree() {
     World::builder().with_sshd().run(|world| {
         assert_eq!(agent(world, &["host-keys", "ensure"]).code, 0);
         for (addition, expected) in CONFIGURATIONS {
@@ -86,7 +81,7 @@ fn h3_our_reading_of_sshds_configuration_and_sshds_own_word_and_what_a_client_se
 }
 
 #[test]
-fn h3_h4_a_change_of_sshds_configuration_is_published_without_a_restart() {
+fn h3_h4_sshd_configuration_change_is_published() {
     World::builder().with_sshd().run(|world| {
         assert_eq!(agent(world, &["host-keys", "ensure"]).code, 0);
         let daemon = start_daemon(world);
@@ -112,7 +107,7 @@ fn h3_h4_a_change_of_sshds_configuration_is_published_without_a_restart() {
 }
 
 #[test]
-fn the_keys_that_sshd_names_are_made_wherever_it_names_them_and_no_others() {
+fn only_keys_named_in_sshd_configuration_are_made() {
     World::builder().ipv4(Reach::Absent).ipv6(Reach::Absent).with_sshd().run(|world| {
         fs::create_dir("/var/lib/keys").expect("made");
         let lines = "HostKey /var/lib/keys/ssh_host_ed25519_key\nHostKey /etc/ssh/ssh_host_ecdsa_key\n";
@@ -133,7 +128,7 @@ fn the_keys_that_sshd_names_are_made_wherever_it_names_them_and_no_others() {
 }
 
 #[test]
-fn where_only_certified_algorithms_may_be_used_no_ed25519_key_is_made() {
+fn no_ed25519_key_is_made_in_fips_mode() {
     World::builder().ipv4(Reach::Absent).ipv6(Reach::Absent).run(|world| {
         // A kernel with the switch on.
         let script = "mount -t tmpfs none /proc/sys && mkdir /proc/sys/crypto && echo 1 > /proc/sys/crypto/fips_enabled";
@@ -145,7 +140,7 @@ fn where_only_certified_algorithms_may_be_used_no_ed25519_key_is_made() {
 }
 
 #[test]
-fn h3_an_sshd_that_cannot_be_asked_is_told_and_the_reading_of_its_files_stands() {
+fn h3_without_answer_of_sshd_its_files_are_read() {
     World::builder().with_sshd().run(|world| {
         make_host_key(world);
         fs::write("/etc/ssh/sshd_config.d/50-ours.conf", "HostKeyAlgorithms ssh-ed25519\nNoSuchOption yes\n")
@@ -162,7 +157,7 @@ fn h3_an_sshd_that_cannot_be_asked_is_told_and_the_reading_of_its_files_stands()
 }
 
 #[test]
-fn h3_sshds_word_is_kept_over_boots_and_asked_for_again_after_a_change() {
+fn h3_sshd_answer_is_cached_until_configuration_changes() {
     const PRIVILEGE_SEPARATION: &str = "/run/sshd";
     World::builder().with_sshd().run(|world| {
         make_host_key(world);

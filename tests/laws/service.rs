@@ -47,7 +47,7 @@ fn status(world: &World) -> serde_json::Value {
 }
 
 #[test]
-fn d3_a_group_is_let_in_to_read_and_another_one_to_write() {
+fn d3_one_group_may_read_and_another_may_write() {
     World::builder().run(|world| {
         world.standin().set_user_data("key", "value");
         add_group("readers:x:7001:nobody");
@@ -83,7 +83,7 @@ fn d3_a_group_is_let_in_to_read_and_another_one_to_write() {
 }
 
 #[test]
-fn d3_a_group_that_is_not_there_lets_nobody_in() {
+fn d3_missing_group_gives_nobody_access() {
     World::builder().run(|world| {
         fs::write(MAIN, "[local-api]\nread-group = \"no-such-group\"\n").expect("written");
         let daemon = start_daemon(world);
@@ -94,7 +94,7 @@ fn d3_a_group_that_is_not_there_lets_nobody_in() {
 }
 
 #[test]
-fn a_reload_takes_effect_and_a_broken_file_changes_nothing_and_is_told() {
+fn reload_applies_valid_files_and_reports_broken_ones() {
     World::builder().run(|world| {
         world.standin().set_user_data("key", "value");
         make_host_key(world);
@@ -131,7 +131,7 @@ fn a_reload_takes_effect_and_a_broken_file_changes_nothing_and_is_told() {
 }
 
 #[test]
-fn a_broken_configuration_leaves_host_keys_a_daemon_and_a_word_about_it() {
+fn broken_configuration_file_is_reported_and_ignored() {
     World::builder().run(|world| {
         fs::create_dir_all("/etc/scw-agent.toml.d").expect("made");
         fs::write(MAIN, "[host-keys]\ntypes = [\"ed25519\"]\n").expect("written");
@@ -172,7 +172,7 @@ fn proc_status(daemon: &Daemon) -> BTreeMap<String, String> {
 }
 
 #[test]
-fn the_daemon_has_no_root_and_cannot_read_a_private_key() {
+fn daemon_is_not_root_and_cannot_read_a_private_key() {
     World::builder().run(|world| {
         make_host_key(world);
         let daemon = start_daemon(world);
@@ -191,7 +191,7 @@ fn the_daemon_has_no_root_and_cannot_read_a_private_key() {
 }
 
 #[test]
-fn the_watchdog_is_fed_twice_in_its_time_and_not_by_a_process_that_stands() {
+fn watchdog_is_not_fed_by_a_stopped_process() {
     World::builder().ipv4(Reach::Silent).ipv6(Reach::Silent).run(|world| {
         make_host_key(world);
         let notify = Notify::new(world).expect("a socket");
@@ -224,7 +224,7 @@ fn the_watchdog_is_fed_twice_in_its_time_and_not_by_a_process_that_stands() {
 }
 
 #[test]
-fn killed_again_and_again_while_it_is_asked_every_answer_is_right_or_a_clear_error() {
+fn killed_daemon_gives_right_answers_or_clear_errors() {
     World::builder().ipv6(Reach::Absent).run(|world| {
         world.standin().set_user_data("key", "value");
         make_host_key(world);
@@ -270,7 +270,7 @@ fn killed_again_and_again_while_it_is_asked_every_answer_is_right_or_a_clear_err
 }
 
 #[test]
-fn the_sandbox_of_the_daemon_is_as_tight_as_promised() {
+fn sandbox_of_the_daemon_meets_its_threshold() {
     let unit = concat!(env!("CARGO_MANIFEST_DIR"), "/systemd/scw-agent.service");
     let analysed = Command::new("systemd-analyze")
         .args(["security", "--offline=true", "--no-pager", "--threshold=14", unit])

@@ -8,12 +8,8 @@ use crate::machine::*;
 
 const COUNTING: &str = "#!/bin/sh\necho ran >> /var/lib/ran\n[ ! -e /var/lib/fail ] || exit 3\n";
 
-fn runs() -> usize {
-    fs::read_to_string("/var/lib/ran").unwrap_or_default().lines().count()
-}
-
 #[test]
-fn s1_a_person_runs_one_script_if_it_is_due_or_again_and_the_status_tells_the_latest() {
+fn s1_script_run_by_hand_updates_the_status() {
     World::builder().run(|world| {
         world.standin().set_user_data("setup-script", COUNTING);
         world.standin().set_user_data("setup-script.other", "#!/bin/sh\necho ran >> /var/lib/other\n");
@@ -53,7 +49,7 @@ fn s1_a_person_runs_one_script_if_it_is_due_or_again_and_the_status_tells_the_la
 }
 
 #[test]
-fn s2_what_a_script_may_not_wait_for_is_refused() {
+fn s2_script_cannot_wait_for_itself() {
     World::builder().run(|world| {
         let script = format!(
             "#!/bin/sh\nenv -i {AGENT} status --wait >/var/lib/wait 2>&1; echo $? >>/var/lib/wait\n\
@@ -79,7 +75,7 @@ fn s2_what_a_script_may_not_wait_for_is_refused() {
 }
 
 #[test]
-fn s2_status_waits_for_a_script_that_somebody_runs() {
+fn s2_status_waits_for_a_script_run_by_hand() {
     World::builder().run(|world| {
         make_host_key(world);
         let daemon = start_daemon(world);
@@ -105,7 +101,7 @@ fn s2_status_waits_for_a_script_that_somebody_runs() {
 }
 
 #[test]
-fn s1_d1_a_script_whose_record_is_lost_runs_when_a_person_insists() {
+fn s1_d1_again_runs_a_script_whose_record_is_lost() {
     World::builder().run(|world| {
         world.standin().set_user_data("setup-script", COUNTING);
         agent(world, &["setup", "run"]);
@@ -117,7 +113,7 @@ fn s1_d1_a_script_whose_record_is_lost_runs_when_a_person_insists() {
 }
 
 #[test]
-fn validate_says_what_would_become_of_files_without_root_network_or_any_effect() {
+fn validate_reports_what_each_file_would_do() {
     World::builder().ipv4(Reach::Absent).ipv6(Reach::Absent).run(|world| {
         fs::create_dir("/var/lib/files").expect("made");
         let good = "#!/bin/sh\n# scw-setup: timeout=5m\ntouch /var/lib/files/effect\n";
@@ -165,7 +161,7 @@ fn validate_says_what_would_become_of_files_without_root_network_or_any_effect()
 }
 
 #[test]
-fn s2_status_waits_until_all_of_a_boots_work_is_done_and_its_exit_code_tells_how_it_went() {
+fn s2_status_wait_ends_with_the_result_of_the_boot() {
     // Each of these states lasts until the test ends it: the daemon may take its time to get there.
     let soon_says = |world: &World, said: &str| {
         until(world, said, || {
@@ -186,9 +182,7 @@ fn s2_status_waits_until_all_of_a_boots_work_is_done_and_its_exit_code_tells_how
             soon_says(world, "fingerprints");
             world.set_reach(Family::Ipv4, Reach::Served);
             published(world);
-            until(world, "asked for", || {
-                fs::exists("/run/scw-agent-requests/setup/setup-requested").expect("looked").then_some(())
-            });
+            until(world, "asked for", || fs::exists(SETUP_REQUESTED).expect("looked").then_some(()));
             soon_says(world, "scripts have not all run");
             assert!(waiting.wait(std::time::Duration::ZERO).is_none(), "{}", waiting.output());
             agent(world, &["setup", "run"]);

@@ -31,7 +31,7 @@ fn stopped(world: &World, systemctl: &str) -> Ended {
 }
 
 #[test]
-fn s4_shutdown_scripts_run_when_the_machine_goes_down_and_never_otherwise() {
+fn s4_shutdown_scripts_run_only_at_shutdown() {
     World::builder().run(|world| {
         world.standin().set_user_data("shutdown-script.b", saying("second"));
         world.standin().set_user_data("shutdown-script", saying("first"));
@@ -61,7 +61,7 @@ fn s4_shutdown_scripts_run_when_the_machine_goes_down_and_never_otherwise() {
 }
 
 #[test]
-fn s2_s5_one_shutdown_script_that_fails_stops_no_other_and_all_keep_to_their_time() {
+fn s2_s5_failed_shutdown_script_stops_no_other() {
     World::builder().run(|world| {
         // Enough for the first three on a busy machine; the fourth takes what is left of it.
         fs::write("/etc/scw-agent.toml", "[setup]\nshutdown-timeout = \"10s\"\n").expect("written");
@@ -89,7 +89,7 @@ fn s2_s5_one_shutdown_script_that_fails_stops_no_other_and_all_keep_to_their_tim
 }
 
 #[test]
-fn a_machine_that_cannot_ask_for_its_shutdown_scripts_goes_down_all_the_same() {
+fn shutdown_goes_on_without_the_metadata_service() {
     for reach in [Reach::Absent, Reach::Refused, Reach::Silent] {
         World::builder().ipv4(reach).ipv6(Reach::Absent).run(|world| {
             fs::write("/etc/scw-agent.toml", "[setup]\nshutdown-timeout = \"300ms\"\n").expect("written");

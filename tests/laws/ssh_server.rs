@@ -80,7 +80,7 @@ fn h3_without_an_openssh_server_nothing_is_published() {
 }
 
 #[test]
-fn h3_what_another_server_published_stays() {
+fn h3_value_of_another_server_is_kept() {
     with_systemd(|world| {
         let other = "256 SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA root@x (ED25519)";
         world.standin().set_user_data(FINGERPRINTS, other);

@@ -8,7 +8,7 @@ use scw_stage::World;
 use crate::machine::{agent, make_host_key, start_daemon, wait_until_settled};
 
 #[test]
-fn h1_sysprep_removes_what_is_recorded_of_this_instance_and_keys_on_demand_only() {
+fn h1_sysprep_removes_records_and_keys_only_on_request() {
     World::builder().run(|world| {
         make_host_key(world);
         let daemon = start_daemon(world);

@@ -58,48 +58,50 @@ fn set_up(world: &World) {
     fs::write("/var/lib/scw-agent/odd\u{202e}\n\u{1b}[31m", "").expect("written");
 }
 
+/// Commands whose output is checked on a terminal; AGENT, USERDATA and KEY are replaced.
+const COMMANDS: [&str; 32] = [
+    "AGENT setup run",
+    "AGENT setup run 'KEY' --again",
+    "AGENT setup list",
+    "AGENT setup list --json",
+    "AGENT setup show 'KEY'",
+    "AGENT setup show 'KEY' --json",
+    "AGENT setup show 'KEY.none'",
+    "AGENT setup run 'KEY.none'",
+    "AGENT status",
+    "AGENT status --json",
+    "AGENT status --wait --timeout 10s",
+    "AGENT doctor",
+    "AGENT doctor --json",
+    "AGENT host-keys show",
+    "AGENT host-keys show --json",
+    "AGENT host-keys ensure",
+    "AGENT setup validate /run/odd*.sh",
+    "AGENT setup validate --json /run/odd*.sh",
+    "AGENT config check",
+    "AGENT config check --json",
+    "AGENT config show",
+    "AGENT sysprep --dry-run",
+    "AGENT 'KEY'",
+    "AGENT setup",
+    "AGENT help 'KEY'",
+    "AGENT setup show 'KEY' 'KEY'",
+    "USERDATA",
+    "USERDATA --json",
+    "USERDATA value",
+    "USERDATA --json value",
+    "USERDATA 'KEY'",
+    "USERDATA 'KEY.none'",
+];
+
 #[test]
-fn s3_nothing_from_outside_steers_a_terminal() {
+fn s3_no_outside_text_controls_a_terminal() {
     World::builder().run(|world| {
         set_up(world);
         let daemon = start_daemon(world);
         wait_until_settled(world);
-        let commands = [
-            "AGENT setup run",
-            "AGENT setup run 'KEY' --again",
-            "AGENT setup list",
-            "AGENT setup list --json",
-            "AGENT setup show 'KEY'",
-            "AGENT setup show 'KEY' --json",
-            "AGENT setup show 'KEY.none'",
-            "AGENT setup run 'KEY.none'",
-            "AGENT status",
-            "AGENT status --json",
-            "AGENT status --wait --timeout 10s",
-            "AGENT doctor",
-            "AGENT doctor --json",
-            "AGENT host-keys show",
-            "AGENT host-keys show --json",
-            "AGENT host-keys ensure",
-            "AGENT setup validate /run/odd*.sh",
-            "AGENT setup validate --json /run/odd*.sh",
-            "AGENT config check",
-            "AGENT config check --json",
-            "AGENT config show",
-            "AGENT sysprep --dry-run",
-            "AGENT 'KEY'",
-            "AGENT setup",
-            "AGENT help 'KEY'",
-            "AGENT setup show 'KEY' 'KEY'",
-            "USERDATA",
-            "USERDATA --json",
-            "USERDATA value",
-            "USERDATA --json value",
-            "USERDATA 'KEY'",
-            "USERDATA 'KEY.none'",
-        ];
         let mut seen = String::new();
-        for command in commands {
+        for command in COMMANDS {
             let words = command.replace("AGENT", AGENT).replace("USERDATA", USERDATA).replace("KEY", KEY);
             let shown = on_a_terminal(world, &words);
             assert!(!shown.is_empty(), "{command} said nothing");
@@ -125,7 +127,7 @@ fn s3_nothing_from_outside_steers_a_terminal() {
 }
 
 #[test]
-fn s3_values_go_raw_to_a_pipe_and_lines_never() {
+fn s3_only_values_go_raw_to_a_pipe() {
     World::builder().run(|world| {
         set_up(world);
         let daemon = start_daemon(world);
@@ -154,7 +156,7 @@ fn s3_values_go_raw_to_a_pipe_and_lines_never() {
 }
 
 #[test]
-fn s2_an_entry_of_the_journal_is_one_line_with_no_field_added() {
+fn s2_journal_entry_is_one_line_without_added_fields() {
     World::builder().run(|world| {
         let journald = Journald::start(world).expect("journald");
         set_up(world);

@@ -30,7 +30,7 @@ finish
 echo all is well";
 
 #[test]
-fn test_command_runs_each_step_and_names_what_failed() {
+fn test_command_runs_each_step_and_lists_failures() {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("test-command");
     for (name, text) in CRATE {
         let path = folder.join(name);

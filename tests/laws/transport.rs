@@ -6,7 +6,7 @@ use scw_standin::{Fault, Order};
 use crate::machine::*;
 
 #[test]
-fn t3_the_whole_job_is_done_over_either_family_or_both() {
+fn t3_either_family_alone_is_enough() {
     use Reach::{Absent, Refused, Served, Silent};
     let (ipv4, ipv6) = (Family::Ipv4, Family::Ipv6);
     for (four, six, expected) in [
@@ -38,7 +38,7 @@ fn t3_the_whole_job_is_done_over_either_family_or_both() {
 }
 
 #[test]
-fn t2_user_data_is_refused_for_a_high_port_and_ours_is_never_high() {
+fn t2_user_data_needs_a_low_source_port() {
     World::builder().run(|world| {
         world.standin().set_user_data("key", "value");
         let curl = run(world.command("curl").args([
@@ -56,7 +56,7 @@ fn t2_user_data_is_refused_for_a_high_port_and_ours_is_never_high() {
 }
 
 #[test]
-fn t2_without_the_right_to_low_ports_the_message_says_what_to_do() {
+fn t2_missing_right_to_low_ports_has_a_remedy() {
     World::builder().run(|world| {
         let mut command = world.command("setpriv");
         command.args(["--bounding-set=-all", "--inh-caps=-all", "--"]).arg(USERDATA).arg("key");
@@ -68,7 +68,7 @@ fn t2_without_the_right_to_low_ports_the_message_says_what_to_do() {
 }
 
 #[test]
-fn t1_a_page_that_refuses_is_never_taken_for_a_value() {
+fn t1_error_page_is_never_a_value() {
     for (status, code) in [(403, 4), (400, 6), (302, 6), (206, 6), (429, 6), (500, 6), (503, 6)] {
         World::builder().run(|world| {
             world.standin().set_user_data("key", "value");
@@ -104,7 +104,7 @@ fn t1_no_proxy_is_honoured() {
 }
 
 #[test]
-fn t4_a_boots_requests_share_one_connection_and_leave_no_time_wait_behind() {
+fn t4_one_connection_for_each_program_and_no_time_wait() {
     World::builder().ipv6(Reach::Absent).run(|world| {
         make_host_key(world);
         world.standin().set_user_data("setup-script", "#!/bin/sh\n");
@@ -122,7 +122,7 @@ fn t4_a_boots_requests_share_one_connection_and_leave_no_time_wait_behind() {
 }
 
 #[test]
-fn t5_the_service_may_come_late_and_the_log_says_each_change_once() {
+fn t5_late_service_is_used_and_logged_once() {
     World::builder().ipv4(Reach::Absent).ipv6(Reach::Absent).run(|world| {
         make_host_key(world);
         let daemon = start_daemon(world);

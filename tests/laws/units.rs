@@ -29,7 +29,7 @@ fn systemd_reads_every_unit_without_a_complaint() {
 }
 
 #[test]
-fn nothing_chains_sshd_to_the_network_or_the_daemon() {
+fn sshd_does_not_wait_for_network_or_daemon() {
     let read = |name: &str| fs::read_to_string(format!("{UNITS}/{name}")).expect("read");
     let keys = read("scw-agent-hostkeys.service");
     for name in [

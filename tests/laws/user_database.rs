@@ -31,12 +31,12 @@ fn holds_no_runner(file: &str, why: &str) {
 }
 
 #[test]
-fn d3_users_that_are_not_answered_hold_no_runner() {
+fn d3_hanging_user_database_does_not_block_the_runner() {
     holds_no_runner("/etc/passwd", "setup-script.1: not run: the user database does not answer within 30 s");
 }
 
 #[test]
-fn d3_groups_that_are_not_answered_hold_no_runner() {
+fn d3_hanging_group_database_does_not_block_the_runner() {
     let why = "setup-script.1: not run: the script's interpreter /bin/sh cannot be started: no start within 30 s; the user database may";
     holds_no_runner("/etc/group", why);
 }

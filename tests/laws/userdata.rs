@@ -20,7 +20,7 @@ fn both_ways(try_it: impl Fn(&World) + Sync) {
 }
 
 #[test]
-fn it_lists_as_the_api_does() {
+fn key_list_has_the_format_of_the_api() {
     both_ways(|world| {
         world.standin().set_user_data("b", "2");
         world.standin().set_user_data("a", "1");
@@ -37,7 +37,7 @@ fn it_lists_as_the_api_does() {
 }
 
 #[test]
-fn a_value_comes_back_byte_for_byte_and_a_missing_key_is_not_found() {
+fn value_is_unchanged_and_missing_key_is_not_found() {
     both_ways(|world| {
         for value in [&b"plain"[..], b"", b"two\nlines\n", b"\xff\x00\x01 not text", &vec![b'x'; 1024 * 1024]]
         {
@@ -73,7 +73,7 @@ fn values_are_set_from_an_argument_a_file_and_standard_input() {
 }
 
 #[test]
-fn s3_word_after_the_key_is_always_the_value() {
+fn s3_argument_after_the_key_is_always_the_value() {
     let pem = "-----BEGIN PRIVATE KEY-----\nhunter2\n-----END PRIVATE KEY-----\n";
     both_ways(|world| {
         std::fs::write("/run/value", "from a file").expect("written");
@@ -98,7 +98,7 @@ fn s3_word_after_the_key_is_always_the_value() {
 }
 
 #[test]
-fn a_value_is_read_from_pipes_within_the_bound() {
+fn value_is_read_from_pipes_up_to_the_limit() {
     both_ways(|world| {
         // `-` as well as a path that names standard input, another descriptor, a named pipe.
         for script in [
@@ -128,7 +128,7 @@ fn a_value_is_read_from_pipes_within_the_bound() {
 }
 
 #[test]
-fn an_empty_value_is_refused_with_the_way_to_delete_a_key() {
+fn empty_value_is_refused_with_a_hint_to_delete() {
     both_ways(|world| {
         world.standin().set_user_data("key", "value");
         for words in [&["key", ""][..], &["key", "--file", "/dev/null"]] {
@@ -141,7 +141,7 @@ fn an_empty_value_is_refused_with_the_way_to_delete_a_key() {
 }
 
 #[test]
-fn a_key_is_deleted_and_deleting_a_missing_one_ends_as_the_service_says() {
+fn delete_reports_the_answer_of_the_service() {
     both_ways(|world| {
         world.standin().set_user_data("key", "value");
         assert_eq!(userdata(world, &["--delete", "key"]).code, 0);
@@ -153,7 +153,7 @@ fn a_key_is_deleted_and_deleting_a_missing_one_ends_as_the_service_says() {
 }
 
 #[test]
-fn a_key_never_changes_the_path() {
+fn key_never_changes_the_request_path() {
     both_ways(|world| {
         world.standin().set_user_data("a/../b c?d", "value");
         assert_eq!(userdata(world, &["a/../b c?d"]).out, "value");
@@ -188,7 +188,7 @@ fn d3_only_root_may_ask_the_daemon() {
 }
 
 #[test]
-fn the_socket_speaks_the_apis_own_paths_and_status() {
+fn socket_serves_the_paths_of_the_api_and_status() {
     World::builder().ipv6(Reach::Absent).run(|world| {
         make_host_key(world);
         let daemon = start_daemon(world);

@@ -76,7 +76,7 @@ fn prepare(world: &World) {
 }
 
 #[test]
-fn s5_wrong_form_in_cloud_init_is_a_failure_by_name() {
+fn s5_wrong_form_in_cloud_init_is_reported_by_name() {
     World::builder().run(|world| {
         prepare(world);
         let packed = gzip(saying("wrong").as_bytes());
@@ -101,7 +101,7 @@ fn s5_wrong_form_in_cloud_init_is_a_failure_by_name() {
 }
 
 #[test]
-fn s5_wrong_form_in_a_scripts_key_is_named() {
+fn s5_wrong_form_in_a_script_key_is_reported() {
     World::builder().run(|world| {
         prepare(world);
         let mut forms = wrong_forms();
@@ -118,7 +118,7 @@ fn s5_wrong_form_in_a_scripts_key_is_named() {
 }
 
 #[test]
-fn s4_upgrade_runs_nothing_of_a_value_of_the_first_reading() {
+fn s4_upgrade_runs_no_value_of_the_first_version() {
     World::builder().run(|world| {
         let part = |word: &str| {
             let script = base64(&gzip(saying(word).as_bytes()));

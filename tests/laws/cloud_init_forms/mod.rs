@@ -2,7 +2,8 @@
 //! the distribution's package (`cloud_init.py`). Each difference has its reason. docs/cloud-init.md has the table.
 
 mod messages;
-mod rows;
+mod parts;
+mod plain_values;
 
 use std::fmt::Write as _;
 use std::fs;
@@ -56,7 +57,14 @@ impl Row {
 }
 
 fn rows() -> Vec<Row> {
-    [rows::scripts(), rows::other(), messages::types(), messages::shapes()].into_iter().flatten().collect()
+    let plain_values = [
+        plain_values::scripts(),
+        plain_values::encoded_scripts(),
+        plain_values::other(),
+        plain_values::cloud_config(),
+        plain_values::other_cloud_init_formats(),
+    ];
+    plain_values.into_iter().chain([parts::types(), messages::shapes()]).flatten().collect()
 }
 
 pub(crate) fn base64(bytes: &[u8]) -> String {
@@ -74,7 +82,7 @@ pub(crate) fn utf16(text: &str, order: fn(u16) -> [u8; 2]) -> Vec<u8> {
 }
 
 #[test]
-fn s5_forms_of_values_are_judged_as_cloud_init_judges_them() {
+fn s5_value_forms_are_judged_as_by_cloud_init() {
     World::builder().with_cloud_init().run(|world| {
         let rows = rows();
         assert!(rows.len() >= 40);

@@ -25,7 +25,7 @@ fn world_with_a_key(test: impl FnOnce(&World) + Send) {
 }
 
 #[test]
-fn t3_a_family_that_cuts_or_falls_silent_is_replaced_by_the_other() {
+fn t3_failing_family_is_replaced_by_the_other() {
     let faults = [
         Fault::Drop,
         Fault::Reset,
@@ -55,7 +55,7 @@ fn t3_a_family_that_cuts_or_falls_silent_is_replaced_by_the_other() {
 }
 
 #[test]
-fn t1_without_a_service_it_is_told_in_time_and_for_both_families() {
+fn t1_unreachable_service_is_reported_for_both_families() {
     use Reach::{Absent, Refused, Silent};
     for (ipv4, ipv6) in
         [(Silent, Silent), (Absent, Absent), (Refused, Refused), (Silent, Absent), (Refused, Silent)]
@@ -72,7 +72,7 @@ fn t1_without_a_service_it_is_told_in_time_and_for_both_families() {
 }
 
 #[test]
-fn t1_each_bound_in_time_is_kept_and_told() {
+fn t1_each_timeout_is_kept_and_reported() {
     let slow_body = || Fault::Slow { bytes: 1000, ms: 700 };
     for (setting, fault, told) in [
         ("headers-timeout", Fault::Silent, "did not give an answer within 3s"),
@@ -94,7 +94,7 @@ fn t1_each_bound_in_time_is_kept_and_told() {
 }
 
 #[test]
-fn t1_a_list_that_is_no_list_is_an_error_where_it_has_to_be_understood() {
+fn t1_malformed_key_list_is_an_error_for_json() {
     world_with_a_key(|world| {
         for text in ["", "USER_DATA=0", "{}", "[]", "{\"user_data\":\"key\"}", "{\"user_data\":["] {
             world.standin().set_orders(vec![Order::new(Fault::Body { text: text.to_owned() })]);
@@ -106,7 +106,7 @@ fn t1_a_list_that_is_no_list_is_an_error_where_it_has_to_be_understood() {
 }
 
 #[test]
-fn what_is_no_name_in_a_list_costs_no_other_its_place() {
+fn unusable_names_in_a_key_list_are_skipped() {
     world_with_a_key(|world| {
         for (text, listed) in [
             ("{\"user_data\":null}", "[]"),
@@ -125,7 +125,7 @@ fn what_is_no_name_in_a_list_costs_no_other_its_place() {
 }
 
 #[test]
-fn t1_a_part_of_a_value_does_not_pass_through_the_daemon_either() {
+fn t1_daemon_passes_on_no_partial_value() {
     world_with_a_key(|world| {
         let daemon = start_daemon(world);
         for (fault, code) in [
@@ -146,7 +146,7 @@ fn t1_a_part_of_a_value_does_not_pass_through_the_daemon_either() {
 }
 
 #[test]
-fn t5_a_failure_that_passes_is_asked_through_and_a_lasting_one_is_given_up() {
+fn t5_short_failure_is_retried_and_a_lasting_one_ends() {
     let status = |code, retry_after| Fault::Status { code, body: String::new(), retry_after, location: None };
     for code in [429, 500, 503] {
         world_with_a_key(|world| {
@@ -166,7 +166,7 @@ fn t5_a_failure_that_passes_is_asked_through_and_a_lasting_one_is_given_up() {
 }
 
 #[test]
-fn t5_nobody_asks_again_before_the_time_that_the_service_asked_for() {
+fn t5_retry_after_of_the_service_is_respected() {
     let order = |retry_after| {
         Order::new(Fault::Status {
             code: 429,

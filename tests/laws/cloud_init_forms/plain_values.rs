@@ -1,4 +1,4 @@
-//! The forms that are compared: plain values. Messages are in `messages`.
+//! The forms that are compared with cloud-init: plain values. MIME messages are in `messages` and `parts`.
 
 use super::{BLANK_AGAINST_WARNING, Row, SCRIPT, base64, gzip, same, utf16};
 
@@ -11,11 +11,8 @@ fn row(what: &'static str, value: impl Into<Vec<u8>>, agent: &'static str, cloud
     same(what, value.into(), agent, cloud_init)
 }
 
-/// Scripts, and what was made of scripts on the way.
+/// Scripts, and scripts with a mistake in front of or in their first line.
 pub(super) fn scripts() -> Vec<Row> {
-    let wrapped = base64(&SCRIPT.repeat(9)).as_bytes().chunks(76).collect::<Vec<_>>().join(&b'\n');
-    let url_safe = base64(b"#!/bin/sh\n# ???>>>???>>>\n").replace('+', "-").replace('/', "_");
-    let packed = gzip(SCRIPT);
     vec![
         row("a script", SCRIPT, "runs", "runs"),
         row("a script without a line end", "#!/bin/sh", "runs", "runs"),
@@ -55,6 +52,15 @@ pub(super) fn scripts() -> Vec<Row> {
             "fails: the script's interpreter (line 1) is not",
             "cannot be executed",
         ),
+    ]
+}
+
+/// Scripts that a tool encoded or packed.
+pub(super) fn encoded_scripts() -> Vec<Row> {
+    let wrapped = base64(&SCRIPT.repeat(9)).as_bytes().chunks(76).collect::<Vec<_>>().join(&b'\n');
+    let url_safe = base64(b"#!/bin/sh\n# ???>>>???>>>\n").replace('+', "-").replace('/', "_");
+    let packed = gzip(SCRIPT);
+    vec![
         row(
             "UTF-16, little-endian",
             utf16("\u{feff}#!/bin/sh\n", u16::to_le_bytes),
@@ -109,9 +115,10 @@ pub(super) fn scripts() -> Vec<Row> {
     ]
 }
 
-/// What is no script, and cloud-init's own kinds.
+const NEITHER: &str = "fails: the value is neither a script nor";
+
+/// Values that are neither a script nor for cloud-init.
 pub(super) fn other() -> Vec<Row> {
-    const NEITHER: &str = "fails: the value is neither a script nor";
     vec![
         row("nothing", "", "nothing", "nothing"),
         row("white space", " \n", "nothing", "ignored").because(BLANK_AGAINST_WARNING),
@@ -123,6 +130,12 @@ pub(super) fn other() -> Vec<Row> {
         row("a program", b"\x7fELF\x02\x01\x01\0\0\0\0\0", NEITHER, "ignored"),
         row("an archive (zip)", b"PK\x03\x04\x14\0\0\0", NEITHER, "ignored"),
         row("a configuration without its first line", "packages: [jq]\n", NEITHER, "ignored"),
+    ]
+}
+
+/// The first line `#cloud-config`, and what tools make of it.
+pub(super) fn cloud_config() -> Vec<Row> {
+    vec![
         row(
             "`#cloud-config`",
             "#cloud-config\n{}\n",
@@ -177,6 +190,12 @@ pub(super) fn other() -> Vec<Row> {
             "passed over: #cloud-config",
             "taken as text/cloud-config",
         ),
+    ]
+}
+
+/// The first lines of cloud-init's other formats.
+pub(super) fn other_cloud_init_formats() -> Vec<Row> {
+    vec![
         row(
             "`#cloud-config-archive`",
             "#cloud-config-archive\n[]\n",
