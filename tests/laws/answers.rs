@@ -42,9 +42,9 @@ fn s2_unusable_answer_is_a_problem() {
             waited.err
         );
         // Looking at it again says nothing new.
-        let asked_before = asked(world).len();
+        let asked_before = request_lines(world).len();
         daemon.signal(Signal::SIGHUP);
-        until(world, "asked again", || (asked(world).len() >= asked_before + 2).then_some(()));
+        until(world, "asked again", || (request_lines(world).len() >= asked_before + 2).then_some(()));
         assert_eq!(lines_with(&daemon, why), 1, "{}", daemon.output());
 
         let ran = agent(world, &["setup", "run"]);
@@ -52,7 +52,7 @@ fn s2_unusable_answer_is_a_problem() {
 
         world.standin().set_conf(good);
         daemon.signal(Signal::SIGHUP);
-        published(world);
+        wait_until_published(world);
         let is_well = |status: serde_json::Value| {
             status["has_scripts"] == true
                 && status["unusable_answer"].is_null()
@@ -109,7 +109,7 @@ fn s5_sum_of_fetched_scripts_is_bounded() {
             assert!(ran.err.contains(&said), "{said}: {}", ran.err);
         }
         assert!(
-            !asked(world).contains(&"GET /user_data/setup-script.43".to_owned()),
+            !request_lines(world).contains(&"GET /user_data/setup-script.43".to_owned()),
             "it is not even fetched"
         );
     });

@@ -14,14 +14,14 @@ const RECORD: &str = "/var/lib/scw-agent/instance.json";
 const OLD_KEYS: &str = "/var/lib/scw-agent/old-host-keys";
 const PENDING: &str = "/run/scw-agent-hostkeys/pending/instance-seen";
 const RELOAD_PENDING: &str = "/run/scw-agent-hostkeys/pending/sshd-reload";
-const SURVEY_REQUESTED: &str = "/run/scw-agent-requests/host-keys/survey-requested";
+const CHECK_REQUESTED: &str = "/run/scw-agent-requests/host-keys/survey-requested";
 const SSHD_PID: &str = "/run/sshd.pid";
 
-fn key() -> String {
+fn public_key() -> String {
     fs::read_to_string("/etc/ssh/ssh_host_ed25519_key.pub").expect("a key")
 }
 
-fn recorded() -> String {
+fn recorded_instance() -> String {
     let record: serde_json::Value =
         serde_json::from_slice(&fs::read(RECORD).expect("a record")).expect("JSON");
     record["instance"].as_str().expect("an id").to_owned()
@@ -43,12 +43,12 @@ fn h1_lying_daemon_changes_no_key() {
     World::builder().run(|world| {
         boot(world, FIRST);
         assert_eq!(settle(world).code, 0);
-        let first = key();
+        let first = public_key();
         let lie = || {
             fs::write(INSTANCE_SEEN, CLONE).expect("written");
             let settled = settle(world);
             assert_eq!(settled.code, 0, "{}", settled.err);
-            assert_eq!((key(), recorded()), (first.clone(), FIRST.to_owned()));
+            assert_eq!((public_key(), recorded_instance()), (first.clone(), FIRST.to_owned()));
         };
         for _ in 0..3 {
             boot(world, FIRST);
@@ -71,7 +71,7 @@ fn h1_lying_daemon_changes_no_key() {
 
         boot(world, CLONE);
         assert_eq!(settle(world).code, 0);
-        assert!(key() != first && recorded() == CLONE, "a true clone is still found");
+        assert!(public_key() != first && recorded_instance() == CLONE, "a true clone is still found");
     });
 }
 
@@ -80,14 +80,14 @@ fn h1_settle_works_with_the_capabilities_of_its_unit() {
     World::builder().run(|world| {
         boot(world, FIRST);
         assert_eq!(settle(world).code, 0);
-        let first = key();
+        let first = public_key();
         boot(world, CLONE);
         let mut command = world.command("setpriv");
         let capabilities = "-all,+chown,+dac_override,+fowner,+net_raw";
         command.args([format!("--bounding-set={capabilities}"), "--inh-caps=-all".to_owned()]);
         let settled = run(command.args(["--no-new-privs", "--", AGENT, "host-keys", "settle"]));
         assert_eq!(settled.code, 0, "{}", settled.err);
-        assert!(key() != first && recorded() == CLONE, "{}", settled.err);
+        assert!(public_key() != first && recorded_instance() == CLONE, "{}", settled.err);
         assert!(world.tcp_table().is_empty(), "the service closes: {:?}", world.tcp_table());
     });
 }
@@ -97,7 +97,7 @@ fn h1_clone_is_found_when_the_service_answers_later() {
     World::builder().run(|world| {
         boot(world, FIRST);
         assert_eq!(settle(world).code, 0);
-        let first = key();
+        let first = public_key();
         for (number, fault) in [
             Fault::Refuse,
             Fault::status(403),
@@ -110,21 +110,21 @@ fn h1_clone_is_found_when_the_service_answers_later() {
         .enumerate()
         {
             let id = format!("{number}1111111-2222-4333-8444-555555555555");
-            let before = key();
+            let before = public_key();
             boot(world, &id);
             world.standin().set_orders(vec![Order::new(fault.clone())]);
             let settled = settle(world);
             assert_eq!(settled.code, 0, "{fault:?}: {}", settled.err);
             assert!(settled.err.contains("trying again later"), "{fault:?}: {}", settled.err);
             assert!(!Path::new(INSTANCE_SEEN).exists() && Path::new(PENDING).exists(), "{fault:?}");
-            assert_eq!(key(), before, "{fault:?}");
+            assert_eq!(public_key(), before, "{fault:?}");
             world.standin().set_orders(Vec::new());
             // Whatever starts the role: it serves what is pending.
             assert_eq!(settle(world).code, 0);
-            assert!(key() != before && recorded() == id, "{fault:?}");
+            assert!(public_key() != before && recorded_instance() == id, "{fault:?}");
             assert!(!Path::new(PENDING).exists());
         }
-        assert_ne!(key(), first);
+        assert_ne!(public_key(), first);
     });
 }
 
@@ -133,18 +133,18 @@ fn h1_daemon_repeats_a_request_that_was_not_served() {
     World::builder().run(|world| {
         boot(world, FIRST);
         assert_eq!(settle(world).code, 0);
-        let first = key();
+        let first = public_key();
         boot(world, CLONE);
         fs::remove_file(INSTANCE_SEEN).expect("removed");
         let daemon = start_daemon(world);
         until(world, "requested", || Path::new(INSTANCE_SEEN).exists().then_some(()));
         world.standin().set_orders(vec![Order::new(Fault::Refuse)]);
         assert_eq!(settle(world).code, 0);
-        assert!(Path::new(PENDING).exists() && !Path::new(SURVEY_REQUESTED).exists());
+        assert!(Path::new(PENDING).exists() && !Path::new(CHECK_REQUESTED).exists());
         world.standin().set_orders(Vec::new());
-        until(world, "requested again", || Path::new(SURVEY_REQUESTED).exists().then_some(()));
+        until(world, "requested again", || Path::new(CHECK_REQUESTED).exists().then_some(()));
         assert_eq!(settle(world).code, 0);
-        assert!(key() != first && recorded() == CLONE);
+        assert!(public_key() != first && recorded_instance() == CLONE);
         daemon.terminate();
     });
 }
@@ -154,11 +154,11 @@ fn h1_six_clones_in_a_row_leave_five_old_sets() {
     World::builder().run(|world| {
         boot(world, FIRST);
         assert_eq!(settle(world).code, 0);
-        let mut keys = vec![key()];
+        let mut keys = vec![public_key()];
         for number in 0..6 {
             boot(world, &format!("{number}1111111-2222-4333-8444-555555555555"));
             assert_eq!(settle(world).code, 0);
-            keys.push(key());
+            keys.push(public_key());
         }
         let kept = || run(world.command("sh").args(["-c", &format!("cat {OLD_KEYS}/*/*.pub")])).out;
         let expected: Vec<_> = keys[1..6].iter().map(|key| key.trim().to_owned()).collect();
@@ -182,7 +182,7 @@ fn h1_renewal_that_fails_again_and_again_keeps_one_old_set() {
     World::builder().run(|world| {
         boot(world, FIRST);
         assert_eq!(settle(world).code, 0);
-        let first = key();
+        let first = public_key();
         boot(world, CLONE);
         for _ in 0..7 {
             let failed = without_keygen(world, || settle(world));
@@ -191,19 +191,19 @@ fn h1_renewal_that_fails_again_and_again_keeps_one_old_set() {
         }
         assert_eq!(fs::read_dir(OLD_KEYS).expect("listed").count(), 1);
         assert_eq!(settle(world).code, 0);
-        assert!(key() != first && recorded() == CLONE);
+        assert!(public_key() != first && recorded_instance() == CLONE);
         assert_eq!(fs::read_dir(OLD_KEYS).expect("listed").count(), 1);
     });
 }
 
 /// The host keys that a client is offered, by their text.
-fn scanned(world: &World, sshd: &Sshd) -> Vec<String> {
+fn scanned_keys(world: &World, sshd: &Sshd) -> Vec<String> {
     let scanned = run(&mut sshd.keyscan(world)).out;
     let keys = scanned.lines().filter(|line| !line.starts_with('#'));
     keys.map(|line| line.split(' ').skip(1).collect::<Vec<_>>().join(" ")).collect()
 }
 
-fn text(key: &str) -> String {
+fn key_text(key: &str) -> String {
     key.split(' ').take(2).collect::<Vec<_>>().join(" ").trim().to_owned()
 }
 
@@ -213,37 +213,37 @@ fn d2_broken_sshd_configuration_does_not_stop_sshd() {
     World::builder().with_sshd().run(|world| {
         boot(world, FIRST);
         assert_eq!(settle(world).code, 0);
-        let first = key();
+        let first = public_key();
         boot(world, CLONE);
         let mut sshd = Sshd::start(world).expect("sshd");
         fs::write(DROP_IN, "NoSuchOption yes\n").expect("written");
         let settled = settle(world);
         assert_eq!(settled.code, 1, "{}", settled.err);
-        let told = settled.err.lines().find(|line| line.contains("old host keys")).unwrap_or_default();
+        let message = settled.err.lines().find(|line| line.contains("old host keys")).unwrap_or_default();
         assert!(
-            told.contains("sshd refuses its configuration") && told.contains("NoSuchOption"),
+            message.contains("sshd refuses its configuration") && message.contains("NoSuchOption"),
             "{}",
             settled.err
         );
-        assert_ne!(key(), first, "the keys are new");
+        assert_ne!(public_key(), first, "the keys are new");
         assert!(sshd.daemon_mut().wait(std::time::Duration::from_millis(500)).is_none(), "sshd goes on");
         // Before OpenSSH 9.8, the process of each connection reads the keys anew; since then, the listening one has read them.
-        let served = scanned(world, &sshd);
-        assert!(served == [text(&first)] || served == [text(&key())], "{served:?}");
+        let served = scanned_keys(world, &sshd);
+        assert!(served == [key_text(&first)] || served == [key_text(&public_key())], "{served:?}");
         assert!(Path::new(RELOAD_PENDING).exists());
-        assert_eq!(confirmed(), None, "sshd may still serve the old keys");
-        assert_eq!(recorded(), FIRST, "sshd may have keys that are not known");
+        assert_eq!(confirmed_instance(), None, "sshd may still serve the old keys");
+        assert_eq!(recorded_instance(), FIRST, "sshd may have keys that are not known");
 
         fs::remove_file(DROP_IN).expect("removed");
         assert_eq!(settle(world).code, 0);
-        assert_eq!((confirmed().as_deref(), &*recorded()), (Some(CLONE), CLONE));
-        until(world, "served", || (scanned(world, &sshd) == [text(&key())]).then_some(()));
+        assert_eq!((confirmed_instance().as_deref(), &*recorded_instance()), (Some(CLONE), CLONE));
+        until(world, "served", || (scanned_keys(world, &sshd) == [key_text(&public_key())]).then_some(()));
         assert!(!Path::new(RELOAD_PENDING).exists());
     });
 }
 
 /// The Instance that the daemon may publish the keys for.
-fn confirmed() -> Option<String> {
+fn confirmed_instance() -> Option<String> {
     let served = fs::read("/run/scw-agent-hostkeys/served.json").expect("root wrote which keys sshd serves");
     let served: serde_json::Value = serde_json::from_slice(&served).expect("JSON");
     served["instance"].as_str().map(str::to_owned)
@@ -260,10 +260,10 @@ fn h1_key_that_a_broken_configuration_hid_is_replaced() {
         boot(world, FIRST);
         assert_eq!(settle(world).code, 0);
         let own = || fs::read("/etc/ssh/own_key").expect("a key");
-        let first = (key(), own());
+        let first = (public_key(), own());
         for is_broken_at_boot in [true, false] {
             let id = if is_broken_at_boot { CLONE } else { FIRST };
-            let before = (key(), own());
+            let before = (public_key(), own());
             let break_it = || {
                 fs::rename(format!("{DROP_INS}/50-own.conf"), "/etc/ssh/50-own.conf").expect("renamed");
                 fs::write(format!("{DROP_INS}/50-own.conf"), "NoSuchOption yes\n").expect("written");
@@ -278,16 +278,20 @@ fn h1_key_that_a_broken_configuration_hid_is_replaced() {
             }
             request_instance(world, id);
             assert_eq!(settle(world).code, 1);
-            assert!(key() != before.0 && own() == before.1, "what is known is replaced");
-            let key_of_its_own = key();
+            assert!(public_key() != before.0 && own() == before.1, "what is known is replaced");
+            let key_of_its_own = public_key();
             fs::copy("/etc/ssh/50-own.conf", format!("{DROP_INS}/50-own.conf")).expect("copied");
             fs::remove_file("/etc/ssh/50-own.conf").expect("removed");
             let settled = settle(world);
             assert_eq!(settled.code, 0, "{}", settled.err);
             assert_ne!(own(), before.1, "what was hidden is replaced too");
-            assert_eq!((key(), recorded()), (key_of_its_own, id.to_owned()), "and nothing twice");
+            assert_eq!(
+                (public_key(), recorded_instance()),
+                (key_of_its_own, id.to_owned()),
+                "and nothing twice"
+            );
         }
-        assert!(key() != first.0 && own() != first.1);
+        assert!(public_key() != first.0 && own() != first.1);
     });
 }
 
@@ -302,13 +306,13 @@ fn h3_published_value_stays_while_served_keys_are_unknown() {
         fs::write("/etc/ssh/sshd_config.d/50-own.conf", "HostKey /etc/ssh/own_key\n").expect("written");
         boot(world, FIRST);
         assert_eq!(settle(world).code, 0);
-        assert_eq!(confirmed().as_deref(), Some(FIRST));
+        assert_eq!(confirmed_instance().as_deref(), Some(FIRST));
         // sshd goes on with its key; the one that it would have by default is there, too.
         keygen("/etc/ssh/ssh_host_ed25519_key");
         fs::write("/etc/ssh/sshd_config.d/50-own.conf", "NoSuchOption yes\n").expect("written");
-        fs::write(SURVEY_REQUESTED, "").expect("written");
+        fs::write(CHECK_REQUESTED, "").expect("written");
         assert_eq!(settle(world).code, 1);
-        assert_eq!(confirmed(), None);
+        assert_eq!(confirmed_instance(), None);
     });
 }
 
@@ -334,7 +338,7 @@ fn d2_no_process_but_a_listening_sshd_is_signalled() {
         boot(world, FIRST);
         assert_eq!(settle(world).code, 0);
         let sshd = Sshd::start(world).expect("sshd");
-        fs::write("/run/known_hosts", format!("127.0.0.1 {}\n", text(&key()))).expect("written");
+        fs::write("/run/known_hosts", format!("127.0.0.1 {}\n", key_text(&public_key()))).expect("written");
         let mut session = sshd.ssh(world, Path::new("/run/known_hosts"));
         let session = scw_stage::Daemon::spawn(session.args(["echo in; exec sleep 600"])).expect("started");
         assert!(
@@ -361,10 +365,10 @@ fn d2_no_process_but_a_listening_sshd_is_signalled() {
             make_host_key(world);
             fs::write(SSHD_PID, pid.to_string()).expect("written");
             request_instance(world, &format!("{number}1111111-2222-4333-8444-555555555555"));
-            let before = key();
+            let before = public_key();
             let settled = settle(world);
             assert!(settled.code == 0 && !settled.err.contains("told sshd"), "{pid}: {}", settled.err);
-            assert_ne!(key(), before);
+            assert_ne!(public_key(), before);
         }
         for (what, mut process) in
             [("the session", session), ("sshd-of-root", of_root), ("another program", named)]
@@ -378,6 +382,6 @@ fn d2_no_process_but_a_listening_sshd_is_signalled() {
         request_instance(world, CLONE);
         let settled = settle(world);
         assert!(settled.code == 0 && settled.err.contains("told sshd"), "{}", settled.err);
-        until(world, "served", || (scanned(world, &sshd) == [text(&key())]).then_some(()));
+        until(world, "served", || (scanned_keys(world, &sshd) == [key_text(&public_key())]).then_some(()));
     });
 }

@@ -11,15 +11,6 @@ use crate::machine::*;
 const KEY: &str = "cloud-init";
 const ASKED: &str = "GET /user_data/cloud-init";
 
-/// A script that writes a word to a file.
-fn saying(word: &str) -> String {
-    format!("#!/bin/sh\necho {word} >> /var/lib/said\n")
-}
-
-fn said() -> String {
-    fs::read_to_string("/var/lib/said").unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
 /// Packed by the machine's own gzip.
 fn zipped(world: &World, bytes: &[u8]) -> Vec<u8> {
     let mut command = world.command("gzip");
@@ -37,28 +28,28 @@ fn message(parts: &[(&str, &str)]) -> String {
 fn without_active_cloud_init_its_scripts_run_once() {
     World::builder().run(|world| {
         let parts = message(&[
-            ("Content-Type: text/x-shellscript; name=b.sh\n", &saying("first")),
+            ("Content-Type: text/x-shellscript; name=b.sh\n", &script_writing("first")),
             ("Content-Type: text/cloud-config\n", "#cloud-config\nusers: []"),
-            ("Content-Type: text/x-shellscript; name=a.sh\n", &saying("second")),
-            ("Content-Type: text/x-shellscript-per-boot\n", &saying("every-boot")),
+            ("Content-Type: text/x-shellscript; name=a.sh\n", &script_writing("second")),
+            ("Content-Type: text/x-shellscript-per-boot\n", &script_writing("every-boot")),
         ]);
-        let plain = saying("plain");
+        let plain = script_writing("plain");
         for (what, value, first_boot, second_boot) in [
             ("a script", plain.clone().into_bytes(), "plain", ""),
-            ("gzip", zipped(world, saying("zipped").as_bytes()), "zipped", ""),
+            ("gzip", zipped(world, script_writing("zipped").as_bytes()), "zipped", ""),
             ("a message", parts.clone().into_bytes(), "first second every-boot", "every-boot"),
             (
                 "a message in gzip",
-                zipped(world, message(&[("", &saying("inside"))]).as_bytes()),
+                zipped(world, message(&[("", &script_writing("inside"))]).as_bytes()),
                 "inside",
                 "",
             ),
         ] {
             world.standin().set_user_data(KEY, value);
             for (boot, expected) in [("first", first_boot), ("second", second_boot)] {
-                let _ = fs::remove_file("/var/lib/said");
+                let _ = fs::remove_file(WORDS);
                 let ran = agent(world, &["setup", "run"]);
-                assert_eq!((ran.code, &*said()), (0, expected), "{what}, {boot} boot: {}", ran.err);
+                assert_eq!((ran.code, &*written_words()), (0, expected), "{what}, {boot} boot: {}", ran.err);
                 world.reboot();
             }
         }
@@ -72,10 +63,10 @@ fn without_active_cloud_init_its_scripts_run_once() {
 #[test]
 fn cloud_init_script_alone_can_be_deleted_after_success() {
     World::builder().run(|world| {
-        let script = saying("secret").replace('\n', "\n# scw-setup: delete-after-success\n");
+        let script = script_writing("secret").replace('\n', "\n# scw-setup: delete-after-success\n");
         world.standin().set_user_data(KEY, script.clone());
         let ran = agent(world, &["setup", "run"]);
-        assert_eq!((ran.code, &*said()), (0, "secret"), "{}", ran.err);
+        assert_eq!((ran.code, &*written_words()), (0, "secret"), "{}", ran.err);
         assert_eq!(world.standin().user_data(KEY), None);
         // Packed, the key holds other bytes than those that run.
         world.standin().set_user_data(KEY, zipped(world, format!("{script}# packed\n").as_bytes()));
@@ -88,7 +79,7 @@ fn cloud_init_script_alone_can_be_deleted_after_success() {
 #[test]
 fn cloud_config_is_reported_by_name_and_is_no_failure() {
     World::builder().run(|world| {
-        world.standin().set_user_data("setup-script", saying("setup"));
+        world.standin().set_user_data("setup-script", script_writing("setup"));
         for (value, name) in [
             ("#cloud-config\npassword: planted-secret\n".to_owned(), "cloud-init: #cloud-config"),
             ("#include\nhttp://example.com/planted-secret\n".to_owned(), "cloud-init: #include"),
@@ -100,7 +91,7 @@ fn cloud_config_is_reported_by_name_and_is_no_failure() {
         ] {
             world.standin().set_user_data(KEY, value);
             let ran = agent(world, &["setup", "run"]);
-            assert_eq!((ran.code, &*said()), (0, "setup"), "{}", ran.err);
+            assert_eq!((ran.code, &*written_words()), (0, "setup"), "{}", ran.err);
             let daemon = start_daemon(world);
             let status = agent(world, &["status"]).out;
             let (_, logged) = daemon.terminate();
@@ -118,7 +109,7 @@ fn cloud_config_is_reported_by_name_and_is_no_failure() {
 #[test]
 fn s5_unreadable_cloud_init_value_stops_no_other_script() {
     World::builder().run(|world| {
-        let whole = message(&[("", &saying("part"))]);
+        let whole = message(&[("", &script_writing("part"))]);
         let cut_off = whole.strip_suffix("--=b--\n").expect("its end");
         let bomb = zipped(world, &vec![b'\n'; 17 << 20]);
         for (value, why) in [
@@ -132,11 +123,11 @@ fn s5_unreadable_cloud_init_value_stops_no_other_script() {
                 "its key holds the other parts",
             ),
         ] {
-            let _ = fs::remove_file("/var/lib/said");
+            let _ = fs::remove_file(WORDS);
             world.standin().set_user_data(KEY, value);
-            world.standin().set_user_data("startup-script", saying("startup"));
+            world.standin().set_user_data("startup-script", script_writing("startup"));
             let ran = agent(world, &["setup", "run"]);
-            assert_eq!((ran.code, &*said()), (1, "startup"), "{}", ran.err);
+            assert_eq!((ran.code, &*written_words()), (1, "startup"), "{}", ran.err);
             assert!(ran.err.contains(why), "{}", ran.err);
             world.reboot();
         }
@@ -146,7 +137,7 @@ fn s5_unreadable_cloud_init_value_stops_no_other_script() {
 #[test]
 fn with_active_cloud_init_its_key_is_never_fetched() {
     World::builder().with_cloud_init().run(|world| {
-        world.standin().set_user_data(KEY, saying("ours"));
+        world.standin().set_user_data(KEY, script_writing("ours"));
         let boot = |signs: &[&str]| {
             world.reboot();
             for sign in signs {
@@ -159,7 +150,7 @@ fn with_active_cloud_init_its_key_is_never_fetched() {
             let wanted = fs::exists(SETUP_REQUESTED).expect("looked");
             assert_eq!(agent(world, &["setup", "run"]).code, 0);
             daemon.terminate();
-            (wanted, asked(world).iter().any(|line| line == ASKED), said())
+            (wanted, request_lines(world).iter().any(|line| line == ASKED), written_words())
         };
         let theirs = (false, false, String::new());
         assert_eq!(boot(&[]), theirs, "it is installed");
@@ -172,7 +163,7 @@ fn with_active_cloud_init_its_key_is_never_fetched() {
         );
         assert_eq!(boot(&[disabled]), (true, true, "ours".to_owned()), "an administrator disabled it");
         fs::remove_file(disabled).expect("removed");
-        world.standin().set_user_data(KEY, saying("again"));
+        world.standin().set_user_data(KEY, script_writing("again"));
         assert_eq!(
             boot(&["/run/cloud-init/disabled"]),
             (true, true, "ours again".to_owned()),
@@ -193,10 +184,10 @@ fn wait_until_known(world: &World) {
 #[test]
 fn message_from_cloud_init_make_mime_is_understood() {
     World::builder().with_cloud_init().run(|world| {
-        fs::write("/root/one.sh", saying("one")).expect("written");
+        fs::write("/root/one.sh", script_writing("one")).expect("written");
         fs::write(
             "/root/zwei.sh",
-            format!("{}# ä, and = and a long line {}\n", saying("two"), "x".repeat(2000)),
+            format!("{}# ä, and = and a long line {}\n", script_writing("two"), "x".repeat(2000)),
         )
         .expect("written");
         fs::write("/root/config", "#cloud-config\nusers: []\n").expect("written");
@@ -215,7 +206,7 @@ fn message_from_cloud_init_make_mime_is_understood() {
         fs::write("/run/cloud-init/disabled", "").expect("written");
         world.standin().set_user_data(KEY, made.out);
         let ran = agent(world, &["setup", "run"]);
-        assert_eq!((ran.code, &*said()), (0, "one two"), "{}", ran.err);
+        assert_eq!((ran.code, &*written_words()), (0, "one two"), "{}", ran.err);
         for name in ["cloud-init.one.sh", "cloud-init.zwei.sh", "cloud-init.config: text/cloud-config"] {
             assert!(ran.err.contains(name), "{name}: {}", ran.err);
         }

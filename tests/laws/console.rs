@@ -8,13 +8,13 @@ use scw_stage::{Console, Daemon, Family, Reach, World};
 use crate::machine::*;
 
 /// The agent's lines, without their beginning.
-fn told(console: &mut Console) -> Vec<String> {
+fn new_lines(console: &mut Console) -> Vec<String> {
     let written = console.written();
     let own: Option<Vec<_>> = written.lines().map(|line| line.strip_prefix("scw-agent: ")).collect();
     own.expect("lines of the agent only").into_iter().map(str::to_owned).collect()
 }
 
-fn is_key(line: &str) -> bool {
+fn is_key_line(line: &str) -> bool {
     line.starts_with("host key 256 SHA256:") && line.ends_with(" (ED25519)")
 }
 
@@ -31,7 +31,7 @@ fn s2_console_shows_start_and_outcome_of_scripts() {
         world.standin().set_user_data(&long, "#!/bin/sh\n");
         let ran = agent(world, &["setup", "run"]);
         assert_eq!(ran.code, 1, "{}", ran.err);
-        let lines = told(&mut console);
+        let lines = new_lines(&mut console);
         let expected = [
             "setup-script: started (attempt 1)",
             "setup-script: exit code 3 after ",
@@ -47,11 +47,11 @@ fn s2_console_shows_start_and_outcome_of_scripts() {
         }
         // What is done is not told again.
         agent(world, &["setup", "run"]);
-        assert_eq!(told(&mut console), Vec::<String>::new());
+        assert_eq!(new_lines(&mut console), Vec::<String>::new());
 
         fs::write("/etc/scw-agent.toml", "[console]\nenabled = false\n").expect("written");
         agent(world, &["setup", "run", "setup-script", "--again"]);
-        assert_eq!(told(&mut console), Vec::<String>::new(), "switched off");
+        assert_eq!(new_lines(&mut console), Vec::<String>::new(), "switched off");
     });
 }
 
@@ -64,13 +64,13 @@ fn h3_console_shows_fingerprints_of_a_known_instance() {
         for reach in [Reach::Absent, Reach::Served] {
             world.set_reach(Family::Ipv4, reach);
             world.set_reach(Family::Ipv6, reach);
-            assert_eq!(told(&mut console), Vec::<String>::new());
+            assert_eq!(new_lines(&mut console), Vec::<String>::new());
             fs::write(INSTANCE_SEEN, "").expect("written");
             let settled = agent(world, &["host-keys", "settle"]);
             assert_eq!(settled.code, 0, "{}", settled.err);
         }
-        let first = told(&mut console);
-        assert!(first.len() == 1 && is_key(&first[0]), "{first:?}");
+        let first = new_lines(&mut console);
+        assert!(first.len() == 1 && is_key_line(&first[0]), "{first:?}");
         let shown = agent(world, &["host-keys", "show"]).out;
         assert!(shown.contains(first[0].split(' ').nth(3).expect("a fingerprint")), "{first:?}\n{shown}");
 
@@ -79,23 +79,23 @@ fn h3_console_shows_fingerprints_of_a_known_instance() {
         wait_until_settled(world);
         daemon.signal(nix::sys::signal::Signal::SIGTERM);
         daemon.wait(LONG).expect("ended");
-        assert_eq!(told(&mut console), Vec::<String>::new(), "once in a boot");
+        assert_eq!(new_lines(&mut console), Vec::<String>::new(), "once in a boot");
 
         fs::remove_file("/etc/ssh/ssh_host_ed25519_key").expect("removed");
         make_host_key(world);
         confirm_instance(world);
-        let changed = told(&mut console);
-        assert!(changed.len() == 1 && is_key(&changed[0]) && changed != first, "{changed:?}");
+        let changed = new_lines(&mut console);
+        assert!(changed.len() == 1 && is_key_line(&changed[0]) && changed != first, "{changed:?}");
 
         world.reboot();
         make_host_key(world);
         confirm_instance(world);
-        assert_eq!(told(&mut console), changed, "in each boot");
+        assert_eq!(new_lines(&mut console), changed, "in each boot");
         // A clone: its record is another Instance's, and before the service answers, nothing is known.
         world.reboot();
         make_host_key(world);
         assert_eq!(agent(world, &["host-keys", "settle"]).code, 0);
-        assert_eq!(told(&mut console), Vec::<String>::new(), "not known yet");
+        assert_eq!(new_lines(&mut console), Vec::<String>::new(), "not known yet");
     });
 }
 

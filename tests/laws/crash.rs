@@ -13,18 +13,18 @@ use scw_stage::{Daemon, World};
 use crate::machine::*;
 
 /// Calls by which a program leaves something behind: files, names, modes, signals; and the children that make the keys.
-const CHANGES: &[&str] = &[
+const HOST_KEY_CALLS: &[&str] = &[
     "openat", "mkdir", "write", "fsync", "rename", "unlink", "unlinkat", "rmdir", "chmod", "fchmod", "chown",
     "kill", "vfork", "clone3", "wait4", "waitid",
 ];
 /// Calls by which the daemon talks to others and leaves files.
-const TALKS: &[&str] =
+const DAEMON_CALLS: &[&str] =
     &["socket", "bind", "connect", "sendto", "writev", "write", "recvfrom", "openat", "rename", "fsync"];
 pub(crate) const TYPES: [&str; 2] = ["ecdsa", "ed25519"];
 const ORIGINAL: &str = "daa2ea5a-0ee6-4cdc-9f1a-e0d1cb4e6d86";
 const CLONE: &str = "11111111-2222-4333-8444-555555555555";
 /// More calls of one kind than any run makes.
-pub(crate) const MOST: usize = 400;
+pub(crate) const MAX_CALLS: usize = 400;
 
 /// The command under strace, which kills it at the n-th call. `false` once there is no n-th call any more.
 pub(crate) fn killed_at(command: &mut Command) -> bool {
@@ -78,13 +78,13 @@ fn check_end(world: &World, what: &str) -> BTreeMap<&'static str, Vec<u8>> {
     keys
 }
 
-fn recorded() -> String {
+fn recorded_instance() -> String {
     let record = fs::read("/var/lib/scw-agent/instance.json").expect("a record");
     let record: serde_json::Value = serde_json::from_slice(&record).expect("JSON");
     record["instance"].as_str().expect("an id").to_owned()
 }
 
-fn set_up(world: &World, from: &str) {
+fn restore(world: &World, from: &str) {
     let script = "rm -rf /etc/ssh /var/lib/scw-agent /run/scw-agent-hostkeys && cp -a $0/ssh /etc/ssh \
         && cp -a $0/scw-agent /var/lib/scw-agent && { [ ! -e $0/run ] || cp -a $0/run /run/scw-agent-hostkeys; }";
     assert_eq!(run(world.command("sh").args(["-c", script, from])).code, 0);
@@ -121,9 +121,9 @@ fn h2_host_keys_recover_from_a_kill_at_any_step() {
 
         let mut points = 0;
         for (scenario, from, pass, seen) in SCENARIOS {
-            for call in CHANGES {
-                for nth in 1..MOST {
-                    set_up(world, from);
+            for call in HOST_KEY_CALLS {
+                for nth in 1..MAX_CALLS {
+                    restore(world, from);
                     if let Some(seen) = seen {
                         request_instance(world, seen);
                     }
@@ -140,7 +140,7 @@ fn h2_host_keys_recover_from_a_kill_at_any_step() {
                     let again = agent(world, &["host-keys", pass]);
                     assert_eq!(again.code, 0, "{what}: {}", again.err);
                     if pass == "settle" {
-                        assert_eq!(recorded(), seen.expect("an id"), "{what}");
+                        assert_eq!(recorded_instance(), seen.expect("an id"), "{what}");
                         // The next boot, which clears away.
                         assert_eq!(agent(world, &["host-keys", "ensure"]).code, 0, "{what}");
                     }
@@ -169,8 +169,8 @@ fn h4_daemon_publishes_after_a_kill_at_any_step() {
         make_host_key(world);
         confirm_instance(world);
         let mut points = 0;
-        for call in TALKS {
-            for nth in 1..MOST {
+        for call in DAEMON_CALLS {
+            for nth in 1..MAX_CALLS {
                 world.standin().delete_user_data(FINGERPRINTS);
                 let mut command = strace(world, call, nth);
                 let mut daemon = Daemon::spawn(command.arg(AGENT).arg("daemon")).expect("started");
@@ -189,7 +189,7 @@ fn h4_daemon_publishes_after_a_kill_at_any_step() {
                 }
                 points += 1;
                 let daemon = start_daemon(world);
-                let value = published(world);
+                let value = wait_until_published(world);
                 let shown = agent(world, &["host-keys", "show"]).out;
                 assert!(
                     value.split(' ').nth(1).is_some_and(|key| shown.contains(key)),
@@ -242,7 +242,7 @@ fn h2_new_keys_are_synced_before_they_are_renamed() {
 }
 
 /// What a counting script left: one line a start, one a success.
-fn counts() -> (usize, usize) {
+fn starts_and_successes() -> (usize, usize) {
     let lines = |file| fs::read_to_string(file).unwrap_or_default().lines().count();
     (lines("/root/started"), lines("/root/succeeded"))
 }
@@ -273,7 +273,7 @@ fn s1_runner_repeats_no_success_after_a_kill_at_any_step() {
         world.standin().set_user_data("setup-script", script);
         let mut points = 0;
         for call in RUNNER_CALLS {
-            for nth in 1..MOST {
+            for nth in 1..MAX_CALLS {
                 world.reboot();
                 let clean = "rm -rf /var/lib/scw-agent/setup /root/started /root/succeeded";
                 run(world.command("sh").args(["-c", clean]));
@@ -284,15 +284,15 @@ fn s1_runner_repeats_no_success_after_a_kill_at_any_step() {
                 points += 1;
                 let what = format!("killed at {call} {nth}");
                 // A script whose runner was killed goes on to its end.
-                until_no_process_is_left(world);
+                until_processes_have_ended(world);
                 let recorded =
                     fs::read_to_string("/var/lib/scw-agent/setup/setup-script.json").unwrap_or_default();
                 let recorded_success = recorded.contains("\"exit\": 0");
-                let before = counts();
+                let before = starts_and_successes();
                 world.reboot();
                 let again = agent(world, &["setup", "run"]);
                 assert_eq!(again.code, 0, "{what}: {}", again.err);
-                let after = counts();
+                let after = starts_and_successes();
                 if recorded_success {
                     assert_eq!(after, before, "{what}: a recorded success ran again");
                 } else {
@@ -306,7 +306,7 @@ fn s1_runner_repeats_no_success_after_a_kill_at_any_step() {
                 }
                 world.reboot();
                 agent(world, &["setup", "run"]);
-                assert_eq!(counts(), after, "{what}: a success was repeated");
+                assert_eq!(starts_and_successes(), after, "{what}: a success was repeated");
             }
         }
         println!("killed at {points} points: 0 violations");

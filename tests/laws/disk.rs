@@ -13,14 +13,14 @@ fn two_key_types() {
 }
 
 /// Whether `ssh-keygen` takes the file for a key, and its public half belongs to it.
-fn is_whole(world: &World, key: &str) -> bool {
+fn is_complete(world: &World, key: &str) -> bool {
     let derived = run(world.command("ssh-keygen").args(["-y", "-P", "", "-f", key]));
     let public = fs::read_to_string(format!("{key}.pub")).unwrap_or_default();
     let key = |line: &str| line.split(' ').take(2).collect::<Vec<_>>().join(" ").trim().to_owned();
     derived.code == 0 && key(&derived.out) == key(&public)
 }
 
-fn nothing_lies_about() -> bool {
+fn no_temporary_folder() -> bool {
     let mut entries = fs::read_dir("/etc/ssh").expect("listed").flatten();
     !entries.any(|entry| entry.file_name().to_string_lossy().starts_with(".scw-agent-new"))
 }
@@ -54,13 +54,13 @@ fn h2_d2_full_disk_leaves_each_key_complete_or_absent() {
                 }
             }
             assert_eq!(fs::read(KEYS[1]).expect("read"), good, "{free}: a good key was touched");
-            assert!(is_whole(world, KEYS[1]), "{free}");
+            assert!(is_complete(world, KEYS[1]), "{free}");
             assert_eq!(fs::exists(KEYS[0]).expect("looked"), ensured.code == 0, "{free}");
-            assert!(nothing_lies_about(), "{free}: the space is not given back");
+            assert!(no_temporary_folder(), "{free}: the space is not given back");
             fs::remove_file("/etc/ssh/filler").expect("removed");
             sh(world, "mount -o remount,nr_inodes=100 /etc/ssh");
             let again = agent(world, &["host-keys", "ensure"]);
-            assert!(again.code == 0 && KEYS.iter().all(|key| is_whole(world, key)), "{free}: {}", again.err);
+            assert!(again.code == 0 && KEYS.iter().all(|key| is_complete(world, key)), "{free}: {}", again.err);
             sh(world, "umount /etc/ssh");
         }
         println!("full at {failed} sizes, enough at {done}");
@@ -78,7 +78,7 @@ fn h2_d2_read_only_etc_keeps_good_keys_in_use() {
         let kept = agent(world, &["host-keys", "ensure"]);
         assert!(kept.code == 0 && kept.err.contains("kept ecdsa, ed25519"), "{}", kept.err);
         let daemon = start_daemon(world);
-        assert_eq!(published(world).lines().count(), 2);
+        assert_eq!(wait_until_published(world).lines().count(), 2);
         daemon.terminate();
 
         sh(world, "umount /etc/ssh && rm /etc/ssh/ssh_host_ecdsa_key && mount --bind /etc/ssh /etc/ssh && mount -o remount,bind,ro /etc/ssh");
@@ -114,7 +114,7 @@ fn h1_h2_clone_on_a_full_disk_is_renewed_by_the_next_run() {
             seen("11111111-2222-4333-8444-555555555555");
             let settled = agent(world, &["host-keys", "settle"]);
             assert_eq!(settled.code, code, "{}", settled.err);
-            assert!(KEYS.iter().all(|key| is_whole(world, key)), "{}", settled.err);
+            assert!(KEYS.iter().all(|key| is_complete(world, key)), "{}", settled.err);
             let _ = fs::remove_file("/etc/ssh/filler");
         }
         assert!(KEYS.iter().zip(cloned).all(|(key, old)| fs::read(key).expect("read") != old));
@@ -127,7 +127,7 @@ fn d2_keys_are_made_without_a_writable_state_folder() {
         two_key_types();
         sh(world, "mount -t tmpfs -o ro none /var/lib/scw-agent");
         assert_eq!(agent(world, &["host-keys", "ensure"]).code, 0);
-        assert!(KEYS.iter().all(|key| is_whole(world, key)));
+        assert!(KEYS.iter().all(|key| is_complete(world, key)));
         request_instance(world, "daa2ea5a-0ee6-4cdc-9f1a-e0d1cb4e6d86");
         let settled = agent(world, &["host-keys", "settle"]);
         assert!(settled.code == 1 && settled.err.contains("instance.json"), "{}", settled.err);

@@ -5,7 +5,7 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::time::Instant;
 
-use scw_agent::doctor::{Daemon, Diagnosis, Report};
+use scw_agent::doctor::{Daemon, Report, Trouble};
 use scw_agent::local_api;
 use scw_stage::{Reach, TcpState, World};
 use scw_standin::{Fault, Order, Side};
@@ -14,12 +14,12 @@ use crate::machine::*;
 
 /// What the doctor says in JSON, and its exit code.
 fn report(world: &World) -> (Report, i32) {
-    let said = agent(world, &["doctor", "--json"]);
-    (serde_json::from_str(&said.out).expect("a report in JSON"), said.code)
+    let output = agent(world, &["doctor", "--json"]);
+    (serde_json::from_str(&output.out).expect("a report in JSON"), output.code)
 }
 
 /// The troubles of IPv4 and IPv6.
-fn troubles(report: &Report) -> [Option<Diagnosis>; 2] {
+fn diagnoses(report: &Report) -> [Option<Trouble>; 2] {
     [0, 1].map(|family| report.families[family].failed().and_then(|step| step.trouble))
 }
 
@@ -29,20 +29,15 @@ fn each_state_of_the_network_has_its_diagnosis() {
     let small = "[metadata]\nconnect-timeout = \"4s\"\n";
     for (ipv4, ipv6, found, code) in [
         (Reach::Served, Reach::Served, [None, None], 0),
-        (Reach::Served, Reach::Absent, [None, Some(Diagnosis::NoRoute)], 0),
-        (Reach::Absent, Reach::Served, [Some(Diagnosis::NoRoute), None], 0),
-        (
-            Reach::Refused,
-            Reach::Silent,
-            [Some(Diagnosis::NobodyListens), Some(Diagnosis::SilentToConnect)],
-            5,
-        ),
-        (Reach::Absent, Reach::Absent, [Some(Diagnosis::NoRoute), Some(Diagnosis::NoRoute)], 5),
+        (Reach::Served, Reach::Absent, [None, Some(Trouble::NoRoute)], 0),
+        (Reach::Absent, Reach::Served, [Some(Trouble::NoRoute), None], 0),
+        (Reach::Refused, Reach::Silent, [Some(Trouble::NobodyListens), Some(Trouble::SilentToConnect)], 5),
+        (Reach::Absent, Reach::Absent, [Some(Trouble::NoRoute), Some(Trouble::NoRoute)], 5),
     ] {
         World::builder().ipv4(ipv4).ipv6(ipv6).run(|world| {
             std::fs::write("/etc/scw-agent.toml", small).expect("written");
             let (report, ended) = report(world);
-            assert_eq!((troubles(&report), ended), (found, code), "{ipv4:?} {ipv6:?}: {report:#?}");
+            assert_eq!((diagnoses(&report), ended), (found, code), "{ipv4:?} {ipv6:?}: {report:#?}");
         });
     }
 }
@@ -50,9 +45,9 @@ fn each_state_of_the_network_has_its_diagnosis() {
 #[test]
 fn each_kind_of_closed_route_has_its_diagnosis() {
     for (kind, found) in [
-        ("prohibit", Diagnosis::Prohibited),
-        ("blackhole", Diagnosis::BlackHole),
-        ("unreachable", Diagnosis::HostUnreachable),
+        ("prohibit", Trouble::Prohibited),
+        ("blackhole", Trouble::BlackHole),
+        ("unreachable", Trouble::HostUnreachable),
     ] {
         World::builder().ipv4(Reach::Absent).ipv6(Reach::Absent).run(|world| {
             for service in ["169.254.42.42/32", "fd00:42::42/128"] {
@@ -60,7 +55,7 @@ fn each_kind_of_closed_route_has_its_diagnosis() {
                 assert_eq!(added.code, 0, "{}", added.err);
             }
             let (report, code) = report(world);
-            assert_eq!((troubles(&report), code), ([Some(found); 2], 5), "{report:#?}");
+            assert_eq!((diagnoses(&report), code), ([Some(found); 2], 5), "{report:#?}");
             assert!(report.verdict.contains(found.cause()), "{}", report.verdict);
         });
     }
@@ -70,39 +65,39 @@ fn each_kind_of_closed_route_has_its_diagnosis() {
 fn each_wrong_answer_has_its_diagnosis() {
     World::builder().ipv6(Reach::Absent).run(|world| {
         for (order, found, code) in [
-            (Order::new(Fault::status(403)).path("/user_data*"), Diagnosis::SourcePortChanged, 4),
-            (Order::new(Fault::status(400)).path("/user_data*"), Diagnosis::SourcePortChanged, 4),
+            (Order::new(Fault::status(403)).path("/user_data*"), Trouble::SourcePortChanged, 4),
+            (Order::new(Fault::status(400)).path("/user_data*"), Trouble::SourcePortChanged, 4),
             // These two paths answer any source port: a no from them must not send anybody after a translation.
-            (Order::new(Fault::status(403)).path("/"), Diagnosis::OddStatus, 6),
-            (Order::new(Fault::status(400)).path("/conf*"), Diagnosis::OddStatus, 6),
-            (Order::new(Fault::status(429)), Diagnosis::TooManyRequests, 6),
-            (Order::new(Fault::status(503)), Diagnosis::ServiceFails, 6),
-            (Order::new(Fault::status(302)), Diagnosis::Redirects, 6),
-            (Order::new(Fault::status(206)), Diagnosis::OddStatus, 6),
-            (Order::new(Fault::Body { text: "<html>".to_owned() }), Diagnosis::AnotherService, 6),
+            (Order::new(Fault::status(403)).path("/"), Trouble::OddStatus, 6),
+            (Order::new(Fault::status(400)).path("/conf*"), Trouble::OddStatus, 6),
+            (Order::new(Fault::status(429)), Trouble::TooManyRequests, 6),
+            (Order::new(Fault::status(503)), Trouble::ServiceFails, 6),
+            (Order::new(Fault::status(302)), Trouble::Redirects, 6),
+            (Order::new(Fault::status(206)), Trouble::OddStatus, 6),
+            (Order::new(Fault::Body { text: "<html>".to_owned() }), Trouble::AnotherService, 6),
             (
                 Order::new(Fault::Body { text: "{\"api\":\"other\"}".to_owned() }).path("/"),
-                Diagnosis::AnotherService,
+                Trouble::AnotherService,
                 6,
             ),
-            (Order::new(Fault::Garbage), Diagnosis::AnotherService, 6),
-            (Order::new(Fault::Drop), Diagnosis::Cut, 5),
-            (Order::new(Fault::AcceptReset), Diagnosis::Cut, 5),
-            (Order::new(Fault::CloseInBody), Diagnosis::Cut, 5),
-            (Order::new(Fault::Silent), Diagnosis::SilentAfterConnect, 5),
-            (Order::new(Fault::AcceptSilent), Diagnosis::SilentAfterConnect, 5),
-            (Order::new(Fault::Huge { bytes: 9_000_000, length: true }), Diagnosis::TooLarge, 6),
+            (Order::new(Fault::Garbage), Trouble::AnotherService, 6),
+            (Order::new(Fault::Drop), Trouble::Cut, 5),
+            (Order::new(Fault::AcceptReset), Trouble::Cut, 5),
+            (Order::new(Fault::CloseInBody), Trouble::Cut, 5),
+            (Order::new(Fault::Silent), Trouble::SilentAfterConnect, 5),
+            (Order::new(Fault::AcceptSilent), Trouble::SilentAfterConnect, 5),
+            (Order::new(Fault::Huge { bytes: 9_000_000, length: true }), Trouble::TooLarge, 6),
         ] {
             let what = format!("{order:?}");
             // Where an answer comes, a busy machine may take its time for it.
             let settings = match found {
-                Diagnosis::SilentAfterConnect => "[metadata]\nheaders-timeout = \"300ms\"\n",
+                Trouble::SilentAfterConnect => "[metadata]\nheaders-timeout = \"300ms\"\n",
                 _ => "",
             };
             std::fs::write("/etc/scw-agent.toml", settings).expect("written");
             world.standin().set_orders(vec![order]);
             let (report, ended) = report(world);
-            assert_eq!((troubles(&report)[0], ended), (Some(found), code), "{what}: {report:#?}");
+            assert_eq!((diagnoses(&report)[0], ended), (Some(found), code), "{what}: {report:#?}");
         }
     });
 }
@@ -112,10 +107,10 @@ fn doctor_reports_a_missing_right_to_low_ports() {
     World::builder().run(|world| {
         let mut command = world.command("setpriv");
         command.args(["--bounding-set=-all", "--inh-caps=-all", "--"]).arg(AGENT).arg("doctor");
-        let said = run(&mut command);
-        assert_eq!(said.code, 4, "{}", said.out);
-        assert!(said.out.contains("✗ source port") && said.out.contains("root"), "{}", said.out);
-        assert_eq!(asked(world), [""; 0]);
+        let output = run(&mut command);
+        assert_eq!(output.code, 4, "{}", output.out);
+        assert!(output.out.contains("✗ source port") && output.out.contains("root"), "{}", output.out);
+        assert_eq!(request_lines(world), [""; 0]);
     });
 }
 
@@ -128,10 +123,10 @@ fn doctor_reports_that_no_low_port_is_free() {
         let listen = |port| TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).expect("a free port");
         let taken: Vec<_> = (1..=1023).map(listen).collect();
         let (found, code) = report(world);
-        assert_eq!((troubles(&found)[0], code), (Some(Diagnosis::NoSourcePort), 5), "{found:#?}");
+        assert_eq!((diagnoses(&found)[0], code), (Some(Trouble::NoSourcePort), 5), "{found:#?}");
         drop(taken);
         let (found, code) = report(world);
-        assert_eq!((troubles(&found)[0], code), (None, 0), "{found:#?}");
+        assert_eq!((diagnoses(&found)[0], code), (None, 0), "{found:#?}");
     });
 }
 
@@ -178,10 +173,10 @@ fn doctor_reports_a_daemon_that_hangs_and_ends() {
 fn doctor_shows_each_step_and_the_daemon_but_no_value() {
     World::builder().ipv6(Reach::Absent).run(|world| {
         world.standin().set_user_data("a-key", "hunter2");
-        let said = agent(world, &["doctor"]).out;
-        assert!(said.contains("… daemon"), "{said}");
+        let output = agent(world, &["doctor"]).out;
+        assert!(output.contains("… daemon"), "{output}");
         let daemon = start_daemon(world);
-        let said = agent(world, &["doctor"]).out;
+        let output = agent(world, &["doctor"]).out;
         for row in [
             "✓ route",
             "✓ source port",
@@ -192,10 +187,10 @@ fn doctor_shows_each_step_and_the_daemon_but_no_value() {
             "1 key ",
             "✓ daemon",
         ] {
-            assert!(said.contains(row), "{row:?} is not in {said}");
+            assert!(output.contains(row), "{row:?} is not in {output}");
         }
-        assert!(said.ends_with("answers over IPv4; IPv6 does not work, and one is enough\n"), "{said}");
-        assert!(!said.contains("hunter2") && !said.contains("a-key"), "{said}");
+        assert!(output.ends_with("answers over IPv4; IPv6 does not work, and one is enough\n"), "{output}");
+        assert!(!output.contains("hunter2") && !output.contains("a-key"), "{output}");
         daemon.terminate();
     });
 }

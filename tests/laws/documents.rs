@@ -12,8 +12,8 @@ fn read(name: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).expect(name)
 }
 
-/// The fenced blocks of a language.
-fn blocks<'a>(text: &'a str, language: &str) -> Vec<&'a str> {
+/// The fenced fenced_blocks of a language.
+fn fenced_blocks<'a>(text: &'a str, language: &str) -> Vec<&'a str> {
     text.split(&format!("```{language}\n")).skip(1).filter_map(|rest| rest.split("```").next()).collect()
 }
 
@@ -23,14 +23,14 @@ fn the_readme_shows_the_help_that_the_programs_give() {
     for program in [AGENT, USERDATA] {
         let help = Command::new(program).arg("--help").output().expect("started").stdout;
         let help = String::from_utf8(help).expect("UTF-8");
-        assert!(blocks(&readme, "text").contains(&&*help), "the README should show:\n{help}");
+        assert!(fenced_blocks(&readme, "text").contains(&&*help), "the README should show:\n{help}");
     }
 }
 
 #[test]
 fn the_readme_shows_the_defaults_that_the_agent_shows() {
     let shown = scw_agent::settings::defaults();
-    assert!(blocks(&read("README.md"), "toml").contains(&&*shown), "the README should show:\n{shown}");
+    assert!(fenced_blocks(&read("README.md"), "toml").contains(&&*shown), "the README should show:\n{shown}");
 }
 
 #[test]
@@ -100,7 +100,7 @@ fn help_of_a_command_shows_that_command_only() {
 }
 
 /// The words of a manual page's lists: what stands on the line behind each `.TP`, without its fonts.
-fn listed(page: &str) -> Vec<String> {
+fn listed_words(page: &str) -> Vec<String> {
     let plain = |line: &str| {
         ["\\fB", "\\fI", "\\fR", ".B "]
             .iter()
@@ -114,11 +114,11 @@ fn listed(page: &str) -> Vec<String> {
 /// The names are those that the real programs tell: the settings in an error, the variables in a script.
 #[test]
 fn manual_lists_all_script_settings_and_variables() {
-    let listed = listed(&read("packaging/usr/share/man/man8/scw-agent.8"));
+    let listed = listed_words(&read("packaging/usr/share/man/man8/scw-agent.8"));
     World::builder().run(|world| {
         fs::write("/run/script", "#!/bin/sh\n# scw-setup: frobnicate\n").expect("written");
-        let told = agent(world, &["setup", "validate", "/run/script"]).out;
-        let settings = told.split("the settings are ").nth(1).expect("all settings");
+        let output = agent(world, &["setup", "validate", "/run/script"]).out;
+        let settings = output.split("the settings are ").nth(1).expect("all settings");
         let settings: Vec<_> = settings.split_whitespace().map(|word| word.trim_matches(',')).collect();
         assert_eq!(settings.len(), 7, "{settings:?}");
 

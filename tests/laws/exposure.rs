@@ -12,7 +12,7 @@ const ADDRESSES: [&str; 2] = ["169.254.42.42", "[fd00:42::42]"];
 const BECOMES_ROOT: &str = "#!/bin/sh\nid -u > /var/lib/became\n";
 
 /// Sets one of the kernel's settings in the world's own network.
-fn set(name: &str, value: &str) {
+fn set_sysctl(name: &str, value: &str) {
     fs::write(format!("/proc/sys/net/{name}"), value).expect("written");
 }
 
@@ -24,7 +24,7 @@ fn load_filter(world: &World) {
 }
 
 /// Sets a key from a trusted source port over both families, with these words in front; whether each worked.
-fn sets_scripts(world: &World, words: &str) -> [bool; 2] {
+fn can_set_script(world: &World, words: &str) -> [bool; 2] {
     ADDRESSES.map(|address| {
         world.standin().delete_user_data("setup-script");
         let url = format!("http://{address}/user_data/setup-script");
@@ -43,7 +43,7 @@ const NOBODY: &str =
     "setpriv --reuid=65534 --regid=65534 --clear-groups --bounding-set=-all --inh-caps=-all --";
 
 /// What `doctor` finds, and its exit code; that of `status` with its problems.
-fn found(world: &World) -> (Vec<FindingName>, i32, String, i32) {
+fn doctor_and_status(world: &World) -> (Vec<FindingName>, i32, String, i32) {
     let doctor = agent(world, &["doctor", "--json"]);
     let report: Report = serde_json::from_str(&doctor.out).expect("a report");
     let status = agent(world, &["status", "--json"]);
@@ -59,12 +59,12 @@ fn user_with_low_ports_becomes_root_and_is_reported() {
         let daemon = start_daemon(world);
         wait_until_settled(world);
         for (first, open) in [("1024", false), ("80", true), ("0", true), ("1023", true), ("1024", false)] {
-            set("ipv4/ip_unprivileged_port_start", first);
+            set_sysctl("ipv4/ip_unprivileged_port_start", first);
             // From 1023 on there is one such port, and only one connection at a time.
             if first != "1023" {
-                assert_eq!(sets_scripts(world, NOBODY), [open; 2], "from port {first} on");
+                assert_eq!(can_set_script(world, NOBODY), [open; 2], "from port {first} on");
             }
-            let (findings, doctor, status, code) = found(world);
+            let (findings, doctor, status, code) = doctor_and_status(world);
             let expected = if open { vec![FindingName::UnprivilegedPorts] } else { vec![] };
             assert_eq!(
                 (findings, doctor, code),
@@ -73,19 +73,19 @@ fn user_with_low_ports_becomes_root_and_is_reported() {
             );
             assert_eq!(status.contains(&format!("ip_unprivileged_port_start is {first},")), open, "{status}");
             for words in ["status", "doctor"] {
-                let said = agent(world, &[words]).out;
-                assert_eq!(said.contains("=1024` and remove the setting"), open, "{words}: {said}");
+                let output = agent(world, &[words]).out;
+                assert_eq!(output.contains("=1024` and remove the setting"), open, "{words}: {output}");
             }
         }
         // That is root's rights, for whoever set it.
-        set("ipv4/ip_unprivileged_port_start", "80");
-        assert_eq!(sets_scripts(world, NOBODY), [true; 2]);
+        set_sysctl("ipv4/ip_unprivileged_port_start", "80");
+        assert_eq!(can_set_script(world, NOBODY), [true; 2]);
         assert_eq!(agent(world, &["setup", "run"]).code, 0);
         assert_eq!(fs::read_to_string("/var/lib/became").expect("it ran"), "0\n");
 
         load_filter(world);
-        assert_eq!(sets_scripts(world, NOBODY), [false; 2], "behind the filter");
-        assert_eq!(sets_scripts(world, "env"), [true; 2], "root");
+        assert_eq!(can_set_script(world, NOBODY), [false; 2], "behind the filter");
+        assert_eq!(can_set_script(world, "env"), [true; 2], "root");
         assert_eq!(userdata(world, &["setup-script"]).out, BECOMES_ROOT, "the daemon");
         daemon.terminate();
     });
@@ -94,18 +94,18 @@ fn user_with_low_ports_becomes_root_and_is_reported() {
 #[test]
 fn closed_route_for_users_is_no_finding() {
     World::builder().ipv6(scw_stage::Reach::Absent).run(|world| {
-        set("ipv4/ip_unprivileged_port_start", "80");
-        assert_eq!(found_by_doctor(world), [FindingName::UnprivilegedPorts]);
+        set_sysctl("ipv4/ip_unprivileged_port_start", "80");
+        assert_eq!(doctor_findings(world), [FindingName::UnprivilegedPorts]);
         // As systemd 261 locks the service.
         sh(world, "ip rule add not fwmark 0x7fff0815 lookup 66 pref 10; ip route add prohibit 169.254.42.42 table 66");
-        assert_eq!(sets_scripts(world, NOBODY), [false; 2]);
-        assert_eq!(found_by_doctor(world), []);
+        assert_eq!(can_set_script(world, NOBODY), [false; 2]);
+        assert_eq!(doctor_findings(world), []);
         sh(world, "ip rule del pref 10; ip route replace blackhole 169.254.42.42");
-        assert_eq!(found_by_doctor(world), []);
+        assert_eq!(doctor_findings(world), []);
     });
 }
 
-fn found_by_doctor(world: &World) -> Vec<FindingName> {
+fn doctor_findings(world: &World) -> Vec<FindingName> {
     let report: Report = serde_json::from_str(&agent(world, &["doctor", "--json"]).out).expect("a report");
     report.findings.into_iter().map(|finding| finding.finding).collect()
 }
@@ -127,29 +127,29 @@ fn packet_filter_stops_containers_behind_translation() {
             ip -n box route add 169.254.42.42 via 198.51.100.1; ip -n box -6 route add fd00:42::42 via 2001:db8:1::1
             nft 'table inet engine { chain post { type nat hook postrouting priority 100; oifname eth0 masquerade; }; }'",
         );
-        let in_the_box = "ip netns exec box";
-        assert_eq!(found(world).0, []);
-        assert_eq!(sets_scripts(world, "timeout 1 ip netns exec box"), [false; 2], "not forwarded");
+        let in_container = "ip netns exec box";
+        assert_eq!(doctor_and_status(world).0, []);
+        assert_eq!(can_set_script(world, "timeout 1 ip netns exec box"), [false; 2], "not forwarded");
 
-        set("ipv4/ip_forward", "1");
-        set("ipv6/conf/all/forwarding", "1");
-        assert_eq!(sets_scripts(world, in_the_box), [true; 2], "forwarded");
-        let (findings, doctor, status, code) = found(world);
+        set_sysctl("ipv4/ip_forward", "1");
+        set_sysctl("ipv6/conf/all/forwarding", "1");
+        assert_eq!(can_set_script(world, in_container), [true; 2], "forwarded");
+        let (findings, doctor, status, code) = doctor_and_status(world);
         assert_eq!((findings, doctor, code), (vec![FindingName::Forwarding], 0, 0), "{status}");
         assert!(status.contains("\"forwarding\":true"), "{status}");
-        let said = agent(world, &["doctor"]).out;
-        assert!(said.contains("… containers") && said.contains(FILTER), "{said}");
+        let output = agent(world, &["doctor"]).out;
+        assert!(output.contains("… containers") && output.contains(FILTER), "{output}");
 
         load_filter(world);
-        assert_eq!(sets_scripts(world, in_the_box), [false; 2], "behind the filter");
-        assert_eq!(sets_scripts(world, "env"), [true; 2], "root");
-        set("ipv4/ip_forward", "0");
-        assert_eq!(found(world).0, [FindingName::Forwarding], "IPv6 alone");
-        set("ipv6/conf/all/forwarding", "0");
-        assert_eq!(found(world).0, []);
+        assert_eq!(can_set_script(world, in_container), [false; 2], "behind the filter");
+        assert_eq!(can_set_script(world, "env"), [true; 2], "root");
+        set_sysctl("ipv4/ip_forward", "0");
+        assert_eq!(doctor_and_status(world).0, [FindingName::Forwarding], "IPv6 alone");
+        set_sysctl("ipv6/conf/all/forwarding", "0");
+        assert_eq!(doctor_and_status(world).0, []);
         // Some tools switch it on for one interface.
-        set("ipv4/conf/box0/forwarding", "1");
-        assert_eq!(found(world).0, [FindingName::Forwarding], "one interface");
+        set_sysctl("ipv4/conf/box0/forwarding", "1");
+        assert_eq!(doctor_and_status(world).0, [FindingName::Forwarding], "one interface");
         daemon.terminate();
     });
 }

@@ -1,4 +1,4 @@
-//! The fault matrix: every fault of the stand-in, over every way to it, met by every operation. What the laws T1 to T5 promise
+//! The fault matrix: every fault of the stand-in, over every way to it, met by every operation. What the laws T1 to T5 outcome
 //! is in [`table`]; here it is tried, with the real programs, and every request that reached the stand-in is counted.
 
 mod single;
@@ -16,69 +16,71 @@ use scw_agent::system::platform;
 use scw_stage::{Reach, TcpState, World};
 
 use crate::machine::*;
-use table::{Operation, Promise, Row, rows};
+use table::{Operation, Outcome, Row, rows};
 
 /// Bounds that a silent service is given up within, long enough for a busy machine to note what it was asked.
 const SHORT: &str = "[metadata]\nconnect-timeout = \"1s\"\nheaders-timeout = \"2s\"\nbody-timeout = \"2s\"\nwhole-timeout = \"20s\"\n";
 
-/// Far more than the stand-in takes to note a request that was sent. Many broken cases must not take a day.
+/// Far more than the stand-in takes to note a request that was sent. Many failures cases must not take a day.
 const NOTED: Duration = Duration::from_secs(60);
 
 /// What one family or both meet.
 #[derive(Debug, Clone, Copy)]
-struct Ways {
+struct Families {
     ipv4: Reach,
     ipv6: Reach,
 }
 
-impl Ways {
-    fn serving(self) -> usize {
+impl Families {
+    fn served_count(self) -> usize {
         [self.ipv4, self.ipv6].into_iter().filter(|reach| *reach == Reach::Served).count()
     }
 }
 
 #[test]
 fn every_fault_over_ipv4_alone_is_handled() {
-    matrix(Ways { ipv4: Reach::Served, ipv6: Reach::Absent });
+    run_matrix(Families { ipv4: Reach::Served, ipv6: Reach::Absent });
 }
 
 #[test]
 fn every_fault_over_ipv6_alone_is_handled() {
-    matrix(Ways { ipv4: Reach::Absent, ipv6: Reach::Served });
+    run_matrix(Families { ipv4: Reach::Absent, ipv6: Reach::Served });
 }
 
 #[test]
 fn every_fault_over_both_families_is_handled() {
-    matrix(Ways { ipv4: Reach::Served, ipv6: Reach::Served });
+    run_matrix(Families { ipv4: Reach::Served, ipv6: Reach::Served });
 }
 
 #[test]
 fn every_fault_over_ipv6_with_silent_ipv4_is_handled() {
-    matrix(Ways { ipv4: Reach::Silent, ipv6: Reach::Served });
+    run_matrix(Families { ipv4: Reach::Silent, ipv6: Reach::Served });
 }
 
 #[test]
 fn every_fault_over_ipv4_with_silent_ipv6_is_handled() {
-    matrix(Ways { ipv4: Reach::Served, ipv6: Reach::Silent });
+    run_matrix(Families { ipv4: Reach::Served, ipv6: Reach::Silent });
 }
 
 /// Tries the whole table, each operation in a world of its own, side by side since much of the time is spent waiting for nothing.
-fn matrix(ways: Ways) {
+fn run_matrix(families: Families) {
     let start = Instant::now();
     let cases: usize = thread::scope(|scope| {
-        let columns = Operation::ALL.map(|operation| scope.spawn(move || column(ways, operation)));
+        let columns =
+            Operation::ALL.map(|operation| scope.spawn(move || check_operation(families, operation)));
         columns.into_iter().map(|column| column.join().unwrap_or_else(|panic| resume_unwind(panic))).sum()
     });
-    println!("{ways:?}: {cases} cases in {:?}", start.elapsed());
+    println!("{families:?}: {cases} cases in {:?}", start.elapsed());
 }
 
-/// Tries one operation with every fault, and tells everything that is not as promised. Returns the number of cases.
-fn column(ways: Ways, operation: Operation) -> usize {
-    World::builder().ipv4(ways.ipv4).ipv6(ways.ipv6).run(|world| {
+/// Tries one operation with every fault, and tells everything that is not as expected. Returns the number of cases.
+fn check_operation(families: Families, operation: Operation) -> usize {
+    World::builder().ipv4(families.ipv4).ipv6(families.ipv6).run(|world| {
         let elsewhere = TcpListener::bind("127.0.0.1:0").expect("a port of the guest's own");
         let rows = rows(&format!("http://{}/", elsewhere.local_addr().expect("bound")));
-        let broken: Vec<_> = rows.iter().filter_map(|row| try_case(world, ways, row, operation)).collect();
-        assert!(broken.is_empty(), "{} of {} cases:\n{}", broken.len(), rows.len(), broken.join("\n"));
+        let failures: Vec<_> =
+            rows.iter().filter_map(|row| check_case(world, families, row, operation)).collect();
+        assert!(failures.is_empty(), "{} of {} cases:\n{}", failures.len(), rows.len(), failures.join("\n"));
         elsewhere.set_nonblocking(true).expect("a listener");
         assert!(elsewhere.accept().is_err(), "T1: a redirect was followed");
         let waiting: Vec<_> =
@@ -90,7 +92,7 @@ fn column(ways: Ways, operation: Operation) -> usize {
 
 /// Everything that the laws say something about, in one case.
 #[derive(Debug, PartialEq, Eq)]
-struct Seen {
+struct Observed {
     code: i32,
     out: String,
     /// Whether a failure said why.
@@ -101,11 +103,11 @@ struct Seen {
     stored: Option<String>,
 }
 
-/// Returns what was not as promised, if anything.
-fn try_case(world: &World, ways: Ways, row: &Row, operation: Operation) -> Option<String> {
-    let promise = (row.promise)(operation);
+/// Returns what was not as expected, if anything.
+fn check_case(world: &World, families: Families, row: &Row, operation: Operation) -> Option<String> {
+    let outcome = (row.outcome)(operation);
     let standin = world.standin();
-    let waits = matches!(promise, Promise::Silence | Promise::NoWay);
+    let waits = matches!(outcome, Outcome::Timeout | Outcome::NoConnection);
     let bounds = if waits { SHORT } else { "" };
     std::fs::write(settings::FILE, bounds).expect("written");
     standin.set_orders(Vec::new());
@@ -114,18 +116,18 @@ fn try_case(world: &World, ways: Ways, row: &Row, operation: Operation) -> Optio
     let before = standin.connections().len();
     standin.set_orders(vec![row.order.clone()]);
     let start = Instant::now();
-    let ended = carry_out(world, operation);
+    let ended = run_operation(world, operation);
     let took = start.elapsed();
     let used = |connection: &&scw_standin::Connection| connection.requests > 0 || connection.fault.is_some();
     let connections = || standin.connections()[before..].iter().filter(used).count();
-    let promised = promised(world, ways, row, operation);
+    let expected = expected(world, families, row, operation);
     // An operation that gave up may end before the stand-in has noted what it was asked.
-    let is_noted = || standin.requests().len() >= promised.requests && connections() >= promised.connections;
+    let is_noted = || standin.requests().len() >= expected.requests && connections() >= expected.connections;
     let deadline = Instant::now() + NOTED;
     while !is_noted() && Instant::now() < deadline {
         thread::sleep(Duration::from_millis(5));
     }
-    let seen = Seen {
+    let observed = Observed {
         code: ended.code,
         out: ended.out,
         explained: ended.code == 0 || !ended.err.is_empty(),
@@ -133,17 +135,17 @@ fn try_case(world: &World, ways: Ways, row: &Row, operation: Operation) -> Optio
         connections: connections(),
         stored: standin.user_data("key").map(|value| String::from_utf8_lossy(&value).into_owned()),
     };
-    let as_promised = seen == promised && took < LONG;
-    (!as_promised).then(|| {
+    let as_expected = observed == expected && took < LONG;
+    (!as_expected).then(|| {
         let Row { name, .. } = row;
         format!(
-            "{name}, {operation:?}, {took:?}:\n  promised {promised:?}\n  saw      {seen:?}\n  {}",
+            "{name}, {operation:?}, {took:?}:\n  expected {expected:?}\n  saw      {observed:?}\n  {}",
             ended.err
         )
     })
 }
 
-fn carry_out(world: &World, operation: Operation) -> Ended {
+fn run_operation(world: &World, operation: Operation) -> Ended {
     match operation {
         Operation::List => userdata(world, &[]),
         Operation::Get => userdata(world, &["key"]),
@@ -172,38 +174,40 @@ fn conf(world: &World) -> Ended {
     })
 }
 
-/// What the promise means for what can be seen.
-fn promised(world: &World, ways: Ways, row: &Row, operation: Operation) -> Seen {
-    let promise = (row.promise)(operation);
+/// What the outcome means for what can be observed.
+fn expected(world: &World, families: Families, row: &Row, operation: Operation) -> Observed {
+    let outcome = (row.outcome)(operation);
     let value = || match operation {
         Operation::List => "USER_DATA=1\nUSER_DATA_0=key\n".to_owned(),
         Operation::Get => "value".to_owned(),
         Operation::Set | Operation::Delete => String::new(),
         Operation::Conf => world.standin().conf()["id"].as_str().unwrap_or_default().to_owned(),
     };
-    let (code, out, tries) = match promise {
-        Promise::Success => (0, value(), 1),
-        Promise::SuccessAtSecondTry => (0, value(), 2),
-        Promise::Told(_) if matches!(operation, Operation::Set | Operation::Delete) => (0, String::new(), 1),
-        Promise::Told(text) => (0, text.to_owned(), 1),
-        Promise::No(code) => (code, String::new(), 1),
-        Promise::Cut => (5, String::new(), 2),
-        Promise::Silence => (5, String::new(), ways.serving()),
-        Promise::NoWay => (5, String::new(), 0),
+    let (code, out, tries) = match outcome {
+        Outcome::Success => (0, value(), 1),
+        Outcome::SuccessAtSecondAttempt => (0, value(), 2),
+        Outcome::Accepted(_) if matches!(operation, Operation::Set | Operation::Delete) => {
+            (0, String::new(), 1)
+        }
+        Outcome::Accepted(text) => (0, text.to_owned(), 1),
+        Outcome::Failure(code) => (code, String::new(), 1),
+        Outcome::ConnectionLost => (5, String::new(), 2),
+        Outcome::Timeout => (5, String::new(), families.served_count()),
+        Outcome::NoConnection => (5, String::new(), 0),
     };
     // Nobody reads a request on a connection that a fault struck as it came.
-    let struck = match promise {
-        _ if !row.strikes_connections() => 0,
-        Promise::SuccessAtSecondTry => 1,
+    let struck = match outcome {
+        _ if !row.precedes_request() => 0,
+        Outcome::SuccessAtSecondAttempt => 1,
         _ => tries,
     };
-    let done = row.carried_out || promise == Promise::SuccessAtSecondTry;
+    let done = row.applied || outcome == Outcome::SuccessAtSecondAttempt;
     let stored = match operation {
         Operation::Set if done => Some("new value"),
         Operation::Delete if done => None,
         _ => Some("value"),
     };
-    Seen {
+    Observed {
         code,
         out,
         explained: true,

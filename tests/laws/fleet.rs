@@ -16,7 +16,7 @@ const MILLISECOND: u64 = 1;
 const SECOND: u64 = 1_000 * MILLISECOND;
 
 /// What a fleet did, in simulated time.
-struct Course {
+struct Simulated {
     /// Tries in the busiest second, once the service was there.
     peak: usize,
     /// The same without the very first second, in which each agent of a fleet that has just started tries for the first time:
@@ -28,7 +28,7 @@ struct Course {
 }
 
 /// Starts the fleet within the first second; the service is there from `back` on (milliseconds).
-fn simulate(back: u64, jitter: bool) -> Course {
+fn simulate(back: u64, jitter: bool) -> Simulated {
     let mut random = fastrand::Rng::with_seed(42);
     let mut retries: Vec<_> = (0..AGENTS).map(|_| Retry::new(Budget::Unlimited)).collect();
     let mut due: BinaryHeap<_> = (0..AGENTS).map(|agent| Reverse((random.u64(..SECOND), agent))).collect();
@@ -57,7 +57,7 @@ fn simulate(back: u64, jitter: bool) -> Course {
         due.push(Reverse((now + u64::try_from(wait.as_millis()).expect("short"), agent)));
     }
     let peak_of_retries = offered.range(1..).map(|(_, tries)| *tries).max().unwrap_or_default();
-    Course {
+    Simulated {
         peak_of_retries,
         peak: offered.values().copied().max().unwrap_or_default(),
         recovered: (last - back) / SECOND,
@@ -73,8 +73,8 @@ fn t5_ten_thousand_agents_started_together_do_not_stampede() {
         [("started within a second", 0, 60), ("the same, after an outage of ten minutes", ten_minutes, 600)]
     {
         let [with, without] = [true, false].map(|jitter| simulate(back, jitter));
-        for (how, course) in [("with jitter", &with), ("without", &without)] {
-            let Course { peak, peak_of_retries, recovered, tries } = course;
+        for (how, simulated) in [("with jitter", &with), ("without", &without)] {
+            let Simulated { peak, peak_of_retries, recovered, tries } = simulated;
             println!(
                 "  {what}, {how}: busiest second {peak} tries, after the first second {peak_of_retries}; all served after {recovered} s, \
                  {tries} tries in all"

@@ -33,7 +33,7 @@ fn s5_key_similar_to_a_script_key_is_reported() {
         assert!(text.code == 0 && text.out.contains(HINT), "{}{}", text.out, text.err);
         let listed = agent(world, &["setup", "list"]);
         assert!(listed.err.contains(HINT), "{}{}", listed.out, listed.err);
-        assert!(!asked(world).iter().any(|line| line.contains("/setup_script")), "its value was read");
+        assert!(!request_lines(world).iter().any(|line| line.contains("/setup_script")), "its value was read");
 
         // Put right: the hint goes. The script is the next boot's.
         world.standin().delete_user_data("setup_script");
@@ -62,7 +62,7 @@ fn s5_runner_reports_a_similar_key_once_in_a_boot() {
 
 #[test]
 fn s5_keys_with_unusable_names_are_reported_once() {
-    const TOLD: &str = "keys of user data that are passed over, since their names cannot be used: 2";
+    const MESSAGE: &str = "keys of user data that are passed over, since their names cannot be used: 2";
     World::builder().run(|world| {
         make_host_key(world);
         let settings = "[host-keys]\ntypes = [\"ed25519\"]\n[metadata]\nlook-again = \"1s\"\n";
@@ -73,12 +73,13 @@ fn s5_keys_with_unusable_names_are_reported_once() {
         world.standin().set_user_data("setup_script", "#!/bin/sh\n");
         let daemon = start_daemon(world);
         wait_until_settled(world);
-        let lists = || asked(world).iter().filter(|line| line.ends_with("/user_data?format=json")).count();
+        let lists =
+            || request_lines(world).iter().filter(|line| line.ends_with("/user_data?format=json")).count();
         until(world, "listed again", || (lists() > 3).then_some(()));
         let (_, said) = daemon.terminate();
-        assert_eq!((said.matches(TOLD).count(), said.contains("hunter2")), (1, false), "{said}");
+        assert_eq!((said.matches(MESSAGE).count(), said.contains("hunter2")), (1, false), "{said}");
         let runs = [agent(world, &["setup", "run"]), agent(world, &["setup", "run"])];
-        let said = runs.map(|ran| (ran.code, ran.err.matches(TOLD).count(), ran.err.contains("hunter2")));
+        let said = runs.map(|ran| (ran.code, ran.err.matches(MESSAGE).count(), ran.err.contains("hunter2")));
         assert_eq!(said, [(0, 1, false), (0, 0, false)]);
     });
 }

@@ -11,7 +11,7 @@ use scw_standin::{Fault, Order};
 use crate::machine::*;
 
 /// The public keys' fingerprints as OpenSSH itself computes them.
-fn by_ssh_keygen(world: &World, file: &str) -> BTreeSet<String> {
+fn fingerprints_of(world: &World, file: &str) -> BTreeSet<String> {
     let listed = run(world.command("ssh-keygen").args(["-lf", file]));
     assert_eq!(listed.code, 0, "{}", listed.err);
     listed.out.lines().map(|line| line.split(' ').nth(1).expect("a fingerprint").to_owned()).collect()
@@ -57,22 +57,18 @@ fn h1_empty_key_is_made_and_lost_public_key_is_derived() {
     World::builder().ipv4(Reach::Absent).ipv6(Reach::Absent).run(|world| {
         make_host_key(world);
         let private = fs::read("/etc/ssh/ssh_host_ed25519_key").expect("read");
-        let fingerprint = by_ssh_keygen(world, "/etc/ssh/ssh_host_ed25519_key.pub");
+        let fingerprint = fingerprints_of(world, "/etc/ssh/ssh_host_ed25519_key.pub");
 
         fs::write("/etc/ssh/ssh_host_ed25519_key.pub", "garbage").expect("written");
-        let mended = agent(world, &["host-keys", "ensure"]);
-        assert!(
-            mended.code == 0 && mended.err.contains("its public key was derived again"),
-            "{}",
-            mended.err
-        );
+        let fixed = agent(world, &["host-keys", "ensure"]);
+        assert!(fixed.code == 0 && fixed.err.contains("its public key was derived again"), "{}", fixed.err);
         assert_eq!(fs::read("/etc/ssh/ssh_host_ed25519_key").expect("read"), private);
-        assert_eq!(by_ssh_keygen(world, "/etc/ssh/ssh_host_ed25519_key.pub"), fingerprint);
+        assert_eq!(fingerprints_of(world, "/etc/ssh/ssh_host_ed25519_key.pub"), fingerprint);
 
         fs::write("/etc/ssh/ssh_host_ed25519_key", "").expect("emptied, as by a power cut");
         let made = agent(world, &["host-keys", "ensure"]);
         assert!(made.code == 0 && made.err.contains("made ed25519"), "{}", made.err);
-        assert_ne!(by_ssh_keygen(world, "/etc/ssh/ssh_host_ed25519_key.pub"), fingerprint);
+        assert_ne!(fingerprints_of(world, "/etc/ssh/ssh_host_ed25519_key.pub"), fingerprint);
     });
 }
 
@@ -103,11 +99,11 @@ fn h3_published_value_lets_a_client_check_sshd() {
         assert_eq!(agent(world, &["host-keys", "ensure"]).code, 0);
         let sshd = Sshd::start(world).expect("sshd");
         let daemon = start_daemon(world);
-        let published = consumers::read_strictly(&published(world));
+        let published = consumers::read_strictly(&wait_until_published(world));
 
         let scanned = run(&mut sshd.keyscan(world));
         fs::write("/run/scanned", &scanned.out).expect("written");
-        assert_eq!(by_ssh_keygen(world, "/run/scanned"), published);
+        assert_eq!(fingerprints_of(world, "/run/scanned"), published);
         assert_eq!(published.len(), 3);
 
         // A person's known_hosts: of all that the wire offered, only the keys whose fingerprints were published.
@@ -117,7 +113,7 @@ fn h3_published_value_lets_a_client_check_sshd() {
             .filter(|line| !line.starts_with('#'))
             .map(|line| {
                 fs::write("/run/one", line).expect("written");
-                if by_ssh_keygen(world, "/run/one").is_subset(&published) {
+                if fingerprints_of(world, "/run/one").is_subset(&published) {
                     format!("{line}\n")
                 } else {
                     String::new()
@@ -140,17 +136,18 @@ fn h4_daemon_writes_only_when_the_value_differs() {
     World::builder().run(|world| {
         make_host_key(world);
         let daemon = start_daemon(world);
-        let value = published(world);
+        let value = wait_until_published(world);
         wait_until_settled(world);
         daemon.terminate();
-        let writes = |world: &World| asked(world).iter().filter(|line| !line.starts_with("GET ")).count();
-        assert_eq!(writes(world), 1, "{:#?}", asked(world));
+        let writes =
+            |world: &World| request_lines(world).iter().filter(|line| !line.starts_with("GET ")).count();
+        assert_eq!(writes(world), 1, "{:#?}", request_lines(world));
 
         world.standin().clear_requests();
         let daemon = start_daemon(world);
         wait_until_settled(world);
         daemon.terminate();
-        assert_eq!(writes(world), 0, "{:#?}", asked(world));
+        assert_eq!(writes(world), 0, "{:#?}", request_lines(world));
 
         world.standin().set_user_data(FINGERPRINTS, "256 SHA256:somebody-elses x (ED25519)");
         let daemon = start_daemon(world);
@@ -167,9 +164,9 @@ fn h4_deleted_value_is_published_again() {
         let settings = "[host-keys]\ntypes = [\"ed25519\"]\n[metadata]\nlook-again = \"100ms\"\n";
         fs::write("/etc/scw-agent.toml", settings).expect("written");
         let daemon = start_daemon(world);
-        let value = published(world);
+        let value = wait_until_published(world);
         world.standin().delete_user_data(FINGERPRINTS);
-        assert_eq!(published(world), value);
+        assert_eq!(wait_until_published(world), value);
         daemon.terminate();
     });
 }
@@ -179,7 +176,7 @@ fn h4_keys_remade_by_another_tool_are_published() {
     World::builder().run(|world| {
         make_host_key(world);
         let daemon = start_daemon(world);
-        let first = published(world);
+        let first = wait_until_published(world);
         wait_until_settled(world);
         // As cloud-init does it: all keys deleted, then made again one after the other.
         fs::remove_file("/etc/ssh/ssh_host_ed25519_key").expect("removed");
@@ -199,8 +196,8 @@ fn h4_keys_remade_by_another_tool_are_published() {
             ]));
         }
         let remade = std::time::Instant::now();
-        let mut expected = by_ssh_keygen(world, "/etc/ssh/ssh_host_ecdsa_key.pub");
-        expected.append(&mut by_ssh_keygen(world, "/etc/ssh/ssh_host_ed25519_key.pub"));
+        let mut expected = fingerprints_of(world, "/etc/ssh/ssh_host_ecdsa_key.pub");
+        expected.append(&mut fingerprints_of(world, "/etc/ssh/ssh_host_ed25519_key.pub"));
         until(world, "published again", || {
             serve_requests(world);
             let value = String::from_utf8(world.standin().user_data(FINGERPRINTS)?).ok()?;
@@ -253,7 +250,7 @@ fn host_keys_show_lists_keys_as_text_and_json() {
     World::builder().run(|world| {
         assert_eq!(agent(world, &["host-keys", "show"]).code, 3);
         make_host_key(world);
-        let expected = by_ssh_keygen(world, "/etc/ssh/ssh_host_ed25519_key.pub");
+        let expected = fingerprints_of(world, "/etc/ssh/ssh_host_ed25519_key.pub");
         let shown = agent(world, &["host-keys", "show"]).out;
         assert!(
             shown.contains(expected.first().expect("one")) && shown.starts_with("… not known"),
@@ -265,7 +262,7 @@ fn host_keys_show_lists_keys_as_text_and_json() {
         assert_eq!((&json[0]["bits"], &json[0]["published"]), (&256.into(), &serde_json::Value::Null));
 
         let daemon = start_daemon(world);
-        published(world);
+        wait_until_published(world);
         assert!(agent(world, &["host-keys", "show"]).out.starts_with("✓ published"));
         world.standin().delete_user_data(FINGERPRINTS);
         assert!(agent(world, &["host-keys", "show"]).out.starts_with("✗ not published"));
@@ -281,8 +278,8 @@ fn h3_public_key_without_private_key_is_not_published() {
             .command("sh")
             .args(["-c", "cp /etc/ssh/ssh_host_ed25519_key.pub /etc/ssh/ssh_host_old_key.pub"]));
         let daemon = start_daemon(world);
-        assert_eq!(consumers::read_strictly(&published(world)).len(), 1);
-        assert_eq!(published(world).lines().count(), 1);
+        assert_eq!(consumers::read_strictly(&wait_until_published(world)).len(), 1);
+        assert_eq!(wait_until_published(world).lines().count(), 1);
         daemon.terminate();
     });
 }
@@ -296,8 +293,12 @@ fn h4_wrong_value_after_a_write_is_written_again() {
         let path = "/user_data/ssh-host-fingerprints";
         world.standin().set_orders(vec![Order::new(other).path(path).method("GET").nth("2-3")]);
         let daemon = start_daemon(world);
-        let reads =
-            || asked(world).iter().filter(|line| line.starts_with("GET ") && line.ends_with(path)).count();
+        let reads = || {
+            request_lines(world)
+                .iter()
+                .filter(|line| line.starts_with("GET ") && line.ends_with(path))
+                .count()
+        };
         until(world, "read back", || {
             serve_requests(world);
             (reads() >= 2).then_some(())
@@ -341,9 +342,9 @@ fn h3_independent_readers_and_keyscan_agree() {
         assert_eq!(agent(world, &["host-keys", "ensure"]).code, 0);
         let sshd = Sshd::start(world).expect("sshd");
         let daemon = start_daemon(world);
-        let value = published(world);
+        let value = wait_until_published(world);
         fs::write("/run/scanned", run(&mut sshd.keyscan(world)).out).expect("written");
-        let served = by_ssh_keygen(world, "/run/scanned");
+        let served = fingerprints_of(world, "/run/scanned");
         assert_eq!(
             (consumers::read_strictly(&value), consumers::read_by_pattern(&value)),
             (served.clone(), served)
@@ -359,8 +360,8 @@ fn h4_published_value_recovers_by_itself() {
         let settings = "[host-keys]\ntypes = [\"ed25519\"]\n[metadata]\nlook-again = \"1s\"\n";
         fs::write("/etc/scw-agent.toml", settings).expect("written");
         let daemon = start_daemon(world);
-        published(world);
-        let truth = || by_ssh_keygen(world, "/etc/ssh/ssh_host_ed25519_key.pub");
+        wait_until_published(world);
+        let truth = || fingerprints_of(world, "/etc/ssh/ssh_host_ed25519_key.pub");
         let until_true = |what: &str| {
             let start = std::time::Instant::now();
             until(world, what, || {

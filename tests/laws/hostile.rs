@@ -18,7 +18,7 @@ const MOST_MEMORY: u64 = 32 * 1024;
 /// A request of somebody who behaves takes milliseconds; this is far more, and less than the 120 s for which a client may hold its place.
 const SERVED_WITHIN: Duration = Duration::from_secs(100);
 
-struct Beset<'a> {
+struct AttackedDaemon<'a> {
     world: &'a World,
     daemon: Daemon,
     notify: Notify,
@@ -26,7 +26,7 @@ struct Beset<'a> {
 }
 
 /// A daemon with a watchdog, in which a group may read and another one write.
-fn beset(attack: impl Fn(&Beset<'_>) + Send + Sync) {
+fn with_attacked_daemon(attack: impl Fn(&AttackedDaemon<'_>) + Send + Sync) {
     World::builder().ipv6(Reach::Absent).run(|world| {
         world.standin().set_user_data("key", "value");
         make_host_key(world);
@@ -43,53 +43,53 @@ fn beset(attack: impl Fn(&Beset<'_>) + Send + Sync) {
         let daemon = Daemon::spawn(&mut command).expect("started");
         assert!(notify.wait_for("READY=1", LONG), "{}", daemon.output());
         wait_until_settled(world);
-        let mut beset = Beset { world, daemon, notify, descriptors: 0 };
-        beset.descriptors = until(world, "at rest", || {
-            let first = beset.open();
+        let mut attacked = AttackedDaemon { world, daemon, notify, descriptors: 0 };
+        attacked.descriptors = until(world, "at rest", || {
+            let first = attacked.open_descriptors();
             let is_same = |_| {
                 sleep(Duration::from_millis(50));
-                beset.open() == first
+                attacked.open_descriptors() == first
             };
             (0..10).all(is_same).then_some(first)
         });
-        attack(&beset);
-        beset.is_well_again();
-        let (status, output) = beset.daemon.terminate();
+        attack(&attacked);
+        attacked.assert_recovered();
+        let (status, output) = attacked.daemon.terminate();
         assert!(status.success(), "{output}");
     });
 }
 
-impl Beset<'_> {
-    fn open(&self) -> usize {
+impl AttackedDaemon<'_> {
+    fn open_descriptors(&self) -> usize {
         fs::read_dir(format!("/proc/{}/fd", self.daemon.pid())).expect("listed").count()
     }
 
-    fn highest_memory(&self) -> u64 {
+    fn peak_memory_kib(&self) -> u64 {
         let text = fs::read_to_string(format!("/proc/{}/status", self.daemon.pid())).expect("read");
         let line = text.lines().find(|line| line.starts_with("VmHWM:")).expect("a line");
         line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).expect("a number")
     }
 
-    fn fed(&self) -> usize {
-        self.notify.messages().iter().filter(|told| told.contains("WATCHDOG=1")).count()
+    fn watchdog_messages(&self) -> usize {
+        self.notify.messages().iter().filter(|message| message.contains("WATCHDOG=1")).count()
     }
 
     /// Somebody who behaves, while all this goes on.
-    fn serves(&self) {
+    fn assert_serves(&self) {
         let before = Instant::now();
         let got = userdata(self.world, &["key"]);
         assert_eq!((got.code, &*got.out), (0, "value"), "{}", got.err);
         assert!(before.elapsed() < SERVED_WITHIN, "{:?}", before.elapsed());
     }
 
-    fn is_well_again(&self) {
-        self.serves();
-        let fed = self.fed();
-        until(self.world, "fed", || (self.fed() > fed).then_some(()));
+    fn assert_recovered(&self) {
+        self.assert_serves();
+        let fed = self.watchdog_messages();
+        until(self.world, "fed", || (self.watchdog_messages() > fed).then_some(()));
         until(self.world, "as few file descriptors as before", || {
-            (self.open() <= self.descriptors).then_some(())
+            (self.open_descriptors() <= self.descriptors).then_some(())
         });
-        let memory = self.highest_memory();
+        let memory = self.peak_memory_kib();
         println!("at most {memory} KiB of memory; {} file descriptors before and after", self.descriptors);
         assert!(memory < MOST_MEMORY, "{memory} KiB");
     }
@@ -113,7 +113,7 @@ fn connect() -> UnixStream {
 
 #[test]
 fn silent_and_partial_connections_block_no_client() {
-    beset(|beset| {
+    with_attacked_daemon(|attacked| {
         for round in 0..3000 {
             let mut stream = connect();
             let said: &[u8] = match round % 4 {
@@ -125,18 +125,22 @@ fn silent_and_partial_connections_block_no_client() {
             // It may have closed already: that is its right.
             let _ = stream.write_all(said);
         }
-        beset.serves();
-        assert_eq!(beset.world.standin().user_data("key").as_deref(), Some(&b"value"[..]), "half is nothing");
+        attacked.assert_serves();
+        assert_eq!(
+            attacked.world.standin().user_data("key").as_deref(),
+            Some(&b"value"[..]),
+            "half is nothing"
+        );
         // These stay: more than there are places, each silent until it is shown the door.
         let held: Vec<_> = (0..100).map(|_| connect()).collect();
-        beset.serves();
+        attacked.assert_serves();
         drop(held);
     });
 }
 
 #[test]
 fn oversized_and_invalid_requests_are_refused() {
-    beset(|beset| {
+    with_attacked_daemon(|attacked| {
         let header = format!("GET /status HTTP/1.1\r\nx: {}\r\n\r\n", "y".repeat(10 << 20));
         let many = format!("GET /status HTTP/1.1\r\n{}\r\n", "x: y\r\n".repeat(1 << 20));
         let target = format!("GET /{} HTTP/1.1\r\n\r\n", "y".repeat(10 << 20));
@@ -166,14 +170,14 @@ fn oversized_and_invalid_requests_are_refused() {
                 assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 4"), "{answer}");
             }
         }
-        assert_eq!(beset.world.standin().user_data("key").as_deref(), Some(&b"value"[..]));
+        assert_eq!(attacked.world.standin().user_data("key").as_deref(), Some(&b"value"[..]));
     });
 }
 
 #[test]
 fn client_that_never_reads_blocks_no_other() {
-    beset(|beset| {
-        beset.world.standin().set_user_data("large", vec![b'x'; 1 << 20]);
+    with_attacked_daemon(|attacked| {
+        attacked.world.standin().set_user_data("large", vec![b'x'; 1 << 20]);
         let held: Vec<_> = (0..16)
             .map(|_| {
                 let mut stream = connect();
@@ -183,17 +187,17 @@ fn client_that_never_reads_blocks_no_other() {
                 stream
             })
             .collect();
-        beset.serves();
+        attacked.assert_serves();
         sleep(Duration::from_secs(1));
-        beset.serves();
+        attacked.assert_serves();
         drop(held);
     });
 }
 
 #[test]
 fn d3_many_unprivileged_clients_block_no_other() {
-    beset(|beset| {
-        let world = beset.world;
+    with_attacked_daemon(|attacked| {
+        let world = attacked.world;
         let silent = |user, group| -> Child {
             // It connects eighty times and says nothing, for as long as it is let.
             let script = "use IO::Socket::UNIX; $| = 1; for (1..80) { push @held, IO::Socket::UNIX->new(Peer => $ARGV[0]) || die $! } print \"all\\n\"; sleep 3600";
@@ -206,7 +210,7 @@ fn d3_many_unprivileged_clients_block_no_other() {
             child
         };
         let mut crowd = vec![silent(12345, 12345), silent(12346, 12346), silent(4001, 7001)];
-        beset.serves();
+        attacked.assert_serves();
         // Another member of the same group is served, whatever the first one holds.
         let url = "http://x/user_data/key";
         let got = run(&mut curl_as(world, 4002, 7001, &[url]));

@@ -12,7 +12,7 @@ const FIRST: &str = "daa2ea5a-0ee6-4cdc-9f1a-e0d1cb4e6d86";
 const CLONE: &str = "11111111-2222-4333-8444-555555555555";
 
 /// The host key's text.
-fn key() -> String {
+fn public_key() -> String {
     fs::read_to_string("/etc/ssh/ssh_host_ed25519_key.pub").expect("a key")
 }
 
@@ -20,17 +20,17 @@ fn key() -> String {
 fn boot(world: &World) -> String {
     make_host_key(world);
     let daemon = start_daemon(world);
-    let told = wait_until_settled(world);
+    let log = wait_until_settled(world);
     daemon.terminate();
     // The daemon's request may have come after that.
     fs::write(INSTANCE_SEEN, "").expect("written");
     let again = agent(world, &["host-keys", "settle"]);
     assert_eq!((again.code, Path::new(INSTANCE_SEEN).exists()), (0, false), "{}", again.err);
-    told + &again.err
+    log + &again.err
 }
 
 /// The disk is another Instance's from now on.
-fn clone(world: &World, instance: &str) {
+fn move_disk_to(world: &World, instance: &str) {
     world.reboot();
     become_instance(world, instance);
     world.standin().delete_user_data(FINGERPRINTS);
@@ -41,7 +41,7 @@ fn set_dmi(world: &World, vendor: &str, uuid: &str) {
     world.set_dmi(Some(vendor), Some(uuid));
 }
 
-fn recorded() -> String {
+fn recorded_instance() -> String {
     let record: serde_json::Value =
         serde_json::from_slice(&fs::read(RECORD).expect("a record")).expect("JSON");
     assert_eq!(record["version"], 1);
@@ -52,12 +52,12 @@ fn recorded() -> String {
 fn h1_the_same_instance_keeps_its_keys_at_every_boot() {
     World::builder().run(|world| {
         boot(world);
-        let first = key();
-        assert_eq!(recorded(), FIRST);
+        let first = public_key();
+        assert_eq!(recorded_instance(), FIRST);
         for _ in 0..2 {
             world.reboot();
-            let told = boot(world);
-            assert_eq!((key(), &*told), (first.clone(), ""));
+            let log = boot(world);
+            assert_eq!((public_key(), &*log), (first.clone(), ""));
         }
     });
 }
@@ -66,7 +66,7 @@ fn h1_the_same_instance_keeps_its_keys_at_every_boot() {
 fn h1_clone_gets_new_keys_served_and_published() {
     World::builder().with_sshd().run(|world| {
         boot(world);
-        let first = key();
+        let first = public_key();
         let old_value =
             String::from_utf8(world.standin().user_data(FINGERPRINTS).expect("published")).expect("UTF-8");
         // A type that is not in the configuration: cloned all the same.
@@ -80,23 +80,23 @@ fn h1_clone_gets_new_keys_served_and_published() {
             "/etc/ssh/ssh_host_ecdsa_key",
         ]));
 
-        clone(world, CLONE);
+        move_disk_to(world, CLONE);
         make_host_key(world);
-        assert_eq!(key(), first, "before the metadata are there, nothing proves a clone");
+        assert_eq!(public_key(), first, "before the metadata are there, nothing proves a clone");
         let sshd = Sshd::start(world).expect("sshd");
         let daemon = start_daemon(world);
-        let told = wait_until_settled(world);
-        assert!(told.contains("another Instance's now") && told.contains(CLONE), "{told}");
-        assert_ne!(key(), first);
-        assert!(!Path::new("/etc/ssh/ssh_host_ecdsa_key").exists(), "{told}");
-        assert_eq!(recorded(), CLONE);
+        let log = wait_until_settled(world);
+        assert!(log.contains("another Instance's now") && log.contains(CLONE), "{log}");
+        assert_ne!(public_key(), first);
+        assert!(!Path::new("/etc/ssh/ssh_host_ecdsa_key").exists(), "{log}");
+        assert_eq!(recorded_instance(), CLONE);
 
         // Published and served by themselves, without a restart of anything.
         until(world, "published", || {
             let value = String::from_utf8(world.standin().user_data(FINGERPRINTS)?).ok()?;
             (value != old_value && value.lines().count() == 1).then_some(())
         });
-        let expected = key().split(' ').take(2).collect::<Vec<_>>().join(" ");
+        let expected = public_key().split(' ').take(2).collect::<Vec<_>>().join(" ");
         until(world, "served", || {
             let scanned = run(&mut sshd.keyscan(world)).out;
             let keys: Vec<_> = scanned.lines().filter(|line| !line.starts_with('#')).collect();
@@ -115,15 +115,15 @@ fn h1_hypervisor_id_proves_a_clone_before_the_network() {
     World::builder().run(|world| {
         set_dmi(world, "Scaleway", &FIRST.to_uppercase());
         boot(world);
-        let first = key();
-        clone(world, CLONE);
+        let first = public_key();
+        move_disk_to(world, CLONE);
         set_dmi(world, "Scaleway", CLONE);
-        let told = agent(world, &["host-keys", "ensure"]);
-        assert!(told.err.contains(CLONE) && key() != first, "{}", told.err);
-        assert_eq!(recorded(), CLONE);
-        let second = key();
+        let log = agent(world, &["host-keys", "ensure"]);
+        assert!(log.err.contains(CLONE) && public_key() != first, "{}", log.err);
+        assert_eq!(recorded_instance(), CLONE);
+        let second = public_key();
         boot(world);
-        assert_eq!(key(), second, "the metadata agree");
+        assert_eq!(public_key(), second, "the metadata agree");
     });
 }
 
@@ -132,11 +132,11 @@ fn h1_hypervisor_id_that_never_matched_proves_nothing() {
     World::builder().run(|world| {
         set_dmi(world, "Scaleway", CLONE);
         boot(world);
-        let first = key();
+        let first = public_key();
         world.reboot();
         set_dmi(world, "Scaleway", "99999999-2222-4333-8444-555555555555");
         boot(world);
-        assert_eq!(key(), first);
+        assert_eq!(public_key(), first);
     });
 }
 
@@ -145,14 +145,14 @@ fn h1_metadata_against_hypervisor_id_change_nothing() {
     World::builder().run(|world| {
         set_dmi(world, "Scaleway", FIRST);
         boot(world);
-        let first = key();
-        clone(world, CLONE);
+        let first = public_key();
+        move_disk_to(world, CLONE);
         set_dmi(world, "Scaleway", FIRST);
         make_host_key(world);
         let daemon = start_daemon(world);
-        let is_told = |told: &Ended| told.err.contains("names another Instance");
+        let is_told = |log: &Ended| log.err.contains("names another Instance");
         until(world, "reported", || serve_requests(world).filter(is_told));
-        assert_eq!((key(), recorded()), (first, FIRST.to_owned()));
+        assert_eq!((public_key(), recorded_instance()), (first, FIRST.to_owned()));
         daemon.terminate();
         assert_eq!(world.standin().user_data(FINGERPRINTS), None, "whose keys these are is not known");
     });
@@ -162,14 +162,14 @@ fn h1_metadata_against_hypervisor_id_change_nothing() {
 fn h1_regenerate_never_keeps_the_keys_of_a_clone() {
     World::builder().run(|world| {
         boot(world);
-        let first = key();
-        clone(world, CLONE);
+        let first = public_key();
+        move_disk_to(world, CLONE);
         let settings = "[host-keys]\ntypes = [\"ed25519\"]\nregenerate = \"never\"\n";
         fs::write("/etc/scw-agent.toml", settings).expect("written");
         let daemon = start_daemon(world);
-        let told = wait_until_settled(world);
-        assert!(told.contains("stay, as configured"), "{told}");
-        assert_eq!((key(), recorded()), (first, CLONE.to_owned()));
+        let log = wait_until_settled(world);
+        assert!(log.contains("stay, as configured"), "{log}");
+        assert_eq!((public_key(), recorded_instance()), (first, CLONE.to_owned()));
         daemon.terminate();
     });
 }
@@ -178,21 +178,25 @@ fn h1_regenerate_never_keeps_the_keys_of_a_clone() {
 fn h1_d1_unreadable_id_proves_no_other_instance() {
     World::builder().run(|world| {
         boot(world);
-        let first = key();
+        let first = public_key();
         // A record cut short, as by a power cut of somebody else's making.
         fs::write(RECORD, "{\"version\":1,\"inst").expect("written");
         world.reboot();
-        let told = agent(world, &["host-keys", "ensure"]);
-        assert!(told.code == 1 && told.err.contains("instance.json.unreadable-"), "{}", told.err);
-        assert_eq!(key(), first);
+        let log = agent(world, &["host-keys", "ensure"]);
+        assert!(log.code == 1 && log.err.contains("instance.json.unreadable-"), "{}", log.err);
+        assert_eq!(public_key(), first);
         boot(world);
-        assert_eq!((key(), recorded()), (first.clone(), FIRST.to_owned()), "and it is recorded anew");
+        assert_eq!(
+            (public_key(), recorded_instance()),
+            (first.clone(), FIRST.to_owned()),
+            "and it is recorded anew"
+        );
         // What is no id is no other Instance.
         for id in ["", "garbage", "../../etc/passwd", &format!("{CLONE}x"), &"a".repeat(100_000)] {
             request_instance(world, id);
-            let told = agent(world, &["host-keys", "settle"]);
-            assert!(told.code == 0 && told.err.contains("trying again later"), "{}", told.err);
-            assert_eq!((key(), recorded()), (first.clone(), FIRST.to_owned()), "{id:.40}");
+            let log = agent(world, &["host-keys", "settle"]);
+            assert!(log.code == 0 && log.err.contains("trying again later"), "{}", log.err);
+            assert_eq!((public_key(), recorded_instance()), (first.clone(), FIRST.to_owned()), "{id:.40}");
         }
     });
 }
@@ -201,19 +205,19 @@ fn h1_d1_unreadable_id_proves_no_other_instance() {
 fn h2_failed_renewal_keeps_the_record_for_the_next_run() {
     World::builder().ipv4(Reach::Served).run(|world| {
         boot(world);
-        clone(world, CLONE);
+        move_disk_to(world, CLONE);
         let daemon = start_daemon(world);
         until(world, "requested", || Path::new(INSTANCE_SEEN).exists().then_some(()));
         // No ssh-keygen: no new keys, so the disk is still the first Instance's.
         let failed = without_keygen(world, || agent(world, &["host-keys", "settle"]));
         assert_eq!(failed.code, 1);
         assert!(failed.err.contains("ssh-keygen"), "{}", failed.err);
-        assert_eq!(recorded(), FIRST);
-        let first = key();
+        assert_eq!(recorded_instance(), FIRST);
+        let first = public_key();
         request_instance(world, CLONE);
         agent(world, &["host-keys", "settle"]);
-        assert_eq!(recorded(), CLONE);
-        assert_ne!(key(), first);
+        assert_eq!(recorded_instance(), CLONE);
+        assert_ne!(public_key(), first);
         daemon.terminate();
     });
 }

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use scw_stage::{Daemon, World};
 
-use crate::crash::{MOST, TYPES, complete_keys};
+use crate::crash::{MAX_CALLS, TYPES, complete_keys};
 use crate::machine::*;
 
 const ORIGINAL: &str = "daa2ea5a-0ee6-4cdc-9f1a-e0d1cb4e6d86";
@@ -54,7 +54,7 @@ const NOT_OURS: [&str; 5] = [
 const PANIC: &str = "internal error at";
 
 /// The command, whose n-th call of this kind fails. Whether it did is told by the file `/root/strace`.
-fn injected(world: &World, call: &str, error: &str, nth: usize) -> Command {
+fn strace_with_error(world: &World, call: &str, error: &str, nth: usize) -> Command {
     let mut command = world.command("strace");
     command.args(["-qq", "-o", "/root/strace", "-e"]).arg(format!("trace=?{call}"));
     command.arg("-e").arg(format!("inject=?{call}:error={error}:when={nth}"));
@@ -66,7 +66,7 @@ fn was_injected() -> bool {
 }
 
 /// It ended by itself, and not by a panic.
-fn ended_in_good_order(what: &str, command: &mut Command) -> Ended {
+fn run_without_panic(what: &str, command: &mut Command) -> Ended {
     let output = command.output().expect("strace runs (package strace)");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let ended = Ended {
@@ -99,11 +99,11 @@ fn restore(world: &World, name: &str) {
 }
 
 /// Every call of the list, every error of it, every time that it is made; how many there were.
-fn campaign(calls: &[(&str, &[&str])], mut try_one: impl FnMut(&str, &str, usize) -> bool) -> usize {
+fn fail_each_call(calls: &[(&str, &[&str])], mut try_one: impl FnMut(&str, &str, usize) -> bool) -> usize {
     let mut points = 0;
     for (call, errors) in calls {
         for error in *errors {
-            points += (1..MOST).take_while(|nth| try_one(call, error, *nth)).count();
+            points += (1..MAX_CALLS).take_while(|nth| try_one(call, error, *nth)).count();
         }
     }
     points
@@ -131,24 +131,24 @@ fn h1_h2_d2_host_keys_recover_from_each_failed_call() {
         let first = complete_keys(world);
         let mut all = 0;
         for (scenario, from, pass, instance) in SCENARIOS {
-            let points = campaign(&FILES, |call, error, nth| {
+            let points = fail_each_call(&FILES, |call, error, nth| {
                 restore(world, from);
-                let tell = || {
+                let request = || {
                     if pass == "settle" {
                         request_instance(world, instance)
                     }
                 };
-                tell();
+                request();
                 let what = format!("{scenario}: {call} {nth} fails with {error}");
-                let faulty = ended_in_good_order(
+                let faulty = run_without_panic(
                     &what,
-                    injected(world, call, error, nth).arg(AGENT).args(["host-keys", pass]),
+                    strace_with_error(world, call, error, nth).arg(AGENT).args(["host-keys", pass]),
                 );
                 let survivors = complete_keys(world);
                 if scenario.starts_with("a later boot") {
                     assert!(survivors == first, "{what}: a good key was touched");
                 }
-                tell();
+                request();
                 let again = agent(world, &["host-keys", pass]);
                 assert_eq!(again.code, 0, "{what}: {}", again.err);
                 let end = complete_keys(world);
@@ -184,9 +184,9 @@ fn s1_d2_runner_recovers_from_each_failed_call() {
     let points: usize = std::thread::scope(|scope| {
         // Half of the time goes by in pauses.
         let calls = &calls;
-        let part = move |number| calls.iter().skip(number).step_by(PARTS).copied().collect::<Vec<_>>();
+        let part = move |number| calls.iter().skip(number).step_by(WORLDS).copied().collect::<Vec<_>>();
         let parts: Vec<_> =
-            (0..PARTS).map(|number| scope.spawn(move || runner_part(&part(number)))).collect();
+            (0..WORLDS).map(|number| scope.spawn(move || fail_runner_calls(&part(number)))).collect();
         parts.into_iter().map(|part| part.join().expect("held")).sum()
     });
     println!("setup run: {points} points, 0 violations");
@@ -194,21 +194,21 @@ fn s1_d2_runner_recovers_from_each_failed_call() {
 }
 
 /// The runner's campaign, in so many worlds at once.
-const PARTS: usize = 4;
+const WORLDS: usize = 4;
 
-fn runner_part(calls: &[(&str, &[&str])]) -> usize {
+fn fail_runner_calls(calls: &[(&str, &[&str])]) -> usize {
     World::builder().run(|world| {
         world.standin().set_user_data("setup-script", "#!/bin/sh\necho ran >> /root/ran\n");
         // A call that fails can keep it from seeing that the network is there.
         fs::write("/etc/scw-agent.toml", "[setup]\nnetwork-wait = \"500ms\"\n").expect("written");
         let ran = || fs::read_to_string("/root/ran").unwrap_or_default().lines().count();
         let record = || fs::read_to_string("/var/lib/scw-agent/setup/setup-script.json").unwrap_or_default();
-        campaign(calls, |call, error, nth| {
+        fail_each_call(calls, |call, error, nth| {
             sh(world, "rm -rf /var/lib/scw-agent/setup /run/scw-agent-setup /root/ran /root/strace");
             let what = format!("{call} {nth} fails with {error}");
-            let ended = ended_in_good_order(
+            let ended = run_without_panic(
                 &what,
-                injected(world, call, error, nth).arg(AGENT).args(["setup", "run"]),
+                strace_with_error(world, call, error, nth).arg(AGENT).args(["setup", "run"]),
             );
             let (before, recorded) = (ran(), record().contains("\"exit\": 0"));
             assert!(
@@ -237,21 +237,21 @@ fn h4_d2_daemon_publishes_after_each_failed_call() {
         .collect();
     let points: usize = std::thread::scope(|scope| {
         // Most of the time goes by in pauses between two tries.
-        let parts: Vec<_> = calls.iter().map(|part| scope.spawn(move || daemon_part(*part))).collect();
+        let parts: Vec<_> = calls.iter().map(|part| scope.spawn(move || fail_daemon_calls(*part))).collect();
         parts.into_iter().map(|part| part.join().expect("held")).sum()
     });
     println!("daemon: {points} points, 0 violations");
     assert!(points > 25, "{points}");
 }
 
-fn daemon_part(calls: (&'static str, &'static [&'static str])) -> usize {
+fn fail_daemon_calls(calls: (&'static str, &'static [&'static str])) -> usize {
     World::builder().run(|world| {
         make_host_key(world);
         confirm_instance(world);
-        campaign(&[calls], |call, error, nth| {
+        fail_each_call(&[calls], |call, error, nth| {
             world.standin().delete_user_data(FINGERPRINTS);
             let what = format!("{call} {nth} fails with {error}");
-            let mut command = injected(world, call, error, nth);
+            let mut command = strace_with_error(world, call, error, nth);
             let mut daemon = Daemon::spawn(command.arg(AGENT).arg("daemon")).expect("started");
             let mut gone = None;
             until(world, &what, || {
@@ -267,7 +267,7 @@ fn daemon_part(calls: (&'static str, &'static [&'static str])) -> usize {
                 );
                 assert!(!daemon.output().contains(PANIC), "{what}: {}", daemon.output());
                 let clean = start_daemon(world);
-                published(world);
+                wait_until_published(world);
                 clean.terminate();
             }
             drop(daemon);

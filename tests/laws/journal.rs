@@ -21,7 +21,7 @@ fn daemon_is_ready_and_reports_status_without_network() {
             notify.messages()
         );
         world.set_reach(scw_stage::Family::Ipv6, Reach::Served);
-        published(world);
+        wait_until_published(world);
         let line =
             "STATUS=metadata over IPv6; fingerprints published for daa2ea5a-0ee6-4cdc-9f1a-e0d1cb4e6d86";
         assert!(notify.wait_for(line, LONG), "{:?}", notify.messages());
@@ -50,7 +50,7 @@ fn s2_run_is_in_the_journal_with_its_fields() {
     World::builder().run(|world| {
         let journal = Journald::start(world).expect("journald");
         world.standin().set_user_data("setup-script", "#!/bin/sh\necho a line\nexit 3\n");
-        assert_eq!(run(&mut into_the_journal(world, "setup run")).code, 1);
+        assert_eq!(run(&mut logging_to_journal(world, "setup run")).code, 1);
         let entries = |matches: &[&str]| -> Vec<serde_json::Value> {
             let lines = journal.entries(world, matches).expect("read");
             lines.iter().map(|line| serde_json::from_str(line).expect("JSON")).collect()

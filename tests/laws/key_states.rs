@@ -13,36 +13,36 @@ const TYPES: [&str; 3] = ["ecdsa", "ed25519", "rsa"];
 
 /// What becomes of a key.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Fate {
+enum Outcome {
     /// The same private key as before, and whatever was wrong around it put right.
     Kept,
     /// A new one.
     Made,
     /// Nothing is touched, and the command says so.
-    LeftAlone,
+    Untouched,
 }
 
-type Spoil = fn(&Path, &Path);
+type Damage = fn(&Path, &Path);
 
 /// State, how it comes about (private key's path, public key's path), and what becomes of the key.
-const STATES: [(&str, Spoil, Fate); 15] = [
-    ("all good", |_, _| {}, Fate::Kept),
-    ("missing", |private, public| [private, public].iter().for_each(|path| remove(path)), Fate::Made),
-    ("private missing, old .pub there", |private, _| remove(private), Fate::Made),
-    ("empty", |private, _| write(private, b""), Fate::Made),
-    ("truncated", |private, _| write(private, &fs::read(private).expect("read")[..200]), Fate::Made),
-    ("garbage", |private, _| write(private, b"\x7fELF garbage\n"), Fate::Made),
+const STATES: [(&str, Damage, Outcome); 15] = [
+    ("all good", |_, _| {}, Outcome::Kept),
+    ("missing", |private, public| [private, public].iter().for_each(|path| remove(path)), Outcome::Made),
+    ("private missing, old .pub there", |private, _| remove(private), Outcome::Made),
+    ("empty", |private, _| write(private, b""), Outcome::Made),
+    ("truncated", |private, _| write(private, &fs::read(private).expect("read")[..200]), Outcome::Made),
+    ("garbage", |private, _| write(private, b"\x7fELF garbage\n"), Outcome::Made),
     (
         "a folder",
         |private, _| {
             remove(private);
             fs::create_dir(private).expect("made")
         },
-        Fate::LeftAlone,
+        Outcome::Untouched,
     ),
-    (".pub missing", |_, public| remove(public), Fate::Kept),
-    (".pub empty", |_, public| write(public, b""), Fate::Kept),
-    (".pub garbage", |_, public| write(public, b"garbage"), Fate::Kept),
+    (".pub missing", |_, public| remove(public), Outcome::Kept),
+    (".pub empty", |_, public| write(public, b""), Outcome::Kept),
+    (".pub garbage", |_, public| write(public, b"garbage"), Outcome::Kept),
     (
         "another key's .pub",
         |_, public| {
@@ -51,14 +51,14 @@ const STATES: [(&str, Spoil, Fate); 15] = [
                 b"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFB x\n",
             )
         },
-        Fate::Kept,
+        Outcome::Kept,
     ),
     (
         "0644",
         |private, _| fs::set_permissions(private, fs::Permissions::from_mode(0o644)).expect("changed"),
-        Fate::Kept,
+        Outcome::Kept,
     ),
-    ("somebody else's", |private, _| chown(private, Some(1000), Some(1000)).expect("changed"), Fate::Kept),
+    ("somebody else's", |private, _| chown(private, Some(1000), Some(1000)).expect("changed"), Outcome::Kept),
     (
         "a link to a key elsewhere",
         |private, _| {
@@ -66,9 +66,9 @@ const STATES: [(&str, Spoil, Fate); 15] = [
             remove(private);
             symlink("/var/lib/key", private).expect("linked")
         },
-        Fate::Kept,
+        Outcome::Kept,
     ),
-    ("in the older form", |private, _| to_pem(private), Fate::Kept),
+    ("in the older form", |private, _| to_pem(private), Outcome::Kept),
 ];
 
 fn remove(path: &Path) {
@@ -87,18 +87,18 @@ fn to_pem(private: &Path) {
 }
 
 /// The public key that belongs to a private one, by `ssh-keygen`; nothing where that says no.
-fn public_of(world: &World, private: &Path) -> Option<String> {
+fn derived_public_key(world: &World, private: &Path) -> Option<String> {
     let shown = run(world.command("ssh-keygen").args(["-y", "-P", "", "-f"]).arg(private));
     (shown.code == 0).then(|| shown.out.split(' ').take(2).collect::<Vec<_>>().join(" ").trim().to_owned())
 }
 
-fn paths(name: &str) -> [PathBuf; 2] {
+fn key_paths(name: &str) -> [PathBuf; 2] {
     ["", ".pub"].map(|end| format!("/etc/ssh/ssh_host_{name}_key{end}").into())
 }
 
-/// Whose machine the disk is in, as far as the agent can learn.
+/// Owner machine the disk is in, as far as the agent can learn.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Whose {
+enum Owner {
     Same,
     Another,
     /// No metadata, and no hypervisor that tells.
@@ -111,30 +111,30 @@ const OTHER: &str = "11111111-2222-4333-8444-555555555555";
 /// One boot of the table.
 struct Row<'a> {
     world: &'a World,
-    /// The type whose files are spoilt, and the other one.
+    /// The type owner files are spoilt, and the other one.
     names: [&'static str; 2],
     state: &'static str,
-    spoil: Spoil,
-    fate: Fate,
-    whose: Whose,
+    damage: Damage,
+    outcome: Outcome,
+    owner: Owner,
     cloud_init: bool,
 }
 
 #[test]
 fn h1_h2_h3_each_key_file_state_ends_as_expected() {
-    let thirds = std::thread::scope(|scope| {
-        TYPES.map(|name| scope.spawn(move || a_third(name))).map(|third| third.join().expect("held"))
+    let counts = std::thread::scope(|scope| {
+        TYPES.map(|name| scope.spawn(move || check_key_type(name))).map(|count| count.join().expect("held"))
     });
-    let rows: usize = thirds.iter().sum();
+    let rows: usize = counts.iter().sum();
     println!("{rows} rows");
     assert_eq!(rows, TYPES.len() * STATES.len() * 6);
 }
 
 /// The rows of one type; how many they were.
-fn a_third(name: &'static str) -> usize {
+fn check_key_type(name: &'static str) -> usize {
     let mut rows = 0;
     World::builder().with_cloud_init().run(|world| {
-            // An RSA key takes a second to make, so it stands in its own third of the table only.
+            // An RSA key takes a second to make, so it stands in its own count of the table only.
             let names = [name, if name == "ed25519" { "ecdsa" } else { "ed25519" }];
             let types = format!("[\"{}\", \"{}\"]", names[0], names[1]);
             fs::write("/etc/scw-agent.toml", format!("[host-keys]\ntypes = {types}\n")).expect("written");
@@ -148,10 +148,10 @@ fn a_third(name: &'static str) -> usize {
             request_instance(world, FIRST);
             assert_eq!(agent(world, &["host-keys", "settle"]).code, 0);
             sh(world, "mkdir /root/good && cp -a /etc/ssh /var/lib/cloud /var/lib/scw-agent /root/good");
-            for (state, spoil, fate) in STATES {
-                for whose in [Whose::Same, Whose::Another, Whose::Unknown] {
+            for (state, damage, outcome) in STATES {
+                for owner in [Owner::Same, Owner::Another, Owner::Unknown] {
                     for cloud_init in [false, true] {
-                        Row { world, names, state, spoil, fate, whose, cloud_init }.check();
+                        Row { world, names, state, damage, outcome, owner, cloud_init }.check();
                         rows += 1;
                     }
                 }
@@ -176,49 +176,50 @@ fn cloud_init(world: &World, instance: Option<&str>) {
 
 impl Row<'_> {
     fn check(&self) {
-        let Self { world, names: [name, other], state, whose, .. } = *self;
-        let what = format!("{name}, {state}; Instance {whose:?}; cloud-init {}", self.cloud_init);
+        let Self { world, names: [name, other], state, owner, .. } = *self;
+        let what = format!("{name}, {state}; Instance {owner:?}; cloud-init {}", self.cloud_init);
         world.reboot();
         sh(
             world,
             "rm -rf /etc/ssh/ssh_host* /var/lib/cloud /var/lib/scw-agent /var/lib/key && cp -a /root/good/ssh/ssh_host* /etc/ssh/ \
              && cp -a /root/good/cloud /root/good/scw-agent /var/lib/",
         );
-        let [private, public] = paths(name);
-        let [other_private, _] = paths(other);
-        let keys = || [&private, &other_private].map(|path| public_of(world, path));
+        let [private, public] = key_paths(name);
+        let [other_private, _] = key_paths(other);
+        let keys = || [&private, &other_private].map(|path| derived_public_key(world, path));
         let before = keys();
-        (self.spoil)(&private, &public);
+        (self.damage)(&private, &public);
 
         let ensured = agent(world, &["host-keys", "ensure"]);
-        assert_eq!(ensured.code, i32::from(self.fate == Fate::LeftAlone), "{what}: {}", ensured.err);
+        assert_eq!(ensured.code, i32::from(self.outcome == Outcome::Untouched), "{what}: {}", ensured.err);
         let at_first = keys();
         assert_eq!(at_first[1], before[1], "{what}: the other key was touched");
-        assert_eq!(at_first[0] == before[0], self.fate == Fate::Kept, "{what}: {}", ensured.err);
-        assert_eq!(at_first[0].is_none(), self.fate == Fate::LeftAlone, "{what}: {}", ensured.err);
+        assert_eq!(at_first[0] == before[0], self.outcome == Outcome::Kept, "{what}: {}", ensured.err);
+        assert_eq!(at_first[0].is_none(), self.outcome == Outcome::Untouched, "{what}: {}", ensured.err);
 
-        let instance = match whose {
-            Whose::Same => Some(FIRST),
-            Whose::Another => Some(OTHER),
-            Whose::Unknown => None,
+        let instance = match owner {
+            Owner::Same => Some(FIRST),
+            Owner::Another => Some(OTHER),
+            Owner::Unknown => None,
         };
         if self.cloud_init {
             cloud_init(world, instance);
         }
         let by_cloud_init = keys();
-        let left_alone = |keys: &[Option<String>; 2]| self.fate == Fate::LeftAlone && keys[0].is_none();
-        if self.cloud_init && whose == Whose::Another {
+        let is_untouched =
+            |keys: &[Option<String>; 2]| self.outcome == Outcome::Untouched && keys[0].is_none();
+        if self.cloud_init && owner == Owner::Another {
             assert!(by_cloud_init[1] != at_first[1], "{what}: cloud-init made no keys");
         } else {
             assert_eq!(by_cloud_init, at_first, "{what}: cloud-init touched keys");
         }
         let Some(instance) = instance else { return };
-        self.tell(&what, instance);
+        self.settle_and_publish(&what, instance);
         let at_end = keys();
-        match (whose, self.cloud_init) {
-            (Whose::Another, false) => {
+        match (owner, self.cloud_init) {
+            (Owner::Another, false) => {
                 let all_new = at_end[0] != at_first[0] && at_end[1] != at_first[1];
-                assert!(all_new || left_alone(&at_end), "{what}: keys of another Instance are in use");
+                assert!(all_new || is_untouched(&at_end), "{what}: keys of another Instance are in use");
             }
             _ => assert_eq!(at_end, by_cloud_init, "{what}: remade without need"),
         }
@@ -226,7 +227,7 @@ impl Row<'_> {
     }
 
     /// The daemon learns which Instance this is, and PID 1 starts the second pass.
-    fn tell(&self, what: &str, instance: &str) {
+    fn settle_and_publish(&self, what: &str, instance: &str) {
         let standin = self.world.standin();
         let mut conf = standin.conf();
         conf["id"] = instance.into();
@@ -236,7 +237,7 @@ impl Row<'_> {
         until(self.world, "told", || fs::exists(INSTANCE_SEEN).ok()?.then_some(()));
         let settled = agent(self.world, &["host-keys", "settle"]);
         // A folder in a key's place cannot be replaced, and that is said.
-        let expected = self.fate == Fate::LeftAlone && self.whose == Whose::Another && !self.cloud_init;
+        let expected = self.outcome == Outcome::Untouched && self.owner == Owner::Another && !self.cloud_init;
         assert_eq!(settled.code, i32::from(expected), "{what}: {}", settled.err);
         until(self.world, &format!("published what is there: {what}"), || {
             let value = String::from_utf8(standin.user_data(FINGERPRINTS)?).ok()?;
@@ -250,7 +251,7 @@ impl Row<'_> {
     /// By `ssh-keygen`, of every key that there is.
     fn fingerprints(&self) -> Vec<String> {
         let of = |name: &&str| {
-            let [private, public] = paths(name);
+            let [private, public] = key_paths(name);
             let listed = run(self.world.command("ssh-keygen").arg("-lf").arg(public)).out;
             private.is_file().then(|| listed.split(' ').nth(1).expect("a fingerprint").to_owned())
         };
@@ -260,8 +261,8 @@ impl Row<'_> {
     fn check_published(&self, what: &str, keys: &[Option<String>; 2]) {
         assert_eq!(self.fingerprints().len(), keys.iter().flatten().count(), "{what}");
         for name in self.names {
-            let [private, public] = paths(name);
-            let Some(derived) = public_of(self.world, &private) else { continue };
+            let [private, public] = key_paths(name);
+            let Some(derived) = derived_public_key(self.world, &private) else { continue };
             assert!(fs::read_to_string(&public).expect("read").starts_with(&derived), "{what}: another .pub");
             let (private, public) =
                 (fs::metadata(private).expect("there"), fs::metadata(public).expect("there"));
@@ -280,13 +281,13 @@ fn h2_fixed_key_stays_fixed_and_is_reported_once() {
         fs::write("/etc/scw-agent.toml", "[host-keys]\ntypes = [\"ecdsa\", \"ed25519\"]\n").expect("written");
         assert_eq!(agent(world, &["host-keys", "ensure"]).code, 0);
         sh(world, "cp -a /etc/ssh /root/good");
-        for (state, spoil, fate) in STATES {
-            let [private, public] = paths("ecdsa");
-            if fate == Fate::LeftAlone {
+        for (state, damage, outcome) in STATES {
+            let [private, public] = key_paths("ecdsa");
+            if outcome == Outcome::Untouched {
                 continue;
             }
             sh(world, "rm -rf /etc/ssh/ssh_host* /var/lib/key && cp -a /root/good/ssh_host* /etc/ssh/");
-            spoil(&private, &public);
+            damage(&private, &public);
             assert_eq!(agent(world, &["host-keys", "ensure"]).code, 0, "{state}");
             let again = agent(world, &["host-keys", "ensure"]);
             assert!(again.code == 0 && again.err.contains("kept ecdsa, ed25519"), "{state}: {}", again.err);

@@ -3,13 +3,13 @@
 use std::fs;
 use std::path::Path;
 
-use scw_agent::doctor::{Diagnosis, Report};
+use scw_agent::doctor::{Report, Trouble};
 use scw_stage::{Reach, World};
 
 use crate::machine::*;
 
 /// A world with one family, whose service is locked.
-fn locked(test: impl FnOnce(&World) + Send) {
+fn with_locked_service(test: impl FnOnce(&World) + Send) {
     World::builder().ipv6(Reach::Absent).run(|world| {
         world.standin().set_user_data("key", "value");
         for words in
@@ -27,10 +27,10 @@ fn locked(test: impl FnOnce(&World) + Send) {
 
 #[test]
 fn t2_the_daemon_and_root_pass_systemds_lock() {
-    locked(|world| {
+    with_locked_service(|world| {
         assert_eq!(userdata(world, &["key"]).out, "value", "root without a daemon");
         let daemon = start_daemon(world);
-        published(world);
+        wait_until_published(world);
         wait_until_settled(world);
         assert_eq!(userdata(world, &["key"]).out, "value", "through the daemon");
         let doctor = agent(world, &["doctor"]);
@@ -46,7 +46,7 @@ fn t2_the_daemon_and_root_pass_systemds_lock() {
 
 #[test]
 fn h1_clone_behind_systemds_lock_gets_new_keys() {
-    locked(|world| {
+    with_locked_service(|world| {
         let key = || fs::read_to_string("/etc/ssh/ssh_host_ed25519_key.pub").expect("a key");
         let settle = || {
             let mut command = world.command("setpriv");
@@ -73,7 +73,7 @@ fn h1_clone_behind_systemds_lock_gets_new_keys() {
 
 #[test]
 fn t2_root_works_where_the_daemon_is_locked_out() {
-    locked(|world| {
+    with_locked_service(|world| {
         world.standin().set_user_data("setup-script", "#!/bin/sh\necho past the lock\n");
         let daemon = start_daemon_as(world, world.agent_command_with(AGENT, &["net_bind_service"]));
         until(world, "the runner is requested", || Path::new(SETUP_REQUESTED).exists().then_some(()));
@@ -94,13 +94,13 @@ fn t2_root_works_where_the_daemon_is_locked_out() {
         let got = run(world.agent_command(USERDATA).arg("setup-script"));
         assert!(got.code == 5 && got.err.contains("CAP_NET_RAW"), "{} {}", got.code, got.err);
 
-        let said = agent(world, &["doctor", "--json"]);
-        let report: Report = serde_json::from_str(&said.out).expect("a report");
-        assert_eq!(report.families[0].failed().and_then(|step| step.trouble), None::<Diagnosis>);
+        let output = agent(world, &["doctor", "--json"]);
+        let report: Report = serde_json::from_str(&output.out).expect("a report");
+        assert_eq!(report.families[0].failed().and_then(|step| step.trouble), None::<Trouble>);
         assert!(report.daemon.unreachable().is_some_and(|why| why.contains("CAP_NET_RAW")), "{report:#?}");
-        assert_eq!(said.code, 5, "{}", said.out);
-        let said = agent(world, &["doctor"]).out;
-        assert!(said.contains("✗ daemon") && said.contains("the daemon does not reach it"), "{said}");
+        assert_eq!(output.code, 5, "{}", output.out);
+        let output = agent(world, &["doctor"]).out;
+        assert!(output.contains("✗ daemon") && output.contains("the daemon does not reach it"), "{output}");
         let status = agent(world, &["status"]);
         assert!(status.code == 1 && status.out.contains("CAP_NET_RAW"), "{}", status.out);
         daemon.terminate();

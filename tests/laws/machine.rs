@@ -64,6 +64,19 @@ pub(crate) fn runs() -> usize {
     std::fs::read_to_string("/var/lib/ran").unwrap_or_default().lines().count()
 }
 
+/// The file that [`script_writing`] writes to.
+pub(crate) const WORDS: &str = "/var/lib/words";
+
+/// A script that adds a word to [`WORDS`].
+pub(crate) fn script_writing(word: &str) -> String {
+    format!("#!/bin/sh\necho {word} >> {WORDS}\n")
+}
+
+/// The words that scripts have written to [`WORDS`], with a space between two.
+pub(crate) fn written_words() -> String {
+    std::fs::read_to_string(WORDS).unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 /// Runs a shell script in the world; it must succeed.
 pub(crate) fn sh(world: &World, script: &str) {
     let ended = run(world.command("sh").args(["-ec", script]));
@@ -130,7 +143,7 @@ pub(crate) fn serve_requests(world: &World) -> Option<Ended> {
 }
 
 /// Waits until the stand-in has the fingerprints, and returns them. The daemon publishes them once root has confirmed the Instance.
-pub(crate) fn published(world: &World) -> String {
+pub(crate) fn wait_until_published(world: &World) -> String {
     let stored = until(world, "published", || {
         serve_requests(world);
         world.standin().user_data(FINGERPRINTS)
@@ -145,13 +158,13 @@ pub(crate) fn until<T>(world: &World, what: &str, mut look: impl FnMut() -> Opti
         if let Some(seen) = look() {
             return seen;
         }
-        assert!(Instant::now() < deadline, "never {what}; asked: {:#?}", asked(world));
+        assert!(Instant::now() < deadline, "never {what}; asked: {:#?}", request_lines(world));
         sleep(Duration::from_millis(5));
     }
 }
 
 /// Waits until this world has no process but the test's own: whatever a killed program left behind has come to its end.
-pub(crate) fn until_no_process_is_left(world: &World) {
+pub(crate) fn until_processes_have_ended(world: &World) {
     let network = |of: &str| std::fs::read_link(format!("/proc/{of}/ns/net")).ok();
     let own = network("thread-self").expect("a network namespace");
     until(world, "without processes", || {
@@ -172,7 +185,7 @@ pub(crate) fn until_process_is(world: &World, pid: &str, program: &str) {
 }
 
 /// What the stand-in was asked, as `METHOD TARGET`.
-pub(crate) fn asked(world: &World) -> Vec<String> {
+pub(crate) fn request_lines(world: &World) -> Vec<String> {
     world
         .standin()
         .requests()
@@ -190,13 +203,13 @@ pub(crate) fn wait_until_settled(world: &World) -> String {
             serde_json::from_str(&agent(world, &["status", "--json"]).out).ok()?;
         let known = !status["instance"].is_null() && status["fingerprints"]["state"] == "published";
         // The list of user data is asked for right behind the Instance.
-        (known && asked(world).iter().any(|line| line == "GET /user_data?format=json")).then_some(())
+        (known && request_lines(world).iter().any(|line| line == "GET /user_data?format=json")).then_some(())
     });
     said
 }
 
 /// `scw-agent` with these words, its standard error connected to the journal as systemd does it for a service.
-pub(crate) fn into_the_journal(world: &World, words: &str) -> Command {
+pub(crate) fn logging_to_journal(world: &World, words: &str) -> Command {
     let script = format!("export JOURNAL_STREAM=$(stat -L -c %d:%i /proc/self/fd/2); exec \"$0\" {words}");
     let mut command = world.command("systemd-cat");
     command.args(["sh", "-c", &script, AGENT]);

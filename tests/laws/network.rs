@@ -10,10 +10,10 @@ use crate::machine::*;
 
 /// How fast the daemon's clock runs: its second try is an eighth of a second after its first one, so more than four minutes of real time.
 const SPEED: f64 = 0.0005;
-const SECOND_TRY: Duration = Duration::from_secs(250);
+const SECOND_ATTEMPT: Duration = Duration::from_secs(250);
 
 /// Debian's libfaketime, whose folder is named after the machine.
-fn slow_clock() -> PathBuf {
+fn faketime_library() -> PathBuf {
     let mut folders = std::fs::read_dir("/usr/lib").expect("listed").flatten();
     let library = folders.find_map(|folder| {
         let path = folder.path().join("faketime/libfaketimeMT.so.1");
@@ -23,7 +23,7 @@ fn slow_clock() -> PathBuf {
 }
 
 /// The daemon's timed tries are put so far off by a slow clock that only the event can be what wakes it, on a busy machine as well.
-fn a_new_route_wakes_the_daemon(family: Family) {
+fn assert_new_route_wakes_the_daemon(family: Family) {
     World::builder().ipv4(Reach::Absent).ipv6(Reach::Absent).run(|world| {
         make_host_key(world);
         let notify = Notify::new(world).expect("a socket");
@@ -31,28 +31,30 @@ fn a_new_route_wakes_the_daemon(family: Family) {
         copy_program(world, AGENT, program);
         // The library is for the daemon alone.
         let mut command = world.agent_command("env");
-        command.arg(format!("LD_PRELOAD={}", slow_clock().display())).arg(format!("FAKETIME=+0 x{SPEED}"));
+        command
+            .arg(format!("LD_PRELOAD={}", faketime_library().display()))
+            .arg(format!("FAKETIME=+0 x{SPEED}"));
         command.args([program, "daemon"]).env("NOTIFY_SOCKET", notify.path());
-        let before_its_first_try = Instant::now();
+        let start = Instant::now();
         let daemon = Daemon::spawn(&mut command).expect("started");
         let failed = |lines: &[String]| lines.iter().any(|line| line.contains("cannot be reached"));
         assert!(daemon.wait_for(LONG, failed), "{}", daemon.output());
         world.set_reach(family, Reach::Served);
-        until(world, "asked for", || (!asked(world).is_empty()).then_some(()));
-        let took = before_its_first_try.elapsed();
+        until(world, "asked for", || (!request_lines(world).is_empty()).then_some(()));
+        let took = start.elapsed();
         println!("{family:?}: asked {took:?} after the daemon was started");
-        assert!(took < SECOND_TRY, "{took:?}: that was a timed try");
+        assert!(took < SECOND_ATTEMPT, "{took:?}: that was a timed try");
     });
 }
 
 #[test]
 fn t6_new_ipv4_route_wakes_the_daemon() {
-    a_new_route_wakes_the_daemon(Family::Ipv4);
+    assert_new_route_wakes_the_daemon(Family::Ipv4);
 }
 
 #[test]
 fn t6_new_ipv6_route_wakes_the_daemon() {
-    a_new_route_wakes_the_daemon(Family::Ipv6);
+    assert_new_route_wakes_the_daemon(Family::Ipv6);
 }
 
 #[test]
@@ -78,7 +80,7 @@ fn t6_many_route_changes_do_not_disturb_the_daemon() {
         // It still answers, and what comes now is still noticed in time by the timed tries.
         assert_eq!(userdata(world, &["key"]).code, 5);
         world.set_reach(Family::Ipv4, Reach::Served);
-        published(world);
+        wait_until_published(world);
         daemon.terminate();
     });
 }

@@ -17,14 +17,14 @@ fn has_run() -> bool {
     fs::exists("/var/lib/ran").expect("looked")
 }
 
-fn wait_at_most(time: &str) {
+fn set_network_wait(time: &str) {
     fs::create_dir_all("/etc/scw-agent.toml.d").expect("made");
     let text = format!("[setup]\nnetwork-wait = \"{time}\"\n");
     fs::write("/etc/scw-agent.toml.d/90-wait.toml", text).expect("written");
 }
 
 /// How the network was, as the summary has it.
-fn network() -> serde_json::Value {
+fn recorded_network() -> serde_json::Value {
     let summary = fs::read("/run/scw-agent-setup/summary.json").expect("a summary");
     serde_json::from_slice::<serde_json::Value>(&summary).expect("JSON")["network"].clone()
 }
@@ -45,7 +45,7 @@ fn answer_dns(code: u8) {
 #[test]
 fn s1_script_waits_for_route_and_resolver() {
     World::builder().run(|world| {
-        wait_at_most("1h");
+        set_network_wait("1h");
         world.standin().set_user_data("setup-script", SCRIPT);
         let _ = fs::remove_file("/etc/resolv.conf");
         let mut command = world.command(AGENT);
@@ -65,21 +65,24 @@ fn s1_script_waits_for_route_and_resolver() {
         answer_dns(0);
         assert_eq!(runner.wait(LONG).and_then(|status| status.code()), Some(0), "{}", runner.output());
         assert!(has_run());
-        let said = runner.output();
+        let output = runner.output();
         assert!(
-            said.contains(
+            output.contains(
                 "the network is ready: there is a default route, and the resolver 192.0.2.10 answers"
             ),
-            "{said}"
+            "{output}"
         );
-        assert_eq!(network(), serde_json::json!({"state": "resolver-answered", "resolver": "192.0.2.10"}));
+        assert_eq!(
+            recorded_network(),
+            serde_json::json!({"state": "resolver-answered", "resolver": "192.0.2.10"})
+        );
 
         // Nothing is due: nothing is waited for.
         world.set_default_route(false);
         world.reboot();
         let ran = agent(world, &["setup", "run"]);
         assert!(ran.code == 0 && !ran.err.contains("waiting"), "{}", ran.err);
-        assert_eq!(network(), serde_json::Value::Null);
+        assert_eq!(recorded_network(), serde_json::Value::Null);
     });
 }
 
@@ -97,7 +100,7 @@ fn s1_script_starts_when_network_wait_ends() {
                 world.set_default_route(true);
             }
             fs::write("/etc/resolv.conf", resolv_conf).expect("written");
-            wait_at_most("1s");
+            set_network_wait("1s");
             let _ = fs::remove_file("/var/lib/ran");
             let ran = agent(world, &["setup", "run"]);
             assert!(ran.code == 0 && has_run(), "{}", ran.err);
@@ -106,23 +109,23 @@ fn s1_script_starts_when_network_wait_ends() {
                 "{why}: {}",
                 ran.err
             );
-            assert_eq!(network(), serde_json::json!({"state": "not-ready", "why": why}));
+            assert_eq!(recorded_network(), serde_json::json!({"state": "not-ready", "why": why}));
             if route {
                 world.set_default_route(false);
             }
             world.reboot();
         }
-        wait_at_most("0s");
+        set_network_wait("0s");
         let ran = agent(world, &["setup", "run"]);
         assert!(ran.code == 0 && !ran.err.contains("waiting"), "{}", ran.err);
-        assert_eq!(network(), serde_json::json!({"state": "not-awaited"}));
+        assert_eq!(recorded_network(), serde_json::json!({"state": "not-awaited"}));
     });
 }
 
 #[test]
 fn s1_runner_that_waits_for_network_can_be_stopped() {
     World::builder().run(|world| {
-        wait_at_most("1h");
+        set_network_wait("1h");
         world.standin().set_user_data("setup-script", SCRIPT);
         let mut command = world.command(AGENT);
         let runner = Daemon::spawn(command.args(["setup", "run"])).expect("started");
@@ -132,7 +135,7 @@ fn s1_runner_that_waits_for_network_can_be_stopped() {
         let (status, output) = runner.terminate();
         assert_eq!(status.code(), Some(1), "{output}");
         assert!(!has_run() && !fs::exists("/var/lib/scw-agent/setup/setup-script.json").expect("looked"));
-        wait_at_most("0s");
+        set_network_wait("0s");
         assert_eq!(agent(world, &["setup", "run"]).code, 0);
         let shown = agent(world, &["setup", "show", "setup-script"]).out;
         assert!(shown.contains("(attempt 1)") && shown.lines().count() == 1, "it was not cut off: {shown}");

@@ -7,7 +7,7 @@ use scw_stage::World;
 use crate::machine::*;
 
 /// Runs a program under strace with an umask that hides nothing; every call that was made, one a line.
-fn traced(world: &World, calls: &str, program: &str, words: &[&str]) -> (Ended, String) {
+fn run_traced(world: &World, calls: &str, program: &str, words: &[&str]) -> (Ended, String) {
     const LOG: &str = "/run/trace";
     let mut command = world.command("sh");
     command.args(["-c", "umask 0; exec strace -f -qq -o \"$0\" -e trace=\"$@\"", LOG, calls, program]);
@@ -37,7 +37,7 @@ fn t1_forged_names_have_no_effect() {
             (AGENT, &["setup", "run"]),
             (AGENT, &["host-keys", "settle"]),
         ] {
-            let (ended, trace) = traced(world, "openat,connect,sendto", program, words);
+            let (ended, trace) = run_traced(world, "openat,connect,sendto", program, words);
             assert_eq!(ended.code, 0, "{words:?}: {}", ended.err);
             for line in trace.lines().filter(|line| line.contains(" connect(") || line.contains(" sendto(")) {
                 let known = [
@@ -81,7 +81,7 @@ fn s3_no_file_is_created_too_open() {
         world.standin().set_user_data("setup-script.2", "#!/bin/sh\necho TOKEN=hunter2\n");
         let mut created = 0;
         for words in [&["host-keys", "ensure"][..], &["host-keys", "settle"], &["setup", "run"]] {
-            let (ended, trace) = traced(world, "openat,mkdir,mkdirat", AGENT, words);
+            let (ended, trace) = run_traced(world, "openat,mkdir,mkdirat", AGENT, words);
             assert_eq!(ended.code, 0, "{words:?}: {}", ended.err);
             let made =
                 |line: &&str| !line.contains("= -1") && (line.contains("O_CREAT") || line.contains(" mkdir"));
@@ -90,7 +90,7 @@ fn s3_no_file_is_created_too_open() {
                 if line.contains(KEYS_BESIDE) && !line.contains(" mkdir") {
                     continue;
                 }
-                let mode = mode_of(line).unwrap_or_else(|| unreachable!("no mode in {line}"));
+                let mode = created_mode(line).unwrap_or_else(|| unreachable!("no mode in {line}"));
                 let public = PUBLIC.iter().any(|name| line.contains(name)) || line.contains(" mkdir");
                 let too_much = if public { 0o022 } else { 0o077 };
                 assert_eq!(mode & too_much, 0, "{words:?}: others could read or write it: {line}");
@@ -105,7 +105,7 @@ fn s3_no_file_is_created_too_open() {
 }
 
 /// The mode in `openat(AT_FDCWD, "…", O_WRONLY|O_CREAT|O_EXCL, 0600) = 3`.
-fn mode_of(line: &str) -> Option<u32> {
+fn created_mode(line: &str) -> Option<u32> {
     let before = &line[..line.rfind(") = ")?];
     u32::from_str_radix(before.rsplit(", 0").next()?, 8).ok()
 }

@@ -15,13 +15,13 @@ const RECORD: &str = "/var/lib/scw-agent/instance.json";
 /// A configuration that trusts any machine.
 const ANY: &str = "[host-keys]\ntypes = [\"ed25519\"]\n[platform]\nvendor = \"\"\n";
 
-fn key() -> String {
+fn public_key() -> String {
     fs::read_to_string("/etc/ssh/ssh_host_ed25519_key.pub").expect("a key")
 }
 
 #[track_caller]
-fn assert_nobody_was_asked(world: &World) {
-    assert_eq!(asked(world), Vec::<String>::new());
+fn assert_no_request(world: &World) {
+    assert_eq!(request_lines(world), Vec::<String>::new());
     assert_eq!(world.standin().connections().len(), 0, "not even a connection");
 }
 
@@ -34,7 +34,7 @@ fn p1_no_request_or_script_on_other_machines() {
         world.set_dmi(Some("QEMU"), None);
         // The disk of an Instance that was booted here: its record, and the daemon's request to replace the keys.
         make_host_key(world);
-        let first = key();
+        let first = public_key();
         let record = r#"{"version":1,"instance":"11111111-2222-4333-8444-555555555555","dmi_names_instance":false,"recorded":"2026-01-01T00:00:00.000Z"}"#;
         fs::write(RECORD, record).expect("written");
         let daemon = start_daemon(world);
@@ -69,9 +69,9 @@ fn p1_no_request_or_script_on_other_machines() {
         assert!(!status["host_keys"].as_array().expect("a list").is_empty(), "its keys are shown: {status}");
         daemon.terminate();
         assert_eq!(userdata(world, &["setup-script"]).code, 5, "without the daemon, too");
-        assert_nobody_was_asked(world);
+        assert_no_request(world);
         assert!(!Path::new(RAN).exists(), "no script ran");
-        assert_eq!(key(), first, "no key is replaced");
+        assert_eq!(public_key(), first, "no key is replaced");
         assert_eq!(fs::read_to_string(RECORD).expect("kept"), record, "the record stays");
         assert!(!Path::new("/run/scw-agent-setup/summary.json").exists());
 
@@ -110,7 +110,7 @@ fn p1_vendor_or_command_line_marks_an_instance() {
             let ended = userdata(world, &["colour"]);
             let case = format!("{dmi:?} {command_line:?} {configuration:?}: {}", ended.err);
             assert_eq!(ended.code, if trusted { 0 } else { 5 }, "{case}");
-            assert_eq!(asked(world).is_empty(), !trusted, "{case}");
+            assert_eq!(request_lines(world).is_empty(), !trusted, "{case}");
         }
     });
 }
@@ -129,7 +129,7 @@ fn p1_reload_changes_the_platform() {
         assert_eq!(state().as_deref(), Some("not-an-instance"));
         fs::write("/etc/scw-agent.toml", ANY).expect("written");
         daemon.signal(Signal::SIGHUP);
-        published(world);
+        wait_until_published(world);
         assert_eq!(state().as_deref(), Some("instance"));
 
         // And back: from then on nothing is asked.
@@ -138,7 +138,7 @@ fn p1_reload_changes_the_platform() {
         until(world, "not an Instance", || (state()? == "not-an-instance").then_some(()));
         world.standin().clear_requests();
         assert_eq!(userdata(world, &["colour"]).code, 5);
-        assert_eq!(asked(world), Vec::<String>::new());
+        assert_eq!(request_lines(world), Vec::<String>::new());
         daemon.terminate();
     });
 }

@@ -28,7 +28,7 @@ fn all_but(free: Option<u16>) -> impl Iterator<Item = u16> {
 /// A socket on this port of all local addresses of the service address's family; `shared`, it lets others have the port where
 /// the kernel can tell the connections apart. A child that another test starts holds closed sockets of this process until it becomes its
 /// program, so a port may be taken for a while.
-fn bound(service: IpAddr, port: u16, shared: bool) -> Socket {
+fn bind_socket(service: IpAddr, port: u16, shared: bool) -> Socket {
     let (domain, any): (_, IpAddr) = match service {
         IpAddr::V4(_) => (Domain::IPV4, Ipv4Addr::UNSPECIFIED.into()),
         IpAddr::V6(_) => (Domain::IPV6, Ipv6Addr::UNSPECIFIED.into()),
@@ -51,13 +51,13 @@ fn bound(service: IpAddr, port: u16, shared: bool) -> Socket {
 }
 
 /// Listens on every privileged port of both families, one excepted.
-fn listeners(world: &World, free: Option<u16>) -> Vec<Socket> {
+fn listen_on_all_but(world: &World, free: Option<u16>) -> Vec<Socket> {
     let pid = std::process::id().to_string();
     let raised = run(world.command("prlimit").args(["--nofile=8192:", "--pid", &pid]));
     assert_eq!(raised.code, 0, "2046 sockets at a time: {}", raised.err);
     let pairs = all_but(free).flat_map(|port| SERVICE.map(|service| (service, port)));
     let listening = pairs.map(|(service, port)| {
-        let socket = bound(service, port, false);
+        let socket = bind_socket(service, port, false);
         socket.listen(1).expect("listening");
         socket
     });
@@ -77,7 +77,7 @@ fn fill_with_time_wait(world: &World, free: u16, shared: bool) {
         let all = all_but(Some(free)).flat_map(|port| SERVICE.map(|service| (service, port)));
         let missing: Vec<_> = all.filter(|pair| !waiting.contains(pair)).collect();
         for (service, port) in &missing {
-            close_first(bound(*service, *port, shared), *service);
+            close_first(bind_socket(*service, *port, shared), *service);
         }
         missing.is_empty().then_some(())
     });
@@ -91,12 +91,12 @@ fn close_first(socket: Socket, service: IpAddr) {
     assert_eq!(stream.read(&mut [0]).expect("the service closes, too"), 0);
 }
 
-fn set(sysctl: &str, value: &str) {
+fn set_sysctl(sysctl: &str, value: &str) {
     std::fs::write(format!("/proc/sys/net/ipv4/{sysctl}"), value).expect("written");
 }
 
 /// Gets a value, and tells from which port and how long it took.
-fn get(world: &World, held: &str) -> u16 {
+fn get_value(world: &World, held: &str) -> u16 {
     world.standin().clear_requests();
     let start = Instant::now();
     let got = userdata(world, &["key"]);
@@ -114,8 +114,8 @@ fn t2_one_port_that_nobody_listens_on_is_enough() {
     for free in FREE {
         World::builder().run(|world| {
             world.standin().set_user_data("key", "value");
-            let others = listeners(world, Some(free));
-            assert_eq!(get(world, &format!("listeners on all but {free}")), free);
+            let others = listen_on_all_but(world, Some(free));
+            assert_eq!(get_value(world, &format!("listeners on all but {free}")), free);
             drop(others);
         });
     }
@@ -123,7 +123,7 @@ fn t2_one_port_that_nobody_listens_on_is_enough() {
 
 #[test]
 fn t2_one_port_that_is_not_in_time_wait_is_enough() {
-    for (left_by, shared, timestamps, port_of_time_wait_can_be_had) in [
+    for (left_by, shared, timestamps, time_wait_port_is_usable) in [
         // What most clients leave behind: the kernel says EADDRINUSE.
         ("others", false, "1", false),
         // Left by clients that set SO_REUSEADDR, as ours does: a new connection may follow at once …
@@ -133,11 +133,11 @@ fn t2_one_port_that_is_not_in_time_wait_is_enough() {
     ] {
         for free in FREE {
             World::builder().run(|world| {
-                set("tcp_timestamps", timestamps);
+                set_sysctl("tcp_timestamps", timestamps);
                 world.standin().set_user_data("key", "value");
                 fill_with_time_wait(world, free, shared);
-                let port = get(world, &format!("TIME_WAIT, left by {left_by}, on all but {free}"));
-                assert!(port == free || port_of_time_wait_can_be_had, "from port {port}");
+                let port = get_value(world, &format!("TIME_WAIT, left by {left_by}, on all but {free}"));
+                assert!(port == free || time_wait_port_is_usable, "from port {port}");
             });
         }
     }
@@ -147,17 +147,17 @@ fn t2_one_port_that_is_not_in_time_wait_is_enough() {
 fn t2_when_every_port_is_taken_the_message_says_so() {
     World::builder().run(|world| {
         world.standin().set_user_data("key", "value");
-        let taken = listeners(world, None);
+        let taken = listen_on_all_but(world, None);
         let got = userdata(world, &["key"]);
         assert_eq!((got.code, &*got.out), (5, ""), "{}", got.err);
         assert!(got.err.contains("every source port below 1024 is in use"), "{}", got.err);
-        assert_eq!(asked(world), [""; 0]);
+        assert_eq!(request_lines(world), [""; 0]);
         drop(taken);
         until(world, "no listener is left", || {
             let listens = |entry: &TcpEntry| entry.state == TcpState::Listen;
             (!world.tcp_table().iter().any(listens)).then_some(())
         });
-        get(world, "all ports free again");
+        get_value(world, "all ports free again");
     });
 }
 
@@ -165,17 +165,17 @@ fn t2_when_every_port_is_taken_the_message_says_so() {
 fn t2_reserved_ports_are_used_last() {
     World::builder().run(|world| {
         world.standin().set_user_data("key", "value");
-        set("ip_local_reserved_ports", "512-899");
+        set_sysctl("ip_local_reserved_ports", "512-899");
         let lines: String = (900..=1000).map(|port| format!("{port} # ours\n")).collect();
         std::fs::write("/etc/bindresvport.blacklist", format!("# Not for clients.\n{lines}"))
             .expect("written");
         for _ in 0..50 {
-            let port = get(world, "512 to 1000 reserved");
+            let port = get_value(world, "512 to 1000 reserved");
             assert!(!(512..=1000).contains(&port), "from port {port}");
         }
         // Better a reserved port than no answer.
-        let others = listeners(world, Some(600));
-        assert_eq!(get(world, "all but a reserved one taken"), 600);
+        let others = listen_on_all_but(world, Some(600));
+        assert_eq!(get_value(world, "all but a reserved one taken"), 600);
         drop(others);
     });
 }
@@ -189,7 +189,7 @@ fn t2_only_ports_the_process_may_bind_are_used() {
             run(command.args(["--bounding-set=-all", "--inh-caps=-all", "--"]).arg(USERDATA).arg("key"))
         };
         for first in [1023, 1000, 512, 100, 0] {
-            set("ip_unprivileged_port_start", &first.to_string());
+            set_sysctl("ip_unprivileged_port_start", &first.to_string());
             for _ in 0..5 {
                 world.standin().clear_requests();
                 let got = without_capabilities();
@@ -199,7 +199,7 @@ fn t2_only_ports_the_process_may_bind_are_used() {
                 assert!(ports.iter().all(|port| *port >= first), "from {first} on: {ports:?}");
             }
         }
-        set("ip_unprivileged_port_start", "1024");
+        set_sysctl("ip_unprivileged_port_start", "1024");
         let got = without_capabilities();
         assert_eq!(got.code, 4, "{}", got.err);
         assert!(got.err.contains("CAP_NET_BIND_SERVICE"), "{}", got.err);

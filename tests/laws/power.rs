@@ -7,7 +7,7 @@ use std::fs;
 
 use scw_stage::World;
 
-use crate::crash::{MOST, TYPES, complete_keys, killed_at, strace};
+use crate::crash::{MAX_CALLS, TYPES, complete_keys, killed_at, strace};
 use crate::machine::*;
 
 const ORIGINAL: &str = "daa2ea5a-0ee6-4cdc-9f1a-e0d1cb4e6d86";
@@ -67,7 +67,7 @@ impl<'a> Disk<'a> {
     }
 }
 
-fn recorded() -> Option<String> {
+fn recorded_instance() -> Option<String> {
     let record = fs::read("/var/lib/scw-agent/instance.json").ok()?;
     let record: serde_json::Value = serde_json::from_slice(&record).expect("a record is whole or not there");
     Some(record["instance"].as_str().expect("an id").to_owned())
@@ -108,7 +108,7 @@ fn h2_d1_host_keys_recover_from_power_loss_at_any_step() {
         let mut points = 0;
         for (scenario, from, pass, instance) in SCENARIOS {
             for call in STEPS {
-                for nth in 1..MOST {
+                for nth in 1..MAX_CALLS {
                     disk.restore(from);
                     if pass == "settle" {
                         request_instance(world, instance);
@@ -122,7 +122,7 @@ fn h2_d1_host_keys_recover_from_power_loss_at_any_step() {
                     if !killed {
                         assert!(survivors == made, "{what}: a finished run's work is lost");
                     }
-                    if recorded().as_deref() == Some(CLONE) {
+                    if recorded_instance().as_deref() == Some(CLONE) {
                         assert!(
                             TYPES.iter().all(|name| survivors[name] != first[name]),
                             "{what}: recorded too early"
@@ -130,7 +130,11 @@ fn h2_d1_host_keys_recover_from_power_loss_at_any_step() {
                     }
                     boot(world, instance, &what);
                     let end = complete_keys(world);
-                    assert_eq!((end.len(), recorded().as_deref()), (TYPES.len(), Some(instance)), "{what}");
+                    assert_eq!(
+                        (end.len(), recorded_instance().as_deref()),
+                        (TYPES.len(), Some(instance)),
+                        "{what}"
+                    );
                     match scenario {
                         "a clone" => assert!(TYPES.iter().all(|name| end[name] != first[name]), "{what}"),
                         _ => assert!(
@@ -161,7 +165,7 @@ fn s1_d1_runs_and_records_survive_power_loss_at_any_step() {
             .set_user_data("setup-script", "#!/bin/sh\necho \"$SCW_SETUP_ATTEMPT\" >> /root/ran\n");
         let mut points = 0;
         for call in STEPS {
-            for nth in 1..MOST {
+            for nth in 1..MAX_CALLS {
                 disk.restore("empty");
                 world.reboot();
                 let _ = fs::remove_file("/root/ran");

@@ -104,7 +104,7 @@ fn random_settings(count: usize) -> Vec<String> {
 }
 
 /// All scripts with a secret in a wrong place, by their keys.
-fn scripts() -> Vec<(String, String)> {
+fn scripts_with_secret() -> Vec<(String, String)> {
     let random = random_settings(60);
     let settings = SETTINGS.into_iter().chain(random.iter().map(String::as_str));
     let settings = settings.map(|line| format!("#!/bin/sh\n# A script.\n# scw-setup: {line}\n"));
@@ -116,7 +116,7 @@ fn scripts() -> Vec<(String, String)> {
 }
 
 /// What the commands say of the scripts with these keys, with the command's name.
-fn said(world: &World, keys: &[String]) -> Vec<(String, String)> {
+fn command_outputs(world: &World, keys: &[String]) -> Vec<(String, String)> {
     let shows =
         keys.iter().flat_map(|key| [vec!["setup", "show", key], vec!["setup", "show", key, "--json"]]);
     let others = ["status", "status --json", "setup list", "setup list --json", "doctor", "doctor --json"];
@@ -141,19 +141,19 @@ fn s3_secret_in_a_wrong_setting_is_published_nowhere() {
         make_host_key(world);
         fs::write("/etc/scw-agent.toml", "[setup]\noutcome-key = \"outcome\"\n").expect("written");
         let journald = Journald::start(world).expect("journald");
-        let scripts = scripts();
+        let scripts = scripts_with_secret();
         for (key, value) in &scripts {
             world.standin().set_user_data(key, value.as_bytes());
         }
         let daemon = start_daemon(world);
-        assert_eq!(run(&mut into_the_journal(world, "setup run")).code, 1);
+        assert_eq!(run(&mut logging_to_journal(world, "setup run")).code, 1);
         let mut keys: Vec<_> = scripts.into_iter().map(|(key, _)| key).collect();
         // One value after the other: it is one key.
         for (number, value) in CLOUD_INIT.into_iter().enumerate() {
             world.standin().set_user_data("cloud-init", value);
             let by_hand = agent(world, &["setup", "run", "cloud-init", "--again"]);
             assert_without_secret([(&*format!("value {number} of cloud-init, by hand"), &*by_hand.err)]);
-            run(&mut into_the_journal(world, "setup run --again"));
+            run(&mut logging_to_journal(world, "setup run --again"));
             let summary = fs::read_to_string(SUMMARY).expect("read");
             assert_without_secret([(&*format!("the summary with value {number} of cloud-init"), &*summary)]);
             assert!(number == 0 || summary.contains("cloud-init"), "{summary}");
@@ -162,7 +162,8 @@ fn s3_secret_in_a_wrong_setting_is_published_nowhere() {
         let by_hand = agent(world, &["setup", "run", "--again"]);
         let outcome =
             String::from_utf8(world.standin().user_data("outcome").expect("published")).expect("UTF-8");
-        let (said, journal) = (said(world, &keys), journald.entries(world, &[]).expect("read").concat());
+        let (outputs, journal) =
+            (command_outputs(world, &keys), journald.entries(world, &[]).expect("read").concat());
         let (_, logged) = daemon.terminate();
         assert_without_secret([
             ("standard error of a run by hand", &*by_hand.err),
@@ -171,14 +172,14 @@ fn s3_secret_in_a_wrong_setting_is_published_nowhere() {
             ("the daemon's log", &*logged),
             ("the summary", &*fs::read_to_string(SUMMARY).expect("read")),
         ]);
-        assert_without_secret(said.iter().map(|(command, text)| (&**command, &**text)));
+        assert_without_secret(outputs.iter().map(|(command, text)| (&**command, &**text)));
         for record in fs::read_dir(RECORDS).expect("listed") {
             let path = record.expect("an entry").path();
             assert_eq!(fs::metadata(&path).expect("there").permissions().mode() & 0o777, 0o600, "{path:?}");
             assert_without_secret([("a record", &*fs::read_to_string(&path).expect("read"))]);
         }
         // It was looked at the right places: the reasons are there.
-        for text in [&by_hand.err, &outcome, &journal, &said[0].1, &said[1].1, &said[2].1] {
+        for text in [&by_hand.err, &outcome, &journal, &outputs[0].1, &outputs[1].1, &outputs[2].1] {
             assert!(
                 text.contains("setup-script.001") && text.contains("line 3 of the script, word 1"),
                 "{text}"
@@ -190,7 +191,7 @@ fn s3_secret_in_a_wrong_setting_is_published_nowhere() {
 #[test]
 fn s3_validate_quotes_nothing_of_a_file() {
     World::builder().run(|world| {
-        let mut values: Vec<_> = scripts().into_iter().map(|(_, value)| value.into_bytes()).collect();
+        let mut values: Vec<_> = scripts_with_secret().into_iter().map(|(_, value)| value.into_bytes()).collect();
         values.extend(CLOUD_INIT.map(<[u8]>::to_vec));
         values.extend(
             [
@@ -229,7 +230,9 @@ fn s3_answers_and_state_files_are_not_quoted() {
         ] {
             world.standin().set_orders(vec![Order::new(Fault::Body { text: text.to_owned() })]);
             let daemon = start_daemon(world);
-            until(world, "asked", || asked(world).iter().any(|line| line.contains("/conf")).then_some(()));
+            until(world, "asked", || {
+                request_lines(world).iter().any(|line| line.contains("/conf")).then_some(())
+            });
             for words in ["status", "status --json", "doctor", "doctor --json", "setup run"] {
                 let ended = agent(world, &words.split(' ').collect::<Vec<_>>());
                 assert_without_secret([(words, &*(ended.out + &ended.err))]);
@@ -325,10 +328,10 @@ fn s3_no_argument_is_quoted() {
             assert_eq!(ended.code, 2, "{}", ended.err);
             assert_without_secret([(program, &*ended.err)]);
         }
-        assert_eq!(asked(world), Vec::<String>::new());
+        assert_eq!(request_lines(world), Vec::<String>::new());
         // Where a variable that holds the key is empty, the value is taken for the key.
         let missing = userdata(world, &["hunter2"]);
         assert_eq!(missing.code, 3, "{}", missing.err);
-        assert_without_secret([("what is said of a missing key", &*missing.err)]);
+        assert_without_secret([("what is outputs of a missing key", &*missing.err)]);
     });
 }

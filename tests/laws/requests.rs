@@ -18,12 +18,12 @@ const PENDING: &str = "/run/scw-agent-hostkeys/pending";
 /// Ends a command that hangs. Far over what any takes.
 const HANGS_AFTER: &str = "120";
 
-fn key() -> String {
+fn public_key() -> String {
     fs::read_to_string(KEY).expect("a key")
 }
 
 /// The agent, ended when it hangs.
-fn bounded(world: &World, words: &[&str]) -> Command {
+fn agent_with_timeout(world: &World, words: &[&str]) -> Command {
     let mut command = world.command("timeout");
     command.args([HANGS_AFTER, AGENT]).args(words);
     command
@@ -37,7 +37,7 @@ fn first_boot(world: &World) {
 }
 
 /// A shell of the daemon's user.
-fn daemon_user(world: &World, script: &str) -> Command {
+fn as_daemon_user(world: &World, script: &str) -> Command {
     let mut command = world.command("setpriv");
     command.args([format!("--reuid={}", world.agent_uid()), format!("--regid={}", world.agent_gid())]);
     command.args(["--clear-groups", "--", "bash", "-c", script]);
@@ -48,23 +48,23 @@ fn daemon_user(world: &World, script: &str) -> Command {
 fn d3_lock_of_another_user_stops_no_role() {
     World::builder().run(|world| {
         first_boot(world);
-        let first = key();
+        let first = public_key();
         world.reboot();
         make_host_key(world);
         // Exclusive locks on everything in the agent's and sshd's folders that this user can open.
         let script = "for path in $(find /etc/ssh /run/scw-agent* /var/lib/scw-agent 2>/dev/null); do
                 exec {fd}<\"$path\" && flock --exclusive --nonblock $fd && echo \"holds $path\"
             done 2>/dev/null; echo ready; exec sleep 600";
-        let holder = Daemon::spawn(&mut daemon_user(world, script)).expect("started");
+        let holder = Daemon::spawn(&mut as_daemon_user(world, script)).expect("started");
         assert!(holder.wait_for(LONG, |lines| lines.iter().any(|line| line == "ready")));
         let held = holder.output();
         assert!(held.contains("holds /etc/ssh\n") && !held.contains("lock"), "{held}");
 
-        assert_eq!(run(&mut bounded(world, &["host-keys", "ensure"])).code, 0);
+        assert_eq!(run(&mut agent_with_timeout(world, &["host-keys", "ensure"])).code, 0);
         request_instance(world, CLONE);
-        let settled = run(&mut bounded(world, &["host-keys", "settle"]));
+        let settled = run(&mut agent_with_timeout(world, &["host-keys", "settle"]));
         assert_eq!(settled.code, 0, "{}", settled.err);
-        assert_ne!(key(), first, "the clone has new keys");
+        assert_ne!(public_key(), first, "the clone has new keys");
     });
 }
 
@@ -72,33 +72,35 @@ fn d3_lock_of_another_user_stops_no_role() {
 fn d3_stuck_process_with_the_lock_costs_30_s_and_no_request() {
     // Each waits for the lock: side by side.
     std::thread::scope(|scope| {
-        scope.spawn(|| World::builder().run(a_machine_with_keys_and_a_stuck_process));
-        scope.spawn(|| World::builder().run(a_machine_without_keys_and_a_stuck_process));
+        scope.spawn(|| World::builder().run(check_stuck_process_with_keys));
+        scope.spawn(|| World::builder().run(check_stuck_process_without_keys));
     });
 }
 
-fn stuck_process(world: &World) -> Daemon {
+fn start_stuck_process(world: &World) -> Daemon {
     let script = format!("exec 9>>{LOCK}; flock 9 && echo held; exec sleep 600");
     let stuck = Daemon::spawn(world.command("bash").args(["-c", &script])).expect("started");
     assert!(stuck.wait_for(LONG, |lines| lines.iter().any(|line| line == "held")));
     stuck
 }
 
-fn a_machine_with_keys_and_a_stuck_process(world: &World) {
+fn check_stuck_process_with_keys(world: &World) {
     first_boot(world);
-    let first = key();
+    let first = public_key();
     world.reboot();
     make_host_key(world);
     fs::remove_file("/run/scw-agent-hostkeys/served.json").expect("removed");
-    let stuck = stuck_process(world);
+    let stuck = start_stuck_process(world);
     request_instance(world, CLONE);
-    let mut ensure = Daemon::spawn(&mut bounded(world, &["host-keys", "ensure"])).expect("started");
-    let mut settle = Daemon::spawn(&mut bounded(world, &["host-keys", "settle"])).expect("started");
+    let mut ensure =
+        Daemon::spawn(&mut agent_with_timeout(world, &["host-keys", "ensure"])).expect("started");
+    let mut settle =
+        Daemon::spawn(&mut agent_with_timeout(world, &["host-keys", "settle"])).expect("started");
     for (pass, what) in [(&mut ensure, "stay as they are"), (&mut settle, "stay for the next start")] {
         let code = pass.wait(Duration::from_secs(180)).and_then(|status| status.code());
         assert!(code == Some(1) && pass.output().contains(what), "{code:?} {}", pass.output());
     }
-    assert_eq!(key(), first);
+    assert_eq!(public_key(), first);
     assert!(
         fs::exists("/run/scw-agent-hostkeys/served.json").expect("looked"),
         "sshd's keys are told all the same"
@@ -107,14 +109,14 @@ fn a_machine_with_keys_and_a_stuck_process(world: &World) {
     stuck.terminate();
     let settled = agent(world, &["host-keys", "settle"]);
     assert_eq!(settled.code, 0, "{}", settled.err);
-    assert_ne!(key(), first, "a later start serves it");
+    assert_ne!(public_key(), first, "a later start serves it");
     assert!(!Path::new(INSTANCE_SEEN).exists());
 }
 
-fn a_machine_without_keys_and_a_stuck_process(world: &World) {
+fn check_stuck_process_without_keys(world: &World) {
     one_key_type();
-    let _stuck = stuck_process(world);
-    let ensured = run(&mut bounded(world, &["host-keys", "ensure"]));
+    let _stuck = start_stuck_process(world);
+    let ensured = run(&mut agent_with_timeout(world, &["host-keys", "ensure"]));
     assert_eq!(ensured.code, 1, "{}", ensured.err);
     assert!(Path::new(KEY).exists(), "without any key, sshd would not start: {}", ensured.err);
 }
@@ -136,7 +138,7 @@ const HOSTILE: [&str; 9] = [
 fn d3_hostile_request_is_removed_and_harms_nothing() {
     World::builder().run(|world| {
         first_boot(world);
-        let first = key();
+        let first = public_key();
         let digest =
             || run(world.command("sh").args(["-c", "sha256sum /etc/shadow /etc/passwd; ls -l /etc/ssh"])).out;
         let before = digest();
@@ -148,20 +150,20 @@ fn d3_hostile_request_is_removed_and_harms_nothing() {
             let folder = format!("/run/scw-agent-requests/{folder}");
             for make in HOSTILE {
                 let script = format!("set -e; cd {folder}; name={name}; {make}");
-                let made = run(&mut daemon_user(world, &script));
+                let made = run(&mut as_daemon_user(world, &script));
                 assert_eq!(made.code, 0, "{make}: {}", made.err);
-                let ran = run(&mut bounded(world, &words));
+                let ran = run(&mut agent_with_timeout(world, &words));
                 assert_eq!(ran.code, 0, "{make}: {}", ran.err);
                 assert!(!ran.err.contains("root:"), "{}", ran.err);
                 let left = run(world.command("ls").arg(&folder)).out;
                 assert_eq!(left, "", "{make}: what stays starts the unit again");
             }
         }
-        assert_eq!((digest(), key()), (before, first));
+        assert_eq!((digest(), public_key()), (before, first));
         // A later request is served as ever.
         request_instance(world, CLONE);
         assert_eq!(agent(world, &["host-keys", "settle"]).code, 0);
-        assert!(!key().is_empty() && !Path::new(PENDING).join("instance-seen").exists());
+        assert!(!public_key().is_empty() && !Path::new(PENDING).join("instance-seen").exists());
     });
 }
 
@@ -169,7 +171,7 @@ fn d3_hostile_request_is_removed_and_harms_nothing() {
 fn d3_request_that_stays_is_an_error_and_the_work_is_done() {
     World::builder().run(|world| {
         first_boot(world);
-        let first = key();
+        let first = public_key();
         world.reboot();
         make_host_key(world);
         request_instance(world, CLONE);
@@ -178,10 +180,10 @@ fn d3_request_that_stays_is_an_error_and_the_work_is_done() {
             sh(world, &format!("touch {path}; chattr +i {path}"));
         }
         for words in [["host-keys", "settle"], ["setup", "run"]] {
-            let ran = run(&mut bounded(world, &words));
+            let ran = run(&mut agent_with_timeout(world, &words));
             assert!(ran.code == 1 && ran.err.contains("cannot remove"), "{} {}", ran.code, ran.err);
         }
-        assert_ne!(key(), first);
+        assert_ne!(public_key(), first);
         assert_eq!(fs::read_to_string("/root/ran").expect("it ran"), "ran\n");
         sh(world, &format!("chattr -i {INSTANCE_SEEN} {SETUP_REQUESTED}"));
     });
@@ -192,10 +194,10 @@ fn d3_sockets_and_pipes_of_the_daemon_are_not_opened() {
     // A role that opened the pipe would wait for its other side.
     World::builder().ipv4(Reach::Absent).ipv6(Reach::Absent).run(|world| {
         make_host_key(world);
-        let made = run(&mut daemon_user(world, &format!("mkfifo -m 666 {INSTANCE_SEEN}")));
+        let made = run(&mut as_daemon_user(world, &format!("mkfifo -m 666 {INSTANCE_SEEN}")));
         assert_eq!(made.code, 0, "{}", made.err);
         assert!(fs::symlink_metadata(INSTANCE_SEEN).expect("there").file_type().is_fifo());
-        let settled = run(&mut bounded(world, &["host-keys", "settle"]));
+        let settled = run(&mut agent_with_timeout(world, &["host-keys", "settle"]));
         assert_eq!(settled.code, 0, "{}", settled.err);
         assert!(
             Path::new(PENDING).join("instance-seen").exists(),
@@ -235,14 +237,14 @@ fn d3_paced_run_waits_before_it_starts() {
         // Far into the time that earlier runs have reserved.
         fs::create_dir_all("/run/scw-agent-hostkeys/private").expect("made");
         fs::write("/run/scw-agent-hostkeys/private/runs", u64::MAX.to_string()).expect("written");
-        let paced = run(&mut bounded(world, &["host-keys", "settle", "--paced"]));
+        let paced = run(&mut agent_with_timeout(world, &["host-keys", "settle", "--paced"]));
         assert!(
             paced.code == 0 && paced.err.contains("this run waits for 5 s"),
             "{} {}",
             paced.code,
             paced.err
         );
-        let not_paced = run(&mut bounded(world, &["host-keys", "settle"]));
+        let not_paced = run(&mut agent_with_timeout(world, &["host-keys", "settle"]));
         assert!(not_paced.code == 0 && !not_paced.err.contains("waits"), "{}", not_paced.err);
     });
 }
@@ -259,7 +261,8 @@ fn d3_daemon_sees_what_is_pending_whatever_the_umask() {
         sh(world, &script);
         for role in ["hostkeys", "setup"] {
             let folder = format!("/run/scw-agent-{role}");
-            let seen = run(&mut daemon_user(world, &format!("ls {folder}/pending && ! ls {folder}/private")));
+            let seen =
+                run(&mut as_daemon_user(world, &format!("ls {folder}/pending && ! ls {folder}/private")));
             assert!(seen.code == 0 && !seen.out.is_empty(), "{folder}: {} {}", seen.out, seen.err);
         }
     });

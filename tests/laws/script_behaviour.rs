@@ -62,8 +62,8 @@ fn s2_s5_each_misbehaving_script_has_its_outcome() {
         let status = agent(world, &["status"]).out;
         for (key, _, outcome) in MISBEHAVING {
             for (name, text) in [("log", &log), ("list", &listed), ("status", &status)] {
-                let told = text.lines().any(|line| line.contains(key) && line.contains(outcome));
-                assert!(told, "{key} with {outcome:?} is not in the {name}: {text}");
+                let reported = text.lines().any(|line| line.contains(key) && line.contains(outcome));
+                assert!(reported, "{key} with {outcome:?} is not in the {name}: {text}");
             }
         }
         assert!(fs::exists("/var/lib/last").expect("looked") && fs::exists("/var/lib/went-on").expect("looked"));
@@ -84,7 +84,7 @@ fn s2_large_output_is_complete_and_costs_no_memory() {
         let mut runner = world.command(AGENT).args(["setup", "run"]).stderr(out).spawn().expect("started");
         let mut peak = 0;
         let status = loop {
-            peak = peak.max(peak_memory(runner.id()));
+            peak = peak.max(peak_memory_kb(runner.id()));
             if let Some(status) = runner.try_wait().expect("waited") {
                 break status;
             }
@@ -104,7 +104,7 @@ fn s2_large_output_is_complete_and_costs_no_memory() {
 }
 
 /// In kB; 0 once the process has ended.
-fn peak_memory(pid: u32) -> u64 {
+fn peak_memory_kb(pid: u32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     peak.and_then(|peak| peak.trim().trim_end_matches(" kB").parse().ok()).unwrap_or(0)
@@ -116,7 +116,7 @@ fn s4_output_of_leftover_processes_is_logged() {
         let journald = Journald::start(world).expect("journald");
         let script = "#!/bin/sh\n(sleep 2; echo late-word; echo still-alive > /var/lib/alive) &\n";
         world.standin().set_user_data("setup-script", script);
-        let ran = run(&mut into_the_journal(world, "setup run"));
+        let ran = run(&mut logging_to_journal(world, "setup run"));
         assert_eq!(ran.code, 0, "{}", ran.err);
         until(world, "alive", || fs::exists("/var/lib/alive").ok()?.then_some(()));
         until(world, "heard", || {
@@ -127,27 +127,27 @@ fn s4_output_of_leftover_processes_is_logged() {
 }
 
 /// It ends at once, and leaves a process that prints without a pause.
-const FLOOD: &str = "#!/bin/sh\nyes &\necho $! >/root/flood\n";
+const ENDLESS_OUTPUT: &str = "#!/bin/sh\nyes &\necho $! >/root/flood\n";
 
-fn end_flood(world: &World) {
+fn end_endless_output(world: &World) {
     assert_eq!(run(world.command("sh").args(["-ec", "kill $(cat /root/flood)"])).code, 0);
 }
 
 #[test]
 fn s5_endless_output_costs_the_runner_no_memory() {
     World::builder().run(|world| {
-        world.standin().set_user_data("setup-script", FLOOD);
+        world.standin().set_user_data("setup-script", ENDLESS_OUTPUT);
         let out = fs::File::create("/var/lib/log").expect("made");
         let mut runner = world.command(AGENT).args(["setup", "run"]).stderr(out).spawn().expect("started");
         let mut peak = 0;
         let status = loop {
-            peak = peak.max(peak_memory(runner.id()));
+            peak = peak.max(peak_memory_kb(runner.id()));
             if let Some(status) = runner.try_wait().expect("waited") {
                 break status;
             }
             std::thread::sleep(std::time::Duration::from_millis(20));
         };
-        end_flood(world);
+        end_endless_output(world);
         assert!(status.success());
         println!("peak memory of the runner: {peak} kB");
         assert!((1000..40_000).contains(&peak), "{peak} kB");
@@ -158,8 +158,8 @@ fn s5_endless_output_costs_the_runner_no_memory() {
 fn s5_endless_output_gets_a_thousand_lines_a_second() {
     World::builder().run(|world| {
         let journald = Journald::start(world).expect("journald");
-        world.standin().set_user_data("setup-script", FLOOD);
-        assert_eq!(run(&mut into_the_journal(world, "setup run")).code, 0);
+        world.standin().set_user_data("setup-script", ENDLESS_OUTPUT);
+        assert_eq!(run(&mut logging_to_journal(world, "setup run")).code, 0);
         let lines = || journald.entries(world, &["SCW_SCRIPT=setup-script"]).expect("read").len();
         let (start, before) = (std::time::Instant::now(), lines());
         // Of short lines, the follower reads eight thousand at once, and then waits for as many milliseconds.
@@ -168,7 +168,7 @@ fn s5_endless_output_gets_a_thousand_lines_a_second() {
             Some(lines()).filter(|after| *after > before)
         });
         let milliseconds = usize::try_from(start.elapsed().as_millis()).expect("a short time");
-        end_flood(world);
+        end_endless_output(world);
         println!("{} lines in {milliseconds} ms", after - before);
         // What was read at once at the beginning comes on top.
         assert!(after - before < milliseconds + 40_000, "{before} {after} {milliseconds}");
@@ -183,7 +183,7 @@ fn s2_hanging_journal_does_not_extend_a_timeout() {
             "setup-script",
             "#!/bin/sh\n# scw-setup: timeout=1s\n: > /var/lib/began\nexec yes\n",
         );
-        let runner = Daemon::spawn(&mut into_the_journal(world, "setup run")).expect("started");
+        let runner = Daemon::spawn(&mut logging_to_journal(world, "setup run")).expect("started");
         until(world, "began", || fs::exists("/var/lib/began").ok()?.then_some(()));
         journald.daemon().signal(Signal::SIGSTOP);
         until(world, "ended", || {

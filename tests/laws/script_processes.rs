@@ -6,7 +6,7 @@ use scw_stage::{Daemon, World};
 use crate::machine::*;
 
 /// Starts processes that have no parent of their own, another session, and nothing in their environment. Then it waits for ever.
-fn gets_away(settings: &str, seconds: u32) -> String {
+fn escaping_script(settings: &str, seconds: u32) -> String {
     format!(
         "#!/bin/sh\n{settings}\nenv -i setsid sleep {seconds} >/dev/null 2>&1 &\n\
         (env -i setsid sh -c 'sleep {seconds} & sleep {seconds}' >/dev/null 2>&1 &)\n\
@@ -16,7 +16,7 @@ fn gets_away(settings: &str, seconds: u32) -> String {
 }
 
 /// How many processes sleep for so long.
-fn sleepers(world: &World, seconds: u32) -> usize {
+fn count_sleepers(world: &World, seconds: u32) -> usize {
     let pattern = format!("sleep {seconds}");
     run(world.command("pgrep").args(["-c", "-x", "-f", &pattern])).out.trim().parse().expect("a number")
 }
@@ -30,11 +30,11 @@ fn s5_timeout_ends_all_that_a_script_started() {
     World::builder().run(|world| {
         let earlier = "#!/bin/sh\nenv -i setsid sleep 5813 >/dev/null 2>&1 &\n(env -i setsid sh -c 'sleep 5813 & sleep 5813' >/dev/null 2>&1 &)\nsleep 0.3\n";
         world.standin().set_user_data("setup-script.1", earlier);
-        world.standin().set_user_data("setup-script.2", gets_away("# scw-setup: timeout=2s", 5814));
+        world.standin().set_user_data("setup-script.2", escaping_script("# scw-setup: timeout=2s", 5814));
         let ran = agent(world, &["setup", "run"]);
         assert!(ran.code == 1 && ran.err.contains("longer than it may"), "{}", ran.err);
-        assert_eq!(sleepers(world, 5814), 0, "{}", ran.err);
-        assert_ne!(sleepers(world, 5813), 0, "what the earlier script left lives on");
+        assert_eq!(count_sleepers(world, 5814), 0, "{}", ran.err);
+        assert_ne!(count_sleepers(world, 5813), 0, "what the earlier script left lives on");
         end_sleepers(world, 5813);
     });
 }
@@ -42,14 +42,14 @@ fn s5_timeout_ends_all_that_a_script_started() {
 #[test]
 fn s5_stop_ends_all_that_a_script_started() {
     World::builder().run(|world| {
-        world.standin().set_user_data("setup-script", gets_away("", 5815));
+        world.standin().set_user_data("setup-script", escaping_script("", 5815));
         let mut command = world.command(AGENT);
         let mut runner = Daemon::spawn(command.args(["setup", "run"])).expect("started");
         until(world, "began", || std::fs::exists("/var/lib/began").ok()?.then_some(()));
-        assert_ne!(sleepers(world, 5815), 0);
+        assert_ne!(count_sleepers(world, 5815), 0);
         runner.signal(Signal::SIGINT);
         assert!(runner.wait(LONG).is_some(), "{}", runner.output());
-        assert_eq!(sleepers(world, 5815), 0, "{}", runner.output());
+        assert_eq!(count_sleepers(world, 5815), 0, "{}", runner.output());
     });
 }
 
@@ -61,8 +61,8 @@ fn s5_thousands_of_short_processes_leave_none_behind() {
         world.standin().set_user_data("setup-script", script);
         let ran = agent(world, &["setup", "run"]);
         assert_eq!(ran.code, 0, "{}", ran.err);
-        let told = ran.err.lines().find_map(|line| line.rsplit_once("setup-script: ")?.1.parse::<u32>().ok());
-        assert!(told.expect("a number") < 100, "{}", ran.err);
+        let zombies = ran.err.lines().find_map(|line| line.rsplit_once("setup-script: ")?.1.parse::<u32>().ok());
+        assert!(zombies.expect("a number") < 100, "{}", ran.err);
     });
 }
 
@@ -78,7 +78,7 @@ fn s5_timeout_ends_a_process_without_its_first_thread() {
         world.standin().set_user_data("setup-script", script);
         let ran = agent(world, &["setup", "run"]);
         assert!(ran.err.contains("longer than it may"), "{}", ran.err);
-        assert_eq!(sleepers(world, 5816), 0, "{}", ran.err);
+        assert_eq!(count_sleepers(world, 5816), 0, "{}", ran.err);
         assert_ne!(run(world.command("pgrep").args(["-f", "^python3 /root/threads"])).code, 0);
     });
 }
@@ -90,8 +90,8 @@ fn s5_signal_without_a_name_does_not_stop_the_reaping() {
         world.standin().set_user_data("setup-script", script);
         let ran = agent(world, &["setup", "run"]);
         assert_eq!(ran.code, 0, "{}", ran.err);
-        let told = ran.err.lines().find_map(|line| line.rsplit_once("setup-script: ")?.1.parse::<u32>().ok());
-        assert!(told.expect("a number") < 100, "{}", ran.err);
+        let zombies = ran.err.lines().find_map(|line| line.rsplit_once("setup-script: ")?.1.parse::<u32>().ok());
+        assert!(zombies.expect("a number") < 100, "{}", ran.err);
     });
 }
 

@@ -9,7 +9,7 @@ use scw_standin::{Fault, Order};
 use crate::machine::*;
 
 /// Lines that a script wrote.
-fn written(file: &str) -> Vec<String> {
+fn lines_of(file: &str) -> Vec<String> {
     fs::read_to_string(file).unwrap_or_default().lines().map(str::to_owned).collect()
 }
 
@@ -73,7 +73,7 @@ fn s5_unusable_setting_is_reported_and_others_run() {
         }
         world.standin().set_user_data("setup-script.9", counting);
         let ran = agent(world, &["setup", "run"]);
-        assert_eq!((ran.code, written("/var/lib/ran").len()), (1, 1), "{}", ran.err);
+        assert_eq!((ran.code, lines_of("/var/lib/ran").len()), (1, 1), "{}", ran.err);
         for (key, _, why) in cases {
             assert!(
                 ran.err.lines().any(|line| line.contains(key) && line.contains(why)),
@@ -88,7 +88,7 @@ fn s5_unusable_setting_is_reported_and_others_run() {
             "echo 'nobody-of-that-name:x:4803:4803::/:/bin/sh' >> /etc/passwd; chmod 666 /var/lib/ran",
         ]));
         let ran = agent(world, &["setup", "run"]);
-        assert!(ran.code == 1 && written("/var/lib/ran").len() == 2, "{}", ran.err);
+        assert!(ran.code == 1 && lines_of("/var/lib/ran").len() == 2, "{}", ran.err);
     });
 }
 
@@ -102,7 +102,7 @@ fn s1_s2_failed_script_is_retried_and_attempts_recorded() {
         for _ in 0..2 {
             let ran = agent(world, &["setup", "run"]);
             assert_eq!(ran.code, 1, "{}", ran.err);
-            assert_eq!((written("/var/lib/ran"), written("/var/lib/hopeless").len()), (["1", "2", "3"].map(str::to_owned).to_vec(), 3));
+            assert_eq!((lines_of("/var/lib/ran"), lines_of("/var/lib/hopeless").len()), (["1", "2", "3"].map(str::to_owned).to_vec(), 3));
             world.reboot();
         }
         let runs: serde_json::Value =
@@ -127,7 +127,7 @@ fn s1_when_sets_once_or_each_change_or_each_boot() {
             assert_eq!(agent(world, &["setup", "run"]).code, 0);
             world.reboot();
         }
-        let counts = keys.map(|when| written(&format!("/var/lib/{when}")).len());
+        let counts = keys.map(|when| lines_of(&format!("/var/lib/{when}")).len());
         assert_eq!(counts, [1, 2, 3]);
     });
 }
@@ -151,7 +151,7 @@ fn s3_script_is_deleted_only_after_its_success() {
         assert!(world.standin().user_data("setup-script").is_some());
         world.reboot();
         assert_eq!(agent(world, &["setup", "run"]).code, 0);
-        assert_eq!((world.standin().user_data("setup-script"), written("/var/lib/ran").len()), (None, 2));
+        assert_eq!((world.standin().user_data("setup-script"), lines_of("/var/lib/ran").len()), (None, 2));
         let runs: serde_json::Value =
             serde_json::from_str(&agent(world, &["setup", "show", "setup-script", "--json"]).out)
                 .expect("JSON");
@@ -178,7 +178,7 @@ fn s3_value_set_while_its_script_ran_is_not_deleted() {
         // The new one runs at the next boot, and is deleted.
         world.reboot();
         assert_eq!(agent(world, &["setup", "run"]).code, 0);
-        assert_eq!((world.standin().user_data("setup-script"), written("/var/lib/ran").len()), (None, 1));
+        assert_eq!((world.standin().user_data("setup-script"), lines_of("/var/lib/ran").len()), (None, 1));
     });
 }
 
@@ -188,7 +188,11 @@ fn s2_outcome_is_published_only_when_configured() {
         world.standin().set_user_data("setup-script", "#!/bin/sh\necho hunter2-secret\n");
         world.standin().set_user_data("setup-script.2", "#!/bin/sh\nexit 3\n");
         agent(world, &["setup", "run"]);
-        assert!(asked(world).iter().all(|line| line.starts_with("GET ")), "{:?}", asked(world));
+        assert!(
+            request_lines(world).iter().all(|line| line.starts_with("GET ")),
+            "{:?}",
+            request_lines(world)
+        );
 
         world.reboot();
         fs::write("/etc/scw-agent.toml", "[setup]\noutcome-key = \"setup-outcome\"\n").expect("written");
@@ -212,12 +216,12 @@ fn s1_script_of_a_killed_runner_is_not_started_twice() {
         );
         let mut command = world.command(AGENT);
         let mut runner = Daemon::spawn(command.args(["setup", "run"])).expect("started");
-        until(world, "running", || (written("/var/lib/ran").len() == 1).then_some(()));
+        until(world, "running", || (lines_of("/var/lib/ran").len() == 1).then_some(()));
         until_process_is(world, &fs::read_to_string("/var/lib/pid").expect("its process id"), "sleep");
         runner.signal(Signal::SIGKILL);
         runner.wait(LONG);
         let ran = agent(world, &["setup", "run"]);
         assert!(ran.code == 1 && ran.err.contains("still running: sleep ("), "{}", ran.err);
-        assert_eq!(written("/var/lib/ran").len(), 1);
+        assert_eq!(lines_of("/var/lib/ran").len(), 1);
     });
 }

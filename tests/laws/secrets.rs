@@ -10,7 +10,7 @@ const IN_A_SCRIPT: &str = "hunter2-in-a-script";
 const IN_A_VALUE: &str = "hunter2-in-a-value";
 
 /// Looks for the secrets as a user who is not root: in every file, command line and environment that can be read.
-fn seen_by_others(world: &World) -> String {
+fn secrets_seen_by_others(world: &World) -> String {
     // Names that can be guessed are tried, too.
     let search = "for at in /run/scw-agent-setup/scripts/setup-script/script /run/scw-agent-setup/scripts/setup-script.2/script /run /var/lib /var/log /etc/scw-agent* /tmp/scw*; do grep -rIl '[h]unter2' $at; done 2>/dev/null; \
         for p in /proc/[0-9]*; do grep -l '[h]unter2' $p/cmdline $p/environ; done 2>/dev/null";
@@ -36,17 +36,17 @@ fn s3_secret_is_in_no_log_and_hidden_from_other_users() {
         world.standin().set_user_data("setup-script.broken", binary);
 
         let daemon = start_daemon(world);
-        let mut runner = Daemon::spawn(&mut into_the_journal(world, "setup run")).expect("started");
+        let mut runner = Daemon::spawn(&mut logging_to_journal(world, "setup run")).expect("started");
         until(world, "running as somebody", || fs::exists("/run/somebody/began").ok()?.then_some(()));
         // That user's own processes may know; others must not.
-        assert_eq!(seen_by_others(world), "", "while it runs");
+        assert_eq!(secrets_seen_by_others(world), "", "while it runs");
         fs::write("/run/go-on", "").expect("written");
         until(world, "running as root", || fs::exists("/run/somebody/began-2").ok()?.then_some(()));
         assert_eq!(userdata(world, &["password"]).out, IN_A_VALUE, "root may know it");
-        assert_eq!(seen_by_others(world), "", "while it runs as root");
+        assert_eq!(secrets_seen_by_others(world), "", "while it runs as root");
         assert_eq!(runner.wait(LONG).and_then(|status| status.code()), Some(1), "one of them is no script");
         let status = agent(world, &["status", "--json"]).out + &agent(world, &["setup", "list", "--json"]).out;
-        assert_eq!(seen_by_others(world), "", "afterwards");
+        assert_eq!(secrets_seen_by_others(world), "", "afterwards");
         let (_, logged) = daemon.terminate();
         let journal = journald.entries(world, &[]).expect("read").concat();
         for (name, text) in [("the status", &status), ("the daemon's log", &logged), ("the journal", &journal)] {

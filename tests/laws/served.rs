@@ -28,27 +28,27 @@ const CONFIGURATIONS: [(&str, &[&str]); 12] = [
 ];
 
 /// The types in a published value.
-fn types_of(value: &str) -> BTreeSet<String> {
+fn published_types(value: &str) -> BTreeSet<String> {
     let bracketed = |line: &str| line.rsplit('(').next().expect("a type").trim_end_matches(')').to_owned();
     value.lines().map(bracketed).collect()
 }
 
 /// The types that a real client is offered.
-fn scanned(world: &World) -> BTreeSet<String> {
+fn scanned_types(world: &World) -> BTreeSet<String> {
     let sshd = Sshd::start(world).expect("sshd");
     let keys = run(&mut sshd.keyscan(world)).out;
     fs::write("/run/scanned", keys).expect("written");
     let listed = run(world.command("ssh-keygen").args(["-lf", "/run/scanned"])).out;
     sshd.stop();
-    types_of(listed.trim_end())
+    published_types(listed.trim_end())
 }
 
 /// As after a boot: nothing is known of sshd yet.
-fn forget() {
+fn forget_served_keys() {
     let _ = fs::remove_file(SERVED);
 }
 
-fn source() -> String {
+fn recorded_source() -> String {
     let served: serde_json::Value =
         serde_json::from_slice(&fs::read(SERVED).expect("a survey")).expect("JSON");
     served["source"].as_str().expect("a source").to_owned()
@@ -67,15 +67,15 @@ fn h3_own_reading_sshd_answer_and_client_view_agree() {
                 let keys = shown.as_array().expect("a list").iter().filter(|key| key["served"] == true);
                 keys.map(|key| key["type"].as_str().expect("a type").to_owned()).collect()
             };
-            forget();
+            forget_served_keys();
             sh(world, "mount --bind /bin/false /usr/sbin/sshd");
             assert_eq!(agent(world, &["host-keys", "ensure"]).code, 1, "without sshd's answer");
-            assert_eq!((source().as_str(), known()), ("files", expected.clone()), "{addition}");
+            assert_eq!((recorded_source().as_str(), known()), ("files", expected.clone()), "{addition}");
             sh(world, "umount /usr/sbin/sshd");
             let settled = agent(world, &["host-keys", "settle"]);
-            assert_eq!((settled.code, source().as_str()), (0, "sshd"), "{}", settled.err);
+            assert_eq!((settled.code, recorded_source().as_str()), (0, "sshd"), "{}", settled.err);
             assert_eq!(known(), expected, "by sshd's word: {addition}");
-            assert_eq!(scanned(world), expected, "on the wire: {addition}");
+            assert_eq!(scanned_types(world), expected, "on the wire: {addition}");
         }
     });
 }
@@ -85,7 +85,7 @@ fn h3_h4_sshd_configuration_change_is_published() {
     World::builder().with_sshd().run(|world| {
         assert_eq!(agent(world, &["host-keys", "ensure"]).code, 0);
         let daemon = start_daemon(world);
-        assert_eq!(types_of(&published(world)).len(), 3);
+        assert_eq!(published_types(&wait_until_published(world)).len(), 3);
         assert!(!fs::exists(REQUEST).expect("looked"), "the role takes the request away");
 
         // As an administrator does it; PID 1's part is ours.
@@ -93,7 +93,7 @@ fn h3_h4_sshd_configuration_change_is_published() {
         until(world, "published", || {
             serve_requests(world);
             let value = String::from_utf8(world.standin().user_data(FINGERPRINTS)?).ok()?;
-            (types_of(&value) == BTreeSet::from(["ED25519".to_owned()])).then_some(())
+            (published_types(&value) == BTreeSet::from(["ED25519".to_owned()])).then_some(())
         });
         let shown = agent(world, &["host-keys", "show"]).out;
         assert_eq!(
@@ -122,7 +122,7 @@ fn only_keys_named_in_sshd_configuration_are_made() {
         ] {
             assert_eq!(fs::exists(path).expect("looked"), is_there, "{path}");
         }
-        assert_eq!(scanned(world), BTreeSet::from(["ECDSA".to_owned(), "ED25519".to_owned()]));
+        assert_eq!(scanned_types(world), BTreeSet::from(["ECDSA".to_owned(), "ED25519".to_owned()]));
         assert_eq!(agent(world, &["host-keys", "show"]).out.lines().count(), 2);
     });
 }
@@ -152,7 +152,7 @@ fn h3_without_answer_of_sshd_its_files_are_read() {
             settled.code,
             settled.err
         );
-        assert_eq!(source(), "files");
+        assert_eq!(recorded_source(), "files");
     });
 }
 
@@ -162,9 +162,9 @@ fn h3_sshd_answer_is_cached_until_configuration_changes() {
     World::builder().with_sshd().run(|world| {
         make_host_key(world);
         let settle = || {
-            forget();
+            forget_served_keys();
             let settled = agent(world, &["host-keys", "settle"]);
-            (settled.code, source(), settled.err)
+            (settled.code, recorded_source(), settled.err)
         };
         let by_sshd = (0, "sshd".to_owned(), String::new());
         assert_eq!(settle(), by_sshd);

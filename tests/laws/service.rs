@@ -17,7 +17,7 @@ const KILLS: u64 = 600;
 const MEMBER: u32 = 65534;
 
 /// `scw-userdata` as another user, without further groups: what counts is the user database.
-fn as_user(world: &World, uid: u32, words: &[&str]) -> Ended {
+fn userdata_as_user(world: &World, uid: u32, words: &[&str]) -> Ended {
     // The program may stand where nobody else can go.
     let copy = "/run/scw-userdata";
     if fs::metadata(copy).is_err() {
@@ -55,29 +55,29 @@ fn d3_one_group_may_read_and_another_may_write() {
         fs::write(MAIN, "[local-api]\nread-group = \"readers\"\nwrite-group = \"writers\"\n")
             .expect("written");
         let daemon = start_daemon(world);
-        let got = as_user(world, MEMBER, &["key"]);
+        let got = userdata_as_user(world, MEMBER, &["key"]);
         assert_eq!((got.code, &*got.out), (0, "value"), "{}", got.err);
         for words in [&["key", "other"][..], &["--delete", "key"]] {
-            let refused = as_user(world, MEMBER, words);
+            let refused = userdata_as_user(world, MEMBER, words);
             assert_eq!(refused.code, 4, "{}", refused.err);
             assert!(refused.err.contains("only root and members of writers may set"), "{}", refused.err);
         }
         assert!(
-            !asked(world)
+            !request_lines(world)
                 .iter()
                 .any(|line| line.starts_with("PATCH /user_data/key") || line.starts_with("DELETE"))
         );
         // Somebody else is as much of a stranger as ever; and a primary group counts as much as a further one.
-        let refused = as_user(world, 12345, &["key"]);
+        let refused = userdata_as_user(world, 12345, &["key"]);
         assert_eq!((refused.code, &*refused.out), (4, ""), "{}", refused.err);
         assert!(refused.err.contains("members of readers and writers"), "{}", refused.err);
-        let written = as_user(world, 7002, &["key", "other"]);
+        let written = userdata_as_user(world, 7002, &["key", "other"]);
         assert_eq!(written.code, 0, "{}", written.err);
         assert_eq!(world.standin().user_data("key").as_deref(), Some(&b"other"[..]));
         // Whoever is taken out of the group is out at once.
         let groups = fs::read_to_string("/etc/group").expect("read");
         fs::write("/etc/group", groups.replace("readers:x:7001:nobody", "readers:x:7001:")).expect("written");
-        assert_eq!(as_user(world, MEMBER, &["key"]).code, 4);
+        assert_eq!(userdata_as_user(world, MEMBER, &["key"]).code, 4);
         daemon.terminate();
     });
 }
@@ -87,7 +87,7 @@ fn d3_missing_group_gives_nobody_access() {
     World::builder().run(|world| {
         fs::write(MAIN, "[local-api]\nread-group = \"no-such-group\"\n").expect("written");
         let daemon = start_daemon(world);
-        assert_eq!(as_user(world, MEMBER, &[]).code, 4);
+        assert_eq!(userdata_as_user(world, MEMBER, &[]).code, 4);
         assert_eq!(userdata(world, &[]).code, 0, "root needs no group");
         daemon.terminate();
     });
@@ -101,22 +101,22 @@ fn reload_applies_valid_files_and_reports_broken_ones() {
         add_group("readers:x:7001:nobody");
         let (daemon, notify) = start_with_notify(world);
         wait_until_settled(world);
-        assert_eq!(as_user(world, MEMBER, &["key"]).code, 4);
+        assert_eq!(userdata_as_user(world, MEMBER, &["key"]).code, 4);
 
         fs::write(MAIN, "[local-api]\nread-group = \"readers\"\n").expect("written");
         daemon.signal(Signal::SIGHUP);
-        until(world, "let in", || (as_user(world, MEMBER, &["key"]).code == 0).then_some(()));
+        until(world, "let in", || (userdata_as_user(world, MEMBER, &["key"]).code == 0).then_some(()));
         // What it told may arrive after its effect was seen.
         until(world, "reloading and ready again", || {
-            let told = notify.messages().join("\n");
-            let (begin, time) = (told.find("RELOADING=1")?, told.find("MONOTONIC_USEC=")?);
-            (begin < time && told.rfind("READY=1")? > time).then_some(())
+            let messages = notify.messages().join("\n");
+            let (begin, time) = (messages.find("RELOADING=1")?, messages.find("MONOTONIC_USEC=")?);
+            (begin < time && messages.rfind("READY=1")? > time).then_some(())
         });
 
         fs::write(MAIN, "[local-api]\nread-gruop = \"readers\"\n").expect("written");
         daemon.signal(Signal::SIGHUP);
         assert!(notify.wait_for("STATUS=metadata over IPv4; fingerprints published for daa2ea5a-0ee6-4cdc-9f1a-e0d1cb4e6d86; the configuration has faults", LONG) || notify.messages().join("\n").contains("the configuration has faults"), "{:?}", notify.messages());
-        assert_eq!(as_user(world, MEMBER, &["key"]).code, 0, "what was good stays");
+        assert_eq!(userdata_as_user(world, MEMBER, &["key"]).code, 0, "what was good stays");
         let shown = status(world);
         let problem = &shown["problems"][0];
         assert!(problem["what"].as_str().is_some_and(|what| what.contains("did you mean `read-group`?")), "{shown}");
@@ -125,7 +125,7 @@ fn reload_applies_valid_files_and_reports_broken_ones() {
         fs::remove_file(MAIN).expect("removed");
         daemon.signal(Signal::SIGHUP);
         until(world, "well again", || status(world)["problems"].as_array().is_some_and(Vec::is_empty).then_some(()));
-        assert_eq!(as_user(world, MEMBER, &["key"]).code, 4);
+        assert_eq!(userdata_as_user(world, MEMBER, &["key"]).code, 4);
         daemon.terminate();
     });
 }
@@ -142,7 +142,7 @@ fn broken_configuration_file_is_reported_and_ignored() {
         assert!(fs::metadata("/etc/ssh/ssh_host_ed25519_key").is_ok());
         assert!(fs::metadata("/etc/ssh/ssh_host_rsa_key").is_err(), "the good file counts");
         let daemon = start_daemon(world);
-        published(world);
+        wait_until_published(world);
         let shown = agent(world, &["status"]);
         assert!(shown.code == 1 && shown.out.contains("did you mean `types`?"), "{}", shown.out);
 
@@ -198,7 +198,7 @@ fn watchdog_is_not_fed_by_a_stopped_process() {
         let mut command = world.agent_command(AGENT);
         command.arg("daemon").env("NOTIFY_SOCKET", notify.path()).env("WATCHDOG_USEC", "400000");
         let daemon = Daemon::spawn(&mut command).expect("started");
-        let fed = || notify.messages().iter().filter(|told| told.contains("WATCHDOG=1")).count();
+        let fed = || notify.messages().iter().filter(|message| message.contains("WATCHDOG=1")).count();
         // The service is silent all the while: waiting for it is no standstill.
         until(world, "fed", || (fed() > 5).then_some(()));
         daemon.signal(Signal::SIGSTOP);
@@ -264,7 +264,7 @@ fn killed_daemon_gives_right_answers_or_clear_errors() {
         assert!(right > 0);
         let daemon = start_daemon(world);
         assert_eq!(userdata(world, &["key"]).out, "value");
-        assert!(published(world).contains("ED25519"));
+        assert!(wait_until_published(world).contains("ED25519"));
         daemon.terminate();
     });
 }

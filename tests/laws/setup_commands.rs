@@ -79,7 +79,7 @@ fn s2_status_waits_for_a_script_run_by_hand() {
     World::builder().run(|world| {
         make_host_key(world);
         let daemon = start_daemon(world);
-        published(world);
+        wait_until_published(world);
         assert_eq!(agent(world, &["status", "--wait"]).code, 0, "there are none");
         world.standin().set_user_data(
             "setup-script",
@@ -156,7 +156,7 @@ fn validate_reports_what_each_file_would_do() {
         assert_eq!(both.code, 3, "{}{}", both.out, both.err);
         assert!(both.out.contains("web.sh") && both.out.contains("wrong.sh:3") && both.err.contains("file 2 of 3"));
         assert!(!fs::exists("/var/lib/files/effect").expect("looked"), "it was run");
-        assert_eq!(asked(world), Vec::<String>::new());
+        assert_eq!(request_lines(world), Vec::<String>::new());
     });
 }
 
@@ -181,7 +181,7 @@ fn s2_status_wait_ends_with_the_result_of_the_boot() {
             let daemon = start_daemon(world);
             soon_says(world, "fingerprints");
             world.set_reach(Family::Ipv4, Reach::Served);
-            published(world);
+            wait_until_published(world);
             until(world, "asked for", || fs::exists(SETUP_REQUESTED).expect("looked").then_some(()));
             soon_says(world, "scripts have not all run");
             assert!(waiting.wait(std::time::Duration::ZERO).is_none(), "{}", waiting.output());

@@ -7,20 +7,11 @@ use scw_stage::{Reach, World};
 
 use crate::machine::*;
 
-const NOT: &str = "echo ActiveState=inactive; echo Job=0";
-const GOING_DOWN: &str = "echo ActiveState=inactive; echo Job=471";
-
-/// A script that writes a word to a file.
-fn saying(word: &str) -> String {
-    format!("#!/bin/sh\necho {word} >> /var/lib/said\n")
-}
-
-fn said() -> String {
-    fs::read_to_string("/var/lib/said").unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ")
-}
+const NOT_SHUTTING_DOWN: &str = "echo ActiveState=inactive; echo Job=0";
+const SHUTTING_DOWN: &str = "echo ActiveState=inactive; echo Job=471";
 
 /// What the unit does when it is stopped, while `systemctl` says this.
-fn stopped(world: &World, systemctl: &str) -> Ended {
+fn stop_unit(world: &World, systemctl: &str) -> Ended {
     fs::create_dir_all("/run/bin").expect("made");
     let asked = "show --property=ActiveState --property=Job shutdown.target";
     let text = format!("#!/bin/sh\n[ \"$*\" = '{asked}' ] || exit 9\n{systemctl}\n");
@@ -33,16 +24,21 @@ fn stopped(world: &World, systemctl: &str) -> Ended {
 #[test]
 fn s4_shutdown_scripts_run_only_at_shutdown() {
     World::builder().run(|world| {
-        world.standin().set_user_data("shutdown-script.b", saying("second"));
-        world.standin().set_user_data("shutdown-script", saying("first"));
-        world.standin().set_user_data("setup-script", saying("setup"));
+        world.standin().set_user_data("shutdown-script.b", script_writing("second"));
+        world.standin().set_user_data("shutdown-script", script_writing("first"));
+        world.standin().set_user_data("setup-script", script_writing("setup"));
         // An upgrade, `systemctl stop`, a systemd that does not answer.
-        for (systemctl, code) in [(NOT, 0), ("echo no bus >&2; exit 1", 1), ("true", 0)] {
-            let ended = stopped(world, systemctl);
-            assert_eq!((ended.code, &*said(), asked(world).len()), (code, "", 0), "{}", ended.err);
+        for (systemctl, code) in [(NOT_SHUTTING_DOWN, 0), ("echo no bus >&2; exit 1", 1), ("true", 0)] {
+            let ended = stop_unit(world, systemctl);
+            assert_eq!(
+                (ended.code, &*written_words(), request_lines(world).len()),
+                (code, "", 0),
+                "{}",
+                ended.err
+            );
         }
         assert_eq!(
-            (agent(world, &["setup", "run"]).code, &*said()),
+            (agent(world, &["setup", "run"]).code, &*written_words()),
             (0, "setup"),
             "a boot runs none of them"
         );
@@ -50,8 +46,8 @@ fn s4_shutdown_scripts_run_only_at_shutdown() {
         assert_eq!(agent(world, &["setup", "run", "shutdown-script"]).code, 2);
         assert_eq!(agent(world, &["setup", "run", "shutdown-script", "--again"]).code, 0);
         for boot in ["setup first first second", "setup first first second first second"] {
-            let ended = stopped(world, GOING_DOWN);
-            assert_eq!((ended.code, &*said()), (0, boot), "{}", ended.err);
+            let ended = stop_unit(world, SHUTTING_DOWN);
+            assert_eq!((ended.code, &*written_words()), (0, boot), "{}", ended.err);
             world.reboot();
             agent(world, &["setup", "run"]);
         }
@@ -68,14 +64,14 @@ fn s2_s5_failed_shutdown_script_stops_no_other() {
         for (key, script) in [
             ("shutdown-script.1", "#!/bin/sh\nexit 3\n".to_owned()),
             ("shutdown-script.2", "#!/bin/sh\n# scw-setup: when=boot\n".to_owned()),
-            ("shutdown-script.3", saying("third")),
+            ("shutdown-script.3", script_writing("third")),
             ("shutdown-script.4", "#!/bin/sh\n# scw-setup: timeout=1h\nexec sleep 1000\n".to_owned()),
-            ("shutdown-script.5", saying("too late")),
+            ("shutdown-script.5", script_writing("too late")),
         ] {
             world.standin().set_user_data(key, script);
         }
-        let ended = stopped(world, GOING_DOWN);
-        assert_eq!((ended.code, &*said()), (1, "third"), "{}", ended.err);
+        let ended = stop_unit(world, SHUTTING_DOWN);
+        assert_eq!((ended.code, &*written_words()), (1, "third"), "{}", ended.err);
         for line in [
             "shutdown-script.1: exit code 3",
             "shutdown-script.2: not run: `when=` has no meaning",
@@ -93,7 +89,7 @@ fn shutdown_goes_on_without_the_metadata_service() {
     for reach in [Reach::Absent, Reach::Refused, Reach::Silent] {
         World::builder().ipv4(reach).ipv6(Reach::Absent).run(|world| {
             fs::write("/etc/scw-agent.toml", "[setup]\nshutdown-timeout = \"300ms\"\n").expect("written");
-            let ended = stopped(world, GOING_DOWN);
+            let ended = stop_unit(world, SHUTTING_DOWN);
             assert_eq!(ended.code, 5, "{}", ended.err);
             assert!(ended.err.contains("no script was run"), "{}", ended.err);
             assert!(reach != Reach::Silent || ended.err.contains("300ms"), "{}", ended.err);

@@ -34,7 +34,7 @@ fn status(world: &World) -> Value {
 }
 
 /// Waits until the daemon has done all it does where no server is enabled.
-fn nothing_left(world: &World) {
+fn wait_until_nothing_to_publish(world: &World) {
     until(world, "nothing is left to do", || {
         let status = status(world);
         let is_settled = status["ssh_server"] == json!({"state": "not-enabled"})
@@ -48,27 +48,29 @@ fn nothing_left(world: &World) {
 fn h3_without_an_openssh_server_nothing_is_published() {
     with_systemd(|world| {
         let daemon = start_daemon(world);
-        nothing_left(world);
-        let said = agent(world, &["status", "--wait"]);
-        assert_eq!(said.code, 0, "a normal state: {}{}", said.out, said.err);
-        assert!(said.out.contains("… fingerprints  no OpenSSH server is enabled"), "{}", said.out);
-        let said = agent(world, &["host-keys", "show"]);
+        wait_until_nothing_to_publish(world);
+        let output = agent(world, &["status", "--wait"]);
+        assert_eq!(output.code, 0, "a normal state: {}{}", output.out, output.err);
+        assert!(output.out.contains("… fingerprints  no OpenSSH server is enabled"), "{}", output.out);
+        let output = agent(world, &["host-keys", "show"]);
         assert!(
-            said.code == 0 && said.out.contains("… not served") && said.out.contains("no OpenSSH server")
+            output.code == 0
+                && output.out.contains("… not served")
+                && output.out.contains("no OpenSSH server")
         );
         for command in ["known-hosts", "sshfp"] {
-            let said = agent(world, &["host-keys", command]);
-            assert!((said.code, &*said.out) == (3, ""), "{command}: {} {}", said.code, said.out);
+            let output = agent(world, &["host-keys", command]);
+            assert!((output.code, &*output.out) == (3, ""), "{command}: {} {}", output.code, output.out);
         }
-        let asked = asked(world);
+        let asked = request_lines(world);
         assert!(asked.iter().all(|line| line.starts_with("GET ")), "{asked:?}");
 
         symlink("../ssh.service", LINK).expect("enabled");
-        let value = published(world);
+        let value = wait_until_published(world);
         until(world, "told", || (status(world)["fingerprints"]["state"] == "published").then_some(()));
         fs::remove_file(LINK).expect("disabled");
         until(world, "deleted", || world.standin().user_data(FINGERPRINTS).is_none().then_some(()));
-        nothing_left(world);
+        wait_until_nothing_to_publish(world);
         daemon.terminate();
 
         // What an earlier life of the daemon published.
@@ -85,7 +87,7 @@ fn h3_value_of_another_server_is_kept() {
         let other = "256 SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA root@x (ED25519)";
         world.standin().set_user_data(FINGERPRINTS, other);
         let daemon = start_daemon(world);
-        nothing_left(world);
+        wait_until_nothing_to_publish(world);
         assert_eq!(world.standin().user_data(FINGERPRINTS), Some(other.as_bytes().to_vec()));
         daemon.terminate();
     });
@@ -100,10 +102,15 @@ fn h3_no_keys_and_no_server_is_a_normal_state() {
             }
         }
         let daemon = start_daemon(world);
-        nothing_left(world);
+        wait_until_nothing_to_publish(world);
         for words in [&["status"][..], &["host-keys", "show"]] {
-            let said = agent(world, words);
-            assert!(said.code == 0 && said.out.contains("no OpenSSH server"), "{} {}", said.code, said.out);
+            let output = agent(world, words);
+            assert!(
+                output.code == 0 && output.out.contains("no OpenSSH server"),
+                "{} {}",
+                output.code,
+                output.out
+            );
         }
         daemon.terminate();
     });

@@ -21,22 +21,22 @@ fn h1_sysprep_removes_records_and_keys_only_on_request() {
             (Path::new("/var/lib/scw-agent/instance.json"), Path::new("/etc/ssh/ssh_host_ed25519_key"));
         assert!(record.exists() && key.exists());
 
-        let told = agent(world, &["sysprep", "--dry-run", "--host-keys"]);
-        assert_eq!(told.code, 0, "{}", told.err);
+        let ran = agent(world, &["sysprep", "--dry-run", "--host-keys"]);
+        assert_eq!(ran.code, 0, "{}", ran.err);
         for path in [record, key, Path::new("/etc/ssh/ssh_host_ed25519_key.pub")] {
-            assert!(told.out.contains(&format!("would remove {}\n", path.display())), "{}", told.out);
+            assert!(ran.out.contains(&format!("would remove {}\n", path.display())), "{}", ran.out);
             assert!(path.exists(), "a dry run removes nothing");
         }
 
-        let told = agent(world, &["sysprep"]);
-        assert_eq!(told.code, 0, "{}", told.err);
-        assert!(told.out.contains(&format!("removed {}\n", record.display())), "{}", told.out);
+        let ran = agent(world, &["sysprep"]);
+        assert_eq!(ran.code, 0, "{}", ran.err);
+        assert!(ran.out.contains(&format!("removed {}\n", record.display())), "{}", ran.out);
         assert_eq!(fs::read_dir("/var/lib/scw-agent").expect("there").count(), 0);
         assert!(key.exists(), "keys go on demand only");
         assert!(Path::new("/etc/scw-agent.toml").exists(), "a configuration is nobody's record");
 
-        let told = agent(world, &["sysprep", "--host-keys"]);
-        assert_eq!(told.code, 0, "{}", told.err);
+        let ran = agent(world, &["sysprep", "--host-keys"]);
+        assert_eq!(ran.code, 0, "{}", ran.err);
         assert!(!key.exists() && !key.with_extension("pub").exists());
         assert!(agent(world, &["sysprep", "--host-keys"]).out.contains("nothing is recorded"));
     });

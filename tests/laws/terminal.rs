@@ -14,7 +14,7 @@ const OUTPUT: &str = r"\033]0;title\007\033[2Jcleared\rover\302\2332J\377\tend";
 const RAW: &[u8] = b"\x1b]0;title\x07\x1b[2Jcleared\rover\xc2\x9b2J\xff\tend";
 
 /// What a command writes to a terminal that is its standard output and its standard error.
-fn on_a_terminal(world: &World, command: &str) -> String {
+fn terminal_output(world: &World, command: &str) -> String {
     // util-linux's `script`, with a terminal of its own.
     let mut terminal = world.command("script");
     terminal.args(["-qefc", command, "/dev/null"]).stdin(std::process::Stdio::null());
@@ -22,14 +22,14 @@ fn on_a_terminal(world: &World, command: &str) -> String {
 }
 
 /// Without the colours of rows, the line that `status --wait` removes, and the terminal's own line ends.
-fn without_our_own(text: &str) -> String {
+fn without_own_controls(text: &str) -> String {
     let ours = ["\x1b[31m", "\x1b[32m", "\x1b[33m", "\x1b[0m", "\r\x1b[K", "\r\n"];
     ours.iter()
         .fold(text.to_owned(), |text, ours| text.replace(ours, if *ours == "\r\n" { "\n" } else { "" }))
 }
 
 fn assert_harmless(what: &str, text: &str) {
-    let steering: Vec<_> = without_our_own(text)
+    let steering: Vec<_> = without_own_controls(text)
         .chars()
         .filter(|c| *c != '\n' && !is_shown(*c))
         .map(char::escape_unicode)
@@ -38,7 +38,7 @@ fn assert_harmless(what: &str, text: &str) {
 }
 
 /// A machine with hidden characters in all that it shows.
-fn set_up(world: &World) {
+fn add_control_characters(world: &World) {
     make_host_key(world);
     let comment = "c\x1b[31m\u{202e}";
     let public = "/etc/ssh/ssh_host_ed25519_key.pub";
@@ -97,18 +97,18 @@ const COMMANDS: [&str; 32] = [
 #[test]
 fn s3_no_outside_text_controls_a_terminal() {
     World::builder().run(|world| {
-        set_up(world);
+        add_control_characters(world);
         let daemon = start_daemon(world);
         wait_until_settled(world);
         let mut seen = String::new();
         for command in COMMANDS {
             let words = command.replace("AGENT", AGENT).replace("USERDATA", USERDATA).replace("KEY", KEY);
-            let shown = on_a_terminal(world, &words);
+            let shown = terminal_output(world, &words);
             assert!(!shown.is_empty(), "{command} said nothing");
             assert_harmless(command, &shown);
             // One line stays one line.
             assert!(
-                !without_our_own(&shown).lines().any(|line| line.starts_with('x')),
+                !without_own_controls(&shown).lines().any(|line| line.starts_with('x')),
                 "{command}: {shown:?}"
             );
             seen += &shown;
@@ -129,7 +129,7 @@ fn s3_no_outside_text_controls_a_terminal() {
 #[test]
 fn s3_only_values_go_raw_to_a_pipe() {
     World::builder().run(|world| {
-        set_up(world);
+        add_control_characters(world);
         let daemon = start_daemon(world);
         let ran = agent(world, &["setup", "run"]);
         assert_harmless("standard error of a run", &ran.err);
@@ -159,16 +159,16 @@ fn s3_only_values_go_raw_to_a_pipe() {
 fn s2_journal_entry_is_one_line_without_added_fields() {
     World::builder().run(|world| {
         let journald = Journald::start(world).expect("journald");
-        set_up(world);
+        add_control_characters(world);
         // A process may call itself as it likes.
         let script = "#!/bin/sh\nsh -c 'printf \"x\\nPRIORITY=0\" > /proc/$$/comm; sleep 4721; :' >/dev/null 2>&1 &\nuntil grep -q PRIORITY /proc/$!/comm; do sleep 0.02; done\nprintf 'two\\nlines\\n'\n";
         world.standin().set_user_data("setup-script.process", script);
         let notify = scw_stage::Notify::new(world).expect("a socket");
-        let mut command = into_the_journal(world, "daemon");
+        let mut command = logging_to_journal(world, "daemon");
         let daemon = Daemon::spawn(command.env("NOTIFY_SOCKET", notify.path())).expect("started");
         assert!(notify.wait_for("READY=1", LONG), "{}", daemon.output());
-        run(&mut into_the_journal(world, "setup run"));
-        run(&mut into_the_journal(world, "setup run --again"));
+        run(&mut logging_to_journal(world, "setup run"));
+        run(&mut logging_to_journal(world, "setup run --again"));
         let entries: Vec<serde_json::Value> = journald
             .entries(world, &["SCW_SCRIPT=setup-script.process"])
             .expect("read")

@@ -21,7 +21,7 @@ fn t3_either_family_alone_is_enough() {
             make_host_key(world);
             world.standin().set_user_data("setup-script", "#!/bin/sh\necho over the wire\n");
             let daemon = start_daemon(world);
-            published(world);
+            wait_until_published(world);
             let ran = agent(world, &["setup", "run"]);
             assert_eq!(ran.code, 0, "{four:?} {six:?}: {}", ran.err);
             assert!(ran.err.contains("over the wire"), "{}", ran.err);
@@ -63,7 +63,7 @@ fn t2_missing_right_to_low_ports_has_a_remedy() {
         let got = run(&mut command);
         assert_eq!(got.code, 4, "{}", got.err);
         assert!(got.err.contains("1024") && got.err.contains("CAP_NET_BIND_SERVICE"), "{}", got.err);
-        assert_eq!(asked(world), [""; 0]);
+        assert_eq!(request_lines(world), [""; 0]);
     });
 }
 
@@ -112,7 +112,7 @@ fn t4_one_connection_for_each_program_and_no_time_wait() {
         wait_until_settled(world);
         assert_eq!(agent(world, &["setup", "run"]).code, 0);
         // One of the daemon, one of the runner and one of the host-keys role, which take nobody's word but the service's.
-        assert_eq!(world.standin().connections().len(), 3, "{:#?}", asked(world));
+        assert_eq!(world.standin().connections().len(), 3, "{:#?}", request_lines(world));
         daemon.terminate();
         userdata(world, &["setup-script"]);
         let waiting: Vec<_> =
@@ -131,7 +131,7 @@ fn t5_late_service_is_used_and_logged_once() {
         assert_eq!(got.code, 5, "{}", got.err);
         assert!(got.err.contains("169.254.42.42") && got.err.contains("fd00:42::42"), "{}", got.err);
         world.set_reach(Family::Ipv4, Reach::Served);
-        published(world);
+        wait_until_published(world);
         let (status, output) = daemon.terminate();
         assert!(status.success());
         assert_eq!(output.matches("cannot be reached").count(), 1, "{output}");

@@ -7,7 +7,7 @@ use scw_stage::{Daemon, World};
 use crate::machine::*;
 
 /// A script for another user, and one for root.
-fn two_scripts(world: &World) {
+fn set_two_scripts(world: &World) {
     let prepare =
         "echo 'deploy:x:4801:4801::/home/deploy:/bin/sh' >>/etc/passwd; echo 'deploy:x:4801:' >>/etc/group";
     assert_eq!(run(world.command("sh").args(["-ec", prepare])).code, 0);
@@ -15,15 +15,15 @@ fn two_scripts(world: &World) {
     world.standin().set_user_data("setup-script.2", "#!/bin/sh\necho \"of root\"\n");
 }
 
-fn hang(world: &World, file: &str) {
+fn make_unresponsive(world: &World, file: &str) {
     let replace = format!("rm {file}; mkfifo {file}");
     assert_eq!(run(world.command("sh").args(["-ec", &replace])).code, 0);
 }
 
-fn holds_no_runner(file: &str, why: &str) {
+fn assert_runner_goes_on(file: &str, why: &str) {
     World::builder().run(|world| {
-        two_scripts(world);
-        hang(world, file);
+        set_two_scripts(world);
+        make_unresponsive(world, file);
         let ran = agent(world, &["setup", "run"]);
         assert!(ran.code == 1 && ran.err.contains(why), "{}: {}", ran.code, ran.err);
         assert!(ran.err.contains("setup-script.2: of root\n"), "{}", ran.err);
@@ -32,20 +32,23 @@ fn holds_no_runner(file: &str, why: &str) {
 
 #[test]
 fn d3_hanging_user_database_does_not_block_the_runner() {
-    holds_no_runner("/etc/passwd", "setup-script.1: not run: the user database does not answer within 30 s");
+    assert_runner_goes_on(
+        "/etc/passwd",
+        "setup-script.1: not run: the user database does not answer within 30 s",
+    );
 }
 
 #[test]
 fn d3_hanging_group_database_does_not_block_the_runner() {
     let why = "setup-script.1: not run: the script's interpreter /bin/sh cannot be started: no start within 30 s; the user database may";
-    holds_no_runner("/etc/group", why);
+    assert_runner_goes_on("/etc/group", why);
 }
 
 #[test]
 fn s1_runner_that_asks_for_a_user_can_be_stopped() {
     World::builder().run(|world| {
-        two_scripts(world);
-        hang(world, "/etc/passwd");
+        set_two_scripts(world);
+        make_unresponsive(world, "/etc/passwd");
         let runner = Daemon::spawn(world.command(AGENT).args(["setup", "run"])).expect("started");
         let asks = || {
             let children = format!("/proc/{0}/task/{0}/children", runner.pid());
@@ -57,8 +60,8 @@ fn s1_runner_that_asks_for_a_user_can_be_stopped() {
         };
         until(world, "the question", asks);
         runner.signal(Signal::SIGTERM);
-        let (_, said) = runner.terminate();
+        let (_, output) = runner.terminate();
         // It did not wait for an answer, nor for the end of its patience.
-        assert!(!said.contains("not run"), "{said}");
+        assert!(!output.contains("not run"), "{output}");
     });
 }

@@ -9,7 +9,7 @@ use scw_standin::{Fault, Order};
 use crate::machine::*;
 
 /// Tries the same with and without a daemon.
-fn both_ways(try_it: impl Fn(&World) + Sync) {
+fn with_and_without_daemon(try_it: impl Fn(&World) + Sync) {
     for with_daemon in [false, true] {
         World::builder().run(|world| {
             let daemon = with_daemon.then(|| start_daemon(world));
@@ -21,7 +21,7 @@ fn both_ways(try_it: impl Fn(&World) + Sync) {
 
 #[test]
 fn key_list_has_the_format_of_the_api() {
-    both_ways(|world| {
+    with_and_without_daemon(|world| {
         world.standin().set_user_data("b", "2");
         world.standin().set_user_data("a", "1");
         let listed = userdata(world, &[]);
@@ -38,7 +38,7 @@ fn key_list_has_the_format_of_the_api() {
 
 #[test]
 fn value_is_unchanged_and_missing_key_is_not_found() {
-    both_ways(|world| {
+    with_and_without_daemon(|world| {
         for value in [&b"plain"[..], b"", b"two\nlines\n", b"\xff\x00\x01 not text", &vec![b'x'; 1024 * 1024]]
         {
             world.standin().set_user_data("key", value);
@@ -53,7 +53,7 @@ fn value_is_unchanged_and_missing_key_is_not_found() {
 
 #[test]
 fn values_are_set_from_an_argument_a_file_and_standard_input() {
-    both_ways(|world| {
+    with_and_without_daemon(|world| {
         assert_eq!(userdata(world, &["key", "a value"]).code, 0);
         assert_eq!(world.standin().user_data("key").as_deref(), Some(&b"a value"[..]));
         let patch = world.standin().requests().into_iter().rfind(|r| r.method == "PATCH").expect("a PATCH");
@@ -75,7 +75,7 @@ fn values_are_set_from_an_argument_a_file_and_standard_input() {
 #[test]
 fn s3_argument_after_the_key_is_always_the_value() {
     let pem = "-----BEGIN PRIVATE KEY-----\nhunter2\n-----END PRIVATE KEY-----\n";
-    both_ways(|world| {
+    with_and_without_daemon(|world| {
         std::fs::write("/run/value", "from a file").expect("written");
         for value in [
             "-d",
@@ -99,7 +99,7 @@ fn s3_argument_after_the_key_is_always_the_value() {
 
 #[test]
 fn value_is_read_from_pipes_up_to_the_limit() {
-    both_ways(|world| {
+    with_and_without_daemon(|world| {
         // `-` as well as a path that names standard input, another descriptor, a named pipe.
         for script in [
             "printf %s \"$0\" | USERDATA key --file -",
@@ -129,7 +129,7 @@ fn value_is_read_from_pipes_up_to_the_limit() {
 
 #[test]
 fn empty_value_is_refused_with_a_hint_to_delete() {
-    both_ways(|world| {
+    with_and_without_daemon(|world| {
         world.standin().set_user_data("key", "value");
         for words in [&["key", ""][..], &["key", "--file", "/dev/null"]] {
             let refused = userdata(world, words);
@@ -142,7 +142,7 @@ fn empty_value_is_refused_with_a_hint_to_delete() {
 
 #[test]
 fn delete_reports_the_answer_of_the_service() {
-    both_ways(|world| {
+    with_and_without_daemon(|world| {
         world.standin().set_user_data("key", "value");
         assert_eq!(userdata(world, &["--delete", "key"]).code, 0);
         assert_eq!(world.standin().user_data("key"), None);
@@ -154,13 +154,13 @@ fn delete_reports_the_answer_of_the_service() {
 
 #[test]
 fn key_never_changes_the_request_path() {
-    both_ways(|world| {
+    with_and_without_daemon(|world| {
         world.standin().set_user_data("a/../b c?d", "value");
         assert_eq!(userdata(world, &["a/../b c?d"]).out, "value");
         world.standin().clear_requests();
         let refused = userdata(world, &[".."]);
         assert_eq!(refused.code, 2, "{}", refused.err);
-        assert!(!asked(world).iter().any(|line| line.contains("..")), "{:#?}", asked(world));
+        assert!(!request_lines(world).iter().any(|line| line.contains("..")), "{:#?}", request_lines(world));
     });
 }
 
@@ -182,7 +182,7 @@ fn d3_only_root_may_ask_the_daemon() {
         let got = run(&mut nobody);
         assert_eq!((got.code, &*got.out), (4, ""), "{}", got.err);
         assert!(got.err.contains("only root") && got.err.contains("[local-api]"), "{}", got.err);
-        assert_eq!(asked(world).iter().filter(|line| line.ends_with("/key")).count(), 0);
+        assert_eq!(request_lines(world).iter().filter(|line| line.ends_with("/key")).count(), 0);
         daemon.terminate();
     });
 }

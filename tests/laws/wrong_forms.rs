@@ -12,20 +12,20 @@ use crate::machine::*;
 const CLOUD_INIT: &str = "cloud-init";
 const SECRET: &str = "planted-secret";
 const VALUES: &str = "/var/lib/scw-agent/setup-values.json";
-const SAID: &str = "/var/lib/said";
 
-/// A script that writes a word to a file.
-fn saying(word: &str) -> String {
-    format!("#!/bin/sh\n# {SECRET}\necho {word} >> {SAID}\n")
-}
-
-fn said() -> String {
-    fs::read_to_string(SAID).unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ")
+/// A script that adds a word to [`WORDS`], with the secret in a comment.
+fn secret_script_writing(word: &str) -> String {
+    format!(
+        "#!/bin/sh
+# {SECRET}
+echo {word} >> {WORDS}
+"
+    )
 }
 
 /// Each with its message.
 fn wrong_forms() -> Vec<(Vec<u8>, &'static str)> {
-    let script = saying("wrong");
+    let script = secret_script_writing("wrong");
     vec![
         (base64(script.as_bytes()).into(), "the value is base64: set it decoded"),
         (base64(&gzip(script.as_bytes())).into(), "the value is base64 of gzip"),
@@ -38,10 +38,10 @@ fn wrong_forms() -> Vec<(Vec<u8>, &'static str)> {
 
 /// Runs a boot's work beside a good script, and looks at all places that tell of the bad one.
 fn assert_fails(world: &World, key: &str, value: &[u8], why: &str) {
-    let _ = fs::remove_file(SAID);
+    let _ = fs::remove_file(WORDS);
     world.standin().set_user_data(key, value);
     let ran = agent(world, &["setup", "run"]);
-    assert_eq!((ran.code, &*said()), (1, "good"), "{key}, {why}: {}", ran.err);
+    assert_eq!((ran.code, &*written_words()), (1, "good"), "{key}, {why}: {}", ran.err);
     let daemon = start_daemon(world);
     let status = agent(world, &["status"]);
     let (_, logged) = daemon.terminate();
@@ -55,8 +55,8 @@ fn assert_fails(world: &World, key: &str, value: &[u8], why: &str) {
     let document: serde_json::Value = serde_json::from_str(&outcome).expect("JSON");
     assert_eq!(document["success"], false, "{outcome}");
     let scripts = document["scripts"].as_array().expect("a list");
-    let told = scripts.iter().find(|script| script["key"] == key).expect(&outcome);
-    assert!(told["outcome"]["not-run"].as_str().expect(&outcome).contains(why), "{outcome}");
+    let script = scripts.iter().find(|script| script["key"] == key).expect(&outcome);
+    assert!(script["outcome"]["not-run"].as_str().expect(&outcome).contains(why), "{outcome}");
 
     let file = format!("/root/{key}");
     fs::write(&file, value).expect("written");
@@ -72,20 +72,23 @@ fn assert_fails(world: &World, key: &str, value: &[u8], why: &str) {
 
 fn prepare(world: &World) {
     fs::write("/etc/scw-agent.toml", "[setup]\noutcome-key = \"outcome\"\n").expect("written");
-    world.standin().set_user_data("startup-script.good", saying("good").replace(SECRET, ""));
+    world.standin().set_user_data("startup-script.good", script_writing("good"));
 }
 
 #[test]
 fn s5_wrong_form_in_cloud_init_is_reported_by_name() {
     World::builder().run(|world| {
         prepare(world);
-        let packed = gzip(saying("wrong").as_bytes());
+        let packed = gzip(secret_script_writing("wrong").as_bytes());
         let of_type = "Content-Type: text/html\nMIME-Version: 1.0\n\n";
         let mut forms = wrong_forms();
         forms.extend([
             (gzip(&packed), "the value is gzip within gzip"),
             (SECRET.into(), "neither a script nor anything that cloud-init knows"),
-            (format!("{of_type}{}", saying("wrong")).into(), "Content-Type is none that cloud-init knows"),
+            (
+                format!("{of_type}{}", secret_script_writing("wrong")).into(),
+                "Content-Type is none that cloud-init knows",
+            ),
         ]);
         for (value, why) in forms {
             let key = if value.starts_with(of_type.as_bytes()) { "cloud-init.part-001" } else { CLOUD_INIT };
@@ -105,7 +108,7 @@ fn s5_wrong_form_in_a_script_key_is_reported() {
     World::builder().run(|world| {
         prepare(world);
         let mut forms = wrong_forms();
-        forms.push((gzip(saying("wrong").as_bytes()), "the value is packed with gzip"));
+        forms.push((gzip(secret_script_writing("wrong").as_bytes()), "the value is packed with gzip"));
         for (number, (value, why)) in forms.iter().enumerate() {
             let key = ["setup-script", "startup-script"][number % 2];
             assert_fails(world, key, value, why);
@@ -113,7 +116,7 @@ fn s5_wrong_form_in_a_script_key_is_reported() {
             let ran = agent(world, &["setup", "run", "shutdown-script", "--again"]);
             assert!(ran.code == 1 && ran.err.contains(why), "{}", ran.err);
         }
-        assert!(!said().contains("wrong"));
+        assert!(!written_words().contains("wrong"));
     });
 }
 
@@ -121,11 +124,11 @@ fn s5_wrong_form_in_a_script_key_is_reported() {
 fn s4_upgrade_runs_no_value_of_the_first_version() {
     World::builder().run(|world| {
         let part = |word: &str| {
-            let script = base64(&gzip(saying(word).as_bytes()));
+            let script = base64(&gzip(secret_script_writing(word).as_bytes()));
             let headers = "MIME-Version: 1.0\nContent-Transfer-Encoding: base64";
             format!("Content-Type: application/x-gunzip\n{headers}\n\n{script}\n")
         };
-        for (value, code, told) in [
+        for (value, code, message) in [
             (part("new"), 0, "cloud-init.part-001: not run: an earlier version of the agent"),
             // It could never run.
             (
@@ -133,7 +136,7 @@ fn s4_upgrade_runs_no_value_of_the_first_version() {
                 1,
                 "cloud-init.part-001: not run: the part says that it is gzip",
             ),
-            (base64(saying("new").as_bytes()), 1, "the value is base64"),
+            (base64(secret_script_writing("new").as_bytes()), 1, "the value is base64"),
         ] {
             // As a version with the first reading leaves it.
             let digest = Digest::of(value.as_bytes());
@@ -145,13 +148,13 @@ fn s4_upgrade_runs_no_value_of_the_first_version() {
             world.standin().set_user_data(CLOUD_INIT, value);
             for boot in 1..3 {
                 let ran = agent(world, &["setup", "run"]);
-                assert_eq!((ran.code, &*said()), (code, ""), "boot {boot}: {}", ran.err);
-                assert!(ran.err.contains(told), "boot {boot}: {}", ran.err);
+                assert_eq!((ran.code, &*written_words()), (code, ""), "boot {boot}: {}", ran.err);
+                assert!(ran.err.contains(message), "boot {boot}: {}", ran.err);
                 world.reboot();
             }
         }
         world.standin().set_user_data(CLOUD_INIT, part("changed"));
         let ran = agent(world, &["setup", "run"]);
-        assert_eq!((ran.code, &*said()), (0, "changed"), "{}", ran.err);
+        assert_eq!((ran.code, &*written_words()), (0, "changed"), "{}", ran.err);
     });
 }

@@ -1,6 +1,6 @@
 //! The forms that are compared with cloud-init: MIME messages, by their encoding and by their shape. Types are in `parts`.
 
-use super::{Row, SCRIPT, base64, gzip, same};
+use super::{Row, SCRIPT, base64, gzip, row};
 
 /// The usual type of a script's part.
 pub(super) const SHELL: &str = "text/x-shellscript";
@@ -27,7 +27,7 @@ pub(super) fn part(
     agent: &'static str,
     cloud_init: &'static str,
 ) -> Row {
-    same(what, message(&format!("Content-Type: {content_type}\n"), body), agent, cloud_init)
+    row(what, message(&format!("Content-Type: {content_type}\n"), body), agent, cloud_init)
 }
 
 /// A message whose part is a script with this Content-Transfer-Encoding.
@@ -39,7 +39,7 @@ pub(super) fn encoded(
     cloud_init: &'static str,
 ) -> Row {
     let headers = format!("Content-Type: {SHELL}\nContent-Transfer-Encoding: {encoding}\n");
-    same(what, message(&headers, body), agent, cloud_init)
+    row(what, message(&headers, body), agent, cloud_init)
 }
 
 /// A message with a script as its only part.
@@ -103,41 +103,41 @@ fn encodings() -> Vec<Row> {
 fn damaged() -> Vec<Row> {
     let text = complete();
     vec![
-        same(
+        row(
             "a message without its closing delimiter",
             text.strip_suffix("--=b--\n").expect("its end"),
             "fails: the MIME message was cut off",
             "runs",
         )
         .because(CUT_OFF),
-        same(
+        row(
             "a message that ends within its script",
             text.split_once("true").expect("a script").0,
             "fails: the MIME message was cut off",
             "runs",
         )
         .because(CUT_OFF),
-        same(
+        row(
             "a message with CRLF throughout",
             text.replace('\n', "\r\n"),
             "fails: the script has Windows line ends",
             "runs",
         )
         .because("a script runs byte for byte as it was set; CRLF is a fault in every key"),
-        same("a message in gzip", gzip(text.as_bytes()), "runs", "runs"),
-        same(
+        row("a message in gzip", gzip(text.as_bytes()), "runs", "runs"),
+        row(
             "a message in base64 (Terraform without gzip)",
             base64(text.as_bytes()),
             "fails: the value is base64: set",
             "ignored",
         ),
-        same(
+        row(
             "a message with an empty line in front",
             format!("\n{text}"),
             "fails: the MIME message has white space",
             "ignored",
         ),
-        same(
+        row(
             "a message without `MIME-Version:`",
             text.replace("MIME-Version: 1.0\n", ""),
             "fails: the value is neither a script nor",
@@ -153,37 +153,37 @@ fn boundaries() -> Vec<Row> {
         format!("Content-Type: multipart/mixed; boundary=o\nMIME-Version: 1.0\n\n--o\n{inner}\n--o--\n")
     };
     vec![
-        same(
+        row(
             "a message without a boundary",
             text.replace("; boundary=\"=b\"", ""),
             "fails: the MIME message is a multipart",
             "nothing",
         )
         .because(NOTHING),
-        same(
+        row(
             "a message with `boundary*=us-ascii''=b`",
             text.replace("boundary=\"=b\"", "boundary*=us-ascii''=b"),
             "fails: the MIME message is a multipart",
             "runs",
         )
         .because("no tool for cloud-init writes a boundary so (RFC 2231)"),
-        same(
+        row(
             "a message whose delimiters are not those of its boundary",
             text.replace("--=b", "--=boundry"),
             NO_OPENING,
             "nothing",
         )
         .because(NOTHING),
-        same(
+        row(
             "a message whose first delimiter is wrong",
             text.replacen("--=b", "--=boundry", 1),
             NO_OPENING,
             "nothing",
         )
         .because(NOTHING),
-        same("…, in a message", within(&text.replacen("--=b", "--=boundry", 1)), NO_OPENING, "nothing")
+        row("…, in a message", within(&text.replacen("--=b", "--=boundry", 1)), NO_OPENING, "nothing")
             .because(NOTHING),
-        same(
+        row(
             "a message with nothing but its closing delimiter",
             text.replace(&script_part(), ""),
             NO_OPENING,
@@ -198,15 +198,15 @@ fn outside() -> Vec<Row> {
     let (text, inner) = (complete(), script_part());
     let noted = |note: &str| text.replacen("--=b\n", &format!("{note}--=b\n"), 1) + note;
     vec![
-        same(
+        row(
             "a message with a note in front of its first delimiter, and behind its last",
             noted("A note.\n"),
             "runs",
             "runs",
         ),
-        same("…, with a script there", noted("\n #!/bin/sh\n"), OUTSIDE, "runs").because(DROPPED),
-        same("a message behind another one", text.repeat(2), OUTSIDE, "runs").because(DROPPED),
-        same("a part behind the closing delimiter", format!("{text}{inner}"), OUTSIDE, "runs")
+        row("…, with a script there", noted("\n #!/bin/sh\n"), OUTSIDE, "runs").because(DROPPED),
+        row("a message behind another one", text.repeat(2), OUTSIDE, "runs").because(DROPPED),
+        row("a part behind the closing delimiter", format!("{text}{inner}"), OUTSIDE, "runs")
             .because(DROPPED),
     ]
 }
@@ -219,14 +219,14 @@ fn nested() -> Vec<Row> {
         })
     };
     vec![
-        same(
+        row(
             "a message that is one script",
             format!("Content-Type: {SHELL}\nMIME-Version: 1.0\n\n#!/bin/sh\n"),
             "runs",
             "runs",
         ),
-        same("messages in each other, 4 deep", deep(4), "runs", "runs"),
-        same("…, 5 deep", deep(5), "fails: the MIME message holds messages", "runs")
+        row("messages in each other, 4 deep", deep(4), "runs", "runs"),
+        row("…, 5 deep", deep(5), "fails: the MIME message holds messages", "runs")
             .because("the depth is bounded"),
     ]
 }

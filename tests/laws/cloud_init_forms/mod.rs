@@ -37,7 +37,7 @@ struct Row {
     why: &'static str,
 }
 
-fn same(what: &'static str, value: impl Into<Vec<u8>>, agent: &'static str, cloud_init: &'static str) -> Row {
+fn row(what: &'static str, value: impl Into<Vec<u8>>, agent: &'static str, cloud_init: &'static str) -> Row {
     Row { what, value: value.into(), agent, cloud_init, why: "" }
 }
 
@@ -47,7 +47,7 @@ impl Row {
     }
 
     /// Whether both come to the same: it runs, it is cloud-init's own, it is nothing, or it is none of these.
-    fn is_same(&self) -> bool {
+    fn agrees(&self) -> bool {
         match self.agent.split(':').next().unwrap_or_default() {
             "passed over" => self.cloud_init.starts_with("taken as "),
             "fails" => ["ignored", "fails", "cannot be executed"].contains(&self.cloud_init),
@@ -86,7 +86,7 @@ fn s5_value_forms_are_judged_as_by_cloud_init() {
     World::builder().with_cloud_init().run(|world| {
         let rows = rows();
         assert!(rows.len() >= 40);
-        let (ours, theirs) = (validated(world, &rows), by_cloud_init(world, &rows));
+        let (ours, theirs) = (agent_results(world, &rows), cloud_init_results(world, &rows));
         let mut wrong = String::new();
         for ((row, ours), theirs) in rows.iter().zip(ours).zip(theirs) {
             if !ours.starts_with(row.agent)
@@ -101,7 +101,7 @@ fn s5_value_forms_are_judged_as_by_cloud_init() {
             if theirs["fetched"] != is_fetched(row) {
                 writeln!(wrong, "{}: its data source: {theirs}", row.what).expect("text");
             }
-            if row.is_same() != row.why.is_empty() {
+            if row.agrees() != row.why.is_empty() {
                 writeln!(wrong, "{}: a difference has a reason, and nothing else has: {}", row.what, row.why)
                     .expect("text");
             }
@@ -115,7 +115,7 @@ fn is_fetched(row: &Row) -> bool {
     std::str::from_utf8(&row.value).is_ok()
 }
 
-fn validated(world: &World, rows: &[Row]) -> Vec<String> {
+fn agent_results(world: &World, rows: &[Row]) -> Vec<String> {
     let file = |number: usize| format!("/root/{number}/cloud-init");
     for (number, row) in rows.iter().enumerate() {
         fs::create_dir_all(format!("/root/{number}")).expect("made");
@@ -129,10 +129,10 @@ fn validated(world: &World, rows: &[Row]) -> Vec<String> {
     let document: Value = serde_json::from_str(&looked.out).expect("JSON");
     let files = document["files"].as_array().expect("a list");
     assert_eq!(files.len(), rows.len());
-    files.iter().map(|file| fate(&file["parts"])).collect()
+    files.iter().map(|file| part_results(&file["parts"])).collect()
 }
 
-fn fate(parts: &Value) -> String {
+fn part_results(parts: &Value) -> String {
     let parts = parts.as_array().expect("a list").iter().map(|part| match part["fate"].as_str() {
         Some("runs") if part["kind"] == "startup" => "runs at every boot".to_owned(),
         Some("runs") => "runs".to_owned(),
@@ -143,7 +143,7 @@ fn fate(parts: &Value) -> String {
     if parts.is_empty() { "nothing".to_owned() } else { parts.join(", ") }
 }
 
-fn by_cloud_init(world: &World, rows: &[Row]) -> Vec<Value> {
+fn cloud_init_results(world: &World, rows: &[Row]) -> Vec<Value> {
     let mut input = String::new();
     for (number, row) in rows.iter().enumerate() {
         world.standin().set_user_data(&format!("form-{number}"), row.value.clone());
@@ -162,12 +162,12 @@ fn by_cloud_init(world: &World, rows: &[Row]) -> Vec<Value> {
     serde_json::from_slice(&output.stdout).expect("JSON")
 }
 
-fn table() -> String {
+fn markdown_table() -> String {
     let mut text =
         "\n| the value | scw-agent | cloud-init | why they differ |\n|---|---|---|---|\n".to_owned();
     for row in rows() {
         let preview = Preview::of("cloud-init", &row.value, &Policy::default());
-        let agent = fate(&serde_json::to_value(&preview.parts).expect("JSON"));
+        let agent = part_results(&serde_json::to_value(&preview.parts).expect("JSON"));
         let cloud_init = match row.cloud_init {
             taken if taken.starts_with("taken as") => "its own",
             other => other,
@@ -184,7 +184,7 @@ fn the_table_of_forms_is_documented() {
     let text = fs::read_to_string(&document).expect("the document");
     let (before, rest) = text.split_once(BEGIN).expect("the table's beginning");
     let (_, after) = rest.split_once(END).expect("the table's end");
-    let expected = format!("{before}{BEGIN}{}{END}{after}", table());
+    let expected = format!("{before}{BEGIN}{}{END}{after}", markdown_table());
     if std::env::var_os("SCW_WRITE").is_some() {
         fs::write(document, &expected).expect("written");
     }

@@ -1,7 +1,7 @@
 //! The forms that are compared with cloud-init: MIME messages with one part, by the type that the part declares.
 
 use super::messages::{SHELL, encoded, message, part};
-use super::{BLANK_AGAINST_WARNING, Row, SCRIPT, base64, gzip, same};
+use super::{BLANK_AGAINST_WARNING, Row, SCRIPT, base64, gzip, row};
 
 /// The agent's answer to a type that it does not know.
 const TYPE: &str = "fails: the part's Content-Type is none";
@@ -65,7 +65,7 @@ fn shell_scripts() -> Vec<Row> {
             "passed over: ## template: jinja",
             "taken as text/jinja2",
         ),
-        same("…, and in it gzip", packed(SHELL), "runs", "fails")
+        row("…, and in it gzip", packed(SHELL), "runs", "fails")
             .because("its first bytes say what it is, and earlier versions of the agent ran it"),
     ]
 }
@@ -106,7 +106,7 @@ fn other_scripts() -> Vec<Row> {
         ),
         part("…, empty", "text/plain", b"", "nothing", "nothing"),
         part("…, white space", "text/plain", b" \n", "nothing", "ignored").because(BLANK_AGAINST_WARNING),
-        same("a part without a type, a script", message("", SCRIPT), "runs", "runs"),
+        row("a part without a type, a script", message("", SCRIPT), "runs", "runs"),
         part("a part whose type is none (`script`)", "script", SCRIPT, "runs", "runs"),
     ]
 }
@@ -197,8 +197,8 @@ fn other_types() -> Vec<Row> {
         )
         .because("its first bytes say what it is, and earlier versions of the agent ran it"),
         part("…, `#cloud-config`", "application/octet-stream", b"#cloud-config\n", TYPE, "ignored"),
-        same("a part `application/gzip`", packed("application/gzip"), "runs", "runs"),
-        same("a part `application/x-gunzip`", packed("application/x-gunzip"), "runs", "runs"),
+        row("a part `application/gzip`", packed("application/gzip"), "runs", "runs"),
+        row("a part `application/x-gunzip`", packed("application/x-gunzip"), "runs", "runs"),
         part(
             "a part `application/gzip` that is a script",
             "application/gzip",

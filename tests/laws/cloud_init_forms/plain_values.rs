@@ -1,15 +1,11 @@
 //! The forms that are compared with cloud-init: plain values. MIME messages are in `messages` and `parts`.
 
-use super::{BLANK_AGAINST_WARNING, Row, SCRIPT, base64, gzip, same, utf16};
+use super::{BLANK_AGAINST_WARNING, Row, SCRIPT, base64, gzip, row, utf16};
 
 /// A script runs as it is.
 const BYTE_FOR_BYTE: &str = "a script runs byte for byte as it was set; CRLF is a fault in every key";
 const ARCHIVE: &str = "a script may carry an archive behind its last line";
 const DAMAGED: &str = "what does not end as gzip ends may be damaged";
-
-fn row(what: &'static str, value: impl Into<Vec<u8>>, agent: &'static str, cloud_init: &'static str) -> Row {
-    same(what, value.into(), agent, cloud_init)
-}
 
 /// Scripts, and scripts with a mistake in front of or in their first line.
 pub(super) fn scripts() -> Vec<Row> {

@@ -8,7 +8,7 @@ use scw_standin::{Fault, Order, RetryAfter};
 use super::SHORT;
 use crate::machine::*;
 
-fn requests(world: &World) -> usize {
+fn request_count(world: &World) -> usize {
     world.standin().requests().len()
 }
 
@@ -64,7 +64,12 @@ fn t1_unreachable_service_is_reported_for_both_families() {
             configure(SHORT);
             let start = Instant::now();
             let got = userdata(world, &["key"]);
-            assert_eq!((got.code, &*got.out, requests(world)), (5, "", 0), "{ipv4:?}, {ipv6:?}: {}", got.err);
+            assert_eq!(
+                (got.code, &*got.out, request_count(world)),
+                (5, "", 0),
+                "{ipv4:?}, {ipv6:?}: {}",
+                got.err
+            );
             assert!(got.err.contains("169.254.42.42") && got.err.contains("fd00:42::42"), "{}", got.err);
             assert!(start.elapsed() < LONG, "{ipv4:?}, {ipv6:?}: {:?}", start.elapsed());
         });
@@ -74,7 +79,7 @@ fn t1_unreachable_service_is_reported_for_both_families() {
 #[test]
 fn t1_each_timeout_is_kept_and_reported() {
     let slow_body = || Fault::Slow { bytes: 1000, ms: 700 };
-    for (setting, fault, told) in [
+    for (setting, fault, message) in [
         ("headers-timeout", Fault::Silent, "did not give an answer within 3s"),
         ("body-timeout", slow_body(), "did not give the rest of an answer within 3s"),
         ("whole-timeout", Fault::Silent, "did not give a whole answer within 3s"),
@@ -86,8 +91,8 @@ fn t1_each_timeout_is_kept_and_reported() {
             world.standin().set_orders(vec![Order::new(fault)]);
             let start = Instant::now();
             let got = userdata(world, &["key"]);
-            assert_eq!((got.code, &*got.out, requests(world)), (5, "", 1), "{setting}: {}", got.err);
-            assert!(got.err.contains(told), "{setting}: {}", got.err);
+            assert_eq!((got.code, &*got.out, request_count(world)), (5, "", 1), "{setting}: {}", got.err);
+            assert!(got.err.contains(message), "{setting}: {}", got.err);
             assert!(start.elapsed() < LONG, "{setting}: {:?}", start.elapsed());
         });
     }
@@ -152,7 +157,7 @@ fn t5_short_failure_is_retried_and_a_lasting_one_ends() {
         world_with_a_key(|world| {
             world.standin().set_orders(vec![Order::new(status(code, None)).nth("1")]);
             let got = userdata(world, &["key"]);
-            assert_eq!((got.code, &*got.out, requests(world)), (0, "value", 2), "{code}: {}", got.err);
+            assert_eq!((got.code, &*got.out, request_count(world)), (0, "value", 2), "{code}: {}", got.err);
         });
     }
     world_with_a_key(|world| {
@@ -160,7 +165,7 @@ fn t5_short_failure_is_retried_and_a_lasting_one_ends() {
         let start = Instant::now();
         let got = userdata(world, &["key"]);
         assert_eq!((got.code, &*got.out), (6, ""), "{}", got.err);
-        assert!((2..=3).contains(&requests(world)), "{:?}", asked(world));
+        assert!((2..=3).contains(&request_count(world)), "{:?}", request_lines(world));
         assert!(start.elapsed() < LONG, "{:?}", start.elapsed());
     });
 }
@@ -187,7 +192,7 @@ fn t5_retry_after_of_the_service_is_respected() {
             world.standin().clear_requests();
             world.standin().set_orders(vec![order(late.clone())]);
             let got = userdata(world, &["key"]);
-            assert_eq!((got.code, requests(world)), (6, 1), "{late}: {}", got.err);
+            assert_eq!((got.code, request_count(world)), (6, 1), "{late}: {}", got.err);
         }
     });
 }

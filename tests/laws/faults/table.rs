@@ -1,4 +1,4 @@
-//! The matrix as a table: every fault of the stand-in, and what the laws promise to each operation that meets it. Plain data:
+//! The matrix as a table: every fault of the stand-in, and what the laws outcome to each operation that meets it. Plain data:
 //! it must never know what the client does about a fault.
 
 use scw_standin::{Fault, Order, RetryAfter};
@@ -23,49 +23,49 @@ impl Operation {
         [Operation::List, Operation::Get, Operation::Set, Operation::Delete, Operation::Conf];
 }
 
-/// What the laws promise.
+/// What the laws outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Promise {
+pub(super) enum Outcome {
     /// The true value, or the work done, after one request.
     Success,
     /// The same, after a second request on a new connection.
-    SuccessAtSecondTry,
+    SuccessAtSecondAttempt,
     /// Taken at its word, after one request: success, and this is the output of what has one.
-    Told(&'static str),
+    Accepted(&'static str),
     /// An answer that is a no, or no answer: this exit code, and nobody asks again.
-    No(i32),
-    /// Cut, met with one new connection, and cut again: exit code 5.
-    Cut,
+    Failure(i32),
+    /// ConnectionLost, met with one new connection, and cut again: exit code 5.
+    ConnectionLost,
     /// No answer in time: exit code 5, after one request over each family that serves.
-    Silence,
+    Timeout,
     /// No connection at all: exit code 5.
-    NoWay,
+    NoConnection,
 }
 
 use Operation::{Conf, Delete, Get, List, Set};
-use Promise::{Cut, No, NoWay, Silence, Success, SuccessAtSecondTry, Told};
+use Outcome::{Accepted, ConnectionLost, Failure, NoConnection, Success, SuccessAtSecondAttempt, Timeout};
 
 /// One fault.
 pub(super) struct Row {
     pub(super) name: String,
     pub(super) order: Order,
     /// Whether the stand-in does what is asked although it fails.
-    pub(super) carried_out: bool,
-    pub(super) promise: fn(Operation) -> Promise,
+    pub(super) applied: bool,
+    pub(super) outcome: fn(Operation) -> Outcome,
 }
 
 impl Row {
-    fn new(name: impl Into<String>, fault: Fault, promise: fn(Operation) -> Promise) -> Row {
-        Row { name: name.into(), order: Order::new(fault), carried_out: false, promise }
+    fn new(name: impl Into<String>, fault: Fault, outcome: fn(Operation) -> Outcome) -> Row {
+        Row { name: name.into(), order: Order::new(fault), applied: false, outcome }
     }
 
     /// For faults that strike when the work is done already.
-    fn carried_out(self) -> Row {
-        Row { carried_out: true, ..self }
+    fn applied(self) -> Row {
+        Row { applied: true, ..self }
     }
 
     /// Whether the fault comes before any request is read.
-    pub(super) fn strikes_connections(&self) -> bool {
+    pub(super) fn precedes_request(&self) -> bool {
         self.name.starts_with("accept-")
     }
 
@@ -83,30 +83,30 @@ pub(super) fn rows(elsewhere: &str) -> Vec<Row> {
 /// A connection that goes away is met with one new one; one that falls silent is given up in time (T1, T3).
 fn connections() -> Vec<Row> {
     let long = 600_000; // Beyond the end of the test: nothing is carried out behind its back.
-    let cut = || {
+    let lost = || {
         [
-            Row::new("drop", Fault::Drop, |_| Cut),
-            Row::new("reset", Fault::Reset, |_| Cut),
-            Row::new("accept-reset", Fault::AcceptReset, |_| Cut),
-            Row::new("apply-then-drop", Fault::ApplyThenDrop, |_| Cut).carried_out(),
-            Row::new("close-in-headers", Fault::CloseInHeaders, |_| Cut).carried_out(),
-            Row::new("close-in-body", Fault::CloseInBody, |_| Cut).carried_out(),
-            Row::new("long-length", Fault::LongLength, |_| Cut).carried_out(),
+            Row::new("drop", Fault::Drop, |_| ConnectionLost),
+            Row::new("reset", Fault::Reset, |_| ConnectionLost),
+            Row::new("accept-reset", Fault::AcceptReset, |_| ConnectionLost),
+            Row::new("apply-then-drop", Fault::ApplyThenDrop, |_| ConnectionLost).applied(),
+            Row::new("close-in-headers", Fault::CloseInHeaders, |_| ConnectionLost).applied(),
+            Row::new("close-in-body", Fault::CloseInBody, |_| ConnectionLost).applied(),
+            Row::new("long-length", Fault::LongLength, |_| ConnectionLost).applied(),
         ]
     };
-    let once = cut().map(|row| Row { promise: |_| SuccessAtSecondTry, ..row.once() });
+    let once = lost().map(|row| Row { outcome: |_| SuccessAtSecondAttempt, ..row.once() });
     let others = [
-        Row::new("refuse", Fault::Refuse, |_| NoWay),
-        Row::new("silent", Fault::Silent, |_| Silence),
-        Row::new("accept-silent", Fault::AcceptSilent, |_| Silence),
-        Row::new("delay, too long", Fault::Delay { ms: long }, |_| Silence),
-        Row::new("slow, too slow", Fault::Slow { bytes: 1, ms: 100 }, |_| Silence).carried_out(),
-        Row::new("delay", Fault::Delay { ms: 50 }, |_| Success).carried_out(),
-        Row::new("slow", Fault::Slow { bytes: 64, ms: 1 }, |_| Success).carried_out(),
-        Row::new("close-after", Fault::CloseAfter, |_| Success).carried_out(),
-        Row::new("close-to-client", Fault::CloseToClient, |_| Success).carried_out(),
+        Row::new("refuse", Fault::Refuse, |_| NoConnection),
+        Row::new("silent", Fault::Silent, |_| Timeout),
+        Row::new("accept-silent", Fault::AcceptSilent, |_| Timeout),
+        Row::new("delay, too long", Fault::Delay { ms: long }, |_| Timeout),
+        Row::new("slow, too slow", Fault::Slow { bytes: 1, ms: 100 }, |_| Timeout).applied(),
+        Row::new("delay", Fault::Delay { ms: 50 }, |_| Success).applied(),
+        Row::new("slow", Fault::Slow { bytes: 64, ms: 1 }, |_| Success).applied(),
+        Row::new("close-after", Fault::CloseAfter, |_| Success).applied(),
+        Row::new("close-to-client", Fault::CloseToClient, |_| Success).applied(),
     ];
-    cut().into_iter().chain(once).chain(others).collect()
+    lost().into_iter().chain(once).chain(others).collect()
 }
 
 /// What is no good HTTP, or beyond the bounds, is never a value, and asking again would bring the same (T1).
@@ -114,54 +114,54 @@ fn answers() -> Vec<Row> {
     let huge = |length| Fault::Huge { bytes: 5 * 1024 * 1024, length };
     let text = || "not what was asked for".to_owned();
     vec![
-        Row::new("garbage", Fault::Garbage, |_| No(6)),
-        Row::new("chunked", Fault::Chunked, |_| Success).carried_out(),
-        Row::new("chunked-garbage", Fault::ChunkedGarbage, |_| No(6)).carried_out(),
+        Row::new("garbage", Fault::Garbage, |_| Failure(6)),
+        Row::new("chunked", Fault::Chunked, |_| Success).applied(),
+        Row::new("chunked-garbage", Fault::ChunkedGarbage, |_| Failure(6)).applied(),
         Row::new("short-length", Fault::ShortLength, |operation| match operation {
             // The status alone is their answer, and came whole.
             Set | Delete => Success,
-            List | Get | Conf => No(6),
+            List | Get | Conf => Failure(6),
         })
-        .carried_out(),
-        Row::new("huge", huge(true), |_| No(6)),
-        Row::new("huge, without a length", huge(false), |_| No(6)),
-        Row::new("many-headers", Fault::ManyHeaders { count: 200 }, |_| No(6)).carried_out(),
-        Row::new("some headers", Fault::ManyHeaders { count: 40 }, |_| Success).carried_out(),
-        Row::new("huge-header", Fault::HugeHeader { bytes: 100_000 }, |_| No(6)).carried_out(),
-        Row::new("large header", Fault::HugeHeader { bytes: 20_000 }, |_| Success).carried_out(),
+        .applied(),
+        Row::new("huge", huge(true), |_| Failure(6)),
+        Row::new("huge, without a length", huge(false), |_| Failure(6)),
+        Row::new("many-headers", Fault::ManyHeaders { count: 200 }, |_| Failure(6)).applied(),
+        Row::new("some headers", Fault::ManyHeaders { count: 40 }, |_| Success).applied(),
+        Row::new("huge-header", Fault::HugeHeader { bytes: 100_000 }, |_| Failure(6)).applied(),
+        Row::new("large header", Fault::HugeHeader { bytes: 20_000 }, |_| Success).applied(),
         // No client can know better, except where the answer has a form.
         Row::new("body", Fault::Body { text: text() }, |operation| match operation {
-            Conf => No(6),
-            _ => Told("not what was asked for"),
+            Conf => Failure(6),
+            _ => Accepted("not what was asked for"),
         }),
     ]
 }
 
 /// A status other than what the operation expects is never a value (T1), and a 4xx never a reason to ask again (T2).
 fn statuses() -> Vec<Row> {
-    let status = |code, promise| {
+    let status = |code, outcome| {
         // A wait that is asked for, and is too long for a command: it gives up at once (T5).
         let retry_after = (code == 429 || code >= 500).then_some(RetryAfter::Seconds(60));
         let body = "# For security reason, this looks like data\n".to_owned();
-        Row::new(format!("status {code}"), Fault::Status { code, body, retry_after, location: None }, promise)
+        Row::new(format!("status {code}"), Fault::Status { code, body, retry_after, location: None }, outcome)
     };
     let refused = [201, 202, 206, 300, 304, 400, 401, 405, 409, 410, 413, 429, 500, 502, 503, 504, 599];
     let others = [
         status(200, |operation| match operation {
-            Conf => No(6),
-            _ => Told("# For security reason, this looks like data\n"),
+            Conf => Failure(6),
+            _ => Accepted("# For security reason, this looks like data\n"),
         }),
         status(204, |operation| match operation {
-            List | Conf => No(6),
-            Get | Set | Delete => Told(""),
+            List | Conf => Failure(6),
+            Get | Set | Delete => Accepted(""),
         }),
-        status(403, |_| No(4)),
+        status(403, |_| Failure(4)),
         status(404, |operation| match operation {
-            Get | Delete => No(3),
-            List | Set | Conf => No(6),
+            Get | Delete => Failure(3),
+            List | Set | Conf => Failure(6),
         }),
     ];
-    refused.into_iter().map(|code| status(code, |_| No(6))).chain(others).collect()
+    refused.into_iter().map(|code| status(code, |_| Failure(6))).chain(others).collect()
 }
 
 /// A redirect is followed nowhere: not elsewhere, and not on the service itself (T1).
@@ -171,7 +171,7 @@ fn redirects(elsewhere: &str) -> Vec<Row> {
         for (to, location) in [("elsewhere", elsewhere), ("here", "http://169.254.42.42/user_data/key")] {
             let location = Some(location.to_owned());
             let fault = Fault::Status { code, body: String::new(), retry_after: None, location };
-            rows.push(Row::new(format!("redirect {code} {to}"), fault, |_| No(6)));
+            rows.push(Row::new(format!("redirect {code} {to}"), fault, |_| Failure(6)));
         }
     }
     rows
