@@ -1,5 +1,5 @@
-//! What the metadata service answers and nobody can use is told: in the status, once in the log, by exit codes. And what would be too much is
-//! bounded: values together, descriptors, lines in the log.
+//! An unusable answer of the metadata service is reported in the status, once in the log, and by exit codes. Limits apply to the
+//! size of all scripts together, to file descriptors, and to lines in the log.
 
 use std::fs;
 use std::os::unix::net::UnixStream;
@@ -41,7 +41,7 @@ fn s2_unusable_answer_is_a_problem() {
             "{}",
             waited.err
         );
-        // Looking at it again says nothing new.
+        // The same answer again is not logged again.
         let asked_before = request_lines(world).len();
         daemon.signal(Signal::SIGHUP);
         until(world, "asked again", || (request_lines(world).len() >= asked_before + 2).then_some(()));
@@ -53,12 +53,12 @@ fn s2_unusable_answer_is_a_problem() {
         world.standin().set_conf(good);
         daemon.signal(Signal::SIGHUP);
         wait_until_published(world);
-        let is_well = |status: serde_json::Value| {
+        let has_no_problem = |status: serde_json::Value| {
             status["has_scripts"] == true
                 && status["unusable_answer"].is_null()
                 && status["problems"] == serde_json::json!([])
         };
-        until(world, "well again", || is_well(status(world)).then_some(()));
+        until(world, "without problems", || has_no_problem(status(world)).then_some(()));
         assert_eq!(lines_with(&daemon, "can be used again"), 1, "{}", daemon.output());
         daemon.terminate();
     });
@@ -72,7 +72,7 @@ fn t5_daemon_out_of_descriptors_does_not_flood_the_log() {
         wait_until_settled(world);
         let open = fs::read_dir(format!("/proc/{}/fd", daemon.pid())).expect("listed").count();
         daemon.terminate();
-        // The program may stand where the daemon's user cannot go.
+        // The daemon's user may have no access to the build folder.
         copy_program(world, AGENT, "/run/limited-agent");
         let mut command = world.agent_command("prlimit");
         command.arg(format!("--nofile={0}:{0}", open + 2)).args(["--", "/run/limited-agent", "daemon"]);
@@ -80,12 +80,12 @@ fn t5_daemon_out_of_descriptors_does_not_flood_the_log() {
         wait_until_settled(world);
         let start = Instant::now();
         let held: Vec<_> =
-            (0..30).map(|_| UnixStream::connect("/run/scw-agent/api.sock").expect("queued")).collect();
+            (0..30).map(|_| UnixStream::connect("/run/scw-agent/api.sock").expect("connected")).collect();
         until(world, "out of descriptors", || (lines_with(&daemon, "cannot accept") > 0).then_some(()));
         sleep(Duration::from_secs(4));
         let (lines, seconds) = (lines_with(&daemon, "cannot accept"), start.elapsed().as_secs());
         println!("{lines} lines in {seconds} s");
-        // Clients that say nothing are dropped after five seconds, and then it begins again.
+        // Silent clients are disconnected after five seconds; then the next ones use up the descriptors.
         assert!(lines as u64 <= 1 + seconds / 4, "{lines} lines in {seconds} s");
         drop(held);
         until(world, "served again", || (agent(world, &["status"]).code == 0).then_some(()));
@@ -104,13 +104,13 @@ fn s5_sum_of_fetched_scripts_is_bounded() {
         assert_eq!(ran.code, 1, "{}", ran.err);
         assert_eq!(fs::read_to_string("/var/lib/ran").expect("read").lines().count(), 32);
         for key in ["setup-script.42", "setup-script.43"] {
-            let said =
+            let expected =
                 format!("{key}: not run: this script and those before it have more than 32 MiB together");
-            assert!(ran.err.contains(&said), "{said}: {}", ran.err);
+            assert!(ran.err.contains(&expected), "{expected}: {}", ran.err);
         }
         assert!(
             !request_lines(world).contains(&"GET /user_data/setup-script.43".to_owned()),
-            "it is not even fetched"
+            "a script beyond the limit is not fetched"
         );
     });
 }

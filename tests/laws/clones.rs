@@ -1,4 +1,4 @@
-//! H1: what proves that a disk is another Instance's, and that a running sshd gets the new keys. The daemon's word proves nothing.
+//! H1: what proves that the disk belongs to another Instance, and how a running sshd gets the new keys. A claim of the daemon proves nothing.
 
 use std::fs;
 use std::path::Path;
@@ -31,7 +31,7 @@ fn settle(world: &World) -> Ended {
     agent(world, &["host-keys", "settle"])
 }
 
-/// The next boot of the disk in the Instance with this id, up to the second pass.
+/// Boots the disk in the Instance with this id, up to the settle pass.
 fn boot(world: &World, id: &str) {
     world.reboot();
     make_host_key(world);
@@ -53,7 +53,7 @@ fn h1_lying_daemon_changes_no_key() {
         for _ in 0..3 {
             boot(world, FIRST);
             lie();
-            // Without the service, nobody can be asked: nothing is proven.
+            // Without the metadata service, nothing is proven.
             world.set_reach(Family::Ipv4, Reach::Absent);
             world.set_reach(Family::Ipv6, Reach::Absent);
             lie();
@@ -61,7 +61,7 @@ fn h1_lying_daemon_changes_no_key() {
             world.set_reach(Family::Ipv4, Reach::Served);
             world.set_reach(Family::Ipv6, Reach::Served);
         }
-        // Root's own question: without a privileged port, and for nothing else.
+        // Root sends one request of its own, from an unprivileged port.
         world.standin().clear_requests();
         lie();
         let requests = world.standin().requests();
@@ -71,7 +71,7 @@ fn h1_lying_daemon_changes_no_key() {
 
         boot(world, CLONE);
         assert_eq!(settle(world).code, 0);
-        assert!(public_key() != first && recorded_instance() == CLONE, "a true clone is still found");
+        assert!(public_key() != first && recorded_instance() == CLONE, "a real clone is still detected");
     });
 }
 
@@ -88,7 +88,7 @@ fn h1_settle_works_with_the_capabilities_of_its_unit() {
         let settled = run(command.args(["--no-new-privs", "--", AGENT, "host-keys", "settle"]));
         assert_eq!(settled.code, 0, "{}", settled.err);
         assert!(public_key() != first && recorded_instance() == CLONE, "{}", settled.err);
-        assert!(world.tcp_table().is_empty(), "the service closes: {:?}", world.tcp_table());
+        assert!(world.tcp_table().is_empty(), "the service closes the connection: {:?}", world.tcp_table());
     });
 }
 
@@ -119,7 +119,7 @@ fn h1_clone_is_found_when_the_service_answers_later() {
             assert!(!Path::new(INSTANCE_SEEN).exists() && Path::new(PENDING).exists(), "{fault:?}");
             assert_eq!(public_key(), before, "{fault:?}");
             world.standin().set_orders(Vec::new());
-            // Whatever starts the role: it serves what is pending.
+            // Any later start serves the pending request.
             assert_eq!(settle(world).code, 0);
             assert!(public_key() != before && recorded_instance() == id, "{fault:?}");
             assert!(!Path::new(PENDING).exists());
@@ -162,9 +162,13 @@ fn h1_six_clones_in_a_row_leave_five_old_sets() {
         }
         let kept = || run(world.command("sh").args(["-c", &format!("cat {OLD_KEYS}/*/*.pub")])).out;
         let expected: Vec<_> = keys[1..6].iter().map(|key| key.trim().to_owned()).collect();
-        assert_eq!(kept().lines().map(str::to_owned).collect::<Vec<_>>(), expected, "the oldest went");
+        assert_eq!(
+            kept().lines().map(str::to_owned).collect::<Vec<_>>(),
+            expected,
+            "the oldest set was removed"
+        );
 
-        // Names that somebody made up go first, in any run.
+        // Entries with unexpected names are removed first, in any run.
         let script = format!(
             "cd {OLD_KEYS} && mkdir -p zzz/x 9999 && ln -s /etc/ssh A && : >$(printf '\\033[2J\\377')"
         );
@@ -187,7 +191,7 @@ fn h1_renewal_that_fails_again_and_again_keeps_one_old_set() {
         for _ in 0..7 {
             let failed = without_keygen(world, || settle(world));
             assert_eq!(failed.code, 1, "{}", failed.err);
-            assert!(Path::new(PENDING).exists(), "the proof is looked at again");
+            assert!(Path::new(PENDING).exists(), "the proof is checked again at the next start");
         }
         assert_eq!(fs::read_dir(OLD_KEYS).expect("listed").count(), 1);
         assert_eq!(settle(world).code, 0);
@@ -196,13 +200,14 @@ fn h1_renewal_that_fails_again_and_again_keeps_one_old_set() {
     });
 }
 
-/// The host keys that a client is offered, by their text.
+/// The host keys that sshd offers to a client: type and key in base64.
 fn scanned_keys(world: &World, sshd: &Sshd) -> Vec<String> {
     let scanned = run(&mut sshd.keyscan(world)).out;
     let keys = scanned.lines().filter(|line| !line.starts_with('#'));
     keys.map(|line| line.split(' ').skip(1).collect::<Vec<_>>().join(" ")).collect()
 }
 
+/// Type and key in base64 of a public key line.
 fn key_text(key: &str) -> String {
     key.split(' ').take(2).collect::<Vec<_>>().join(" ").trim().to_owned()
 }
@@ -226,13 +231,16 @@ fn d2_broken_sshd_configuration_does_not_stop_sshd() {
             settled.err
         );
         assert_ne!(public_key(), first, "the keys are new");
-        assert!(sshd.daemon_mut().wait(std::time::Duration::from_millis(500)).is_none(), "sshd goes on");
-        // Before OpenSSH 9.8, the process of each connection reads the keys anew; since then, the listening one has read them.
+        assert!(
+            sshd.daemon_mut().wait(std::time::Duration::from_millis(500)).is_none(),
+            "sshd keeps running"
+        );
+        // Before OpenSSH 9.8, the process of each connection reads the keys again. Since 9.8, the listening process reads them once.
         let served = scanned_keys(world, &sshd);
         assert!(served == [key_text(&first)] || served == [key_text(&public_key())], "{served:?}");
         assert!(Path::new(RELOAD_PENDING).exists());
         assert_eq!(confirmed_instance(), None, "sshd may still serve the old keys");
-        assert_eq!(recorded_instance(), FIRST, "sshd may have keys that are not known");
+        assert_eq!(recorded_instance(), FIRST, "sshd may serve keys that the agent does not know");
 
         fs::remove_file(DROP_IN).expect("removed");
         assert_eq!(settle(world).code, 0);
@@ -242,9 +250,9 @@ fn d2_broken_sshd_configuration_does_not_stop_sshd() {
     });
 }
 
-/// The Instance that the daemon may publish the keys for.
+/// The Instance for which the daemon may publish the keys.
 fn confirmed_instance() -> Option<String> {
-    let served = fs::read("/run/scw-agent-hostkeys/served.json").expect("root wrote which keys sshd serves");
+    let served = fs::read("/run/scw-agent-hostkeys/served.json").expect("the file with the served keys");
     let served: serde_json::Value = serde_json::from_slice(&served).expect("JSON");
     served["instance"].as_str().map(str::to_owned)
 }
@@ -264,31 +272,31 @@ fn h1_key_that_a_broken_configuration_hid_is_replaced() {
         for is_broken_at_boot in [true, false] {
             let id = if is_broken_at_boot { CLONE } else { FIRST };
             let before = (public_key(), own());
-            let break_it = || {
+            let break_configuration = || {
                 fs::rename(format!("{DROP_INS}/50-own.conf"), "/etc/ssh/50-own.conf").expect("renamed");
                 fs::write(format!("{DROP_INS}/50-own.conf"), "NoSuchOption yes\n").expect("written");
             };
             world.reboot();
             if is_broken_at_boot {
-                break_it();
+                break_configuration();
                 assert_eq!(agent(world, &["host-keys", "ensure"]).code, 1);
             } else {
                 make_host_key(world);
-                break_it();
+                break_configuration();
             }
             request_instance(world, id);
             assert_eq!(settle(world).code, 1);
-            assert!(public_key() != before.0 && own() == before.1, "what is known is replaced");
-            let key_of_its_own = public_key();
+            assert!(public_key() != before.0 && own() == before.1, "the known key is replaced");
+            let renewed = public_key();
             fs::copy("/etc/ssh/50-own.conf", format!("{DROP_INS}/50-own.conf")).expect("copied");
             fs::remove_file("/etc/ssh/50-own.conf").expect("removed");
             let settled = settle(world);
             assert_eq!(settled.code, 0, "{}", settled.err);
-            assert_ne!(own(), before.1, "what was hidden is replaced too");
+            assert_ne!(own(), before.1, "the key that was hidden is replaced too");
             assert_eq!(
                 (public_key(), recorded_instance()),
-                (key_of_its_own, id.to_owned()),
-                "and nothing twice"
+                (renewed, id.to_owned()),
+                "no key is replaced twice"
             );
         }
         assert!(public_key() != first.0 && own() != first.1);
@@ -307,7 +315,7 @@ fn h3_published_value_stays_while_served_keys_are_unknown() {
         boot(world, FIRST);
         assert_eq!(settle(world).code, 0);
         assert_eq!(confirmed_instance().as_deref(), Some(FIRST));
-        // sshd goes on with its key; the one that it would have by default is there, too.
+        // sshd keeps its key. The default key exists too.
         keygen("/etc/ssh/ssh_host_ed25519_key");
         fs::write("/etc/ssh/sshd_config.d/50-own.conf", "NoSuchOption yes\n").expect("written");
         fs::write(CHECK_REQUESTED, "").expect("written");
@@ -322,13 +330,16 @@ fn d2_options_of_the_running_sshd_are_checked() {
         boot(world, FIRST);
         assert_eq!(settle(world).code, 0);
         boot(world, CLONE);
-        // It runs with a configuration of its own, which is broken now; the usual one is whole.
+        // sshd runs with another configuration file, which is broken now; the usual file is valid.
         fs::copy("/etc/ssh/sshd_config", "/etc/ssh/own_config").expect("copied");
         let mut sshd = Sshd::start_with(world, &["-f", "/etc/ssh/own_config"]).expect("sshd");
         fs::write("/etc/ssh/own_config", "NoSuchOption yes\n").expect("written");
         let settled = settle(world);
         assert!(settled.code == 1 && settled.err.contains("own_config"), "{} {}", settled.code, settled.err);
-        assert!(sshd.daemon_mut().wait(std::time::Duration::from_millis(500)).is_none(), "sshd goes on");
+        assert!(
+            sshd.daemon_mut().wait(std::time::Duration::from_millis(500)).is_none(),
+            "sshd keeps running"
+        );
     });
 }
 
@@ -351,7 +362,7 @@ fn d2_no_process_but_a_listening_sshd_is_signalled() {
             fs::read_to_string(format!("/proc/{listener}/task/{listener}/children")).expect("read");
         let monitor: i32 =
             children.split_whitespace().next().expect("the session's process").parse().expect("a number");
-        // A program of root's with the name, and one that is deleted and so can be anything.
+        // Another program of root with a similar file name, and one that only calls itself sshd.
         copy_program(world, "/bin/sleep", "/run/sshd-of-root");
         let of_root =
             scw_stage::Daemon::spawn(world.command("/run/sshd-of-root").arg("600")).expect("started");
@@ -375,7 +386,7 @@ fn d2_no_process_but_a_listening_sshd_is_signalled() {
         {
             assert!(process.wait(std::time::Duration::from_millis(100)).is_none(), "{what} was signalled");
         }
-        // The true one is.
+        // The listening sshd is signalled.
         fs::write(SSHD_PID, listener.to_string()).expect("written");
         let _ = fs::remove_dir_all("/run/scw-agent-hostkeys");
         make_host_key(world);

@@ -1,4 +1,4 @@
-//! The user data key `cloud-init`: cloud-init's where that is active, and never touched there; elsewhere its scripts run as setup scripts.
+//! The user data key `cloud-init`. Where cloud-init is active, the agent never reads the key. Elsewhere its scripts run as setup scripts.
 
 use std::fs;
 use std::io::Write;
@@ -11,7 +11,7 @@ use crate::machine::*;
 const KEY: &str = "cloud-init";
 const ASKED: &str = "GET /user_data/cloud-init";
 
-/// Packed by the machine's own gzip.
+/// Packs with the machine's `gzip` program.
 fn zipped(world: &World, bytes: &[u8]) -> Vec<u8> {
     let mut command = world.command("gzip");
     let mut gzip = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("started");
@@ -19,6 +19,7 @@ fn zipped(world: &World, bytes: &[u8]) -> Vec<u8> {
     gzip.wait_with_output().expect("ended").stdout
 }
 
+/// A MIME message with these parts: headers and body of each.
 fn message(parts: &[(&str, &str)]) -> String {
     let parts = parts.iter().map(|(headers, body)| format!("--=b\n{headers}\n{body}\n")).collect::<String>();
     format!("Content-Type: multipart/mixed; boundary=\"=b\"\nMIME-Version: 1.0\n\n{parts}--=b--\n")
@@ -68,7 +69,7 @@ fn cloud_init_script_alone_can_be_deleted_after_success() {
         let ran = agent(world, &["setup", "run"]);
         assert_eq!((ran.code, &*written_words()), (0, "secret"), "{}", ran.err);
         assert_eq!(world.standin().user_data(KEY), None);
-        // Packed, the key holds other bytes than those that run.
+        // The value is packed here, so its bytes differ from the script's.
         world.standin().set_user_data(KEY, zipped(world, format!("{script}# packed\n").as_bytes()));
         let ran = agent(world, &["setup", "run", KEY]);
         assert_eq!(ran.code, 0, "{}", ran.err);
@@ -109,8 +110,8 @@ fn cloud_config_is_reported_by_name_and_is_no_failure() {
 #[test]
 fn s5_unreadable_cloud_init_value_stops_no_other_script() {
     World::builder().run(|world| {
-        let whole = message(&[("", &script_writing("part"))]);
-        let cut_off = whole.strip_suffix("--=b--\n").expect("its end");
+        let complete = message(&[("", &script_writing("part"))]);
+        let cut_off = complete.strip_suffix("--=b--\n").expect("its end");
         let bomb = zipped(world, &vec![b'\n'; 17 << 20]);
         for (value, why) in [
             (b"\x1f\x8b\x08 damaged".to_vec(), "begins like gzip"),
@@ -146,20 +147,20 @@ fn with_active_cloud_init_its_key_is_never_fetched() {
             }
             world.standin().clear_requests();
             let daemon = start_daemon(world);
-            wait_until_known(world);
-            let wanted = fs::exists(SETUP_REQUESTED).expect("looked");
+            wait_until_keys_are_known(world);
+            let is_requested = fs::exists(SETUP_REQUESTED).expect("looked");
             assert_eq!(agent(world, &["setup", "run"]).code, 0);
             daemon.terminate();
-            (wanted, request_lines(world).iter().any(|line| line == ASKED), written_words())
+            (is_requested, request_lines(world).iter().any(|line| line == ASKED), written_words())
         };
-        let theirs = (false, false, String::new());
-        assert_eq!(boot(&[]), theirs, "it is installed");
-        assert_eq!(boot(&["/run/cloud-init/enabled"]), theirs, "its generator enabled it");
+        let not_read = (false, false, String::new());
+        assert_eq!(boot(&[]), not_read, "cloud-init is installed");
+        assert_eq!(boot(&["/run/cloud-init/enabled"]), not_read, "its generator enabled it");
         let disabled = "/etc/cloud/cloud-init.disabled";
         assert_eq!(
             boot(&["/run/cloud-init/enabled", disabled]),
-            theirs,
-            "disabled, but at work in this boot"
+            not_read,
+            "disabled, but active in this boot"
         );
         assert_eq!(boot(&[disabled]), (true, true, "ours".to_owned()), "an administrator disabled it");
         fs::remove_file(disabled).expect("removed");
@@ -172,9 +173,9 @@ fn with_active_cloud_init_its_key_is_never_fetched() {
     });
 }
 
-/// Waits until the daemon has seen which keys there are.
-fn wait_until_known(world: &World) {
-    until(world, "known", || {
+/// Waits until the daemon knows the user data keys.
+fn wait_until_keys_are_known(world: &World) {
+    until(world, "aware of the keys", || {
         let status = agent(world, &["status", "--json"]).out;
         let status: serde_json::Value = serde_json::from_str(&status).ok()?;
         (!status["has_scripts"].is_null()).then_some(())

@@ -1,4 +1,4 @@
-//! S2, S3: what the machine's console shows, and that no work waits for it.
+//! S2, S3: what the machine's console shows, and that no program waits for the console.
 
 use std::fs;
 use std::path::Path;
@@ -7,7 +7,7 @@ use scw_stage::{Console, Daemon, Family, Reach, World};
 
 use crate::machine::*;
 
-/// The agent's lines, without their beginning.
+/// The lines that the agent has written since the last call, without their prefix.
 fn new_lines(console: &mut Console) -> Vec<String> {
     let written = console.written();
     let own: Option<Vec<_>> = written.lines().map(|line| line.strip_prefix("scw-agent: ")).collect();
@@ -45,7 +45,7 @@ fn s2_console_shows_start_and_outcome_of_scripts() {
         for (line, begin) in lines.iter().zip(expected) {
             assert!(line.starts_with(begin) && line.len() <= 200 && !line.contains("hunter2"), "{lines:#?}");
         }
-        // What is done is not told again.
+        // A script that has run is not shown again.
         agent(world, &["setup", "run"]);
         assert_eq!(new_lines(&mut console), Vec::<String>::new());
 
@@ -60,7 +60,7 @@ fn h3_console_shows_fingerprints_of_a_known_instance() {
     World::builder().run(|world| {
         let mut console = Console::new(world).expect("a console");
         make_host_key(world);
-        // Nobody says which Instance this is.
+        // Without the metadata service, the Instance is unknown.
         for reach in [Reach::Absent, Reach::Served] {
             world.set_reach(Family::Ipv4, reach);
             world.set_reach(Family::Ipv6, reach);
@@ -91,7 +91,7 @@ fn h3_console_shows_fingerprints_of_a_known_instance() {
         make_host_key(world);
         confirm_instance(world);
         assert_eq!(new_lines(&mut console), changed, "in each boot");
-        // A clone: its record is another Instance's, and before the service answers, nothing is known.
+        // After a reboot nothing is shown until the metadata service has confirmed the Instance: the disk may be a clone's.
         world.reboot();
         make_host_key(world);
         assert_eq!(agent(world, &["host-keys", "settle"]).code, 0);
@@ -110,7 +110,7 @@ fn s2_full_console_delays_nothing() {
         for words in [["setup", "run"], ["host-keys", "settle"]] {
             let mut command = world.command(AGENT);
             let mut running = Daemon::spawn(command.args(words)).expect("started");
-            let ended = running.wait(LONG).expect("it waits for the console");
+            let ended = running.wait(LONG).expect("the program ends although the console is full");
             assert_eq!(ended.code(), Some(0), "{words:?}: {}", running.output());
         }
         assert!(!console.written().contains("scw-agent"), "it was full");

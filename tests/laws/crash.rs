@@ -1,6 +1,7 @@
-//! H2: killed at any step that changes the file system or sends something, and started again, the machine ends in the one right state.
+//! H2: a program that is killed at any step and started again leaves the machine in the one correct state. A step is a system call
+//! that changes the file system or sends something.
 //!
-//! strace kills the real program with SIGKILL at the n-th call of each such system call, for every n that there is.
+//! strace kills the real program with SIGKILL at the n-th call of each such system call, for every n that occurs.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,21 +13,21 @@ use scw_stage::{Daemon, World};
 
 use crate::machine::*;
 
-/// Calls by which a program leaves something behind: files, names, modes, signals; and the children that make the keys.
+/// System calls by which the host-keys units change files, names and modes, send signals, and run the programs that make the keys.
 const HOST_KEY_CALLS: &[&str] = &[
     "openat", "mkdir", "write", "fsync", "rename", "unlink", "unlinkat", "rmdir", "chmod", "fchmod", "chown",
     "kill", "vfork", "clone3", "wait4", "waitid",
 ];
-/// Calls by which the daemon talks to others and leaves files.
+/// System calls by which the daemon communicates and writes files.
 const DAEMON_CALLS: &[&str] =
     &["socket", "bind", "connect", "sendto", "writev", "write", "recvfrom", "openat", "rename", "fsync"];
 pub(crate) const TYPES: [&str; 2] = ["ecdsa", "ed25519"];
 const ORIGINAL: &str = "daa2ea5a-0ee6-4cdc-9f1a-e0d1cb4e6d86";
 const CLONE: &str = "11111111-2222-4333-8444-555555555555";
-/// More calls of one kind than any run makes.
+/// More calls of one kind than any run makes: the end of each loop over the n-th call.
 pub(crate) const MAX_CALLS: usize = 400;
 
-/// The command under strace, which kills it at the n-th call. `false` once there is no n-th call any more.
+/// Runs a command of [`strace`]. Returns `false` when the program ended before its n-th call.
 pub(crate) fn killed_at(command: &mut Command) -> bool {
     let output = command.output().expect("strace runs (package strace)");
     let signal = output.status.signal();
@@ -37,9 +38,10 @@ pub(crate) fn killed_at(command: &mut Command) -> bool {
     signal.is_some()
 }
 
+/// strace, which kills the program at its n-th call of this kind. The caller adds the program.
 pub(crate) fn strace(world: &World, call: &str, nth: usize) -> Command {
     let mut command = world.command("strace");
-    // Calls that this machine's kind of processor does not have are passed over.
+    // `?` ignores calls that this processor architecture does not have.
     command.args(["-qq", "-o", "/dev/null", "-e"]).arg(format!("trace=?{call}"));
     command.arg("-e").arg(format!("inject=?{call}:signal=KILL:when={nth}"));
     command
@@ -55,7 +57,7 @@ pub(crate) fn complete_keys(world: &World) -> BTreeMap<&'static str, Vec<u8>> {
     TYPES.iter().filter_map(|name| Some((*name, complete(name)?))).collect()
 }
 
-/// After the second run: both keys whole, their public halves right, nothing lying about.
+/// Checks the end state: both keys complete, the public keys belong to them, no temporary folders. Returns the private keys.
 fn check_end(world: &World, what: &str) -> BTreeMap<&'static str, Vec<u8>> {
     let keys = complete_keys(world);
     assert_eq!(keys.len(), TYPES.len(), "{what}");
@@ -71,7 +73,7 @@ fn check_end(world: &World, what: &str) -> BTreeMap<&'static str, Vec<u8>> {
             let name = entry.file_name().to_string_lossy().into_owned();
             assert!(
                 !name.starts_with(".scw-agent-new") || name.ends_with(".new"),
-                "{what}: {folder}/{name} is left"
+                "{what}: {folder}/{name} remains"
             );
         }
     }
@@ -133,7 +135,7 @@ fn h2_host_keys_recover_from_a_kill_at_any_step() {
                     points += 1;
                     let what = format!("{scenario}, killed at {call} {nth}");
                     let survivors = complete_keys(world);
-                    // The daemon tells it again at the next boot.
+                    // The daemon repeats the request at the next boot.
                     if let Some(seen) = seen {
                         request_instance(world, seen);
                     }
@@ -141,25 +143,28 @@ fn h2_host_keys_recover_from_a_kill_at_any_step() {
                     assert_eq!(again.code, 0, "{what}: {}", again.err);
                     if pass == "settle" {
                         assert_eq!(recorded_instance(), seen.expect("an id"), "{what}");
-                        // The next boot, which clears away.
+                        // The next boot removes leftovers.
                         assert_eq!(agent(world, &["host-keys", "ensure"]).code, 0, "{what}");
                     }
                     let end = check_end(world, &what);
                     match scenario {
                         "a clone" => {
-                            assert!(TYPES.iter().all(|name| end[name] != first[name]), "{what}: a cloned key")
+                            assert!(
+                                TYPES.iter().all(|name| end[name] != first[name]),
+                                "{what}: a key of the original Instance is still in use"
+                            )
                         }
-                        // Whatever was whole had no proof against it.
+                        // Nothing proved a clone, so complete keys stay.
                         _ => assert!(
                             survivors.iter().all(|(name, key)| end[name] == *key),
-                            "{what}: remade without proof"
+                            "{what}: a key was replaced without proof"
                         ),
                     }
                 }
             }
         }
         println!("killed at {points} points: 0 violations");
-        assert!(points > 60, "only {points} points: the killing does not work");
+        assert!(points > 60, "only {points} points: strace does not kill the program");
     });
 }
 
@@ -174,8 +179,8 @@ fn h4_daemon_publishes_after_a_kill_at_any_step() {
                 world.standin().delete_user_data(FINGERPRINTS);
                 let mut command = strace(world, call, nth);
                 let mut daemon = Daemon::spawn(command.arg(AGENT).arg("daemon")).expect("started");
-                // Killed, or alive with its work done.
-                let done = until(world, "killed or done", || {
+                // Either killed, or alive with the fingerprints published.
+                let done = until(world, "killed or published", || {
                     if daemon.wait(std::time::Duration::ZERO).is_some() {
                         return Some(false);
                     }
@@ -200,7 +205,7 @@ fn h4_daemon_publishes_after_a_kill_at_any_step() {
             }
         }
         println!("killed at {points} points: 0 violations");
-        assert!(points > 30, "only {points} points: the killing does not work");
+        assert!(points > 30, "only {points} points: strace does not kill the program");
     });
 }
 
@@ -229,7 +234,7 @@ fn h2_new_keys_are_synced_before_they_are_renamed() {
         for file in ["ssh_host_ed25519_key>", "ssh_host_ed25519_key.pub>"] {
             assert!(at("fsync", file) < at("rename", "ssh_host_ed25519_key"), "{trace}");
         }
-        // And the names themselves, last.
+        // The folder with the new names is synced last.
         let is_key = |line: &str| line.starts_with("rename") && line.contains("ssh_host_");
         let renames: Vec<_> = trace.lines().enumerate().filter(|(_, line)| is_key(line)).collect();
         let folder = trace
@@ -241,7 +246,7 @@ fn h2_new_keys_are_synced_before_they_are_renamed() {
     });
 }
 
-/// What a counting script left: one line a start, one a success.
+/// How often the script has started and succeeded: it writes one line for each.
 fn starts_and_successes() -> (usize, usize) {
     let lines = |file| fs::read_to_string(file).unwrap_or_default().lines().count();
     (lines("/root/started"), lines("/root/succeeded"))
@@ -277,13 +282,13 @@ fn s1_runner_repeats_no_success_after_a_kill_at_any_step() {
                 world.reboot();
                 let clean = "rm -rf /var/lib/scw-agent/setup /root/started /root/succeeded";
                 run(world.command("sh").args(["-c", clean]));
-                // Of the runner's own calls only: what the script does is its own affair.
+                // Only calls of the runner are counted, not those of the script.
                 if !killed_at(strace(world, call, nth).arg(AGENT).args(["setup", "run"])) {
                     break;
                 }
                 points += 1;
                 let what = format!("killed at {call} {nth}");
-                // A script whose runner was killed goes on to its end.
+                // A script whose runner was killed runs to its end.
                 until_processes_have_ended(world);
                 let recorded =
                     fs::read_to_string("/var/lib/scw-agent/setup/setup-script.json").unwrap_or_default();
@@ -296,13 +301,13 @@ fn s1_runner_repeats_no_success_after_a_kill_at_any_step() {
                 if recorded_success {
                     assert_eq!(after, before, "{what}: a recorded success ran again");
                 } else {
-                    assert_eq!(after.1, before.1 + 1, "{what}: what was cut off did not start again");
+                    assert_eq!(after.1, before.1 + 1, "{what}: an interrupted script did not start again");
                     let attempts = fs::read_to_string("/root/started").expect("read");
                     let last: u32 = attempts.lines().last().expect("one").parse().expect("a number");
-                    // Without a record of the start there was no start.
+                    // The runner writes the record before it starts the script.
                     let expected = if recorded.is_empty() { 1 } else { 2 };
-                    assert_eq!(last, expected, "{what}: it does not know its attempt: {attempts}");
-                    assert!(!recorded.is_empty() || before.0 == 0, "{what}: it ran without a record");
+                    assert_eq!(last, expected, "{what}: wrong attempt number: {attempts}");
+                    assert!(!recorded.is_empty() || before.0 == 0, "{what}: the script ran without a record");
                 }
                 world.reboot();
                 agent(world, &["setup", "run"]);
@@ -310,6 +315,6 @@ fn s1_runner_repeats_no_success_after_a_kill_at_any_step() {
             }
         }
         println!("killed at {points} points: 0 violations");
-        assert!(points > 40, "only {points} points: the killing does not work");
+        assert!(points > 40, "only {points} points: strace does not kill the program");
     });
 }

@@ -1,4 +1,4 @@
-//! D2 and H2 on a disk that is full, read-only or failing: what can be done is done, what cannot is said, and what was whole stays so.
+//! D2 and H2 on a full or read-only disk: the agent does what is possible, reports what is not, and damages no complete key.
 
 use std::fs;
 
@@ -12,7 +12,7 @@ fn two_key_types() {
     fs::write("/etc/scw-agent.toml", "[host-keys]\ntypes = [\"ecdsa\", \"ed25519\"]\n").expect("written");
 }
 
-/// Whether `ssh-keygen` takes the file for a key, and its public half belongs to it.
+/// Whether `ssh-keygen` accepts the private key, and the public key file belongs to it.
 fn is_complete(world: &World, key: &str) -> bool {
     let derived = run(world.command("ssh-keygen").args(["-y", "-P", "", "-f", key]));
     let public = fs::read_to_string(format!("{key}.pub")).unwrap_or_default();
@@ -32,7 +32,7 @@ fn h2_d2_full_disk_leaves_each_key_complete_or_absent() {
         assert_eq!(agent(world, &["host-keys", "ensure"]).code, 0);
         sh(world, "mkdir /root/good && cp -a /etc/ssh/ssh_host_ed25519_key* /root/good");
         let (mut failed, mut done) = (0, 0);
-        // From no free page, and from no free inode, to enough for all that is written.
+        // From no free page, and from no free inode, to enough for everything that is written.
         let pages = (0..6).map(|pages| (format!("{pages} pages free"), pages, 99));
         let inodes = (0..10).map(|inodes| (format!("{inodes} inodes free"), 60, inodes));
         for (free, pages, inodes) in pages.chain(inodes) {
@@ -53,10 +53,10 @@ fn h2_d2_full_disk_leaves_each_key_complete_or_absent() {
                     failed += 1;
                 }
             }
-            assert_eq!(fs::read(KEYS[1]).expect("read"), good, "{free}: a good key was touched");
+            assert_eq!(fs::read(KEYS[1]).expect("read"), good, "{free}: a good key was changed");
             assert!(is_complete(world, KEYS[1]), "{free}");
             assert_eq!(fs::exists(KEYS[0]).expect("looked"), ensured.code == 0, "{free}");
-            assert!(no_temporary_folder(), "{free}: the space is not given back");
+            assert!(no_temporary_folder(), "{free}: a temporary folder remains");
             fs::remove_file("/etc/ssh/filler").expect("removed");
             sh(world, "mount -o remount,nr_inodes=100 /etc/ssh");
             let again = agent(world, &["host-keys", "ensure"]);
@@ -86,7 +86,7 @@ fn h2_d2_read_only_etc_keeps_good_keys_in_use() {
         assert!(failed.code == 1 && failed.err.contains("Read-only file system"), "{}", failed.err);
         assert_eq!(fs::read(KEYS[1]).expect("read"), before[1]);
         let daemon = start_daemon(world);
-        until(world, "what is left is published", || {
+        until(world, "the remaining key is published", || {
             let value = String::from_utf8(world.standin().user_data(FINGERPRINTS)?).ok()?;
             (value.lines().count() == 1).then_some(())
         });
@@ -99,8 +99,7 @@ fn h1_h2_clone_on_a_full_disk_is_renewed_by_the_next_run() {
     World::builder().run(|world| {
         two_key_types();
         assert_eq!(agent(world, &["host-keys", "ensure"]).code, 0);
-        let seen = |id: &str| request_instance(world, id);
-        seen("daa2ea5a-0ee6-4cdc-9f1a-e0d1cb4e6d86");
+        request_instance(world, "daa2ea5a-0ee6-4cdc-9f1a-e0d1cb4e6d86");
         assert_eq!(agent(world, &["host-keys", "settle"]).code, 0);
         world.reboot();
         assert_eq!(agent(world, &["host-keys", "ensure"]).code, 0);
@@ -111,7 +110,7 @@ fn h1_h2_clone_on_a_full_disk_is_renewed_by_the_next_run() {
              && cp -a /root/keys/ssh_host* /etc/ssh && dd if=/dev/zero of=/etc/ssh/filler 2>/dev/null || true",
         );
         for code in [1, 0] {
-            seen("11111111-2222-4333-8444-555555555555");
+            request_instance(world, "11111111-2222-4333-8444-555555555555");
             let settled = agent(world, &["host-keys", "settle"]);
             assert_eq!(settled.code, code, "{}", settled.err);
             assert!(KEYS.iter().all(|key| is_complete(world, key)), "{}", settled.err);

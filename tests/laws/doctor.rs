@@ -1,4 +1,4 @@
-//! `scw-agent doctor` names the step that fails, the likely cause, and what to do.
+//! `scw-agent doctor` reports the step that fails, the likely cause, and the remedy.
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::net::UnixListener;
@@ -12,20 +12,20 @@ use scw_standin::{Fault, Order, Side};
 
 use crate::machine::*;
 
-/// What the doctor says in JSON, and its exit code.
+/// The report in JSON, and the exit code.
 fn report(world: &World) -> (Report, i32) {
     let output = agent(world, &["doctor", "--json"]);
     (serde_json::from_str(&output.out).expect("a report in JSON"), output.code)
 }
 
-/// The troubles of IPv4 and IPv6.
+/// The diagnosis of IPv4 and of IPv6.
 fn diagnoses(report: &Report) -> [Option<Trouble>; 2] {
     [0, 1].map(|family| report.families[family].failed().and_then(|step| step.trouble))
 }
 
 #[test]
 fn each_state_of_the_network_has_its_diagnosis() {
-    // Long enough for a machine that is busy with other tests; only the silent family waits for the end of it.
+    // Long enough for a machine that is busy with other tests. Only the silent family waits that long.
     let small = "[metadata]\nconnect-timeout = \"4s\"\n";
     for (ipv4, ipv6, found, code) in [
         (Reach::Served, Reach::Served, [None, None], 0),
@@ -67,7 +67,7 @@ fn each_wrong_answer_has_its_diagnosis() {
         for (order, found, code) in [
             (Order::new(Fault::status(403)).path("/user_data*"), Trouble::SourcePortChanged, 4),
             (Order::new(Fault::status(400)).path("/user_data*"), Trouble::SourcePortChanged, 4),
-            // These two paths answer any source port: a no from them must not send anybody after a translation.
+            // These two paths accept any source port, so their refusal must not be diagnosed as address translation.
             (Order::new(Fault::status(403)).path("/"), Trouble::OddStatus, 6),
             (Order::new(Fault::status(400)).path("/conf*"), Trouble::OddStatus, 6),
             (Order::new(Fault::status(429)), Trouble::TooManyRequests, 6),
@@ -89,7 +89,7 @@ fn each_wrong_answer_has_its_diagnosis() {
             (Order::new(Fault::Huge { bytes: 9_000_000, length: true }), Trouble::TooLarge, 6),
         ] {
             let what = format!("{order:?}");
-            // Where an answer comes, a busy machine may take its time for it.
+            // Only the silent cases wait for the timeout; an answer may take longer on a busy machine.
             let settings = match found {
                 Trouble::SilentAfterConnect => "[metadata]\nheaders-timeout = \"300ms\"\n",
                 _ => "",
@@ -164,7 +164,7 @@ fn doctor_reports_a_daemon_that_hangs_and_ends() {
         let start = Instant::now();
         let (report, code) = report(world);
         assert!(start.elapsed() < LONG, "{:?}", start.elapsed());
-        assert_eq!(code, 1, "the way to the service is good, and the daemon is not: {report:#?}");
+        assert_eq!(code, 1, "the service is reachable, the daemon does not answer: {report:#?}");
         assert!(matches!(report.daemon, Daemon::Failed { .. }), "{:?}", report.daemon);
     });
 }

@@ -1,4 +1,4 @@
-//! What the documents say is true: the help they show, the configuration, the tests they name.
+//! The documents match the programs: the help that they show, the default configuration, the tests that they name.
 
 use std::fs;
 use std::path::Path;
@@ -12,7 +12,7 @@ fn read(name: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).expect(name)
 }
 
-/// The fenced fenced_blocks of a language.
+/// The fenced code blocks of this language.
 fn fenced_blocks<'a>(text: &'a str, language: &str) -> Vec<&'a str> {
     text.split(&format!("```{language}\n")).skip(1).filter_map(|rest| rest.split("```").next()).collect()
 }
@@ -65,7 +65,7 @@ fn every_test_named_in_the_documents_exists() {
     }
 }
 
-/// A whole command, a beginning of one, a slip: what is printed, where, and the exit code. Nothing is asked for any of this.
+/// For a complete, an incomplete and a misspelled command: what is printed, to which output, and the exit code.
 #[test]
 fn help_of_a_command_shows_that_command_only() {
     let run = |line: &str| {
@@ -99,7 +99,7 @@ fn help_of_a_command_shows_that_command_only() {
     }
 }
 
-/// The words of a manual page's lists: what stands on the line behind each `.TP`, without its fonts.
+/// The words on the line after each `.TP` of a manual page, without the font commands.
 fn listed_words(page: &str) -> Vec<String> {
     let plain = |line: &str| {
         ["\\fB", "\\fI", "\\fR", ".B "]
@@ -111,7 +111,7 @@ fn listed_words(page: &str) -> Vec<String> {
     heads.flat_map(|head| head.split([' ', ',', '=']).map(str::to_owned).collect::<Vec<_>>()).collect()
 }
 
-/// The names are those that the real programs tell: the settings in an error, the variables in a script.
+/// The names come from the real programs: the settings from an error message, the variables from a script's environment.
 #[test]
 fn manual_lists_all_script_settings_and_variables() {
     let listed = listed_words(&read("packaging/usr/share/man/man8/scw-agent.8"));
@@ -122,7 +122,7 @@ fn manual_lists_all_script_settings_and_variables() {
         let settings: Vec<_> = settings.split_whitespace().map(|word| word.trim_matches(',')).collect();
         assert_eq!(settings.len(), 7, "{settings:?}");
 
-        // The shell adds variables of its own; this is what it was started with.
+        // The environment with which the shell was started, without the variables that it adds.
         world.standin().set_user_data("setup-script", "#!/bin/sh\ncat /proc/$$/environ >/run/environment\n");
         assert_eq!(agent(world, &["setup", "run"]).code, 0);
         let environment = fs::read_to_string("/run/environment").expect("read");

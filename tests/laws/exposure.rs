@@ -1,4 +1,4 @@
-//! Who besides root can write user data: the kernel's settings that allow it are real, are named, and the packet filter closes both ways.
+//! Kernel settings that let other users than root write user data: they have that effect, they are reported, and the packet filter prevents it.
 
 use std::fs;
 
@@ -11,26 +11,26 @@ use crate::machine::*;
 const ADDRESSES: [&str; 2] = ["169.254.42.42", "[fd00:42::42]"];
 const BECOMES_ROOT: &str = "#!/bin/sh\nid -u > /var/lib/became\n";
 
-/// Sets one of the kernel's settings in the world's own network.
+/// Sets a kernel setting in the network namespace of the world.
 fn set_sysctl(name: &str, value: &str) {
     fs::write(format!("/proc/sys/net/{name}"), value).expect("written");
 }
 
-/// Loads the packet filter that packages have.
+/// Loads the packet filter of the packages.
 fn load_filter(world: &World) {
     let file = format!("{}/packaging{FILTER}", env!("CARGO_MANIFEST_DIR"));
-    // Twice: it takes the place of itself.
+    // Twice: loading it again replaces it.
     sh(world, &format!("nft --file {file}; nft --file {file}"));
 }
 
-/// Sets a key from a trusted source port over both families, with these words in front; whether each worked.
-fn can_set_script(world: &World, words: &str) -> [bool; 2] {
+/// Whether a command with this prefix can set a key from a privileged source port, over IPv4 and over IPv6.
+fn can_set_script(world: &World, prefix: &str) -> [bool; 2] {
     ADDRESSES.map(|address| {
         world.standin().delete_user_data("setup-script");
         let url = format!("http://{address}/user_data/setup-script");
         let mut command = world.command("sh");
         let script = format!(
-            "exec {words} curl -sgf --max-time 30 --local-port 600-1023 -X PATCH -H 'Content-Type: text/plain' --data-binary \"$1\" \"$2\""
+            "exec {prefix} curl -sgf --max-time 30 --local-port 600-1023 -X PATCH -H 'Content-Type: text/plain' --data-binary \"$1\" \"$2\""
         );
         let code = run(command.args(["-c", &script, "sh", BECOMES_ROOT, &url])).code;
         let is_set = world.standin().user_data("setup-script").as_deref() == Some(BECOMES_ROOT.as_bytes());
@@ -39,10 +39,11 @@ fn can_set_script(world: &World, words: &str) -> [bool; 2] {
     })
 }
 
+/// Runs a command as an unprivileged user without capabilities.
 const NOBODY: &str =
     "setpriv --reuid=65534 --regid=65534 --clear-groups --bounding-set=-all --inh-caps=-all --";
 
-/// What `doctor` finds, and its exit code; that of `status` with its problems.
+/// The findings of `doctor` and its exit code; the problems in `status` and its exit code.
 fn doctor_and_status(world: &World) -> (Vec<FindingName>, i32, String, i32) {
     let doctor = agent(world, &["doctor", "--json"]);
     let report: Report = serde_json::from_str(&doctor.out).expect("a report");
@@ -60,7 +61,7 @@ fn user_with_low_ports_becomes_root_and_is_reported() {
         wait_until_settled(world);
         for (first, open) in [("1024", false), ("80", true), ("0", true), ("1023", true), ("1024", false)] {
             set_sysctl("ipv4/ip_unprivileged_port_start", first);
-            // From 1023 on there is one such port, and only one connection at a time.
+            // With 1023 there is one such port, so only one connection at a time.
             if first != "1023" {
                 assert_eq!(can_set_script(world, NOBODY), [open; 2], "from port {first} on");
             }
@@ -77,11 +78,11 @@ fn user_with_low_ports_becomes_root_and_is_reported() {
                 assert_eq!(output.contains("=1024` and remove the setting"), open, "{words}: {output}");
             }
         }
-        // That is root's rights, for whoever set it.
+        // A user who can set the key gets root's rights.
         set_sysctl("ipv4/ip_unprivileged_port_start", "80");
         assert_eq!(can_set_script(world, NOBODY), [true; 2]);
         assert_eq!(agent(world, &["setup", "run"]).code, 0);
-        assert_eq!(fs::read_to_string("/var/lib/became").expect("it ran"), "0\n");
+        assert_eq!(fs::read_to_string("/var/lib/became").expect("the script ran"), "0\n");
 
         load_filter(world);
         assert_eq!(can_set_script(world, NOBODY), [false; 2], "behind the filter");
@@ -96,7 +97,7 @@ fn closed_route_for_users_is_no_finding() {
     World::builder().ipv6(scw_stage::Reach::Absent).run(|world| {
         set_sysctl("ipv4/ip_unprivileged_port_start", "80");
         assert_eq!(doctor_findings(world), [FindingName::UnprivilegedPorts]);
-        // As systemd 261 locks the service.
+        // The lock of the metadata service in systemd 261.
         sh(world, "ip rule add not fwmark 0x7fff0815 lookup 66 pref 10; ip route add prohibit 169.254.42.42 table 66");
         assert_eq!(can_set_script(world, NOBODY), [false; 2]);
         assert_eq!(doctor_findings(world), []);
@@ -116,7 +117,7 @@ fn packet_filter_stops_containers_behind_translation() {
         make_host_key(world);
         let daemon = start_daemon(world);
         wait_until_settled(world);
-        // A container as container engines make it: a network of its own, and masquerading.
+        // A container as container engines make it: its own network namespace, and masquerading.
         sh(
             world,
             "ip netns add box
@@ -147,7 +148,7 @@ fn packet_filter_stops_containers_behind_translation() {
         assert_eq!(doctor_and_status(world).0, [FindingName::Forwarding], "IPv6 alone");
         set_sysctl("ipv6/conf/all/forwarding", "0");
         assert_eq!(doctor_and_status(world).0, []);
-        // Some tools switch it on for one interface.
+        // Some tools enable forwarding for one interface.
         set_sysctl("ipv4/conf/box0/forwarding", "1");
         assert_eq!(doctor_and_status(world).0, [FindingName::Forwarding], "one interface");
         daemon.terminate();

@@ -1,5 +1,5 @@
-//! The fault matrix: every fault of the stand-in, over every way to it, met by every operation. What the laws T1 to T5 outcome
-//! is in [`table`]; here it is tried, with the real programs, and every request that reached the stand-in is counted.
+//! The fault matrix: every operation with every fault of the stand-in, over each combination of families. [`table`] has the outcome
+//! that the invariants T1 to T5 require. The tests run the real programs and count every request that reaches the stand-in.
 
 mod single;
 mod table;
@@ -18,13 +18,13 @@ use scw_stage::{Reach, TcpState, World};
 use crate::machine::*;
 use table::{Operation, Outcome, Row, rows};
 
-/// Bounds that a silent service is given up within, long enough for a busy machine to note what it was asked.
+/// Timeouts for a silent service, long enough for the stand-in to record the request on a busy machine.
 const SHORT: &str = "[metadata]\nconnect-timeout = \"1s\"\nheaders-timeout = \"2s\"\nbody-timeout = \"2s\"\nwhole-timeout = \"20s\"\n";
 
-/// Far more than the stand-in takes to note a request that was sent. Many failures cases must not take a day.
-const NOTED: Duration = Duration::from_secs(60);
+/// Far more than the stand-in takes to record a request. Bounded, so that many failing cases do not take a day.
+const RECORDED_WITHIN: Duration = Duration::from_secs(60);
 
-/// What one family or both meet.
+/// The reach of the service over each family.
 #[derive(Debug, Clone, Copy)]
 struct Families {
     ipv4: Reach,
@@ -62,7 +62,7 @@ fn every_fault_over_ipv4_with_silent_ipv6_is_handled() {
     run_matrix(Families { ipv4: Reach::Served, ipv6: Reach::Silent });
 }
 
-/// Tries the whole table, each operation in a world of its own, side by side since much of the time is spent waiting for nothing.
+/// Checks the complete table. Each operation has its own world; they run in parallel, because most of the time is spent waiting.
 fn run_matrix(families: Families) {
     let start = Instant::now();
     let cases: usize = thread::scope(|scope| {
@@ -73,10 +73,10 @@ fn run_matrix(families: Families) {
     println!("{families:?}: {cases} cases in {:?}", start.elapsed());
 }
 
-/// Tries one operation with every fault, and tells everything that is not as expected. Returns the number of cases.
+/// Checks one operation with every fault and reports every wrong outcome. Returns the number of cases.
 fn check_operation(families: Families, operation: Operation) -> usize {
     World::builder().ipv4(families.ipv4).ipv6(families.ipv6).run(|world| {
-        let elsewhere = TcpListener::bind("127.0.0.1:0").expect("a port of the guest's own");
+        let elsewhere = TcpListener::bind("127.0.0.1:0").expect("a local port");
         let rows = rows(&format!("http://{}/", elsewhere.local_addr().expect("bound")));
         let failures: Vec<_> =
             rows.iter().filter_map(|row| check_case(world, families, row, operation)).collect();
@@ -90,20 +90,20 @@ fn check_operation(families: Families, operation: Operation) -> usize {
     })
 }
 
-/// Everything that the laws say something about, in one case.
+/// Everything in one case that the invariants define.
 #[derive(Debug, PartialEq, Eq)]
 struct Observed {
     code: i32,
     out: String,
-    /// Whether a failure said why.
+    /// Whether a failure has an error message.
     explained: bool,
     requests: usize,
-    /// Connections that came to something: with a request, or struck by a fault.
+    /// Connections with a request or with a fault.
     connections: usize,
     stored: Option<String>,
 }
 
-/// Returns what was not as expected, if anything.
+/// Returns a description of the case if its outcome is wrong.
 fn check_case(world: &World, families: Families, row: &Row, operation: Operation) -> Option<String> {
     let outcome = (row.outcome)(operation);
     let standin = world.standin();
@@ -121,10 +121,11 @@ fn check_case(world: &World, families: Families, row: &Row, operation: Operation
     let used = |connection: &&scw_standin::Connection| connection.requests > 0 || connection.fault.is_some();
     let connections = || standin.connections()[before..].iter().filter(used).count();
     let expected = expected(world, families, row, operation);
-    // An operation that gave up may end before the stand-in has noted what it was asked.
-    let is_noted = || standin.requests().len() >= expected.requests && connections() >= expected.connections;
-    let deadline = Instant::now() + NOTED;
-    while !is_noted() && Instant::now() < deadline {
+    // An operation that fails may end before the stand-in has recorded its request.
+    let is_recorded =
+        || standin.requests().len() >= expected.requests && connections() >= expected.connections;
+    let deadline = Instant::now() + RECORDED_WITHIN;
+    while !is_recorded() && Instant::now() < deadline {
         thread::sleep(Duration::from_millis(5));
     }
     let observed = Observed {
@@ -139,7 +140,7 @@ fn check_case(world: &World, families: Families, row: &Row, operation: Operation
     (!as_expected).then(|| {
         let Row { name, .. } = row;
         format!(
-            "{name}, {operation:?}, {took:?}:\n  expected {expected:?}\n  saw      {observed:?}\n  {}",
+            "{name}, {operation:?}, {took:?}:\n  expected {expected:?}\n  observed {observed:?}\n  {}",
             ended.err
         )
     })
@@ -155,7 +156,7 @@ fn run_operation(world: &World, operation: Operation) -> Ended {
     }
 }
 
-/// Asks for the Instance as the daemon does, on a connection that is not told to close.
+/// Requests the Instance's metadata as the daemon does, on a connection that stays open.
 fn conf(world: &World) -> Ended {
     world.check_inside().expect("a thread inside the world");
     let Settings { limits, vendor, .. } = settings::load(&Sources::default()).settings;
@@ -174,7 +175,7 @@ fn conf(world: &World) -> Ended {
     })
 }
 
-/// What the outcome means for what can be observed.
+/// What the required outcome means for each observable value.
 fn expected(world: &World, families: Families, row: &Row, operation: Operation) -> Observed {
     let outcome = (row.outcome)(operation);
     let value = || match operation {
@@ -195,8 +196,8 @@ fn expected(world: &World, families: Families, row: &Row, operation: Operation) 
         Outcome::Timeout => (5, String::new(), families.served_count()),
         Outcome::NoConnection => (5, String::new(), 0),
     };
-    // Nobody reads a request on a connection that a fault struck as it came.
-    let struck = match outcome {
+    // No request is read on a connection whose fault occurs at once.
+    let unread = match outcome {
         _ if !row.precedes_request() => 0,
         Outcome::SuccessAtSecondAttempt => 1,
         _ => tries,
@@ -211,7 +212,7 @@ fn expected(world: &World, families: Families, row: &Row, operation: Operation) 
         code,
         out,
         explained: true,
-        requests: tries - struck,
+        requests: tries - unread,
         connections: tries,
         stored: stored.map(str::to_owned),
     }

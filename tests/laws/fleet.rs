@@ -1,7 +1,7 @@
-//! T5, for many: ten thousand Instances that start together, and again after an outage, must not stampede.
+//! T5 for many Instances: ten thousand that start together, also after an outage, must not overload the service.
 //!
-//! A simulation in discrete events, of the real retry policy against a service that answers so many agents a second and turns the
-//! others away. Beside it runs the same fleet with waits of fixed length, to show what the jitter is worth.
+//! A discrete event simulation of the real retry policy, against a service that answers a fixed number of agents a second and
+//! refuses the others. The same fleet without jitter is simulated too, to show the effect of the jitter.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
@@ -10,24 +10,24 @@ use std::time::Duration;
 use scw_agent::metadata::retry::{Budget, Cause, Failure, Next, Retry};
 
 const AGENTS: usize = 10_000;
-/// Rounds that the service answers in a second; it turns away what is over.
+/// Requests that the service answers in a second; it refuses the others.
 const CAPACITY: usize = 1_000;
 const MILLISECOND: u64 = 1;
 const SECOND: u64 = 1_000 * MILLISECOND;
 
-/// What a fleet did, in simulated time.
+/// Results of one simulation, in simulated time.
 struct Simulated {
-    /// Tries in the busiest second, once the service was there.
+    /// Tries in the busiest second while the service is available.
     peak: usize,
-    /// The same without the very first second, in which each agent of a fleet that has just started tries for the first time:
-    /// to hold that back would make every Instance slower for the sake of the rare fleet.
+    /// The same without the first second, in which each agent makes its first try. Delaying that first try would make every
+    /// Instance slower because of the rare fleet.
     peak_of_retries: usize,
-    /// From the service being there to the last agent being served, in seconds.
+    /// From the start of the service to the answer for the last agent, in seconds.
     recovered: u64,
     tries: usize,
 }
 
-/// Starts the fleet within the first second; the service is there from `back` on (milliseconds).
+/// Starts the fleet within the first second. The service is available from `back` on (milliseconds).
 fn simulate(back: u64, jitter: bool) -> Simulated {
     let mut random = fastrand::Rng::with_seed(42);
     let mut retries: Vec<_> = (0..AGENTS).map(|_| Retry::new(Budget::Unlimited)).collect();
@@ -46,10 +46,10 @@ fn simulate(back: u64, jitter: bool) -> Simulated {
                 continue;
             }
         }
-        // Before it is back there is no way to it; afterwards it turns away.
+        // Before `back` the service cannot be reached; afterwards it refuses what exceeds its capacity.
         let cause = if now < back { Cause::NoWay } else { Cause::Busy };
         let failure = Failure { cause, asked_for: None };
-        // Without jitter, everybody draws the same.
+        // Without jitter, all agents use the same random numbers.
         let mut chance = if jitter { random.fork() } else { fastrand::Rng::with_seed(0) };
         let Next::After(wait) = retries[agent].after(failure, &mut chance) else {
             unreachable!("a daemon never gives up")
@@ -82,9 +82,9 @@ fn t5_ten_thousand_agents_started_together_do_not_stampede() {
         }
         assert!(with.recovered < patience, "recovery takes {} s", with.recovered);
         let (peak, flat) = (with.peak_of_retries, without.peak_of_retries);
-        assert!(peak * 3 < flat * 2, "jitter must flatten: {peak} against {flat}");
+        assert!(peak * 3 < flat * 2, "jitter must reduce the peak: {peak} against {flat}");
         if back > 0 {
-            // They come back spread over minutes: far under what the service can take, nobody turned away twice.
+            // The retries are spread over minutes, far below the capacity, so no agent is refused twice.
             assert!(with.peak < CAPACITY / 4, "busiest second: {}", with.peak);
         }
     }

@@ -1,4 +1,4 @@
-//! S5 for mistakes that nothing else reports: a key that is nearly a script's, settings that are not read, line ends of Windows.
+//! S5 for mistakes that cause no failure: a key similar to a script's key, settings without effect, Windows line ends.
 
 use std::fs;
 
@@ -23,7 +23,7 @@ fn s5_key_similar_to_a_script_key_is_reported() {
         world.standin().set_user_data("colour", "blue");
         let daemon = start_daemon(world);
         wait_until_settled(world);
-        let shown = until(world, "named", || {
+        let shown = until(world, "reported", || {
             let json = status(world);
             (json["suspect_keys"] != serde_json::json!([])).then_some(json)
         });
@@ -33,16 +33,16 @@ fn s5_key_similar_to_a_script_key_is_reported() {
         assert!(text.code == 0 && text.out.contains(HINT), "{}{}", text.out, text.err);
         let listed = agent(world, &["setup", "list"]);
         assert!(listed.err.contains(HINT), "{}{}", listed.out, listed.err);
-        assert!(!request_lines(world).iter().any(|line| line.contains("/setup_script")), "its value was read");
+        assert!(!request_lines(world).iter().any(|line| line.contains("/setup_script")), "the value of the similar key was read");
 
-        // Put right: the hint goes. The script is the next boot's.
+        // With the correct key the hint disappears. The script runs at the next boot.
         world.standin().delete_user_data("setup_script");
         world.standin().set_user_data("setup-script", "#!/bin/sh\n");
-        until(world, "forgotten", || (status(world)["suspect_keys"] == serde_json::json!([])).then_some(()));
+        until(world, "without the hint", || (status(world)["suspect_keys"] == serde_json::json!([])).then_some(()));
         assert_eq!(status(world)["has_scripts"], false);
-        let (_, said) = daemon.terminate();
-        assert_eq!(said.matches(HINT).count(), 1, "{said}");
-        assert!(!said.contains("outcome"), "{said}");
+        let (_, log) = daemon.terminate();
+        assert_eq!(log.matches(HINT).count(), 1, "{log}");
+        assert!(!log.contains("outcome"), "{log}");
     });
 }
 
@@ -53,8 +53,8 @@ fn s5_runner_reports_a_similar_key_once_in_a_boot() {
         world.standin().set_user_data("setup-script", "#!/bin/sh\n");
         for boot in 1..=2 {
             let runs = [agent(world, &["setup", "run"]), agent(world, &["setup", "run"])];
-            let said = runs.map(|ran| (ran.code, ran.err.matches(HINT).count()));
-            assert_eq!(said, [(0, 1), (0, 0)], "boot {boot}");
+            let reported = runs.map(|ran| (ran.code, ran.err.matches(HINT).count()));
+            assert_eq!(reported, [(0, 1), (0, 0)], "boot {boot}");
             world.reboot();
         }
     });
@@ -69,18 +69,19 @@ fn s5_keys_with_unusable_names_are_reported_once() {
         fs::write("/etc/scw-agent.toml", settings).expect("written");
         world.standin().set_user_data("setup-script\n", "#!/bin/sh\n");
         world.standin().set_user_data("hunter2\u{1b}", "#!/bin/sh\n");
-        // While this one is there, the daemon lists again.
+        // While this key exists, the daemon lists the keys again.
         world.standin().set_user_data("setup_script", "#!/bin/sh\n");
         let daemon = start_daemon(world);
         wait_until_settled(world);
         let lists =
             || request_lines(world).iter().filter(|line| line.ends_with("/user_data?format=json")).count();
         until(world, "listed again", || (lists() > 3).then_some(()));
-        let (_, said) = daemon.terminate();
-        assert_eq!((said.matches(MESSAGE).count(), said.contains("hunter2")), (1, false), "{said}");
+        let (_, log) = daemon.terminate();
+        assert_eq!((log.matches(MESSAGE).count(), log.contains("hunter2")), (1, false), "{log}");
         let runs = [agent(world, &["setup", "run"]), agent(world, &["setup", "run"])];
-        let said = runs.map(|ran| (ran.code, ran.err.matches(MESSAGE).count(), ran.err.contains("hunter2")));
-        assert_eq!(said, [(0, 1, false), (0, 0, false)]);
+        let reported =
+            runs.map(|ran| (ran.code, ran.err.matches(MESSAGE).count(), ran.err.contains("hunter2")));
+        assert_eq!(reported, [(0, 1, false), (0, 0, false)]);
     });
 }
 
@@ -96,14 +97,14 @@ fn s5_setting_without_effect_is_reported() {
         }
         let ran = agent(world, &["setup", "run"]);
         assert_eq!(ran.code, 1, "{}", ran.err);
-        for said in [
+        for message in [
             "setup-script.1: not run: line 2 of the script: a line of settings must begin with `# scw-setup:`",
             "setup-script.2: line 3 of the script: a setting here has no effect",
             "setup-script.2: line 4 of the script ends with CRLF",
             "setup-script.3: line 2 of the script: not read as settings",
             "setup-script.4: line 2 of the script: not read as settings",
         ] {
-            assert!(ran.err.contains(said), "{said:?} is not in {}", ran.err);
+            assert!(ran.err.contains(message), "{message:?} is not in {}", ran.err);
         }
         assert!(!ran.err.contains("hunter2"), "{}", ran.err);
         let exists = |name| fs::exists(format!("/var/lib/{name}")).expect("looked");

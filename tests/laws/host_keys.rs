@@ -1,4 +1,4 @@
-//! H1 to H4: host keys are made where there are none, and what is published is what sshd serves.
+//! H1 to H4: missing host keys are made, and the published value matches what sshd serves.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -10,7 +10,7 @@ use scw_standin::{Fault, Order};
 
 use crate::machine::*;
 
-/// The public keys' fingerprints as OpenSSH itself computes them.
+/// The fingerprints of the public keys in this file, computed by `ssh-keygen`.
 fn fingerprints_of(world: &World, file: &str) -> BTreeSet<String> {
     let listed = run(world.command("ssh-keygen").args(["-lf", file]));
     assert_eq!(listed.code, 0, "{}", listed.err);
@@ -38,7 +38,7 @@ fn h1_missing_keys_are_made_once_and_good_ones_are_kept() {
         let hidden = fs::read_dir("/etc/ssh").expect("listed").flatten();
         assert!(
             hidden.into_iter().all(|entry| !entry.file_name().to_string_lossy().starts_with('.')),
-            "left behind"
+            "a temporary folder remains"
         );
 
         let before = state();
@@ -106,7 +106,7 @@ fn h3_published_value_lets_a_client_check_sshd() {
         assert_eq!(fingerprints_of(world, "/run/scanned"), published);
         assert_eq!(published.len(), 3);
 
-        // A person's known_hosts: of all that the wire offered, only the keys whose fingerprints were published.
+        // A user's known_hosts: of the keys that sshd offers, only those whose fingerprints are published.
         let matching: String = scanned
             .out
             .lines()
@@ -124,7 +124,7 @@ fn h3_published_value_lets_a_client_check_sshd() {
         let hello = run(sshd.ssh(world, Path::new("/run/known_hosts")).args(["echo", "hello"]));
         assert_eq!((hello.code, &*hello.out), (0, "hello\n"), "{}", hello.err);
 
-        // With a fingerprint that was not published, the client refuses: the test can fail.
+        // Without a known key the client refuses the connection, so the check above is meaningful.
         fs::write("/run/known_hosts", "").expect("written");
         assert_ne!(run(sshd.ssh(world, Path::new("/run/known_hosts")).args(["echo", "hello"])).code, 0);
         daemon.terminate();
@@ -178,7 +178,7 @@ fn h4_keys_remade_by_another_tool_are_published() {
         let daemon = start_daemon(world);
         let first = wait_until_published(world);
         wait_until_settled(world);
-        // As cloud-init does it: all keys deleted, then made again one after the other.
+        // As cloud-init does: all keys are deleted, then made again one after the other.
         fs::remove_file("/etc/ssh/ssh_host_ed25519_key").expect("removed");
         fs::remove_file("/etc/ssh/ssh_host_ed25519_key.pub").expect("removed");
         for name in ["ecdsa", "ed25519"] {
@@ -230,7 +230,7 @@ fn known_hosts_and_sshfp_match_openssh_output() {
 fn missing_host_keys_are_reported_and_not_published() {
     World::builder().run(|world| {
         let daemon = start_daemon(world);
-        let status = until(world, "said to have no keys", || {
+        let status = until(world, "reporting that there are no keys", || {
             serve_requests(world);
             let status = agent(world, &["status"]);
             (status.code == 1).then_some(status)
@@ -288,7 +288,7 @@ fn h3_public_key_without_private_key_is_not_published() {
 fn h4_wrong_value_after_a_write_is_written_again() {
     World::builder().run(|world| {
         make_host_key(world);
-        // Both answers to reading back are another value: it writes once more, and then tells.
+        // Both reads after a write return another value: the daemon writes once more, and then reports the failure.
         let other = Fault::Body { text: "256 SHA256:other x (ED25519)".to_owned() };
         let path = "/user_data/ssh-host-fingerprints";
         world.standin().set_orders(vec![Order::new(other).path(path).method("GET").nth("2-3")]);
@@ -361,23 +361,23 @@ fn h4_published_value_recovers_by_itself() {
         fs::write("/etc/scw-agent.toml", settings).expect("written");
         let daemon = start_daemon(world);
         wait_until_published(world);
-        let truth = || fingerprints_of(world, "/etc/ssh/ssh_host_ed25519_key.pub");
-        let until_true = |what: &str| {
+        let served = || fingerprints_of(world, "/etc/ssh/ssh_host_ed25519_key.pub");
+        let until_correct = |what: &str| {
             let start = std::time::Instant::now();
             until(world, what, || {
                 serve_requests(world);
                 let value = String::from_utf8(world.standin().user_data(FINGERPRINTS)?).ok()?;
-                (consumers::read_by_pattern(&value) == truth()).then_some(())
+                (consumers::read_by_pattern(&value) == served()).then_some(())
             });
-            println!("{what}: true again after {:?}", start.elapsed());
+            println!("{what}: correct again after {:?}", start.elapsed());
         };
 
         world.standin().delete_user_data(FINGERPRINTS);
-        until_true("deleted (it looks every second here)");
+        until_correct("deleted (the daemon checks every second here)");
 
         world.standin().set_orders(vec![Order::new(Fault::status(503)).method("PATCH").nth("1-3")]);
         world.standin().delete_user_data(FINGERPRINTS);
-        // Meanwhile another tool remakes the key.
+        // Meanwhile another tool replaces the key.
         for name in ["ssh_host_ed25519_key", "ssh_host_ed25519_key.pub"] {
             fs::remove_file(Path::new("/etc/ssh").join(name)).expect("removed");
         }
@@ -393,9 +393,9 @@ fn h4_published_value_recovers_by_itself() {
             "-f",
             path,
         ]));
-        until_true("deleted, three PATCHes refused, the key remade meanwhile");
+        until_correct("deleted, three PATCH requests refused, the key replaced meanwhile");
         let patches = world.standin().requests().iter().filter(|request| request.method == "PATCH").count();
-        assert!(patches >= 4, "the refusals were met: {patches}");
+        assert!(patches >= 4, "the writes were refused and tried again: {patches}");
         daemon.terminate();
     });
 }

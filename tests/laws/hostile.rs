@@ -1,5 +1,5 @@
-//! Hostile clients of the local socket: many, half, huge, slow, strange. The daemon goes on feeding its watchdog, its memory and its file
-//! descriptors stay bounded, and a client that behaves is served all the while.
+//! Hostile clients of the local socket: many connections, partial, oversized, slow or invalid requests. The daemon keeps feeding its
+//! watchdog, its memory and file descriptors stay bounded, and a normal client is served all the time.
 
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
@@ -13,9 +13,9 @@ use scw_stage::{Daemon, Notify, Reach, World};
 use crate::machine::*;
 
 const SOCKET: &str = "/run/scw-agent/api.sock";
-/// What the daemon may take at most, however it is beset, in KiB: half of its unit's MemoryMax=.
-const MOST_MEMORY: u64 = 32 * 1024;
-/// A request of somebody who behaves takes milliseconds; this is far more, and less than the 120 s for which a client may hold its place.
+/// The most memory that the daemon may use during an attack, in KiB: half of its unit's MemoryMax=.
+const MAX_MEMORY_KIB: u64 = 32 * 1024;
+/// A normal request takes milliseconds. This is far more, and less than the 120 s after which a silent connection is closed.
 const SERVED_WITHIN: Duration = Duration::from_secs(100);
 
 struct AttackedDaemon<'a> {
@@ -25,7 +25,7 @@ struct AttackedDaemon<'a> {
     descriptors: usize,
 }
 
-/// A daemon with a watchdog, in which a group may read and another one write.
+/// Starts a daemon with a watchdog, a group that may read and a group that may write. Checks after the attack that it has recovered.
 fn with_attacked_daemon(attack: impl Fn(&AttackedDaemon<'_>) + Send + Sync) {
     World::builder().ipv6(Reach::Absent).run(|world| {
         world.standin().set_user_data("key", "value");
@@ -44,7 +44,7 @@ fn with_attacked_daemon(attack: impl Fn(&AttackedDaemon<'_>) + Send + Sync) {
         assert!(notify.wait_for("READY=1", LONG), "{}", daemon.output());
         wait_until_settled(world);
         let mut attacked = AttackedDaemon { world, daemon, notify, descriptors: 0 };
-        attacked.descriptors = until(world, "at rest", || {
+        attacked.descriptors = until(world, "idle", || {
             let first = attacked.open_descriptors();
             let is_same = |_| {
                 sleep(Duration::from_millis(50));
@@ -74,7 +74,7 @@ impl AttackedDaemon<'_> {
         self.notify.messages().iter().filter(|message| message.contains("WATCHDOG=1")).count()
     }
 
-    /// Somebody who behaves, while all this goes on.
+    /// A normal client is served during the attack.
     fn assert_serves(&self) {
         let before = Instant::now();
         let got = userdata(self.world, &["key"]);
@@ -85,17 +85,17 @@ impl AttackedDaemon<'_> {
     fn assert_recovered(&self) {
         self.assert_serves();
         let fed = self.watchdog_messages();
-        until(self.world, "fed", || (self.watchdog_messages() > fed).then_some(()));
+        until(self.world, "feeding its watchdog", || (self.watchdog_messages() > fed).then_some(()));
         until(self.world, "as few file descriptors as before", || {
             (self.open_descriptors() <= self.descriptors).then_some(())
         });
         let memory = self.peak_memory_kib();
         println!("at most {memory} KiB of memory; {} file descriptors before and after", self.descriptors);
-        assert!(memory < MOST_MEMORY, "{memory} KiB");
+        assert!(memory < MAX_MEMORY_KIB, "{memory} KiB");
     }
 }
 
-/// Somebody else's curl, with what it printed.
+/// `curl` on the local socket, as another user and group.
 fn curl_as(world: &World, user: u32, group: u32, words: &[&str]) -> Command {
     let mut command = world.command("setpriv");
     command.args([format!("--reuid={user}"), format!("--regid={group}")]);
@@ -103,7 +103,7 @@ fn curl_as(world: &World, user: u32, group: u32, words: &[&str]) -> Command {
     command
 }
 
-/// Connects, however full the queue is.
+/// Connects, and waits if the queue is full.
 fn connect() -> UnixStream {
     let stream = UnixStream::connect(SOCKET).expect("connected");
     stream.set_read_timeout(Some(LONG)).expect("set");
@@ -116,22 +116,22 @@ fn silent_and_partial_connections_block_no_client() {
     with_attacked_daemon(|attacked| {
         for round in 0..3000 {
             let mut stream = connect();
-            let said: &[u8] = match round % 4 {
+            let sent: &[u8] = match round % 4 {
                 0 => b"",
                 1 => b"GET /user_data/key HT",
                 2 => b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
                 _ => b"PATCH /user_data/key HTTP/1.1\r\nhost: x\r\ncontent-length: 1000\r\n\r\nhalf",
             };
-            // It may have closed already: that is its right.
-            let _ = stream.write_all(said);
+            // The daemon may have closed the connection already.
+            let _ = stream.write_all(sent);
         }
         attacked.assert_serves();
         assert_eq!(
             attacked.world.standin().user_data("key").as_deref(),
             Some(&b"value"[..]),
-            "half is nothing"
+            "a partial request has no effect"
         );
-        // These stay: more than there are places, each silent until it is shown the door.
+        // These connections stay open: more than the connection limit, each silent until the daemon closes it.
         let held: Vec<_> = (0..100).map(|_| connect()).collect();
         attacked.assert_serves();
         drop(held);
@@ -156,7 +156,7 @@ fn oversized_and_invalid_requests_are_refused() {
         for _ in 0..8 {
             for sent in [&header, &many, &target, &body, &chunks] {
                 let mut stream = connect();
-                // The answer may come, and the connection close, long before all was said.
+                // The answer may come, and the connection close, before the request is complete.
                 let _ = stream.write_all(sent.as_bytes());
                 let mut answer = Vec::new();
                 match stream.read_to_end(&mut answer) {
@@ -199,19 +199,19 @@ fn d3_many_unprivileged_clients_block_no_other() {
     with_attacked_daemon(|attacked| {
         let world = attacked.world;
         let silent = |user, group| -> Child {
-            // It connects eighty times and says nothing, for as long as it is let.
+            // It connects eighty times and sends nothing, until its connections are closed.
             let script = "use IO::Socket::UNIX; $| = 1; for (1..80) { push @held, IO::Socket::UNIX->new(Peer => $ARGV[0]) || die $! } print \"all\\n\"; sleep 3600";
             let mut command = world.command("setpriv");
             command.args([format!("--reuid={user}"), format!("--regid={group}")]);
             command.args(["--clear-groups", "--", "/usr/bin/perl", "-e", script, SOCKET]);
             let mut child = command.stdout(Stdio::piped()).spawn().expect("started");
-            let mut said = [0; 4];
-            child.stdout.as_mut().expect("piped").read_exact(&mut said).expect("all connected");
+            let mut line = [0; 4];
+            child.stdout.as_mut().expect("piped").read_exact(&mut line).expect("all connected");
             child
         };
         let mut crowd = vec![silent(12345, 12345), silent(12346, 12346), silent(4001, 7001)];
         attacked.assert_serves();
-        // Another member of the same group is served, whatever the first one holds.
+        // Another member of the same group is served, however many connections the first one has.
         let url = "http://x/user_data/key";
         let got = run(&mut curl_as(world, 4002, 7001, &[url]));
         assert_eq!((got.code, &*got.out), (0, "value"), "{}", got.err);

@@ -1,4 +1,4 @@
-//! H1, for clones: whose disk this is, and what becomes of the host keys when it is another Instance's.
+//! H1 for clones: to which Instance the disk belongs, and the renewal of the host keys when that is another one.
 
 use std::fs;
 use std::path::Path;
@@ -11,32 +11,32 @@ const RECORD: &str = "/var/lib/scw-agent/instance.json";
 const FIRST: &str = "daa2ea5a-0ee6-4cdc-9f1a-e0d1cb4e6d86";
 const CLONE: &str = "11111111-2222-4333-8444-555555555555";
 
-/// The host key's text.
+/// The line of the public host key.
 fn public_key() -> String {
     fs::read_to_string("/etc/ssh/ssh_host_ed25519_key.pub").expect("a key")
 }
 
-/// Boots far enough to know the Instance: keys, daemon, and the keys' second pass, as PID 1 starts it for the path unit.
+/// Boots until the Instance is known: ensure pass, daemon, and settle pass, as systemd starts it for the path unit. Returns the log of the settle pass.
 fn boot(world: &World) -> String {
     make_host_key(world);
     let daemon = start_daemon(world);
     let log = wait_until_settled(world);
     daemon.terminate();
-    // The daemon's request may have come after that.
+    // The daemon may have written a request after the last settle pass.
     fs::write(INSTANCE_SEEN, "").expect("written");
     let again = agent(world, &["host-keys", "settle"]);
     assert_eq!((again.code, Path::new(INSTANCE_SEEN).exists()), (0, false), "{}", again.err);
     log + &again.err
 }
 
-/// The disk is another Instance's from now on.
+/// From now on the disk belongs to this Instance.
 fn move_disk_to(world: &World, instance: &str) {
     world.reboot();
     become_instance(world, instance);
     world.standin().delete_user_data(FINGERPRINTS);
 }
 
-/// The hypervisor's DMI data, as they would be on an Instance.
+/// Sets the DMI data that the hypervisor provides.
 fn set_dmi(world: &World, vendor: &str, uuid: &str) {
     world.set_dmi(Some(vendor), Some(uuid));
 }
@@ -69,7 +69,7 @@ fn h1_clone_gets_new_keys_served_and_published() {
         let first = public_key();
         let old_value =
             String::from_utf8(world.standin().user_data(FINGERPRINTS).expect("published")).expect("UTF-8");
-        // A type that is not in the configuration: cloned all the same.
+        // A key type that is not in the configuration was cloned, too.
         run(world.command("ssh-keygen").args([
             "-q",
             "-t",
@@ -82,7 +82,7 @@ fn h1_clone_gets_new_keys_served_and_published() {
 
         move_disk_to(world, CLONE);
         make_host_key(world);
-        assert_eq!(public_key(), first, "before the metadata are there, nothing proves a clone");
+        assert_eq!(public_key(), first, "without metadata, nothing proves a clone");
         let sshd = Sshd::start(world).expect("sshd");
         let daemon = start_daemon(world);
         let log = wait_until_settled(world);
@@ -91,7 +91,7 @@ fn h1_clone_gets_new_keys_served_and_published() {
         assert!(!Path::new("/etc/ssh/ssh_host_ecdsa_key").exists(), "{log}");
         assert_eq!(recorded_instance(), CLONE);
 
-        // Published and served by themselves, without a restart of anything.
+        // The new keys are published and served without any restart.
         until(world, "published", || {
             let value = String::from_utf8(world.standin().user_data(FINGERPRINTS)?).ok()?;
             (value != old_value && value.lines().count() == 1).then_some(())
@@ -105,7 +105,11 @@ fn h1_clone_gets_new_keys_served_and_published() {
         let kept = run(world
             .command("sh")
             .args(["-c", "cat /var/lib/scw-agent/old-host-keys/*/ssh_host_ed25519_key.pub"]));
-        assert_eq!(kept.out.trim_end(), first.trim_end(), "an owner can tell what happened");
+        assert_eq!(
+            kept.out.trim_end(),
+            first.trim_end(),
+            "the old key is kept, so that its owner can see what happened"
+        );
         daemon.terminate();
     });
 }
@@ -154,7 +158,11 @@ fn h1_metadata_against_hypervisor_id_change_nothing() {
         until(world, "reported", || serve_requests(world).filter(is_told));
         assert_eq!((public_key(), recorded_instance()), (first, FIRST.to_owned()));
         daemon.terminate();
-        assert_eq!(world.standin().user_data(FINGERPRINTS), None, "whose keys these are is not known");
+        assert_eq!(
+            world.standin().user_data(FINGERPRINTS),
+            None,
+            "it is unknown to which Instance the keys belong"
+        );
     });
 }
 
@@ -179,7 +187,7 @@ fn h1_d1_unreadable_id_proves_no_other_instance() {
     World::builder().run(|world| {
         boot(world);
         let first = public_key();
-        // A record cut short, as by a power cut of somebody else's making.
+        // A truncated record, as after a power failure.
         fs::write(RECORD, "{\"version\":1,\"inst").expect("written");
         world.reboot();
         let log = agent(world, &["host-keys", "ensure"]);
@@ -189,9 +197,9 @@ fn h1_d1_unreadable_id_proves_no_other_instance() {
         assert_eq!(
             (public_key(), recorded_instance()),
             (first.clone(), FIRST.to_owned()),
-            "and it is recorded anew"
+            "the Instance is recorded again"
         );
-        // What is no id is no other Instance.
+        // An invalid id proves no other Instance.
         for id in ["", "garbage", "../../etc/passwd", &format!("{CLONE}x"), &"a".repeat(100_000)] {
             request_instance(world, id);
             let log = agent(world, &["host-keys", "settle"]);
@@ -208,7 +216,7 @@ fn h2_failed_renewal_keeps_the_record_for_the_next_run() {
         move_disk_to(world, CLONE);
         let daemon = start_daemon(world);
         until(world, "requested", || Path::new(INSTANCE_SEEN).exists().then_some(()));
-        // No ssh-keygen: no new keys, so the disk is still the first Instance's.
+        // Without ssh-keygen there are no new keys, so the disk still belongs to the first Instance.
         let failed = without_keygen(world, || agent(world, &["host-keys", "settle"]));
         assert_eq!(failed.code, 1);
         assert!(failed.err.contains("ssh-keygen"), "{}", failed.err);

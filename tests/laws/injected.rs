@@ -1,5 +1,5 @@
-//! The system says no: each system call that a program makes fails once, with each error that it can fail with; the program ends in
-//! good order, harms nothing, and a clean run afterwards ends in the one right state.
+//! Each system call of a program fails once, with each error that it can return. The program must end without a panic and damage
+//! nothing, and the next run must reach the one correct state.
 
 use std::fs;
 use std::process::Command;
@@ -12,7 +12,7 @@ use crate::machine::*;
 const ORIGINAL: &str = "daa2ea5a-0ee6-4cdc-9f1a-e0d1cb4e6d86";
 const CLONE: &str = "11111111-2222-4333-8444-555555555555";
 
-/// Calls, and the errors that they are made to fail with.
+/// System calls on files, and the errors with which they fail.
 const FILES: [(&str, &[&str]); 14] = [
     ("openat", &["ENOSPC", "EIO", "EROFS", "EACCES", "EMFILE"]),
     ("read", &["EIO"]),
@@ -29,6 +29,7 @@ const FILES: [(&str, &[&str]); 14] = [
     ("flock", &["EIO", "EINTR"]),
     ("pipe2", &["EMFILE"]),
 ];
+/// System calls on sockets, and the errors with which they fail.
 const NETWORK: [(&str, &[&str]); 8] = [
     ("socket", &["EMFILE", "ENOBUFS", "EACCES"]),
     ("bind", &["EADDRINUSE", "EACCES"]),
@@ -40,9 +41,8 @@ const NETWORK: [(&str, &[&str]); 8] = [
     ("setsockopt", &["ENOMEM"]),
 ];
 
-/// What fails before the program begins; and what cannot fail but here: a write to the runtime's event counter, reading a
-/// child's pipe or the socket that tells of signals.
-/// A panic is told without its message, by its place in the source.
+/// Failures that are not the program's: before it begins, and in calls that fail only under strace: a write to the runtime's event
+/// counter, a read of a child's pipe or of the socket for signals. A panic is reported by its source location, without its message.
 const NOT_OURS: [&str; 5] = [
     "error while loading shared libraries",
     "/src/runtime/io/driver.rs",
@@ -50,10 +50,10 @@ const NOT_OURS: [&str; 5] = [
     "library/std/src/process.rs",
     "library/std/src/sys/process/",
 ];
-/// How the program tells of a panic.
+/// How the program reports a panic.
 const PANIC: &str = "internal error at";
 
-/// The command, whose n-th call of this kind fails. Whether it did is told by the file `/root/strace`.
+/// strace, which makes the n-th call of this kind fail. The file `/root/strace` shows whether it did. The caller adds the program.
 fn strace_with_error(world: &World, call: &str, error: &str, nth: usize) -> Command {
     let mut command = world.command("strace");
     command.args(["-qq", "-o", "/root/strace", "-e"]).arg(format!("trace=?{call}"));
@@ -65,7 +65,7 @@ fn was_injected() -> bool {
     fs::read_to_string("/root/strace").is_ok_and(|log| log.contains("(INJECTED)"))
 }
 
-/// It ended by itself, and not by a panic.
+/// Runs the command, which must end by itself and without a panic.
 fn run_without_panic(what: &str, command: &mut Command) -> Ended {
     let output = command.output().expect("strace runs (package strace)");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -74,10 +74,10 @@ fn run_without_panic(what: &str, command: &mut Command) -> Ended {
         out: text(&output.stdout),
         err: text(&output.stderr),
     };
-    let in_order = (0..=6).contains(&ended.code) && !ended.err.contains(PANIC);
+    let is_allowed = (0..=6).contains(&ended.code) && !ended.err.contains(PANIC);
     let not_ours = NOT_OURS.iter().any(|text| ended.err.contains(text));
-    assert!(in_order || not_ours, "{what}: {} {}", ended.code, ended.err);
-    // A panic is told by its place: its text may quote anything (S3).
+    assert!(is_allowed || not_ours, "{what}: {} {}", ended.code, ended.err);
+    // Only the location of a panic is logged, because its message may quote anything (S3).
     assert!(!ended.err.contains("failed to wake"), "{what}: {}", ended.err);
     ended
 }
@@ -98,7 +98,7 @@ fn restore(world: &World, name: &str) {
     ));
 }
 
-/// Every call of the list, every error of it, every time that it is made; how many there were.
+/// Tries every call of the list with each of its errors, at each time that it is made. Returns the number of tries.
 fn fail_each_call(calls: &[(&str, &[&str])], mut try_one: impl FnMut(&str, &str, usize) -> bool) -> usize {
     let mut points = 0;
     for (call, errors) in calls {
@@ -146,7 +146,7 @@ fn h1_h2_d2_host_keys_recover_from_each_failed_call() {
                 );
                 let survivors = complete_keys(world);
                 if scenario.starts_with("a later boot") {
-                    assert!(survivors == first, "{what}: a good key was touched");
+                    assert!(survivors == first, "{what}: a good key was changed");
                 }
                 request();
                 let again = agent(world, &["host-keys", pass]);
@@ -157,13 +157,13 @@ fn h1_h2_d2_host_keys_recover_from_each_failed_call() {
                     "a clone" => {
                         assert!(
                             TYPES.iter().all(|name| end[name] != first[name]),
-                            "{what}: a cloned key: {}",
+                            "{what}: a key of the original Instance is still in use: {}",
                             faulty.err
                         )
                     }
                     _ => assert!(
                         survivors.iter().all(|(name, key)| end[name] == *key),
-                        "{what}: remade without proof"
+                        "{what}: a key was replaced without proof"
                     ),
                 }
                 was_injected()
@@ -182,24 +182,24 @@ fn s1_d2_runner_recovers_from_each_failed_call() {
     let calls: Vec<_> =
         calls.flat_map(|(call, errors)| errors.chunks(1).map(|error| (*call, error))).collect();
     let points: usize = std::thread::scope(|scope| {
-        // Half of the time goes by in pauses.
+        // Half of the time is spent waiting.
         let calls = &calls;
         let part = move |number| calls.iter().skip(number).step_by(WORLDS).copied().collect::<Vec<_>>();
         let parts: Vec<_> =
             (0..WORLDS).map(|number| scope.spawn(move || fail_runner_calls(&part(number)))).collect();
-        parts.into_iter().map(|part| part.join().expect("held")).sum()
+        parts.into_iter().map(|part| part.join().expect("no panic")).sum()
     });
     println!("setup run: {points} points, 0 violations");
     assert!(points > 200, "{points}");
 }
 
-/// The runner's campaign, in so many worlds at once.
+/// How many worlds share the runner's calls.
 const WORLDS: usize = 4;
 
 fn fail_runner_calls(calls: &[(&str, &[&str])]) -> usize {
     World::builder().run(|world| {
         world.standin().set_user_data("setup-script", "#!/bin/sh\necho ran >> /root/ran\n");
-        // A call that fails can keep it from seeing that the network is there.
+        // A failed call can hide from the runner that the network is ready.
         fs::write("/etc/scw-agent.toml", "[setup]\nnetwork-wait = \"500ms\"\n").expect("written");
         let ran = || fs::read_to_string("/root/ran").unwrap_or_default().lines().count();
         let record = || fs::read_to_string("/var/lib/scw-agent/setup/setup-script.json").unwrap_or_default();
@@ -213,11 +213,11 @@ fn fail_runner_calls(calls: &[(&str, &[&str])]) -> usize {
             let (before, recorded) = (ran(), record().contains("\"exit\": 0"));
             assert!(
                 before <= 1 && (before == 0 || !record().is_empty()),
-                "{what}: it ran without a record: {}",
+                "{what}: the script ran without a record: {}",
                 ended.err
             );
             let injected = was_injected();
-            // The next boot, as far as the runner is concerned.
+            // For the runner, this is the next boot.
             sh(world, "rm -rf /run/scw-agent-setup");
             let again = agent(world, &["setup", "run"]);
             assert_eq!(again.code, 0, "{what}: {}", again.err);
@@ -236,9 +236,9 @@ fn h4_d2_daemon_publishes_after_each_failed_call() {
         .copied()
         .collect();
     let points: usize = std::thread::scope(|scope| {
-        // Most of the time goes by in pauses between two tries.
+        // Most of the time is spent waiting between two tries.
         let parts: Vec<_> = calls.iter().map(|part| scope.spawn(move || fail_daemon_calls(*part))).collect();
-        parts.into_iter().map(|part| part.join().expect("held")).sum()
+        parts.into_iter().map(|part| part.join().expect("no panic")).sum()
     });
     println!("daemon: {points} points, 0 violations");
     assert!(points > 25, "{points}");
@@ -259,7 +259,7 @@ fn fail_daemon_calls(calls: (&'static str, &'static [&'static str])) -> usize {
                 (gone.is_some() || world.standin().user_data(FINGERPRINTS).is_some()).then_some(())
             });
             if let Some(status) = gone {
-                // It cannot serve: systemd starts it again.
+                // The daemon cannot work, so systemd starts it again.
                 assert!(
                     status.code().is_some_and(|code| (1..=6).contains(&code)),
                     "{what}: {status:?} {}",
@@ -273,7 +273,7 @@ fn fail_daemon_calls(calls: (&'static str, &'static [&'static str])) -> usize {
             drop(daemon);
             let injected = was_injected();
             let _ = fs::remove_file(INSTANCE_SEEN);
-            // As many as a first round makes, and some.
+            // A few more calls than the first round makes.
             injected && nth < 25
         })
     })

@@ -1,4 +1,4 @@
-//! What systemd sees: readiness, the status line, and the journal's fields.
+//! What the programs send to systemd: readiness, the status line, the watchdog, and the fields in the journal.
 
 use std::fs;
 
@@ -39,7 +39,7 @@ fn the_watchdog_is_fed_while_systemd_asks_for_it() {
         command.arg("daemon").env("NOTIFY_SOCKET", notify.path()).env("WATCHDOG_USEC", "300000");
         let daemon = Daemon::spawn(&mut command).expect("started");
         let fed = || notify.messages().iter().filter(|message| message.contains("WATCHDOG=1")).count();
-        until(world, "fed", || (fed() >= 3).then_some(()));
+        until(world, "feeding its watchdog", || (fed() >= 3).then_some(()));
         daemon.terminate();
     });
 }

@@ -1,5 +1,5 @@
-//! H1 to H3 as a table: every state that a key's files can be in, for every type of key, in the same Instance, another or an unknown
-//! one, with the real cloud-init at work or not; over real files and the real `ssh-keygen`.
+//! H1 to H3 as a table: every state of a key's files, for every key type, on the same, another or an unknown Instance, with and
+//! without the real cloud-init. The files and `ssh-keygen` are real.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
@@ -11,20 +11,21 @@ use crate::machine::*;
 
 const TYPES: [&str; 3] = ["ecdsa", "ed25519", "rsa"];
 
-/// What becomes of a key.
+/// What the ensure pass does with a key.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Outcome {
-    /// The same private key as before, and whatever was wrong around it put right.
+    /// The private key stays, and what is wrong around it is fixed.
     Kept,
-    /// A new one.
+    /// A new key is made.
     Made,
-    /// Nothing is touched, and the command says so.
+    /// Nothing is changed, and the command reports it.
     Untouched,
 }
 
+/// Brings the files into a state; the arguments are the paths of the private and of the public key.
 type Damage = fn(&Path, &Path);
 
-/// State, how it comes about (private key's path, public key's path), and what becomes of the key.
+/// State, how the files get into it, and what the ensure pass does with the key.
 const STATES: [(&str, Damage, Outcome); 15] = [
     ("all good", |_, _| {}, Outcome::Kept),
     ("missing", |private, public| [private, public].iter().for_each(|path| remove(path)), Outcome::Made),
@@ -80,13 +81,13 @@ fn write(path: &Path, bytes: &[u8]) {
 }
 
 fn to_pem(private: &Path) {
-    // Ed25519 keys have no older form, and stay as they are.
+    // Ed25519 keys have no older format and stay as they are.
     let mut command = std::process::Command::new("ssh-keygen");
     command.args(["-q", "-p", "-N", "", "-m", "PEM", "-f"]).arg(private);
     assert!(command.status().expect("started").success());
 }
 
-/// The public key that belongs to a private one, by `ssh-keygen`; nothing where that says no.
+/// The public key that `ssh-keygen` derives from a private key; `None` if it refuses the file.
 fn derived_public_key(world: &World, private: &Path) -> Option<String> {
     let shown = run(world.command("ssh-keygen").args(["-y", "-P", "", "-f"]).arg(private));
     (shown.code == 0).then(|| shown.out.split(' ').take(2).collect::<Vec<_>>().join(" ").trim().to_owned())
@@ -101,14 +102,14 @@ fn key_paths(name: &str) -> [PathBuf; 2] {
 enum Owner {
     Same,
     Another,
-    /// No metadata, and no hypervisor that tells.
+    /// No metadata, and no id from the hypervisor.
     Unknown,
 }
 
 const FIRST: &str = "daa2ea5a-0ee6-4cdc-9f1a-e0d1cb4e6d86";
 const OTHER: &str = "11111111-2222-4333-8444-555555555555";
 
-/// One boot of the table.
+/// One boot in the table.
 struct Row<'a> {
     world: &'a World,
     /// The type owner files are spoilt, and the other one.
@@ -123,18 +124,20 @@ struct Row<'a> {
 #[test]
 fn h1_h2_h3_each_key_file_state_ends_as_expected() {
     let counts = std::thread::scope(|scope| {
-        TYPES.map(|name| scope.spawn(move || check_key_type(name))).map(|count| count.join().expect("held"))
+        TYPES
+            .map(|name| scope.spawn(move || check_key_type(name)))
+            .map(|count| count.join().expect("no panic"))
     });
     let rows: usize = counts.iter().sum();
     println!("{rows} rows");
     assert_eq!(rows, TYPES.len() * STATES.len() * 6);
 }
 
-/// The rows of one type; how many they were.
+/// Checks the rows of one key type. Returns their number.
 fn check_key_type(name: &'static str) -> usize {
     let mut rows = 0;
     World::builder().with_cloud_init().run(|world| {
-            // An RSA key takes a second to make, so it stands in its own count of the table only.
+            // An RSA key takes a second to make, so it is used only in the rows of its own type.
             let names = [name, if name == "ed25519" { "ecdsa" } else { "ed25519" }];
             let types = format!("[\"{}\", \"{}\"]", names[0], names[1]);
             fs::write("/etc/scw-agent.toml", format!("[host-keys]\ntypes = {types}\n")).expect("written");
@@ -142,7 +145,7 @@ fn check_key_type(name: &'static str) -> usize {
                 "datasource_list: [NoCloud]\ncloud_init_modules: [ssh]\nssh_genkeytypes: {types}\nssh_deletekeys: true\n"
             );
             fs::write("/etc/cloud/cloud.cfg.d/99-only-ssh.cfg", only_ssh).expect("written");
-            // The disk after its first boot as the first Instance.
+            // The disk after its first boot in the first Instance.
             cloud_init(world, Some(FIRST));
             assert_eq!(agent(world, &["host-keys", "ensure"]).code, 0);
             request_instance(world, FIRST);
@@ -160,7 +163,7 @@ fn check_key_type(name: &'static str) -> usize {
     rows
 }
 
-/// The real cloud-init's first two stages, which is where its ssh module runs. Without an id it finds no data.
+/// Runs the first two stages of the real cloud-init, which include its ssh module. Without an id it finds no data.
 fn cloud_init(world: &World, instance: Option<&str>) {
     let seed = Path::new("/var/lib/cloud/seed/nocloud");
     let _ = fs::remove_dir_all(seed);
@@ -193,7 +196,7 @@ impl Row<'_> {
         let ensured = agent(world, &["host-keys", "ensure"]);
         assert_eq!(ensured.code, i32::from(self.outcome == Outcome::Untouched), "{what}: {}", ensured.err);
         let at_first = keys();
-        assert_eq!(at_first[1], before[1], "{what}: the other key was touched");
+        assert_eq!(at_first[1], before[1], "{what}: the other key was changed");
         assert_eq!(at_first[0] == before[0], self.outcome == Outcome::Kept, "{what}: {}", ensured.err);
         assert_eq!(at_first[0].is_none(), self.outcome == Outcome::Untouched, "{what}: {}", ensured.err);
 
@@ -211,7 +214,7 @@ impl Row<'_> {
         if self.cloud_init && owner == Owner::Another {
             assert!(by_cloud_init[1] != at_first[1], "{what}: cloud-init made no keys");
         } else {
-            assert_eq!(by_cloud_init, at_first, "{what}: cloud-init touched keys");
+            assert_eq!(by_cloud_init, at_first, "{what}: cloud-init changed keys");
         }
         let Some(instance) = instance else { return };
         self.settle_and_publish(&what, instance);
@@ -221,12 +224,12 @@ impl Row<'_> {
                 let all_new = at_end[0] != at_first[0] && at_end[1] != at_first[1];
                 assert!(all_new || is_untouched(&at_end), "{what}: keys of another Instance are in use");
             }
-            _ => assert_eq!(at_end, by_cloud_init, "{what}: remade without need"),
+            _ => assert_eq!(at_end, by_cloud_init, "{what}: a key was replaced without need"),
         }
         self.check_published(&what, &at_end);
     }
 
-    /// The daemon learns which Instance this is, and PID 1 starts the second pass.
+    /// The daemon requests the settle pass, which runs as systemd starts it; then the fingerprints are published.
     fn settle_and_publish(&self, what: &str, instance: &str) {
         let standin = self.world.standin();
         let mut conf = standin.conf();
@@ -234,12 +237,12 @@ impl Row<'_> {
         standin.set_conf(conf);
         standin.delete_user_data(FINGERPRINTS);
         let daemon = start_daemon(self.world);
-        until(self.world, "told", || fs::exists(INSTANCE_SEEN).ok()?.then_some(()));
+        until(self.world, "requested", || fs::exists(INSTANCE_SEEN).ok()?.then_some(()));
         let settled = agent(self.world, &["host-keys", "settle"]);
-        // A folder in a key's place cannot be replaced, and that is said.
+        // A folder instead of a key cannot be replaced, and the settle pass reports it.
         let expected = self.outcome == Outcome::Untouched && self.owner == Owner::Another && !self.cloud_init;
         assert_eq!(settled.code, i32::from(expected), "{what}: {}", settled.err);
-        until(self.world, &format!("published what is there: {what}"), || {
+        until(self.world, &format!("published: {what}"), || {
             let value = String::from_utf8(standin.user_data(FINGERPRINTS)?).ok()?;
             (value.lines().count() == self.fingerprints().len()
                 && self.fingerprints().iter().all(|key| value.contains(key)))
@@ -248,7 +251,7 @@ impl Row<'_> {
         daemon.terminate();
     }
 
-    /// By `ssh-keygen`, of every key that there is.
+    /// The fingerprints of all existing keys, computed by `ssh-keygen`.
     fn fingerprints(&self) -> Vec<String> {
         let of = |name: &&str| {
             let [private, public] = key_paths(name);
@@ -263,7 +266,10 @@ impl Row<'_> {
         for name in self.names {
             let [private, public] = key_paths(name);
             let Some(derived) = derived_public_key(self.world, &private) else { continue };
-            assert!(fs::read_to_string(&public).expect("read").starts_with(&derived), "{what}: another .pub");
+            assert!(
+                fs::read_to_string(&public).expect("read").starts_with(&derived),
+                "{what}: the public key is another key's"
+            );
             let (private, public) =
                 (fs::metadata(private).expect("there"), fs::metadata(public).expect("there"));
             assert_eq!(
@@ -321,7 +327,7 @@ fn h1_h3_key_with_passphrase_is_kept_and_not_published() {
         assert_eq!(ensured.code, 1);
         assert!(ensured.err.contains("passphrase"), "{}", ensured.err);
         let shown = agent(world, &["host-keys", "show"]).out;
-        assert!(shown.contains("not served"), "sshd cannot use it, so it is not published: {shown}");
+        assert!(shown.contains("not served"), "sshd cannot load the key, so it is not published: {shown}");
         assert_eq!(fs::read("/etc/ssh/ssh_host_ed25519_key").expect("read"), before);
     });
 }
@@ -335,13 +341,13 @@ fn h1_key_is_group_readable_where_sshd_accepts_that() {
             let key = fs::metadata("/etc/ssh/ssh_host_ed25519_key").expect("there");
             (key.mode() & 0o777, key.gid())
         };
-        // A group of that name alone changes nothing: Debian's sshd refuses a key that others than root may read.
+        // A group of this name alone changes nothing: Debian's sshd refuses a key that others than root may read.
         make_host_key(world);
         assert_eq!(mode(), (0o600, 0));
         sh(world, "chgrp 4711 /etc/ssh/ssh_host_ed25519_key; chmod 640 /etc/ssh/ssh_host_ed25519_key");
         make_host_key(world);
-        assert_eq!(mode(), (0o600, 4711), "and so sshd starts again");
-        // On RHEL and its kin the program for which the group is made belongs to it.
+        assert_eq!(mode(), (0o600, 4711), "sshd accepts the key again");
+        // On RHEL and related distributions, the program that uses this group belongs to it.
         sh(
             world,
             "cp /usr/lib/openssh/ssh-keysign /run/keysign; chgrp 4711 /run/keysign; chmod 2755 /run/keysign
@@ -350,6 +356,6 @@ fn h1_key_is_group_readable_where_sshd_accepts_that() {
         make_host_key(world);
         assert_eq!(mode(), (0o640, 4711));
         make_host_key(world);
-        assert_eq!(mode(), (0o640, 4711), "it is left so");
+        assert_eq!(mode(), (0o640, 4711), "the mode stays");
     });
 }

@@ -1,4 +1,4 @@
-//! systemd's lock of the metadata service: a `prohibit` route for every socket without a mark (systemd 261 and later).
+//! The lock of the metadata service in systemd 261 and later: a `prohibit` route for every socket without a mark.
 
 use std::fs;
 use std::path::Path;
@@ -8,7 +8,7 @@ use scw_stage::{Reach, World};
 
 use crate::machine::*;
 
-/// A world with one family, whose service is locked.
+/// Runs a test in a world with IPv4 only, in which the service is locked.
 fn with_locked_service(test: impl FnOnce(&World) + Send) {
     World::builder().ipv6(Reach::Absent).run(|world| {
         world.standin().set_user_data("key", "value");
@@ -19,7 +19,11 @@ fn with_locked_service(test: impl FnOnce(&World) + Send) {
             assert_eq!(set.code, 0, "{}", set.err);
         }
         let curl = ["-s", "--local-port", "512-1023", "http://169.254.42.42/user_data/key"];
-        assert_ne!(run(world.command("curl").args(curl)).code, 0, "the lock must hold, or nothing is shown");
+        assert_ne!(
+            run(world.command("curl").args(curl)).code,
+            0,
+            "the lock must work, otherwise the test shows nothing"
+        );
         make_host_key(world);
         test(world);
     });
@@ -90,7 +94,7 @@ fn t2_root_works_where_the_daemon_is_locked_out() {
             let got = userdata(world, words);
             assert_eq!((got.code, &*got.out), (0, printed), "{words:?}: {}", got.err);
         }
-        // It could pass; but only root asks the service when the daemon does not reach it.
+        // The program could pass the lock, but only root sends requests itself when the daemon cannot reach the service.
         let got = run(world.agent_command(USERDATA).arg("setup-script"));
         assert!(got.code == 5 && got.err.contains("CAP_NET_RAW"), "{} {}", got.code, got.err);
 

@@ -1,4 +1,4 @@
-//! A machine in a world: the three roles, started as PID 1 would start them.
+//! Shared helpers: the agent's programs in a world, started as systemd would start them, and what they write.
 
 use std::process::{Command, Output};
 use std::thread::sleep;
@@ -10,32 +10,32 @@ use scw_stage::{Daemon, Notify, World};
 pub(crate) const AGENT: &str = env!("CARGO_BIN_EXE_scw-agent");
 /// The user data helper.
 pub(crate) const USERDATA: &str = env!("CARGO_BIN_EXE_scw-userdata");
-/// Far over what anything takes, on a busy machine as well: it only keeps a broken test from hanging.
+/// Far longer than anything takes, also on a busy machine. It only prevents a broken test from hanging.
 pub(crate) const LONG: Duration = Duration::from_secs(600);
 /// The key under which the fingerprints are published.
 pub(crate) const FINGERPRINTS: &str = "ssh-host-fingerprints";
 
-/// Where the daemon leaves its requests to the host-keys role.
+/// The folder of the daemon's requests to the host-keys units.
 const REQUESTS: &str = "/run/scw-agent-requests/host-keys";
-/// The daemon's request to compare the Instance with the record.
+/// The daemon's request to compare the Instance with the identity record.
 pub(crate) const INSTANCE_SEEN: &str = "/run/scw-agent-requests/host-keys/instance-seen";
 /// The daemon's request to start the setup runner.
 pub(crate) const SETUP_REQUESTED: &str = "/run/scw-agent-requests/setup/setup-requested";
 
-/// From now on the metadata service names this Instance.
+/// From now on the metadata service reports this Instance.
 pub(crate) fn become_instance(world: &World, id: &str) {
     let mut conf = world.standin().conf();
     conf["id"] = id.into();
     world.standin().set_conf(conf);
 }
 
-/// The daemon requests to look which Instance this is; by now it is the one with this id. What stands in the file counts for nothing.
+/// Moves the disk to this Instance, and writes the daemon's request to check the Instance. The content of the request file is never used.
 pub(crate) fn request_instance(world: &World, id: &str) {
     become_instance(world, id);
     std::fs::write(INSTANCE_SEEN, "").expect("written");
 }
 
-/// What a finished program left.
+/// Exit code and output of a finished program.
 pub(crate) struct Ended {
     pub(crate) code: i32,
     pub(crate) out: String,
@@ -49,8 +49,8 @@ pub(crate) fn run(command: &mut Command) -> Ended {
     Ended { code: status.code().expect("an exit code"), out: text(stdout), err: text(stderr) }
 }
 
-/// Copies a program that is to be run. Not by this process: a child that another test starts at that moment would hold the file open for
-/// writing, and it could not be run ("Text file busy").
+/// Copies a program, with `cp` and not in this process: a child that another test starts at the same time would hold the file open for
+/// writing, and the program could not be started ("Text file busy").
 pub(crate) fn copy_program(world: &World, from: &str, to: &str) {
     let copied = run(world.command("cp").args([from, to]));
     assert_eq!(copied.code, 0, "{}", copied.err);
@@ -93,7 +93,7 @@ pub(crate) fn userdata(world: &World, words: &[&str]) -> Ended {
     run(world.command(USERDATA).args(words))
 }
 
-/// Does something while there is no ssh-keygen: the program that stands in its place always fails.
+/// Runs `what` while `ssh-keygen` is replaced by a program that always fails.
 pub(crate) fn without_keygen<T>(world: &World, what: impl FnOnce() -> T) -> T {
     let sh = |script: &str| assert_eq!(run(world.command("sh").args(["-c", script])).code, 0, "{script}");
     sh("mount --bind /bin/false /usr/bin/ssh-keygen");
@@ -102,19 +102,19 @@ pub(crate) fn without_keygen<T>(world: &World, what: impl FnOnce() -> T) -> T {
     done
 }
 
-/// One type of key only: an RSA key takes a second to make, and most tests are not about that.
+/// Configures one key type only: an RSA key takes a second to make, and most tests do not need it.
 pub(crate) fn one_key_type() {
     std::fs::write("/etc/scw-agent.toml", "[host-keys]\ntypes = [\"ed25519\"]\n").expect("written");
 }
 
-/// Makes host keys, one only, as the first unit does.
+/// Makes a single host key in the ensure pass.
 pub(crate) fn make_host_key(world: &World) {
     one_key_type();
     let made = agent(world, &["host-keys", "ensure"]);
     assert_eq!(made.code, 0, "{}", made.err);
 }
 
-/// The Instance is known and recorded: the daemon publishes without further ado.
+/// Lets the settle pass confirm and record the Instance, so that the daemon can publish.
 pub(crate) fn confirm_instance(world: &World) {
     std::fs::write(INSTANCE_SEEN, "").expect("written");
     let settled = agent(world, &["host-keys", "settle"]);
@@ -126,7 +126,7 @@ pub(crate) fn start_daemon(world: &World) -> Daemon {
     start_daemon_as(world, world.agent_command(AGENT))
 }
 
-/// Starts the daemon by this command, to which its word is added.
+/// Starts the daemon with this command, which gets the argument `daemon`.
 pub(crate) fn start_daemon_as(world: &World, mut command: Command) -> Daemon {
     let notify = Notify::new(world).expect("a socket");
     let daemon = Daemon::spawn(command.arg("daemon").env("NOTIFY_SOCKET", notify.path())).expect("started");
@@ -134,7 +134,7 @@ pub(crate) fn start_daemon_as(world: &World, mut command: Command) -> Daemon {
     daemon
 }
 
-/// Serves the daemon's requests to the host-keys role as the path unit does: what the role left, if there was a request.
+/// Runs the settle pass if the daemon has requested it, as the path unit does. Returns its result.
 pub(crate) fn serve_requests(world: &World) -> Option<Ended> {
     let entries = std::fs::read_dir(REQUESTS).into_iter().flatten().flatten();
     let has_request =
@@ -142,7 +142,7 @@ pub(crate) fn serve_requests(world: &World) -> Option<Ended> {
     has_request.then(|| agent(world, &["host-keys", "settle"]))
 }
 
-/// Waits until the stand-in has the fingerprints, and returns them. The daemon publishes them once root has confirmed the Instance.
+/// Waits until the fingerprints are published, and returns them. The daemon publishes them after root has confirmed the Instance.
 pub(crate) fn wait_until_published(world: &World) -> String {
     let stored = until(world, "published", || {
         serve_requests(world);
@@ -151,26 +151,26 @@ pub(crate) fn wait_until_published(world: &World) -> String {
     String::from_utf8(stored).expect("UTF-8")
 }
 
-/// Looks again and again until there is something to see; `what` never came if there never is.
+/// Calls `look` until it returns a value. Fails with "never `what`" after [`LONG`].
 pub(crate) fn until<T>(world: &World, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + LONG;
     loop {
         if let Some(seen) = look() {
             return seen;
         }
-        assert!(Instant::now() < deadline, "never {what}; asked: {:#?}", request_lines(world));
+        assert!(Instant::now() < deadline, "never {what}; requests: {:#?}", request_lines(world));
         sleep(Duration::from_millis(5));
     }
 }
 
-/// Waits until this world has no process but the test's own: whatever a killed program left behind has come to its end.
+/// Waits until the leftover processes of a killed program have ended: this world has no process but the test's own.
 pub(crate) fn until_processes_have_ended(world: &World) {
     let network = |of: &str| std::fs::read_link(format!("/proc/{of}/ns/net")).ok();
     let own = network("thread-self").expect("a network namespace");
     until(world, "without processes", || {
         let names = std::fs::read_dir("/proc").expect("listed").flatten();
         let mut names = names.filter_map(|entry| entry.file_name().into_string().ok());
-        // Not `thread-self`, which is in this network always.
+        // Numbers only: `thread-self` is always in this network namespace.
         let is_in = |name: String| {
             name.starts_with(|first: char| first.is_ascii_digit()) && network(&name).as_ref() == Some(&own)
         };
@@ -178,13 +178,13 @@ pub(crate) fn until_processes_have_ended(world: &World) {
     });
 }
 
-/// Waits until a process has become this program, by its name: a script that ends in `exec` does so some time after its last word.
+/// Waits until a process has the name of this program: a script that ends with `exec` becomes the program some time after its last output.
 pub(crate) fn until_process_is(world: &World, pid: &str, program: &str) {
     let name = format!("/proc/{}/comm", pid.trim());
     until(world, program, || (std::fs::read_to_string(&name).ok()?.trim() == program).then_some(()));
 }
 
-/// What the stand-in was asked, as `METHOD TARGET`.
+/// The requests that the stand-in has received, as `METHOD TARGET`.
 pub(crate) fn request_lines(world: &World) -> Vec<String> {
     world
         .standin()
@@ -194,18 +194,18 @@ pub(crate) fn request_lines(world: &World) -> Vec<String> {
         .collect()
 }
 
-/// Waits until the daemon has looked at everything there is to look at when nothing goes wrong. What the host-keys role said meanwhile.
+/// Waits until the daemon has published the fingerprints and listed the user data. Returns the log of the settle passes until then.
 pub(crate) fn wait_until_settled(world: &World) -> String {
-    let mut said = String::new();
+    let mut log = String::new();
     until(world, "settled", || {
-        said += &serve_requests(world).map(|ended| ended.err).unwrap_or_default();
+        log += &serve_requests(world).map(|ended| ended.err).unwrap_or_default();
         let status: serde_json::Value =
             serde_json::from_str(&agent(world, &["status", "--json"]).out).ok()?;
         let known = !status["instance"].is_null() && status["fingerprints"]["state"] == "published";
-        // The list of user data is asked for right behind the Instance.
+        // The daemon lists the user data directly after it has read the Instance's metadata.
         (known && request_lines(world).iter().any(|line| line == "GET /user_data?format=json")).then_some(())
     });
-    said
+    log
 }
 
 /// `scw-agent` with these words, its standard error connected to the journal as systemd does it for a service.

@@ -1,6 +1,6 @@
-//! The laws that the agent keeps, tried with the real binaries in small worlds: a network namespace with the stand-in at the
-//! metadata service's real addresses, a throw-away view of the file system, real `ssh-keygen` and sshd. One module a group
-//! of laws; what they share is in `machine`.
+//! Tests of the agent's invariants with the real binaries. Each test runs in a small world: a network namespace with the stand-in
+//! at the metadata service's real addresses, a temporary view of the file system, and the real `ssh-keygen` and sshd.
+//! Each module tests one group of invariants. `machine` has the shared helpers.
 
 mod answers;
 mod clones;

@@ -1,4 +1,4 @@
-//! What the matrix has no column for: a fault of one family only, no service at all, each bound in time, and asking again.
+//! Faults outside of the matrix: a fault of one family only, no service at all, each timeout, and retries.
 
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,7 @@ fn configure(text: &str) {
     std::fs::write(scw_agent::settings::FILE, text).expect("written");
 }
 
-/// A world over IPv4 alone, with a key that is set.
+/// A world with IPv4 only and one key in user data.
 fn world_with_a_key(test: impl FnOnce(&World) + Send) {
     World::builder().ipv6(Reach::Absent).run(|world| {
         world.standin().set_user_data("key", "value");
@@ -39,16 +39,16 @@ fn t3_failing_family_is_replaced_by_the_other() {
         world.standin().set_user_data("key", "value");
         for fault in faults {
             for family in [Family::Ipv4, Family::Ipv6] {
-                // Whichever family is tried first: what the other one is good for does not depend on it.
+                // The other family must be used whether the faulty one is tried first or not.
                 world.standin().set_orders(vec![Order::new(fault.clone()).family(family)]);
                 world.standin().clear_requests();
                 let got = userdata(world, &["key"]);
                 let case = format!("{} on {family:?}", fault.name());
                 assert_eq!((got.code, &*got.out), (0, "value"), "{case}: {}", got.err);
                 let asked = world.standin().requests();
-                let struck =
+                let faulty =
                     asked.iter().filter(|asked| asked.local.is_ipv4() == (family == Family::Ipv4)).count();
-                assert!(struck <= 1 && asked.len() == struck + 1, "{case}: {asked:#?}");
+                assert!(faulty <= 1 && asked.len() == faulty + 1, "{case}: {asked:#?}");
             }
         }
     });
@@ -145,7 +145,7 @@ fn t1_daemon_passes_on_no_partial_value() {
             assert_eq!((got.code, &*got.out), (code, ""), "{name}: {}", got.err);
         }
         world.standin().set_orders(Vec::new());
-        assert_eq!(userdata(world, &["key"]).out, "value", "all of them are over");
+        assert_eq!(userdata(world, &["key"]).out, "value", "no fault remains");
         daemon.terminate();
     });
 }
@@ -186,7 +186,7 @@ fn t5_retry_after_of_the_service_is_respected() {
         let at: Vec<_> = world.standin().requests().iter().map(|request| request.at).collect();
         assert_eq!((got.code, at.len()), (0, 2), "{}", got.err);
         assert!(at[1] - at[0] >= Duration::from_secs(1), "{at:?}");
-        // Longer than a command waits: in seconds, and as a date.
+        // Longer than a command waits: as a number of seconds, and as a date.
         let date = "Fri, 31 Dec 2399 23:59:59 GMT".to_owned();
         for late in [RetryAfter::Seconds(3600), RetryAfter::Seconds(u64::MAX), RetryAfter::Date(date)] {
             world.standin().clear_requests();

@@ -1,9 +1,9 @@
-//! The matrix as a table: every fault of the stand-in, and what the laws outcome to each operation that meets it. Plain data:
-//! it must never know what the client does about a fault.
+//! The matrix as a table: every fault of the stand-in, and the outcome of each operation that the invariants require. It is plain
+//! data and must not depend on how the client handles a fault.
 
 use scw_standin::{Fault, Order, RetryAfter};
 
-/// What is asked of the service.
+/// A request to the service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Operation {
     /// `scw-userdata`
@@ -14,7 +14,7 @@ pub(super) enum Operation {
     Set,
     /// `scw-userdata --delete key`
     Delete,
-    /// The library's client: the Instance.
+    /// The client of the library requests the Instance's metadata.
     Conf,
 }
 
@@ -23,22 +23,22 @@ impl Operation {
         [Operation::List, Operation::Get, Operation::Set, Operation::Delete, Operation::Conf];
 }
 
-/// What the laws outcome.
+/// The outcome that the invariants require.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Outcome {
-    /// The true value, or the work done, after one request.
+    /// The correct value, or the change made, after one request.
     Success,
     /// The same, after a second request on a new connection.
     SuccessAtSecondAttempt,
-    /// Taken at its word, after one request: success, and this is the output of what has one.
+    /// Success after one request: the wrong answer is taken as correct. The text is the output of operations that have one.
     Accepted(&'static str),
-    /// An answer that is a no, or no answer: this exit code, and nobody asks again.
+    /// A refusal or an invalid answer: this exit code, without a retry.
     Failure(i32),
-    /// ConnectionLost, met with one new connection, and cut again: exit code 5.
+    /// The connection is lost, tried again once, and lost again: exit code 5.
     ConnectionLost,
-    /// No answer in time: exit code 5, after one request over each family that serves.
+    /// No answer in time: exit code 5, after one request over each family that is served.
     Timeout,
-    /// No connection at all: exit code 5.
+    /// No connection: exit code 5.
     NoConnection,
 }
 
@@ -49,7 +49,7 @@ use Outcome::{Accepted, ConnectionLost, Failure, NoConnection, Success, SuccessA
 pub(super) struct Row {
     pub(super) name: String,
     pub(super) order: Order,
-    /// Whether the stand-in does what is asked although it fails.
+    /// Whether the stand-in applies the request although the fault occurs.
     pub(super) applied: bool,
     pub(super) outcome: fn(Operation) -> Outcome,
 }
@@ -59,30 +59,30 @@ impl Row {
         Row { name: name.into(), order: Order::new(fault), applied: false, outcome }
     }
 
-    /// For faults that strike when the work is done already.
+    /// For faults that occur after the request was applied.
     fn applied(self) -> Row {
         Row { applied: true, ..self }
     }
 
-    /// Whether the fault comes before any request is read.
+    /// Whether the fault occurs before any request is read.
     pub(super) fn precedes_request(&self) -> bool {
         self.name.starts_with("accept-")
     }
 
-    /// The fault strikes only the first time.
+    /// The fault occurs only the first time.
     fn once(self) -> Row {
         Row { name: format!("{}, once", self.name), order: self.order.nth("1"), ..self }
     }
 }
 
-/// Every fault; `elsewhere` is an address to be redirected to.
+/// Every fault; `elsewhere` is the target of redirects to another address.
 pub(super) fn rows(elsewhere: &str) -> Vec<Row> {
     [connections(), answers(), statuses(), redirects(elsewhere)].into_iter().flatten().collect()
 }
 
-/// A connection that goes away is met with one new one; one that falls silent is given up in time (T1, T3).
+/// A lost connection is tried again once; a silent one ends with a timeout (T1, T3).
 fn connections() -> Vec<Row> {
-    let long = 600_000; // Beyond the end of the test: nothing is carried out behind its back.
+    let long = 600_000; // In ms, beyond the end of the test: the request is never applied.
     let lost = || {
         [
             Row::new("drop", Fault::Drop, |_| ConnectionLost),
@@ -109,7 +109,7 @@ fn connections() -> Vec<Row> {
     lost().into_iter().chain(once).chain(others).collect()
 }
 
-/// What is no good HTTP, or beyond the bounds, is never a value, and asking again would bring the same (T1).
+/// Invalid HTTP, or an answer beyond the limits, is never a value. It is not retried, because the answer would be the same (T1).
 fn answers() -> Vec<Row> {
     let huge = |length| Fault::Huge { bytes: 5 * 1024 * 1024, length };
     let text = || "not what was asked for".to_owned();
@@ -118,7 +118,7 @@ fn answers() -> Vec<Row> {
         Row::new("chunked", Fault::Chunked, |_| Success).applied(),
         Row::new("chunked-garbage", Fault::ChunkedGarbage, |_| Failure(6)).applied(),
         Row::new("short-length", Fault::ShortLength, |operation| match operation {
-            // The status alone is their answer, and came whole.
+            // These operations need only the status, which arrived complete.
             Set | Delete => Success,
             List | Get | Conf => Failure(6),
         })
@@ -129,7 +129,7 @@ fn answers() -> Vec<Row> {
         Row::new("some headers", Fault::ManyHeaders { count: 40 }, |_| Success).applied(),
         Row::new("huge-header", Fault::HugeHeader { bytes: 100_000 }, |_| Failure(6)).applied(),
         Row::new("large header", Fault::HugeHeader { bytes: 20_000 }, |_| Success).applied(),
-        // No client can know better, except where the answer has a form.
+        // A client can detect this only where the answer has a known format.
         Row::new("body", Fault::Body { text: text() }, |operation| match operation {
             Conf => Failure(6),
             _ => Accepted("not what was asked for"),
@@ -137,10 +137,10 @@ fn answers() -> Vec<Row> {
     ]
 }
 
-/// A status other than what the operation expects is never a value (T1), and a 4xx never a reason to ask again (T2).
+/// An answer with an unexpected status is never a value (T1), and a 4xx status is never retried (T2).
 fn statuses() -> Vec<Row> {
     let status = |code, outcome| {
-        // A wait that is asked for, and is too long for a command: it gives up at once (T5).
+        // The requested wait is too long for a command, so the command fails at once (T5).
         let retry_after = (code == 429 || code >= 500).then_some(RetryAfter::Seconds(60));
         let body = "# For security reason, this looks like data\n".to_owned();
         Row::new(format!("status {code}"), Fault::Status { code, body, retry_after, location: None }, outcome)
@@ -164,7 +164,7 @@ fn statuses() -> Vec<Row> {
     refused.into_iter().map(|code| status(code, |_| Failure(6))).chain(others).collect()
 }
 
-/// A redirect is followed nowhere: not elsewhere, and not on the service itself (T1).
+/// A redirect is never followed, neither to another address nor to the service itself (T1).
 fn redirects(elsewhere: &str) -> Vec<Row> {
     let mut rows = Vec::new();
     for code in [301, 302, 303, 307, 308] {
