@@ -15,7 +15,7 @@ use crate::machine::*;
 const SOCKET: &str = "/run/scw-agent/api.sock";
 /// The most memory that the daemon may use during an attack, in KiB: half of its unit's MemoryMax=.
 const MAX_MEMORY_KIB: u64 = 32 * 1024;
-/// A normal request takes milliseconds. This is far more, and less than the 120 s after which a silent connection is closed.
+/// A normal request takes milliseconds. This is far more, and less than the 120 s for which a client may keep a connection.
 const SERVED_WITHIN: Duration = Duration::from_secs(100);
 
 struct AttackedDaemon<'a> {

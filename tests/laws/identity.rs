@@ -154,8 +154,8 @@ fn h1_metadata_against_hypervisor_id_change_nothing() {
         set_dmi(world, "Scaleway", FIRST);
         make_host_key(world);
         let daemon = start_daemon(world);
-        let is_told = |log: &Ended| log.err.contains("names another Instance");
-        until(world, "reported", || serve_requests(world).filter(is_told));
+        let is_reported = |ended: &Ended| ended.err.contains("names another Instance");
+        until(world, "reported", || serve_requests(world).filter(is_reported));
         assert_eq!((public_key(), recorded_instance()), (first, FIRST.to_owned()));
         daemon.terminate();
         assert_eq!(

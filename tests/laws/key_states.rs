@@ -112,7 +112,7 @@ const OTHER: &str = "11111111-2222-4333-8444-555555555555";
 /// One boot in the table.
 struct Row<'a> {
     world: &'a World,
-    /// The type owner files are spoilt, and the other one.
+    /// The key type whose files are damaged, and the other one.
     names: [&'static str; 2],
     state: &'static str,
     damage: Damage,

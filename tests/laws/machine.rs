@@ -29,7 +29,7 @@ pub(crate) fn become_instance(world: &World, id: &str) {
     world.standin().set_conf(conf);
 }
 
-/// Moves the disk to this Instance, and writes the daemon's request to check the Instance. The content of the request file is never used.
+/// Makes the metadata service report this Instance, and writes the daemon's request to check it. The content of the request file is never used.
 pub(crate) fn request_instance(world: &World, id: &str) {
     become_instance(world, id);
     std::fs::write(INSTANCE_SEEN, "").expect("written");

@@ -1,4 +1,4 @@
-//! T6: the network coming up is an event, not a poll.
+//! T6: the daemon reacts to network events and does not wait for its next timed try.
 
 use std::path::PathBuf;
 use std::thread::sleep;
@@ -8,11 +8,11 @@ use scw_stage::{Daemon, Family, Notify, Reach, World};
 
 use crate::machine::*;
 
-/// How fast the daemon's clock runs: its second try is an eighth of a second after its first one, so more than four minutes of real time.
+/// The speed of the daemon's clock. Its second try comes an eighth of a second after the first one, so after more than four minutes of real time.
 const SPEED: f64 = 0.0005;
 const SECOND_ATTEMPT: Duration = Duration::from_secs(250);
 
-/// Debian's libfaketime, whose folder is named after the machine.
+/// Debian's libfaketime, whose folder is named after the processor architecture.
 fn faketime_library() -> PathBuf {
     let mut folders = std::fs::read_dir("/usr/lib").expect("listed").flatten();
     let library = folders.find_map(|folder| {
@@ -22,14 +22,14 @@ fn faketime_library() -> PathBuf {
     library.expect("libfaketime: apt-get install faketime")
 }
 
-/// The daemon's timed tries are put so far off by a slow clock that only the event can be what wakes it, on a busy machine as well.
+/// A slow clock delays the daemon's timed tries so much that only the event can wake it, also on a busy machine.
 fn assert_new_route_wakes_the_daemon(family: Family) {
     World::builder().ipv4(Reach::Absent).ipv6(Reach::Absent).run(|world| {
         make_host_key(world);
         let notify = Notify::new(world).expect("a socket");
         let program = "/run/scw-agent-slow";
         copy_program(world, AGENT, program);
-        // The library is for the daemon alone.
+        // Only the daemon gets the library.
         let mut command = world.agent_command("env");
         command
             .arg(format!("LD_PRELOAD={}", faketime_library().display()))
@@ -40,10 +40,10 @@ fn assert_new_route_wakes_the_daemon(family: Family) {
         let failed = |lines: &[String]| lines.iter().any(|line| line.contains("cannot be reached"));
         assert!(daemon.wait_for(LONG, failed), "{}", daemon.output());
         world.set_reach(family, Reach::Served);
-        until(world, "asked for", || (!request_lines(world).is_empty()).then_some(()));
+        until(world, "requested", || (!request_lines(world).is_empty()).then_some(()));
         let took = start.elapsed();
-        println!("{family:?}: asked {took:?} after the daemon was started");
-        assert!(took < SECOND_ATTEMPT, "{took:?}: that was a timed try");
+        println!("{family:?}: first request {took:?} after the start of the daemon");
+        assert!(took < SECOND_ATTEMPT, "{took:?}: the request came from a timed try");
     });
 }
 
@@ -77,7 +77,7 @@ fn t6_many_route_changes_do_not_disturb_the_daemon() {
         assert_eq!(changed.code, 0, "{}", changed.err);
         sleep(Duration::from_millis(500));
         println!("1000 new routes cost the daemon {} ms of CPU time", (ticks() - before) / 1_000_000);
-        // It still answers, and what comes now is still noticed in time by the timed tries.
+        // The daemon still answers, and its timed tries still find the service.
         assert_eq!(userdata(world, &["key"]).code, 5);
         world.set_reach(Family::Ipv4, Reach::Served);
         wait_until_published(world);

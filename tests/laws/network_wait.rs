@@ -1,4 +1,4 @@
-//! The first script of a boot waits for the network, within a bound; a boot in which no script is due waits for nothing.
+//! The first script of a boot waits for the network, up to a limit. A boot in which no script is due does not wait.
 
 use std::fs;
 use std::net::UdpSocket;
@@ -9,7 +9,7 @@ use scw_stage::{Daemon, World};
 
 use crate::machine::*;
 
-/// An address of the guest's own on its wire: a resolver elsewhere, as far as the runner can tell.
+/// A local address of the world. For the runner it is a resolver on the network.
 const RESOLVER: &str = "192.0.2.10:53";
 const SCRIPT: &str = "#!/bin/sh\necho ran >> /var/lib/ran\n";
 
@@ -23,13 +23,13 @@ fn set_network_wait(time: &str) {
     fs::write("/etc/scw-agent.toml.d/90-wait.toml", text).expect("written");
 }
 
-/// How the network was, as the summary has it.
+/// The state of the network in the summary.
 fn recorded_network() -> serde_json::Value {
     let summary = fs::read("/run/scw-agent-setup/summary.json").expect("a summary");
     serde_json::from_slice::<serde_json::Value>(&summary).expect("JSON")["network"].clone()
 }
 
-/// Answers each question with this flags byte and code, from the world's network.
+/// Answers each DNS query from the resolver's address, with this response code.
 fn answer_dns(code: u8) {
     let socket = UdpSocket::bind(RESOLVER).expect("the port is free");
     spawn(move || {
@@ -77,7 +77,7 @@ fn s1_script_waits_for_route_and_resolver() {
             serde_json::json!({"state": "resolver-answered", "resolver": "192.0.2.10"})
         );
 
-        // Nothing is due: nothing is waited for.
+        // No script is due, so the runner does not wait.
         world.set_default_route(false);
         world.reboot();
         let ran = agent(world, &["setup", "run"]);
@@ -138,6 +138,9 @@ fn s1_runner_that_waits_for_network_can_be_stopped() {
         set_network_wait("0s");
         assert_eq!(agent(world, &["setup", "run"]).code, 0);
         let shown = agent(world, &["setup", "show", "setup-script"]).out;
-        assert!(shown.contains("(attempt 1)") && shown.lines().count() == 1, "it was not cut off: {shown}");
+        assert!(
+            shown.contains("(attempt 1)") && shown.lines().count() == 1,
+            "the script was not started before the stop: {shown}"
+        );
     });
 }

@@ -1,4 +1,4 @@
-//! Causes of flaws that were published for other agents, each tried here. SECURITY.md has the table.
+//! Causes of vulnerabilities that were published for other agents, each tried here. SECURITY.md has the table.
 
 use std::fs;
 
@@ -6,7 +6,7 @@ use scw_stage::World;
 
 use crate::machine::*;
 
-/// Runs a program under strace with an umask that hides nothing; every call that was made, one a line.
+/// Runs a program under strace with the umask 0. Returns also the system calls, one in each line.
 fn run_traced(world: &World, calls: &str, program: &str, words: &[&str]) -> (Ended, String) {
     const LOG: &str = "/run/trace";
     let mut command = world.command("sh");
@@ -17,8 +17,8 @@ fn run_traced(world: &World, calls: &str, program: &str, words: &[&str]) -> (End
     (ended, trace)
 }
 
-/// The 2021 takeover of virtual machines by DHCP packets, which made the agent's name resolve to another machine: no name is
-/// looked up here, and nothing that DHCP can set is read.
+/// In 2021, DHCP packets could take over virtual machines: they made the metadata server's name resolve to another machine.
+/// This agent resolves no name and reads nothing that DHCP can set.
 #[test]
 fn t1_forged_names_have_no_effect() {
     World::builder().run(|world| {
@@ -58,11 +58,11 @@ fn t1_forged_names_have_no_effect() {
     });
 }
 
-/// Temporary files that others could read before their mode was set (CVE-2019-0804 and its like): whatever the umask is, a file
-/// is created with the mode that its content needs.
+/// Other users could read temporary files before their mode was set (CVE-2019-0804 and similar). Here a file is created with the
+/// mode that its content needs, independent of the umask.
 #[test]
 fn s3_no_file_is_created_too_open() {
-    /// What is made for everybody to read.
+    /// Files that everybody may read.
     const PUBLIC: [&str; 8] = [
         ".pub",
         "summary.json",
@@ -73,7 +73,7 @@ fn s3_no_file_is_created_too_open() {
         "-requested",
         "/dev/null",
     ];
-    /// Where new keys are made, for root alone.
+    /// The folders in which new keys are made, for root only.
     const KEYS_BESIDE: &str = "/.scw-agent-new.";
     World::builder().run(|world| {
         one_key_type();
@@ -83,28 +83,28 @@ fn s3_no_file_is_created_too_open() {
         for words in [&["host-keys", "ensure"][..], &["host-keys", "settle"], &["setup", "run"]] {
             let (ended, trace) = run_traced(world, "openat,mkdir,mkdirat", AGENT, words);
             assert_eq!(ended.code, 0, "{words:?}: {}", ended.err);
-            let made =
+            let is_created =
                 |line: &&str| !line.contains("= -1") && (line.contains("O_CREAT") || line.contains(" mkdir"));
-            for line in trace.lines().filter(made) {
-                // ssh-keygen sets its own umask, which the arguments of its calls do not show. It works in a folder of root's.
+            for line in trace.lines().filter(is_created) {
+                // ssh-keygen sets its own umask, which the arguments of its calls do not show. It writes into a folder that only root can open.
                 if line.contains(KEYS_BESIDE) && !line.contains(" mkdir") {
                     continue;
                 }
                 let mode = created_mode(line).unwrap_or_else(|| unreachable!("no mode in {line}"));
                 let public = PUBLIC.iter().any(|name| line.contains(name)) || line.contains(" mkdir");
-                let too_much = if public { 0o022 } else { 0o077 };
-                assert_eq!(mode & too_much, 0, "{words:?}: others could read or write it: {line}");
+                let forbidden = if public { 0o022 } else { 0o077 };
+                assert_eq!(mode & forbidden, 0, "{words:?}: other users could read or write it: {line}");
                 created += 1;
             }
         }
         assert!(
             created >= 6,
-            "the keys, the record of the Instance, two scripts and their records: {created}"
+            "expected the keys, the identity record, two scripts and their records: {created}"
         );
     });
 }
 
-/// The mode in `openat(AT_FDCWD, "…", O_WRONLY|O_CREAT|O_EXCL, 0600) = 3`.
+/// The mode argument in a line like `openat(AT_FDCWD, "…", O_WRONLY|O_CREAT|O_EXCL, 0600) = 3`.
 fn created_mode(line: &str) -> Option<u32> {
     let before = &line[..line.rfind(") = ")?];
     u32::from_str_radix(before.rsplit(", 0").next()?, 8).ok()

@@ -1,5 +1,5 @@
-//! P1: the metadata service is trusted on a Scaleway Instance only. Elsewhere the agent asks nothing, runs nothing, replaces no
-//! key, and says so as a normal state.
+//! P1: the agent trusts the metadata service only on a Scaleway Instance. On other machines it sends no request, runs no script,
+//! replaces no key, and reports this as a normal state.
 
 use std::fs;
 use std::path::Path;
@@ -32,7 +32,7 @@ fn p1_no_request_or_script_on_other_machines() {
             world.standin().set_user_data(key, SCRIPT);
         }
         world.set_dmi(Some("QEMU"), None);
-        // The disk of an Instance that was booted here: its record, and the daemon's request to replace the keys.
+        // The disk of an Instance that was booted on another machine: its identity record, and a request of the daemon to check the Instance.
         make_host_key(world);
         let first = public_key();
         let record = r#"{"version":1,"instance":"11111111-2222-4333-8444-555555555555","dmi_names_instance":false,"recorded":"2026-01-01T00:00:00.000Z"}"#;
@@ -66,18 +66,18 @@ fn p1_no_request_or_script_on_other_machines() {
             serde_json::from_str(&agent(world, &["status", "--json"]).out).expect("JSON");
         assert_eq!(status["platform"]["state"], "not-an-instance");
         assert_eq!(status["problems"], serde_json::json!([]));
-        assert!(!status["host_keys"].as_array().expect("a list").is_empty(), "its keys are shown: {status}");
+        assert!(!status["host_keys"].as_array().expect("a list").is_empty(), "the host keys are shown: {status}");
         daemon.terminate();
-        assert_eq!(userdata(world, &["setup-script"]).code, 5, "without the daemon, too");
+        assert_eq!(userdata(world, &["setup-script"]).code, 5, "also without the daemon");
         assert_no_request(world);
         assert!(!Path::new(RAN).exists(), "no script ran");
         assert_eq!(public_key(), first, "no key is replaced");
-        assert_eq!(fs::read_to_string(RECORD).expect("kept"), record, "the record stays");
+        assert_eq!(fs::read_to_string(RECORD).expect("kept"), record, "the identity record stays");
         assert!(!Path::new("/run/scw-agent-setup/summary.json").exists());
 
         fs::remove_file("/etc/ssh/ssh_host_ed25519_key").expect("removed");
         assert_eq!(agent(world, &["host-keys", "ensure"]).code, 0);
-        assert!(Path::new("/etc/ssh/ssh_host_ed25519_key").exists(), "a missing key is made all the same");
+        assert!(Path::new("/etc/ssh/ssh_host_ed25519_key").exists(), "a missing key is still made");
     });
 }
 
@@ -98,7 +98,7 @@ fn p1_vendor_or_command_line_marks_an_instance() {
             (Some("QEMU"), "quiet", &qemu, true),
             (Some("Scaleway"), "quiet", &qemu, false),
             (None, "quiet", &any, true),
-            // A file with a mistake is ignored as a whole: it must not open the machine.
+            // A file with a mistake is ignored completely: it must not make the agent trust the machine.
             (None, "quiet", &format!("{any}vendro = \"x\"\n"), false),
         ] {
             world.set_dmi(dmi, None);
@@ -132,7 +132,7 @@ fn p1_reload_changes_the_platform() {
         wait_until_published(world);
         assert_eq!(state().as_deref(), Some("instance"));
 
-        // And back: from then on nothing is asked.
+        // And back: from now on no request is sent.
         one_key_type();
         daemon.signal(Signal::SIGHUP);
         until(world, "not an Instance", || (state()? == "not-an-instance").then_some(()));

@@ -1,5 +1,5 @@
-//! T2: the source port. One free port of 1023 is enough, whatever holds the others; ports that somebody reserved are left alone;
-//! and whoever may use a part of them uses that part.
+//! T2: the source port. One free port of 1023 is enough, whatever occupies the others. Reserved ports are used last. A process that
+//! may bind only some of the ports uses those.
 
 use std::collections::HashSet;
 use std::io::{ErrorKind, Read};
@@ -12,8 +12,8 @@ use socket2::{Domain, Socket, Type};
 
 use crate::machine::*;
 
-/// The only port that is left free, in turn: both ends of the range, and of the part of it that is tried first, a port that a
-/// service would want, and one of the many.
+/// The only free port, in turn: both ends of the range, both ends of the part that is tried first, the port of a service, and one
+/// in the middle.
 const FREE: [u16; 6] = [1, 22, 511, 512, 700, 1023];
 
 const SERVICE: [IpAddr; 2] = [
@@ -21,13 +21,14 @@ const SERVICE: [IpAddr; 2] = [
     IpAddr::V6(Ipv6Addr::new(0xfd00, 0x42, 0, 0, 0, 0, 0, 0x42)),
 ];
 
+/// All privileged ports except this one.
 fn all_but(free: Option<u16>) -> impl Iterator<Item = u16> {
     (1..=1023).filter(move |port| Some(*port) != free)
 }
 
-/// A socket on this port of all local addresses of the service address's family; `shared`, it lets others have the port where
-/// the kernel can tell the connections apart. A child that another test starts holds closed sockets of this process until it becomes its
-/// program, so a port may be taken for a while.
+/// A socket on this port of all local addresses, of the family of the service address. With `shared` (SO_REUSEADDR), others may use the
+/// port where the kernel can distinguish the connections. A port may be occupied for a while: a child that another test starts has
+/// copies of this process's closed sockets until it executes its program.
 fn bind_socket(service: IpAddr, port: u16, shared: bool) -> Socket {
     let (domain, any): (_, IpAddr) = match service {
         IpAddr::V4(_) => (Domain::IPV4, Ipv4Addr::UNSPECIFIED.into()),
@@ -45,12 +46,12 @@ fn bind_socket(service: IpAddr, port: u16, shared: bool) -> Socket {
             Err(why) if why.kind() == ErrorKind::AddrInUse && Instant::now() < deadline => {
                 sleep(Duration::from_millis(5));
             }
-            Err(why) => unreachable!("port {port} of this world cannot be had: {why}"),
+            Err(why) => unreachable!("port {port} of this world cannot be bound: {why}"),
         }
     }
 }
 
-/// Listens on every privileged port of both families, one excepted.
+/// Listens on every privileged port of both families, except one.
 fn listen_on_all_but(world: &World, free: Option<u16>) -> Vec<Socket> {
     let pid = std::process::id().to_string();
     let raised = run(world.command("prlimit").args(["--nofile=8192:", "--pid", &pid]));
@@ -64,9 +65,9 @@ fn listen_on_all_but(world: &World, free: Option<u16>) -> Vec<Socket> {
     listening.collect()
 }
 
-/// Leaves every privileged port but one in TIME_WAIT towards the service, over both families.
+/// Brings every privileged port except one into TIME_WAIT towards the service, over both families.
 fn fill_with_time_wait(world: &World, free: u16, shared: bool) {
-    // A stray segment can end a TIME_WAIT, so what is missing is made again.
+    // A stray segment can end a TIME_WAIT, so missing ones are made again.
     until(world, "in TIME_WAIT, all of them", || {
         let waiting: HashSet<_> = world
             .tcp_table()
@@ -83,19 +84,19 @@ fn fill_with_time_wait(world: &World, free: u16, shared: bool) {
     });
 }
 
-/// Connects, and closes before the service does: whoever does that keeps the port in TIME_WAIT.
+/// Connects, and closes before the service does: the side that closes first keeps the port in TIME_WAIT.
 fn close_first(socket: Socket, service: IpAddr) {
     socket.connect(&SocketAddr::new(service, 80).into()).expect("connected");
     let mut stream = TcpStream::from(socket);
     stream.shutdown(Shutdown::Write).expect("closed");
-    assert_eq!(stream.read(&mut [0]).expect("the service closes, too"), 0);
+    assert_eq!(stream.read(&mut [0]).expect("the service closes the connection, too"), 0);
 }
 
 fn set_sysctl(sysctl: &str, value: &str) {
     std::fs::write(format!("/proc/sys/net/ipv4/{sysctl}"), value).expect("written");
 }
 
-/// Gets a value, and tells from which port and how long it took.
+/// Gets a value. Returns the source port, and prints it with the time that the request took.
 fn get_value(world: &World, held: &str) -> u16 {
     world.standin().clear_requests();
     let start = Instant::now();
@@ -124,11 +125,11 @@ fn t2_one_port_that_nobody_listens_on_is_enough() {
 #[test]
 fn t2_one_port_that_is_not_in_time_wait_is_enough() {
     for (left_by, shared, timestamps, time_wait_port_is_usable) in [
-        // What most clients leave behind: the kernel says EADDRINUSE.
+        // After most clients, bind fails with EADDRINUSE.
         ("others", false, "1", false),
-        // Left by clients that set SO_REUSEADDR, as ours does: a new connection may follow at once …
+        // After clients that set SO_REUSEADDR, as ours does, a new connection can follow at once …
         ("sharers", true, "1", true),
-        // … unless it cannot be told from the old one by its timestamps: EADDRNOTAVAIL.
+        // … unless there are no timestamps to distinguish it from the old one: EADDRNOTAVAIL.
         ("sharers without timestamps", true, "0", false),
     ] {
         for free in FREE {
@@ -153,7 +154,7 @@ fn t2_when_every_port_is_taken_the_message_says_so() {
         assert!(got.err.contains("every source port below 1024 is in use"), "{}", got.err);
         assert_eq!(request_lines(world), [""; 0]);
         drop(taken);
-        until(world, "no listener is left", || {
+        until(world, "without listeners", || {
             let listens = |entry: &TcpEntry| entry.state == TcpState::Listen;
             (!world.tcp_table().iter().any(listens)).then_some(())
         });
@@ -173,7 +174,7 @@ fn t2_reserved_ports_are_used_last() {
             let port = get_value(world, "512 to 1000 reserved");
             assert!(!(512..=1000).contains(&port), "from port {port}");
         }
-        // Better a reserved port than no answer.
+        // A reserved port is used when no other port is free.
         let others = listen_on_all_but(world, Some(600));
         assert_eq!(get_value(world, "all but a reserved one taken"), 600);
         drop(others);

@@ -1,7 +1,7 @@
-//! H2 and D1 when the power goes: on a real ext4, which is cut off at any step, with all that was not synced lost; mounted again, the
-//! machine boots, and ends in the one right state.
+//! H2 and D1 after a power failure at any step. The files are on a real ext4 file system, which loses everything that was not synced.
+//! It is mounted again, the machine boots, and must reach the one correct state.
 //!
-//! The cut is the file system's own: its shutdown without a flush of its journal, as its developers test it.
+//! The power failure is the file system's own shutdown without a flush of its journal, as its developers test it.
 
 use std::fs;
 
@@ -12,10 +12,10 @@ use crate::machine::*;
 
 const ORIGINAL: &str = "daa2ea5a-0ee6-4cdc-9f1a-e0d1cb4e6d86";
 const CLONE: &str = "11111111-2222-4333-8444-555555555555";
-/// Steps at which the power goes: those that change what is on the disk, or wait for it.
+/// System calls at which the power fails: those that change the disk or wait for it.
 const STEPS: [&str; 8] = ["openat", "mkdir", "write", "fsync", "rename", "unlink", "unlinkat", "rmdir"];
 
-/// A disk of the world's own: /etc/ssh and the agent's state are on it.
+/// A disk of the world with /etc/ssh and the agent's state.
 struct Disk<'a>(&'a World);
 
 impl<'a> Disk<'a> {
@@ -27,7 +27,7 @@ impl<'a> Disk<'a> {
         disk
     }
 
-    /// Without the file system's own help for programs that do not sync before they rename.
+    /// Mounts the disk, without ext4's workaround for programs that do not sync before they rename (`noauto_da_alloc`).
     fn mount(&self) {
         sh(
             self.0,
@@ -40,14 +40,14 @@ impl<'a> Disk<'a> {
         sh(self.0, "umount /etc/ssh /var/lib/scw-agent 2>/dev/null || true; umount /root/mnt");
     }
 
-    /// As it is now, whole, under another name.
+    /// Saves a copy of the complete disk under another name.
     fn save(&self, name: &str) {
         self.unmount();
         sh(self.0, &format!("cp --sparse=always /root/disk /root/disk-{name}"));
         self.mount();
     }
 
-    /// As a new file: the loop device of the old one may still be there on a busy machine, and `mount` would take it again, with its cache.
+    /// Restores a saved disk as a new file: on a busy machine the loop device of the old file may still exist, and `mount` would use it again, with its cache.
     fn restore(&self, name: &str) {
         self.unmount();
         sh(
@@ -57,8 +57,8 @@ impl<'a> Disk<'a> {
         self.mount();
     }
 
-    /// The power goes, and comes back. The disk is copied before it is unmounted: with its journal aborted, ext4 may then write blocks of
-    /// operations that were never committed, which a machine without power cannot.
+    /// The power fails and returns. The disk is copied before it is unmounted: at the unmount, ext4 with an aborted journal may write
+    /// blocks of operations that were never committed, which a machine without power cannot do.
     fn cut(&self) {
         sh(self.0, "xfs_io -x -c shutdown /root/mnt && cp --sparse=always /root/disk /root/disk-cut");
         self.unmount();
@@ -69,11 +69,11 @@ impl<'a> Disk<'a> {
 
 fn recorded_instance() -> Option<String> {
     let record = fs::read("/var/lib/scw-agent/instance.json").ok()?;
-    let record: serde_json::Value = serde_json::from_slice(&record).expect("a record is whole or not there");
+    let record: serde_json::Value = serde_json::from_slice(&record).expect("a record is complete or absent");
     Some(record["instance"].as_str().expect("an id").to_owned())
 }
 
-/// One boot's two passes, in the Instance of that id.
+/// The ensure pass and the settle pass of a boot in this Instance.
 fn boot(world: &World, instance: &str, what: &str) {
     let _ = fs::remove_dir_all("/run/scw-agent-hostkeys");
     let ensured = agent(world, &["host-keys", "ensure"]);
@@ -101,7 +101,7 @@ fn h2_d1_host_keys_recover_from_power_loss_at_any_step() {
         disk.cut();
         assert!(
             first.len() == TYPES.len() && complete_keys(world) == first,
-            "what a finished run made outlives the power"
+            "the result of a finished run survives the power failure"
         );
         disk.save("recorded");
 
@@ -120,12 +120,12 @@ fn h2_d1_host_keys_recover_from_power_loss_at_any_step() {
                     let what = format!("{scenario}, power lost at {call} {nth}");
                     let survivors = complete_keys(world);
                     if !killed {
-                        assert!(survivors == made, "{what}: a finished run's work is lost");
+                        assert!(survivors == made, "{what}: the result of a finished run is lost");
                     }
                     if recorded_instance().as_deref() == Some(CLONE) {
                         assert!(
                             TYPES.iter().all(|name| survivors[name] != first[name]),
-                            "{what}: recorded too early"
+                            "{what}: the Instance was recorded too early"
                         );
                     }
                     boot(world, instance, &what);
@@ -139,7 +139,7 @@ fn h2_d1_host_keys_recover_from_power_loss_at_any_step() {
                         "a clone" => assert!(TYPES.iter().all(|name| end[name] != first[name]), "{what}"),
                         _ => assert!(
                             survivors.iter().all(|(name, key)| end[name] == *key),
-                            "{what}: remade without proof"
+                            "{what}: a key was replaced without proof"
                         ),
                     }
                     points += 1;
@@ -159,7 +159,7 @@ fn s1_d1_runs_and_records_survive_power_loss_at_any_step() {
     World::builder().run(|world| {
         let disk = Disk::new(world);
         disk.save("empty");
-        // What the script itself writes is on a disk that does not lose it: it tells what really happened.
+        // The script writes to a disk that loses nothing, so its file shows what really happened.
         world
             .standin()
             .set_user_data("setup-script", "#!/bin/sh\necho \"$SCW_SETUP_ATTEMPT\" >> /root/ran\n");
@@ -179,9 +179,9 @@ fn s1_d1_runs_and_records_survive_power_loss_at_any_step() {
                 let before = ran();
                 assert!(
                     killed || record.contains("\"exit\": 0"),
-                    "{what}: a finished run's record is lost: {record}"
+                    "{what}: the record of a finished run is lost: {record}"
                 );
-                assert!(before == 0 || !record.is_empty(), "{what}: it ran, and nothing tells of it");
+                assert!(before == 0 || !record.is_empty(), "{what}: the script ran without a record");
                 world.reboot();
                 let again = agent(world, &["setup", "run"]);
                 assert_eq!(again.code, 0, "{what}: {}", again.err);

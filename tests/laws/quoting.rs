@@ -1,5 +1,5 @@
-//! S3: no message quotes a value. A secret is planted wherever a slip may put one; then every place is searched where the agent writes:
-//! the journal, standard error, the summary, records, `status`, `setup`, `doctor`, the published outcome.
+//! S3: no message quotes a value. The tests put a secret everywhere a user may write one by mistake. Then they search everything that
+//! the agent writes: the journal, standard error, the summary, records, `status`, `setup`, `doctor`, the published outcome.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -15,7 +15,7 @@ const SECRET: &str = "hunter2";
 const SUMMARY: &str = "/run/scw-agent-setup/summary.json";
 const RECORDS: &str = "/var/lib/scw-agent/setup";
 
-/// Lines of settings with a slip, each in a script of its own.
+/// Script headers with a mistake, each for its own script.
 const SETTINGS: [&str; 31] = [
     "env=DB-PASSWORD=hunter2",
     "evn=TOKEN=hunter2",
@@ -50,7 +50,7 @@ const SETTINGS: [&str; 31] = [
     "\u{202e}hunter2",
 ];
 
-/// Values that are wrong as a whole, for keys of scripts.
+/// Invalid values for the keys of scripts.
 const VALUES: [&str; 6] = [
     "#!hunter2\n",
     "#!bin/hunter2\n",
@@ -60,7 +60,7 @@ const VALUES: [&str; 6] = [
     "TOKEN=hunter2\n#!/bin/sh\n",
 ];
 
-/// Values of the key `cloud-init`.
+/// Values of the key `cloud-init`, most of them invalid.
 const CLOUD_INIT: [&[u8]; 9] = [
     b"hunter2\n",
     b"#cloud-config\npassword: hunter2\n",
@@ -73,7 +73,7 @@ const CLOUD_INIT: [&[u8]; 9] = [
     b"\x1f\x8bhunter2",
 ];
 
-/// Scripts whose settings are made of pieces of good ones, with the secret glued to anything.
+/// Random header settings: pieces of valid ones, with the secret at a random position.
 fn random_settings(count: usize) -> Vec<String> {
     let pieces = [
         "=",
@@ -103,7 +103,7 @@ fn random_settings(count: usize) -> Vec<String> {
     (0..count).map(|_| line()).collect()
 }
 
-/// All scripts with a secret in a wrong place, by their keys.
+/// All scripts with a secret in a wrong place, with their keys.
 fn scripts_with_secret() -> Vec<(String, String)> {
     let random = random_settings(60);
     let settings = SETTINGS.into_iter().chain(random.iter().map(String::as_str));
@@ -115,7 +115,7 @@ fn scripts_with_secret() -> Vec<(String, String)> {
         .collect()
 }
 
-/// What the commands say of the scripts with these keys, with the command's name.
+/// The output of each command that shows these scripts, with the command's name.
 fn command_outputs(world: &World, keys: &[String]) -> Vec<(String, String)> {
     let shows =
         keys.iter().flat_map(|key| [vec!["setup", "show", key], vec!["setup", "show", key, "--json"]]);
@@ -148,7 +148,7 @@ fn s3_secret_in_a_wrong_setting_is_published_nowhere() {
         let daemon = start_daemon(world);
         assert_eq!(run(&mut logging_to_journal(world, "setup run")).code, 1);
         let mut keys: Vec<_> = scripts.into_iter().map(|(key, _)| key).collect();
-        // One value after the other: it is one key.
+        // One value after the other, because there is only one such key.
         for (number, value) in CLOUD_INIT.into_iter().enumerate() {
             world.standin().set_user_data("cloud-init", value);
             let by_hand = agent(world, &["setup", "run", "cloud-init", "--again"]);
@@ -178,7 +178,7 @@ fn s3_secret_in_a_wrong_setting_is_published_nowhere() {
             assert_eq!(fs::metadata(&path).expect("there").permissions().mode() & 0o777, 0o600, "{path:?}");
             assert_without_secret([("a record", &*fs::read_to_string(&path).expect("read"))]);
         }
-        // It was looked at the right places: the reasons are there.
+        // The searched texts are the right ones: they contain the reasons.
         for text in [&by_hand.err, &outcome, &journal, &outputs[0].1, &outputs[1].1, &outputs[2].1] {
             assert!(
                 text.contains("setup-script.001") && text.contains("line 3 of the script, word 1"),
@@ -206,13 +206,13 @@ fn s3_validate_quotes_nothing_of_a_file() {
         for (file, value) in files.iter().zip(&values) {
             fs::write(file, value).expect("written");
         }
-        // With a slip, a script's text stands in the place of its file's name.
+        // By mistake, a user may give a script's text instead of a file name.
         let files = files.iter().map(String::as_str).chain(["#!/bin/sh\nTOKEN=hunter2\n", "hunter2", "/run/file-0/hunter2"]);
         for words in [&["setup", "validate"][..], &["setup", "validate", "--json"]] {
             let words: Vec<_> = words.iter().copied().chain(files.clone()).collect();
             let ended = agent(world, &words);
             assert!(ended.out.contains("file-0") && ended.err.contains("file 112 of 113: there is no such file"), "{}{}", ended.out, ended.err);
-            assert_without_secret([("what validate says", &*(ended.out + &ended.err))]);
+            assert_without_secret([("the output of validate", &*(ended.out + &ended.err))]);
         }
     });
 }
@@ -230,7 +230,7 @@ fn s3_answers_and_state_files_are_not_quoted() {
         ] {
             world.standin().set_orders(vec![Order::new(Fault::Body { text: text.to_owned() })]);
             let daemon = start_daemon(world);
-            until(world, "asked", || {
+            until(world, "requested", || {
                 request_lines(world).iter().any(|line| line.contains("/conf")).then_some(())
             });
             for words in ["status", "status --json", "doctor", "doctor --json", "setup run"] {
@@ -246,7 +246,7 @@ fn s3_answers_and_state_files_are_not_quoted() {
         }
         world.standin().set_orders(vec![]);
 
-        // A record holds the end of a script's output.
+        // A record contains the end of a script's output.
         assert_eq!(agent(world, &["setup", "run"]).code, 0);
         let daemon = start_daemon(world);
         for text in
@@ -329,9 +329,9 @@ fn s3_no_argument_is_quoted() {
             assert_without_secret([(program, &*ended.err)]);
         }
         assert_eq!(request_lines(world), Vec::<String>::new());
-        // Where a variable that holds the key is empty, the value is taken for the key.
+        // If a shell variable with the key is empty, the value is used as the key.
         let missing = userdata(world, &["hunter2"]);
         assert_eq!(missing.code, 3, "{}", missing.err);
-        assert_without_secret([("what is outputs of a missing key", &*missing.err)]);
+        assert_without_secret([("the message for a missing key", &*missing.err)]);
     });
 }

@@ -1,4 +1,4 @@
-//! D3: what another user can hold, make or fill neither stops nor steers a role of root. Locks and request files.
+//! D3: locks and request files of other users neither stop nor control the units that run as root.
 
 use std::fs;
 use std::os::unix::fs::FileTypeExt;
@@ -15,28 +15,28 @@ const CLONE: &str = "11111111-2222-4333-8444-555555555555";
 const KEY: &str = "/etc/ssh/ssh_host_ed25519_key.pub";
 const LOCK: &str = "/var/lib/scw-agent/host-keys.lock";
 const PENDING: &str = "/run/scw-agent-hostkeys/pending";
-/// Ends a command that hangs. Far over what any takes.
+/// In s: ends a command that hangs. Far longer than any command takes.
 const HANGS_AFTER: &str = "120";
 
 fn public_key() -> String {
     fs::read_to_string(KEY).expect("a key")
 }
 
-/// The agent, ended when it hangs.
+/// The agent, which is ended if it hangs.
 fn agent_with_timeout(world: &World, words: &[&str]) -> Command {
     let mut command = world.command("timeout");
     command.args([HANGS_AFTER, AGENT]).args(words);
     command
 }
 
-/// The disk's first boot, known and recorded.
+/// The disk's first boot, in which the Instance is recorded.
 fn first_boot(world: &World) {
     make_host_key(world);
     fs::write(INSTANCE_SEEN, "").expect("written");
     assert_eq!(agent(world, &["host-keys", "settle"]).code, 0);
 }
 
-/// A shell of the daemon's user.
+/// A shell script as the daemon's user.
 fn as_daemon_user(world: &World, script: &str) -> Command {
     let mut command = world.command("setpriv");
     command.args([format!("--reuid={}", world.agent_uid()), format!("--regid={}", world.agent_gid())]);
@@ -51,7 +51,7 @@ fn d3_lock_of_another_user_stops_no_role() {
         let first = public_key();
         world.reboot();
         make_host_key(world);
-        // Exclusive locks on everything in the agent's and sshd's folders that this user can open.
+        // Takes exclusive locks on everything in the folders of the agent and of sshd that this user can open.
         let script = "for path in $(find /etc/ssh /run/scw-agent* /var/lib/scw-agent 2>/dev/null); do
                 exec {fd}<\"$path\" && flock --exclusive --nonblock $fd && echo \"holds $path\"
             done 2>/dev/null; echo ready; exec sleep 600";
@@ -70,13 +70,14 @@ fn d3_lock_of_another_user_stops_no_role() {
 
 #[test]
 fn d3_stuck_process_with_the_lock_costs_30_s_and_no_request() {
-    // Each waits for the lock: side by side.
+    // In parallel, because each waits for the lock.
     std::thread::scope(|scope| {
         scope.spawn(|| World::builder().run(check_stuck_process_with_keys));
         scope.spawn(|| World::builder().run(check_stuck_process_without_keys));
     });
 }
 
+/// Starts a process that has the lock and does nothing.
 fn start_stuck_process(world: &World) -> Daemon {
     let script = format!("exec 9>>{LOCK}; flock 9 && echo held; exec sleep 600");
     let stuck = Daemon::spawn(world.command("bash").args(["-c", &script])).expect("started");
@@ -103,13 +104,13 @@ fn check_stuck_process_with_keys(world: &World) {
     assert_eq!(public_key(), first);
     assert!(
         fs::exists("/run/scw-agent-hostkeys/served.json").expect("looked"),
-        "sshd's keys are told all the same"
+        "the served keys are written in spite of the lock"
     );
     assert!(Path::new(INSTANCE_SEEN).exists(), "the request stays");
     stuck.terminate();
     let settled = agent(world, &["host-keys", "settle"]);
     assert_eq!(settled.code, 0, "{}", settled.err);
-    assert_ne!(public_key(), first, "a later start serves it");
+    assert_ne!(public_key(), first, "a later start serves the request");
     assert!(!Path::new(INSTANCE_SEEN).exists());
 }
 
@@ -121,7 +122,7 @@ fn check_stuck_process_without_keys(world: &World) {
     assert!(Path::new(KEY).exists(), "without any key, sshd would not start: {}", ensured.err);
 }
 
-/// Entries that the daemon's user makes in place of a request, and elsewhere in its folder.
+/// Entries that the daemon's user makes instead of a request, and beside it in its folder.
 const HOSTILE: [&str; 9] = [
     "mkdir $name && perl -e 'chdir $ARGV[0]; for (1..1500) { mkdir \"d\"; chdir \"d\" or die }' $name",
     "mkfifo $name",
@@ -155,12 +156,12 @@ fn d3_hostile_request_is_removed_and_harms_nothing() {
                 let ran = run(&mut agent_with_timeout(world, &words));
                 assert_eq!(ran.code, 0, "{make}: {}", ran.err);
                 assert!(!ran.err.contains("root:"), "{}", ran.err);
-                let left = run(world.command("ls").arg(&folder)).out;
-                assert_eq!(left, "", "{make}: what stays starts the unit again");
+                let entries = run(world.command("ls").arg(&folder)).out;
+                assert_eq!(entries, "", "{make}: a remaining entry would start the unit again");
             }
         }
         assert_eq!((digest(), public_key()), (before, first));
-        // A later request is served as ever.
+        // A later request is served as usual.
         request_instance(world, CLONE);
         assert_eq!(agent(world, &["host-keys", "settle"]).code, 0);
         assert!(!public_key().is_empty() && !Path::new(PENDING).join("instance-seen").exists());
@@ -184,14 +185,14 @@ fn d3_request_that_stays_is_an_error_and_the_work_is_done() {
             assert!(ran.code == 1 && ran.err.contains("cannot remove"), "{} {}", ran.code, ran.err);
         }
         assert_ne!(public_key(), first);
-        assert_eq!(fs::read_to_string("/root/ran").expect("it ran"), "ran\n");
+        assert_eq!(fs::read_to_string("/root/ran").expect("the script ran"), "ran\n");
         sh(world, &format!("chattr -i {INSTANCE_SEEN} {SETUP_REQUESTED}"));
     });
 }
 
 #[test]
 fn d3_sockets_and_pipes_of_the_daemon_are_not_opened() {
-    // A role that opened the pipe would wait for its other side.
+    // A run that opens the pipe would wait for its other end.
     World::builder().ipv4(Reach::Absent).ipv6(Reach::Absent).run(|world| {
         make_host_key(world);
         let made = run(&mut as_daemon_user(world, &format!("mkfifo -m 666 {INSTANCE_SEEN}")));
@@ -201,7 +202,7 @@ fn d3_sockets_and_pipes_of_the_daemon_are_not_opened() {
         assert_eq!(settled.code, 0, "{}", settled.err);
         assert!(
             Path::new(PENDING).join("instance-seen").exists(),
-            "nobody answered, so the request is pending"
+            "the service did not answer, so the request is pending"
         );
     });
 }
@@ -210,14 +211,14 @@ fn d3_sockets_and_pipes_of_the_daemon_are_not_opened() {
 fn s1_request_during_a_run_is_served_after_it() {
     World::builder().run(|world| {
         fs::write("/etc/scw-agent.toml", "[setup]\non-change = \"now\"\n").expect("written");
-        // In its first attempt the script stands for the daemon, which sees a change meanwhile.
+        // The script writes the request itself, as the daemon does when it sees a change during the run.
         let script = format!("#!/bin/sh\necho ran >>/root/ran\n: >{SETUP_REQUESTED}\n");
         world.standin().set_user_data("setup-script", script);
         fs::write(SETUP_REQUESTED, "").expect("written");
         assert_eq!(agent(world, &["setup", "run"]).code, 0);
-        assert!(Path::new(SETUP_REQUESTED).exists(), "the unit starts again");
+        assert!(Path::new(SETUP_REQUESTED).exists(), "the request starts the unit again");
 
-        // The run for it does not reach the service: the request is pending, and the next start serves it.
+        // The next run does not reach the service. The request is pending, and the start after it serves it.
         world.standin().set_user_data("setup-script", "#!/bin/sh\necho changed >>/root/ran\n");
         world.standin().set_orders(vec![Order::new(Fault::Refuse)]);
         assert_eq!(agent(world, &["setup", "run"]).code, 0);
@@ -226,7 +227,11 @@ fn s1_request_during_a_run_is_served_after_it() {
         assert_eq!(agent(world, &["setup", "run"]).code, 0);
         assert_eq!(fs::read_to_string("/root/ran").expect("read"), "ran\nchanged\n");
         assert_eq!(agent(world, &["setup", "run"]).code, 0);
-        assert_eq!(fs::read_to_string("/root/ran").expect("read"), "ran\nchanged\n", "and it is served once");
+        assert_eq!(
+            fs::read_to_string("/root/ran").expect("read"),
+            "ran\nchanged\n",
+            "the request is served once"
+        );
     });
 }
 
@@ -234,7 +239,7 @@ fn s1_request_during_a_run_is_served_after_it() {
 fn d3_paced_run_waits_before_it_starts() {
     World::builder().run(|world| {
         make_host_key(world);
-        // Far into the time that earlier runs have reserved.
+        // Earlier runs have reserved much time.
         fs::create_dir_all("/run/scw-agent-hostkeys/private").expect("made");
         fs::write("/run/scw-agent-hostkeys/private/runs", u64::MAX.to_string()).expect("written");
         let paced = run(&mut agent_with_timeout(world, &["host-keys", "settle", "--paced"]));
@@ -256,7 +261,7 @@ fn d3_daemon_sees_what_is_pending_whatever_the_umask() {
         for path in [INSTANCE_SEEN, SETUP_REQUESTED] {
             fs::write(path, "").expect("written");
         }
-        // The folders in /run are not there yet.
+        // The folders in /run do not exist yet.
         let script = format!("umask 077; {AGENT} host-keys settle --paced && {AGENT} setup run --paced");
         sh(world, &script);
         for role in ["hostkeys", "setup"] {

@@ -1,4 +1,4 @@
-//! S2, S4 and S5 for scripts that misbehave: each has its status, its lines in the log, and the others run all the same.
+//! S2, S4 and S5 for scripts that misbehave: each has its outcome and its lines in the log, and the other scripts still run.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use scw_stage::{Daemon, Journald, World};
 
 use crate::machine::*;
 
-/// Key, script, what its outcome says. The last one must run whatever the others do.
+/// Key, script, and text of its outcome. The last script must run, whatever the others do.
 const MISBEHAVING: [(&str, &str, &str); 12] = [
     ("setup-script.01-fine", "#!/bin/sh\nexit 0\n", "exit code 0"),
     ("setup-script.02-fails", "#!/bin/sh\nexit 3\n", "exit code 3"),
@@ -46,7 +46,7 @@ const MISBEHAVING: [(&str, &str, &str); 12] = [
 #[test]
 fn s2_s5_each_misbehaving_script_has_its_outcome() {
     World::builder().run(|world| {
-        // A disk that can be filled, and folders from which nothing can be executed.
+        // A small disk that a script can fill, and a folder from which nothing can be executed.
         let script = "mount -t tmpfs -o size=1m,mode=700 none /var/lib/scw-agent; mkdir -p /run/scw-agent-setup; \
             mount -t tmpfs -o noexec none /run/scw-agent-setup; chmod 755 /run/scw-agent-setup";
         assert_eq!(run(world.command("sh").args(["-ec", script])).code, 0);
@@ -67,7 +67,7 @@ fn s2_s5_each_misbehaving_script_has_its_outcome() {
             }
         }
         assert!(fs::exists("/var/lib/last").expect("looked") && fs::exists("/var/lib/went-on").expect("looked"));
-        // What was left running is named, and lives; what was ended is gone, its stubborn child with it.
+        // The leftover process is reported and still runs. The processes of the script that timed out have ended, with its stubborn child.
         assert!(log.lines().any(|line| line.contains("07-daemon") && line.contains("left running: sleep (")), "{log}");
         let running = run(world.command("sh").args(["-c", "cat /proc/[0-9]*/cmdline | tr '\\0' ' '"])).out;
         assert_eq!((running.contains("sleep 4714"), running.contains("sleep 4713")), (true, false), "{running}");
@@ -103,7 +103,7 @@ fn s2_large_output_is_complete_and_costs_no_memory() {
     });
 }
 
-/// In kB; 0 once the process has ended.
+/// The peak memory of a process in kB; 0 after it has ended.
 fn peak_memory_kb(pid: u32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
@@ -118,15 +118,15 @@ fn s4_output_of_leftover_processes_is_logged() {
         world.standin().set_user_data("setup-script", script);
         let ran = run(&mut logging_to_journal(world, "setup run"));
         assert_eq!(ran.code, 0, "{}", ran.err);
-        until(world, "alive", || fs::exists("/var/lib/alive").ok()?.then_some(()));
-        until(world, "heard", || {
+        until(world, "written by the leftover process", || fs::exists("/var/lib/alive").ok()?.then_some(()));
+        until(world, "in the journal", || {
             let lines = journald.entries(world, &["SCW_SCRIPT=setup-script"]).expect("read");
             lines.iter().any(|line| line.contains("late-word")).then_some(())
         });
     });
 }
 
-/// It ends at once, and leaves a process that prints without a pause.
+/// A script that ends at once and leaves a process that prints all the time.
 const ENDLESS_OUTPUT: &str = "#!/bin/sh\nyes &\necho $! >/root/flood\n";
 
 fn end_endless_output(world: &World) {
@@ -162,7 +162,7 @@ fn s5_endless_output_gets_a_thousand_lines_a_second() {
         assert_eq!(run(&mut logging_to_journal(world, "setup run")).code, 0);
         let lines = || journald.entries(world, &["SCW_SCRIPT=setup-script"]).expect("read").len();
         let (start, before) = (std::time::Instant::now(), lines());
-        // Of short lines, the follower reads eight thousand at once, and then waits for as many milliseconds.
+        // The reader of the output takes up to eight thousand short lines at once, and then waits for as many milliseconds.
         let after = until(world, "more lines", || {
             std::thread::sleep(std::time::Duration::from_secs(6));
             Some(lines()).filter(|after| *after > before)
@@ -170,7 +170,7 @@ fn s5_endless_output_gets_a_thousand_lines_a_second() {
         let milliseconds = usize::try_from(start.elapsed().as_millis()).expect("a short time");
         end_endless_output(world);
         println!("{} lines in {milliseconds} ms", after - before);
-        // What was read at once at the beginning comes on top.
+        // The lines that were read at once at the beginning are added.
         assert!(after - before < milliseconds + 40_000, "{before} {after} {milliseconds}");
     });
 }

@@ -1,4 +1,4 @@
-//! A setup script that changes while the machine runs: `[setup] on-change`.
+//! The setting `[setup] on-change`: a setup script changes while the machine runs.
 
 use std::fs;
 use std::path::Path;
@@ -9,6 +9,7 @@ use crate::machine::*;
 
 const FETCHED: &str = "GET /user_data/setup-script";
 
+/// A script that adds a line to the file that [`runs`] counts, with this comment.
 fn counting_script(comment: &str) -> String {
     format!("#!/bin/sh\n# {comment}\necho ran >> /var/lib/ran\n")
 }
@@ -20,23 +21,23 @@ fn configure(on_change: &str) {
     fs::write("/etc/scw-agent.toml", text).expect("written");
 }
 
-/// As PID 1 does it when the request is there.
+/// Waits for the request, and runs the setup runner as systemd does.
 fn run_requested(world: &World) {
-    until(world, "asked for", || Path::new(SETUP_REQUESTED).exists().then_some(()));
+    until(world, "requested", || Path::new(SETUP_REQUESTED).exists().then_some(()));
     // The daemon may see the request pending during the run, and repeat it.
     while Path::new(SETUP_REQUESTED).exists() {
         agent(world, &["setup", "run"]);
     }
 }
 
-/// The daemon looks a few times.
+/// Waits for a few rounds of the daemon.
 fn wait_for_rounds(world: &World) {
-    let looked =
+    let rounds =
         || request_lines(world).iter().filter(|line| *line == "GET /user_data/ssh-host-fingerprints").count();
-    let before = looked();
-    until(world, "looked", || {
+    let before = rounds();
+    until(world, "through its rounds", || {
         serve_requests(world);
-        (looked() >= before + 4).then_some(())
+        (rounds() >= before + 4).then_some(())
     });
 }
 
@@ -57,20 +58,20 @@ fn s1_on_change_now_runs_a_changed_script_once() {
         run_requested(world);
         assert_eq!(runs(), 2);
         wait_for_rounds(world);
-        assert!(!Path::new(SETUP_REQUESTED).exists(), "it was asked for once");
+        assert!(!Path::new(SETUP_REQUESTED).exists(), "the runner is requested once");
         assert_eq!(agent(world, &["status"]).code, 0);
 
         world.standin().set_user_data("setup-script.new", counting_script("planted-secret-3"));
         run_requested(world);
-        assert_eq!(runs(), 3, "one that is new");
+        assert_eq!(runs(), 3, "a new key");
 
-        // What ran once for a content does not run again for it; what cannot run is not asked for over and over.
+        // A content that has run does not run again. A value that cannot run is requested only once.
         world.standin().set_user_data("setup-script", counting_script("planted-secret-1"));
         run_requested(world);
         world.standin().set_user_data("setup-script", "no script: planted-secret-4");
         run_requested(world);
         wait_for_rounds(world);
-        assert!(!Path::new(SETUP_REQUESTED).exists(), "it was asked for once");
+        assert!(!Path::new(SETUP_REQUESTED).exists(), "the runner is requested once");
         for content in ["scw-setup: when=once", "scw-setup: when=once timeout=9m"] {
             world.standin().set_user_data("setup-script.once", counting_script(content));
             run_requested(world);
@@ -78,12 +79,12 @@ fn s1_on_change_now_runs_a_changed_script_once() {
         wait_for_rounds(world);
         assert!(
             !Path::new(SETUP_REQUESTED).exists(),
-            "what does not run for a new content is not asked for over and over"
+            "a script with `when=once` is not requested again and again"
         );
         assert_eq!(runs(), 4);
         assert_eq!(fs::read_to_string("/var/lib/started").expect("read").lines().count(), 1, "once a boot");
 
-        // Without a request, a second start does nothing, whatever changed (law S4).
+        // Without a request, a second start runs nothing, whatever has changed (invariant S4).
         let (_, logged) = daemon.terminate();
         assert!(!logged.contains("planted-secret"), "{logged}");
         world.standin().set_user_data("setup-script", counting_script("planted-secret-5"));
@@ -105,9 +106,9 @@ fn by_default_a_changed_script_waits_for_the_next_boot() {
         wait_for_rounds(world);
         assert!(
             !request_lines(world).iter().any(|line| line == FETCHED),
-            "the daemon has no business with it"
+            "the daemon does not read the script"
         );
-        // Whoever has become the daemon's user can ask.
+        // An attacker who has become the daemon's user can write the request.
         fs::write(SETUP_REQUESTED, "").expect("written");
         agent(world, &["setup", "run"]);
         assert_eq!(runs(), 1);

@@ -1,5 +1,5 @@
-//! D3: processes of other users on the machine, while root runs scripts. They can make themselves unreadable, pass for others, and wait for a
-//! moment in which they may look into a process that is still root's.
+//! D3: processes of other users while root runs scripts. Such a process can make itself unreadable, or claim to belong to a run. And
+//! S5: a program that the kernel cannot execute.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -11,11 +11,11 @@ use scw_stage::{Daemon, World};
 use crate::machine::*;
 
 const UID: u32 = 4802;
-/// The other user's own folder.
+/// The home folder of the other user.
 const HOME: &str = "/var/lib/neighbour";
 
-/// A process whose memory nobody can read, not even root: its user's own file system never answers a write, which a mapping waits for
-/// with the memory's lock held.
+/// A process whose memory nobody can read, not even root. It maps a file of its own FUSE file system, which never answers a write. The
+/// mapping waits for that write while it holds the lock of the process's memory.
 const UNREADABLE: &str = r#"
 #define _GNU_SOURCE
 #include <errno.h>
@@ -97,7 +97,7 @@ int main(int count, char **words) {
     if (device < 0) return perror(words[1]), 1;
     sprintf(text, "fd=%d,rootmode=40000,user_id=0,group_id=0", device);
     if (mount("own", words[2], "fuse", MS_NOSUID | MS_NODEV, text)) return perror("mount"), 1;
-    // The server alone keeps the device: when it is killed, all waits end.
+    // Only the server keeps the device open: when it is killed, all waits end.
     if (fork()) { serve(device); return 0; }
     close(device);
     sprintf(path, "%s/file", words[2]);
@@ -130,7 +130,7 @@ fn as_user(world: &World, words: &[&str]) -> Command {
     command
 }
 
-/// Compiles a program into the user's folder.
+/// Compiles a program into the user's home folder.
 fn compile(world: &World, name: &str, source: &str) -> String {
     let program = format!("{HOME}/{name}");
     fs::write(format!("{program}.c"), source).expect("written");
@@ -138,6 +138,7 @@ fn compile(world: &World, name: &str, source: &str) -> String {
     program
 }
 
+/// Whether the process is in an uninterruptible wait.
 fn is_waiting(pid: &str) -> Option<()> {
     fs::read_to_string(format!("/proc/{pid}/status")).ok()?.contains("State:\tD").then_some(())
 }
@@ -149,7 +150,7 @@ fn d3_unreadable_process_does_not_block_the_runner() {
     }
     World::builder().run(|world| {
         add_user(world);
-        // As udev has it, everybody may use the device.
+        // As with udev, everybody may use the device.
         sh(world, &format!("mknod -m 666 {HOME}/fuse c 10 229; install -d -o {UID} {HOME}/mount"));
         let program = compile(world, "unreadable", UNREADABLE);
         let line = format!("exec {program} {HOME}/fuse {HOME}/mount");
@@ -161,7 +162,7 @@ fn d3_unreadable_process_does_not_block_the_runner() {
         );
         let output = attack.output();
         let pid = output.lines().find_map(|line| line.strip_prefix("pid ")).expect("a process id");
-        until(world, "it waits with its memory locked", || is_waiting(pid));
+        until(world, "waiting with its memory locked", || is_waiting(pid));
         let read = run(world
             .command("sh")
             .args(["-c", &format!("timeout -s KILL 2 cat /proc/{pid}/environ; echo $?")]));
@@ -171,8 +172,12 @@ fn d3_unreadable_process_does_not_block_the_runner() {
         world.standin().set_user_data("setup-script.2", "#!/bin/sh\necho ran >/root/ran\n");
         let ran = run(world.command("timeout").args(["-s", "KILL", "120", AGENT, "setup", "run"]));
         assert_eq!(ran.code, 0, "{}", ran.err);
-        assert_eq!(fs::read_to_string("/root/ran").expect("it ran"), "ran\n");
-        assert!(ran.err.contains("setup-script.1: left running: sleep ("), "others are found: {}", ran.err);
+        assert_eq!(fs::read_to_string("/root/ran").expect("the script ran"), "ran\n");
+        assert!(
+            ran.err.contains("setup-script.1: left running: sleep ("),
+            "other leftover processes are found: {}",
+            ran.err
+        );
     });
 }
 
@@ -184,7 +189,7 @@ fn d3_process_cannot_pass_for_one_of_a_run() {
         world.standin().set_user_data("setup-script", script);
         let mut runner = world.command(AGENT).args(["setup", "run"]).spawn().expect("started");
         until(world, "running", || fs::exists("/root/attempts").ok()?.then_some(()));
-        // What every user can read of it: the path of the script, with all words in it that could be the run's.
+        // Every user can read the path of the script. The attacker uses each part of it that could be the id of the run.
         let steal = r#"for word in $(cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\0' '\n' | grep -o '/run/scw-agent-setup/scripts/[^/]*' | grep -oE '[0-9a-f]{8,}' | sort -u); do
                 SCW_SETUP_RUN=$word setsid sleep 600 >/dev/null 2>&1 & echo "stole $word"
             done; wait"#;
@@ -200,10 +205,11 @@ fn d3_process_cannot_pass_for_one_of_a_run() {
         assert_eq!(fs::read_to_string("/root/attempts").expect("attempts"), "1\n2\n", "{}", ran.err);
     });
 }
+
 #[test]
 fn s5_no_shell_reads_what_the_kernel_cannot_execute() {
     World::builder().run(|world| {
-        // A program for another processor, which a shell would read as text.
+        // A program for another processor architecture. A shell would execute it as text.
         let program = b"\x7fELF\x02\x01\x01\n: >/root/shell-read-it\n";
         fs::write("/root/program", program).expect("written");
         fs::set_permissions("/root/program", fs::Permissions::from_mode(0o755)).expect("set");

@@ -89,8 +89,8 @@ fn s1_script_of_a_stopped_runner_starts_at_the_next_boot() {
         until(world, "running", || (runs() == 1).then_some(()));
         let (status, output) = runner.terminate();
         assert_eq!(status.code(), Some(1), "{output}");
-        let left = run(world.command("sh").args(["-c", "cat /proc/[0-9]*/cmdline | tr '\\0' ' ' | grep -c '[s]leep 4711'"]));
-        assert_eq!(left.out.trim(), "0", "the script was left running");
+        let running = run(world.command("sh").args(["-c", "cat /proc/[0-9]*/cmdline | tr '\\0' ' ' | grep -c '[s]leep 4711'"]));
+        assert_eq!(running.out.trim(), "0", "the script still runs");
         world.reboot();
         assert_eq!(agent(world, &["setup", "run"]).code, 0);
         assert_eq!(fs::read_to_string("/var/lib/ran").expect("read"), "1\n2\n");
@@ -100,7 +100,7 @@ fn s1_script_of_a_stopped_runner_starts_at_the_next_boot() {
 #[test]
 fn s1_script_that_stops_the_runner_keeps_its_outcome() {
     World::builder().run(|world| {
-        // As `reboot` does, which returns before the machine goes down.
+        // Like `reboot`, which returns before the machine goes down.
         let last_line = "#!/bin/sh\necho ran >> /var/lib/ran\nkill -TERM $PPID; sleep 0.5; exit";
         world.standin().set_user_data("setup-script.1", format!("{last_line} 0\n"));
         world.standin().set_user_data("setup-script.2", format!("{last_line} 7\n"));
@@ -131,7 +131,7 @@ fn s1_script_cut_off_in_three_boots_is_a_problem() {
         }
         let ran = agent(world, &["setup", "run"]);
         assert_eq!((ran.code, runs()), (1, 3), "{}", ran.err);
-        assert!(fs::exists("/var/lib/second").expect("looked"), "the others run");
+        assert!(fs::exists("/var/lib/second").expect("looked"), "the other scripts run");
         let daemon = start_daemon(world);
         let status: serde_json::Value =
             serde_json::from_str(&agent(world, &["status", "--json"]).out).expect("JSON");
@@ -142,7 +142,7 @@ fn s1_script_cut_off_in_three_boots_is_a_problem() {
         };
         assert!(status["problems"].as_array().expect("a list").iter().any(is_named), "{status}");
         daemon.terminate();
-        // A person can start it again.
+        // `--again` starts it again.
         fs::write("/root/cured", "").expect("written");
         assert_eq!(agent(world, &["setup", "run", "setup-script.1", "--again"]).code, 0);
         world.reboot();
@@ -197,7 +197,7 @@ fn s1_script_with_a_long_key_runs_once() {
                 assert!(agent(world, &["setup", "show", &key]).out.contains("exit code 0"));
                 world.reboot();
             }
-            // A record that cannot be read is set aside, and is no first boot (D1).
+            // An unreadable record is set aside and does not count as a first boot (D1).
             for record in fs::read_dir("/var/lib/scw-agent/setup").expect("listed") {
                 fs::write(record.expect("an entry").path(), "{").expect("written");
             }

@@ -50,7 +50,7 @@ fn s2_s5_failed_script_stops_no_other() {
 #[test]
 fn s5_script_with_binary_data_behind_it_runs() {
     World::builder().run(|world| {
-        // What `makeself` makes: a script, and behind its last line a compressed archive.
+        // Like a file that `makeself` makes: a script with a compressed archive after its last line.
         let script = "#!/bin/sh -e\n# scw-setup: timeout=10m\ntail -n +5 \"$0\" | tar -xz -C /var/lib\nexit 0\n";
         let pack = "mkdir packed; head -c 300000 /dev/urandom >packed/random; head -c 1000 /dev/zero >packed/nothing; tar -cz packed";
         let archive = world.command("sh").args(["-ec", pack]).current_dir("/root").output().expect("packed").stdout;
@@ -128,9 +128,9 @@ fn timeout_ends_a_script_and_its_children() {
         let ran = agent(world, &["setup", "run"]);
         assert_eq!(ran.code, 1);
         assert!(ran.err.contains("longer than it may"), "{}", ran.err);
-        // Only the world's own processes are looked at.
-        let left = run(world.command("sh").args(["-c", "for p in /proc/[0-9]*; do [ $(readlink $p/ns/net) = $(readlink /proc/self/ns/net) ] && tr '\\0' ' ' < $p/cmdline; done"]));
-        assert!(!left.out.contains("sleep 1000"), "{}", left.out);
+        // Only processes of this world are checked.
+        let running = run(world.command("sh").args(["-c", "for p in /proc/[0-9]*; do [ $(readlink $p/ns/net) = $(readlink /proc/self/ns/net) ] && tr '\\0' ' ' < $p/cmdline; done"]));
+        assert!(!running.out.contains("sleep 1000"), "{}", running.out);
     });
 }
 
@@ -150,15 +150,18 @@ fn timeout_ends_a_script_that_prints_all_the_time() {
 fn s4_leftover_process_lives_on_and_the_runner_ends() {
     World::builder().run(|world| {
         let script =
-            "#!/bin/sh\n(trap '' PIPE; while :; do echo x; sleep 0.05; done) &\necho $! > /var/lib/left\n";
+            "#!/bin/sh\n(trap '' PIPE; while :; do echo x; sleep 0.05; done) &\necho $! > /var/lib/pid\n";
         world.standin().set_user_data("setup-script", script);
         world.standin().set_user_data("setup-script.2", COUNTING);
         let mut command = world.command(AGENT);
         let mut runner = Daemon::spawn(command.args(["setup", "run"])).expect("started");
         assert_eq!(runner.wait(LONG).and_then(|status| status.code()), Some(0));
         assert_eq!(runs(), 1);
-        let left = fs::read_to_string("/var/lib/left").expect("its process id");
-        assert!(fs::exists(format!("/proc/{}", left.trim())).expect("looked"), "it was ended");
+        let pid = fs::read_to_string("/var/lib/pid").expect("its process id");
+        assert!(
+            fs::exists(format!("/proc/{}", pid.trim())).expect("looked"),
+            "the leftover process was ended"
+        );
     });
 }
 
@@ -170,14 +173,17 @@ fn script_has_only_two_open_files_of_its_output_pipe() {
             .set_user_data("setup-script", "#!/bin/sh\nfor fd in /proc/$$/fd/*; do readlink $fd; done\n");
         agent(world, &["setup", "run"]);
         let shown = agent(world, &["setup", "show", "setup-script"]).out;
-        let most = shown.lines().filter(|line| line.starts_with("pipe:")).fold(
+        let pipes = shown.lines().filter(|line| line.starts_with("pipe:")).fold(
             std::collections::BTreeMap::<&str, usize>::new(),
             |mut counts, pipe| {
                 *counts.entry(pipe).or_default() += 1;
                 counts
             },
         );
-        // Others may come from whoever started the runner; its own pipe is there as 1 and 2, and not a third time.
-        assert!(most.values().all(|count| *count <= 2) && most.values().any(|count| *count == 2), "{shown}");
+        // The script may inherit other pipes. Its output pipe is open as descriptors 1 and 2, and not a third time.
+        assert!(
+            pipes.values().all(|count| *count <= 2) && pipes.values().any(|count| *count == 2),
+            "{shown}"
+        );
     });
 }

@@ -1,11 +1,11 @@
-//! S4 and S5: a timeout and a stop end all that a script started, whatever it did to get away, and nothing that an earlier script left.
+//! S4 and S5: a timeout and a stop end all processes of a script, also those that try to escape, and no leftover process of an earlier script.
 
 use nix::sys::signal::Signal;
 use scw_stage::{Daemon, World};
 
 use crate::machine::*;
 
-/// Starts processes that have no parent of their own, another session, and nothing in their environment. Then it waits for ever.
+/// A script that starts processes without its session, parent or environment, so that they are hard to find. Then it waits.
 fn escaping_script(settings: &str, seconds: u32) -> String {
     format!(
         "#!/bin/sh\n{settings}\nenv -i setsid sleep {seconds} >/dev/null 2>&1 &\n\
@@ -15,7 +15,7 @@ fn escaping_script(settings: &str, seconds: u32) -> String {
     )
 }
 
-/// How many processes sleep for so long.
+/// The number of processes that sleep for this time.
 fn count_sleepers(world: &World, seconds: u32) -> usize {
     let pattern = format!("sleep {seconds}");
     run(world.command("pgrep").args(["-c", "-x", "-f", &pattern])).out.trim().parse().expect("a number")
@@ -34,7 +34,7 @@ fn s5_timeout_ends_all_that_a_script_started() {
         let ran = agent(world, &["setup", "run"]);
         assert!(ran.code == 1 && ran.err.contains("longer than it may"), "{}", ran.err);
         assert_eq!(count_sleepers(world, 5814), 0, "{}", ran.err);
-        assert_ne!(count_sleepers(world, 5813), 0, "what the earlier script left lives on");
+        assert_ne!(count_sleepers(world, 5813), 0, "the leftover process of the earlier script lives on");
         end_sleepers(world, 5813);
     });
 }
@@ -56,7 +56,7 @@ fn s5_stop_ends_all_that_a_script_started() {
 #[test]
 fn s5_thousands_of_short_processes_leave_none_behind() {
     World::builder().run(|world| {
-        // Each of them loses its parent at once, and so becomes the runner's child.
+        // Each process loses its parent at once and becomes the runner's child.
         let script = "#!/bin/sh\nn=0\nwhile [ $n -lt 3000 ]; do (: &) ; n=$((n + 1)); done\nsleep 0.5\ncat /proc/[0-9]*/stat 2>/dev/null | grep -c ') Z '\nexit 0\n";
         world.standin().set_user_data("setup-script", script);
         let ran = agent(world, &["setup", "run"]);
@@ -66,7 +66,7 @@ fn s5_thousands_of_short_processes_leave_none_behind() {
     });
 }
 
-/// Its first thread ends, another one goes on; and a process below it.
+/// A program whose first thread ends while another thread and a child process run on.
 const THREADS: &str = "import os, subprocess, threading, time\nsubprocess.Popen(['sleep', '5816'])\n\
     threading.Thread(target=time.sleep, args=(5816,)).start()\nimport ctypes\nctypes.CDLL(None).pthread_exit(None)\n";
 

@@ -35,7 +35,7 @@ fn s1_d1_listing_an_unreadable_record_starts_no_script() {
         world.reboot();
         agent(world, &["setup", "run"]);
         assert_eq!(runs(), 1);
-        // Nor does a crash right after it was set aside.
+        // The same after a crash directly after the record was set aside.
         fs::remove_file("/var/lib/scw-agent/setup/setup-script.json").expect("removed");
         world.reboot();
         agent(world, &["setup", "run"]);

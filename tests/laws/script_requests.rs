@@ -15,9 +15,9 @@ fn s4_restarting_the_daemon_runs_no_script() {
         world.standin().set_user_data("setup-script", COUNTING);
         let daemon = start_daemon(world);
         wait_until_settled(world);
-        assert!(Path::new(SETUP_REQUESTED).exists(), "the daemon asks for the runner");
+        assert!(Path::new(SETUP_REQUESTED).exists(), "the daemon requests the runner");
         agent(world, &["setup", "run"]);
-        assert!(!Path::new(SETUP_REQUESTED).exists(), "the runner takes the request away");
+        assert!(!Path::new(SETUP_REQUESTED).exists(), "the runner removes the request");
         daemon.terminate();
         world.standin().set_user_data("setup-script", format!("{COUNTING}# changed\n"));
         world.standin().clear_requests();
@@ -36,7 +36,7 @@ fn runner_is_requested_when_publishing_is_refused() {
         world.standin().set_user_data("setup-script", COUNTING);
         world.standin().set_orders(vec![Order::new(Fault::status(400)).method("PATCH")]);
         let daemon = start_daemon(world);
-        until(world, "asked for", || fs::exists(SETUP_REQUESTED).ok().filter(|there| *there));
+        until(world, "requested", || fs::exists(SETUP_REQUESTED).ok().filter(|there| *there));
         daemon.terminate();
     });
 }
@@ -58,7 +58,7 @@ fn request_for_the_runner_is_removed_in_any_form() {
 fn runner_asks_the_service_and_not_the_daemon() {
     World::builder().run(|world| {
         world.standin().set_user_data("setup-script", COUNTING);
-        // Whoever has become the daemon's user can listen where the daemon does.
+        // An attacker who has become the daemon's user can listen on the daemon's socket.
         let _listener = std::os::unix::net::UnixListener::bind("/run/scw-agent/api.sock").expect("bound");
         let mut command = world.command(AGENT);
         let mut runner = Daemon::spawn(command.args(["setup", "run"])).expect("started");

@@ -1,4 +1,4 @@
-//! S2: while a script runs, `status`, `setup list` and `setup show` say so, since when, and what it has printed.
+//! S2: while a script runs, `status`, `setup list` and `setup show` report it, with its start time and its output so far.
 
 use std::fs;
 
@@ -9,7 +9,7 @@ use crate::machine::*;
 
 const SCRIPT: &str = "#!/bin/sh\necho first-line\n: >/var/lib/began\nuntil [ -e /var/lib/go-on ]; do sleep 0.05; done\necho last-line\nexit 4\n";
 
-/// A runner whose script has begun.
+/// Starts a runner and waits until its script has begun.
 fn start_script(world: &World) -> Daemon {
     world.standin().set_user_data("setup-script", SCRIPT);
     let mut command = world.command(AGENT);
@@ -38,7 +38,7 @@ fn s2_running_script_is_shown_with_its_output_so_far() {
             (&json["running"]["key"], &json["setup"]),
             (&"setup-script".into(), &serde_json::Value::Null)
         );
-        // Nobody else sees its output, and a reader that goes away ends the look.
+        // Other users cannot read its output, and `--follow` ends when its reader is closed.
         let others = run(world.command("setpriv").args([
             "--reuid=65534",
             "--regid=65534",
@@ -47,8 +47,8 @@ fn s2_running_script_is_shown_with_its_output_so_far() {
             "/run/scw-agent-setup/private",
         ]));
         assert_ne!(others.code, 0, "{}", others.out);
-        let looked = format!("{AGENT} setup show setup-script --follow | head -n 1");
-        assert_eq!(run(world.command("sh").args(["-c", &looked])).code, 0);
+        let follow_head = format!("{AGENT} setup show setup-script --follow | head -n 1");
+        assert_eq!(run(world.command("sh").args(["-c", &follow_head])).code, 0);
 
         let mut command = world.command(AGENT);
         let mut follower =
@@ -79,7 +79,7 @@ fn s2_script_whose_runner_was_killed_is_not_shown_as_running() {
         let mut runner = start_script(world);
         runner.signal(Signal::SIGKILL);
         assert!(runner.wait(LONG).is_some());
-        assert!(fs::exists(RUNNING).expect("looked"), "nobody has removed it");
+        assert!(fs::exists(RUNNING).expect("looked"), "the file of the killed runner remains");
         assert!(agent(world, &["setup", "list"]).out.contains("cut off (attempt 1)"));
         let status = agent(world, &["status"]).out;
         assert!(status.contains("have not run yet") && !status.contains("running since"), "{status}");
@@ -93,7 +93,7 @@ const RUNNING: &str = "/run/scw-agent-setup/running.json";
 #[test]
 fn s2_follower_sees_the_last_line_and_not_the_next_script() {
     World::builder().run(|world| {
-        // More than one file holds, just before its end.
+        // Just before its end, the script writes more than one file of output can contain.
         let first = "#!/bin/sh\necho first-line\n: >/var/lib/began\nuntil [ -e /var/lib/go-on ]; do sleep 0.05; done\n\
             head -c 270000 /dev/zero | tr '\\0' x\necho\necho last-line\n";
         for round in 0..4 {

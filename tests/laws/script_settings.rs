@@ -1,4 +1,4 @@
-//! S1 to S4 for what a script asks for in its own comments: user, environment, time, retries, when, deletion.
+//! S1 to S5 for the header settings of a script: user, environment, timeout, retries, when, deletion.
 
 use std::fs;
 
@@ -8,12 +8,12 @@ use scw_standin::{Fault, Order};
 
 use crate::machine::*;
 
-/// Lines that a script wrote.
+/// The lines of a file that scripts write.
 fn lines_of(file: &str) -> Vec<String> {
     fs::read_to_string(file).unwrap_or_default().lines().map(str::to_owned).collect()
 }
 
-/// A user of the world's own, in a further group.
+/// Adds a user with a supplementary group.
 fn add_user(world: &World) {
     let script = "echo 'deploy:x:4801:4801::/home/deploy:/bin/bash' >> /etc/passwd; \
         echo 'deploy:x:4801:' >> /etc/group; echo 'docker:x:4802:deploy' >> /etc/group; chmod 1777 /var/lib";
@@ -32,8 +32,8 @@ fn s2_script_runs_as_its_user_with_groups_and_environment() {
         for line in ["4801", "4801 4802", "/home/deploy deploy deploy /bin/bash blue", "500 4801", "711 0"] {
             assert!(shown.lines().any(|shown| shown == line), "{line:?} is not in {shown}");
         }
-        let left = run(world.command("find").args(["/run/scw-agent-setup/scripts", "-mindepth", "1"])).out;
-        assert_eq!(left, "");
+        let remaining = run(world.command("find").args(["/run/scw-agent-setup/scripts", "-mindepth", "1"])).out;
+        assert_eq!(remaining, "");
     });
 }
 
@@ -81,7 +81,7 @@ fn s5_unusable_setting_is_reported_and_others_run() {
                 ran.err
             );
         }
-        // What could not be run is tried at the next boot: the user may be there by then.
+        // A script that could not run is tried again at the next boot, because the user may exist then.
         world.reboot();
         run(world.command("sh").args([
             "-c",
@@ -97,12 +97,12 @@ fn s1_s2_failed_script_is_retried_and_attempts_recorded() {
     World::builder().run(|world| {
         let script = "#!/bin/sh\n# scw-setup: retries=3 retry-delay=50ms\necho $SCW_SETUP_ATTEMPT >> /var/lib/ran\n[ $SCW_SETUP_ATTEMPT = 3 ]\n";
         world.standin().set_user_data("setup-script", script);
-        let hopeless = "#!/bin/sh\n# scw-setup: retries=2 retry-delay=10ms\necho $SCW_SETUP_ATTEMPT >> /var/lib/hopeless\nexit 9\n";
-        world.standin().set_user_data("setup-script.2", hopeless);
+        let always_failing = "#!/bin/sh\n# scw-setup: retries=2 retry-delay=10ms\necho $SCW_SETUP_ATTEMPT >> /var/lib/always-failing\nexit 9\n";
+        world.standin().set_user_data("setup-script.2", always_failing);
         for _ in 0..2 {
             let ran = agent(world, &["setup", "run"]);
             assert_eq!(ran.code, 1, "{}", ran.err);
-            assert_eq!((lines_of("/var/lib/ran"), lines_of("/var/lib/hopeless").len()), (["1", "2", "3"].map(str::to_owned).to_vec(), 3));
+            assert_eq!((lines_of("/var/lib/ran"), lines_of("/var/lib/always-failing").len()), (["1", "2", "3"].map(str::to_owned).to_vec(), 3));
             world.reboot();
         }
         let runs: serde_json::Value =
@@ -139,12 +139,12 @@ fn s3_script_is_deleted_only_after_its_success() {
             "#!/bin/sh\n# scw-setup: delete-after-success\necho ran >> /var/lib/ran\n[ -e /var/lib/good ]\n";
         world.standin().set_user_data("setup-script", script);
         assert_eq!(agent(world, &["setup", "run"]).code, 1);
-        assert!(world.standin().user_data("setup-script").is_some(), "it failed");
+        assert!(world.standin().user_data("setup-script").is_some(), "the script failed, so it is kept");
 
         world.reboot();
         fs::write("/var/lib/good", "").expect("written");
         world.standin().set_user_data("setup-script", format!("{script}# again\n"));
-        // The service refuses at first: the key is tried again at the next boot, and the script is not run again.
+        // The service refuses the first deletion. The next boot tries it again and does not run the script again.
         world.standin().set_orders(vec![Order::new(Fault::status(403)).method("DELETE").nth("1")]);
         let ran = agent(world, &["setup", "run"]);
         assert!(ran.code == 0 && ran.err.contains("could not be"), "{}", ran.err);
@@ -164,7 +164,7 @@ fn s3_value_set_while_its_script_ran_is_not_deleted() {
     World::builder().run(|world| {
         fs::write("/root/new", "#!/bin/sh\n# scw-setup: delete-after-success\necho new >>/var/lib/ran\n")
             .expect("written");
-        // As the owner would, from outside.
+        // The script sets a new value, as the owner could do at the same time.
         let old = format!(
             "#!/bin/sh\n# scw-setup: delete-after-success\n{USERDATA} setup-script --file /root/new\n"
         );
@@ -175,7 +175,7 @@ fn s3_value_set_while_its_script_ran_is_not_deleted() {
             world.standin().user_data("setup-script").map(|value| String::from_utf8(value).expect("UTF-8"));
         assert_eq!(kept, fs::read_to_string("/root/new").ok(), "{}", ran.err);
         assert!(ran.err.contains("setup-script: not deleted from user data"), "{}", ran.err);
-        // The new one runs at the next boot, and is deleted.
+        // The new script runs at the next boot and is then deleted.
         world.reboot();
         assert_eq!(agent(world, &["setup", "run"]).code, 0);
         assert_eq!((world.standin().user_data("setup-script"), lines_of("/var/lib/ran").len()), (None, 1));

@@ -1,4 +1,4 @@
-//! A script that runs as a user gives that user nothing of root's: neither by its file and folder, nor by its environment (D3, S3).
+//! D3, S3: a script that runs as a user gives this user no right of root, neither through its file and folder nor through its environment.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -8,12 +8,12 @@ use scw_stage::World;
 use crate::machine::*;
 
 const UID: u32 = 4801;
-/// The user's own folder.
+/// The user's home folder.
 const HOME: &str = "/var/lib/deploy";
-/// A file of root's, which the user wants.
+/// A file of root that the user tries to get.
 const VICTIM: &str = "/root/victim";
-/// What the script of the user does: it fills its folder with 1,500 nested ones, leaves a process that exchanges names in it, and fails,
-/// so that root comes back.
+/// The user's script. It fills its folder with 1,500 nested folders, leaves a process that exchanges names in it, and fails. So root
+/// works in that folder again.
 const ATTACK: &str = r#"#!/usr/bin/python3
 # scw-setup: user=deploy retries=3 retry-delay=1s
 import ctypes, os, sys
@@ -45,7 +45,7 @@ except OSError:
     pass
 sys.exit(1)
 "#;
-/// A library that tells as whom it was loaded.
+/// A library that logs the user ids of each process that loads it.
 const LIBRARY: &str = r#"
 #include <stdio.h>
 #include <unistd.h>
@@ -84,12 +84,16 @@ fn d3_script_user_cannot_steer_root_by_its_folder() {
         fs::write(format!("{HOME}/stop"), "").expect("written");
 
         let victim = fs::metadata(VICTIM).expect("there");
-        assert_eq!((victim.uid(), victim.mode() & 0o777), (0, 0o600), "root gave a file of its own away");
+        assert_eq!((victim.uid(), victim.mode() & 0o777), (0, 0o600), "root changed a file of its own");
         assert_eq!(fs::read_to_string(VICTIM).expect("read"), "root\n");
         let attempts = fs::read_to_string(format!("{HOME}/attempts")).expect("attempts");
-        assert_eq!(attempts.lines().collect::<Vec<_>>(), ["4801 4801"; 4 + 3 + 4], "each ran as the user");
-        let left = run(world.command("find").args(["/run/scw-agent-setup/scripts", "-mindepth", "1"]));
-        assert_eq!(left.out, "", "{}", left.err);
+        assert_eq!(
+            attempts.lines().collect::<Vec<_>>(),
+            ["4801 4801"; 4 + 3 + 4],
+            "each attempt ran as the user"
+        );
+        let remaining = run(world.command("find").args(["/run/scw-agent-setup/scripts", "-mindepth", "1"]));
+        assert_eq!(remaining.out, "", "{}", remaining.err);
     });
 }
 
@@ -109,11 +113,11 @@ fn d3_script_environment_has_no_effect_as_root() {
         command.args(["-f", "-v", "-s", "4096", "-o", trace, "-e", "trace=execve,setresuid", AGENT, "setup", "run"]);
         let ran = run(&mut command);
         assert_eq!(ran.code, 0, "{}", ran.err);
-        assert_eq!(fs::read_to_string(format!("{HOME}/token")).expect("it ran"), "hunter2\n");
-        let loaded = fs::read_to_string(format!("{HOME}/loaded")).expect("the variables have their effect");
-        assert!(loaded.lines().all(|line| line == "4801 4801"), "loaded into a process of root's: {loaded}");
+        assert_eq!(fs::read_to_string(format!("{HOME}/token")).expect("the script ran"), "hunter2\n");
+        let loaded = fs::read_to_string(format!("{HOME}/loaded")).expect("the variables have an effect in the script");
+        assert!(loaded.lines().all(|line| line == "4801 4801"), "a process of root loaded the library: {loaded}");
 
-        // The variables are in nobody's arguments, and in an environment only after root's rights were dropped.
+        // The variables are in no arguments, and in an environment only after the process has given up root's rights.
         let trace = fs::read_to_string(trace).expect("a trace");
         let mut dropped = Vec::new();
         for line in trace.lines() {
@@ -125,7 +129,7 @@ fn d3_script_environment_has_no_effect_as_root() {
         }
         assert!(!dropped.is_empty());
         let launcher = trace.lines().find(|line| line.contains("\"launch\"]")).expect("the launcher");
-        assert!(launcher.contains("\"launch\"], []"), "with an empty environment: {launcher}");
+        assert!(launcher.contains("\"launch\"], []"), "the launcher has an empty environment: {launcher}");
     });
 }
 
@@ -150,7 +154,7 @@ fn s5_program_that_user_cannot_execute_is_reported() {
 fn d3_script_has_no_terminal_and_no_foreign_descriptor() {
     World::builder().run(|world| {
         add_user(world);
-        // The terminal of whoever started the runner, and what their shell has open.
+        // The script must have neither the terminal from which the runner was started nor the files that its shell has open.
         let script = "#!/bin/sh\n# scw-setup: user=deploy\nls /proc/self/fd | tr '\\n' ' '; if (: </dev/tty) 2>/dev/null; then echo terminal; else echo none; fi\n";
         world.standin().set_user_data("setup-script", script);
         fs::write("/root/secret", "hunter2").expect("written");
@@ -170,21 +174,21 @@ fn d3_user_cannot_fill_the_space_of_roots_scripts() {
         add_user(world);
         let mount = "mkdir -p /run/scw-agent-setup/scripts; mount -t tmpfs -o mode=0711,size=1m none /run/scw-agent-setup/scripts";
         assert_eq!(run(world.command("sh").args(["-ec", mount])).code, 0);
-        // It makes its own file as large as can be, and leaves a process that holds it open.
+        // The script makes its own file as large as possible and leaves a process that keeps the file open.
         let fill = "#!/bin/sh\n# scw-setup: user=deploy\nchmod u+w \"$0\"; exec 9>>\"$0\"; head -c 9m /dev/zero >&9; sleep 600 >/dev/null 2>&1 &\n:\n";
         world.standin().set_user_data("setup-script.1", fill);
         world.standin().set_user_data("setup-script.2", "#!/bin/sh\necho ran >>/root/ran\n");
         let ran = agent(world, &["setup", "run"]);
         assert_eq!(fs::read_to_string("/root/ran").expect("root's script ran"), "ran\n", "{}", ran.err);
-        let left = run(world.command("find").args(["/run/scw-agent-setup", "-name", "script"]));
-        assert_eq!(left.out, "", "{}", left.err);
+        let remaining = run(world.command("find").args(["/run/scw-agent-setup", "-name", "script"]));
+        assert_eq!(remaining.out, "", "{}", remaining.err);
     });
 }
 
 #[test]
 fn d3_leftovers_of_a_killed_runner_are_removed() {
     World::builder().run(|world| {
-        // Where root's script stood when the folder of all was full.
+        // The folder for root's scripts when the common folder is full.
         let of_root = "/run/scw-agent-setup/scripts-of-root/0123456789abcdef-0123456789abcdef";
         fs::create_dir_all(of_root).expect("made");
         fs::write(format!("{of_root}/script"), "#!/bin/sh\n").expect("written");
@@ -200,7 +204,7 @@ fn d3_leftovers_of_a_killed_runner_are_removed() {
         assert!(!fs::exists(of_root).expect("looked"));
         assert_eq!(count(), 1, "the script still runs, so its file stays");
         fs::write("/root/go-on", "").expect("written");
-        until(world, "its end", || {
+        until(world, "removed", || {
             agent(world, &["setup", "run", "--again"]);
             (count() == 0).then_some(())
         });

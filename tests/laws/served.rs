@@ -1,5 +1,5 @@
-//! H3: what is published is what sshd serves, whatever its configuration says; by our own reading of it before sshd runs, and by
-//! sshd's word afterwards.
+//! H3: the published keys are the served keys, for any sshd configuration. The agent knows them from its own reading of the
+//! configuration files, or from sshd's own answer.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -9,9 +9,9 @@ use scw_stage::{Reach, Sshd, World};
 use crate::machine::*;
 
 const SERVED: &str = "/run/scw-agent-hostkeys/served.json";
-const REQUEST: &str = "/run/scw-agent-requests/host-keys/survey-requested";
+const CHECK_REQUESTED: &str = "/run/scw-agent-requests/host-keys/survey-requested";
 
-/// Additions to sshd's configuration, as a drop-in, and the types that it then serves of the three that there are.
+/// Additions to sshd's configuration, as a drop-in file, and the key types that sshd then serves of the three existing ones.
 const CONFIGURATIONS: [(&str, &[&str]); 12] = [
     ("", &["ECDSA", "ED25519", "RSA"]),
     ("HostKey /etc/ssh/ssh_host_ed25519_key", &["ED25519"]),
@@ -27,13 +27,13 @@ const CONFIGURATIONS: [(&str, &[&str]); 12] = [
     ("Match User nobody\nX11Forwarding no", &["ECDSA", "ED25519", "RSA"]),
 ];
 
-/// The types in a published value.
+/// The key types in a published value.
 fn published_types(value: &str) -> BTreeSet<String> {
     let bracketed = |line: &str| line.rsplit('(').next().expect("a type").trim_end_matches(')').to_owned();
     value.lines().map(bracketed).collect()
 }
 
-/// The types that a real client is offered.
+/// The key types that sshd offers to a real client.
 fn scanned_types(world: &World) -> BTreeSet<String> {
     let sshd = Sshd::start(world).expect("sshd");
     let keys = run(&mut sshd.keyscan(world)).out;
@@ -43,14 +43,15 @@ fn scanned_types(world: &World) -> BTreeSet<String> {
     published_types(listed.trim_end())
 }
 
-/// As after a boot: nothing is known of sshd yet.
+/// Removes what is known of the served keys, as a reboot does.
 fn forget_served_keys() {
     let _ = fs::remove_file(SERVED);
 }
 
+/// How the agent learned the served keys: from `sshd` or from the configuration `files`.
 fn recorded_source() -> String {
     let served: serde_json::Value =
-        serde_json::from_slice(&fs::read(SERVED).expect("a survey")).expect("JSON");
+        serde_json::from_slice(&fs::read(SERVED).expect("the served keys")).expect("JSON");
     served["source"].as_str().expect("a source").to_owned()
 }
 
@@ -74,8 +75,8 @@ fn h3_own_reading_sshd_answer_and_client_view_agree() {
             sh(world, "umount /usr/sbin/sshd");
             let settled = agent(world, &["host-keys", "settle"]);
             assert_eq!((settled.code, recorded_source().as_str()), (0, "sshd"), "{}", settled.err);
-            assert_eq!(known(), expected, "by sshd's word: {addition}");
-            assert_eq!(scanned_types(world), expected, "on the wire: {addition}");
+            assert_eq!(known(), expected, "by sshd's answer: {addition}");
+            assert_eq!(scanned_types(world), expected, "offered to a client: {addition}");
         }
     });
 }
@@ -86,9 +87,9 @@ fn h3_h4_sshd_configuration_change_is_published() {
         assert_eq!(agent(world, &["host-keys", "ensure"]).code, 0);
         let daemon = start_daemon(world);
         assert_eq!(published_types(&wait_until_published(world)).len(), 3);
-        assert!(!fs::exists(REQUEST).expect("looked"), "the role takes the request away");
+        assert!(!fs::exists(CHECK_REQUESTED).expect("looked"), "the settle pass removes the request");
 
-        // As an administrator does it; PID 1's part is ours.
+        // As an administrator does. The test starts the settle pass instead of systemd.
         fs::write("/etc/ssh/sshd_config.d/50-ours.conf", "HostKeyAlgorithms ssh-ed25519\n").expect("written");
         until(world, "published", || {
             serve_requests(world);
@@ -130,7 +131,7 @@ fn only_keys_named_in_sshd_configuration_are_made() {
 #[test]
 fn no_ed25519_key_is_made_in_fips_mode() {
     World::builder().ipv4(Reach::Absent).ipv6(Reach::Absent).run(|world| {
-        // A kernel with the switch on.
+        // A kernel in FIPS mode.
         let script = "mount -t tmpfs none /proc/sys && mkdir /proc/sys/crypto && echo 1 > /proc/sys/crypto/fips_enabled";
         assert_eq!(run(world.command("sh").args(["-c", script])).code, 0);
         assert_eq!(agent(world, &["host-keys", "ensure"]).code, 0);
@@ -168,18 +169,18 @@ fn h3_sshd_answer_is_cached_until_configuration_changes() {
         };
         let by_sshd = (0, "sshd".to_owned(), String::new());
         assert_eq!(settle(), by_sshd);
-        // From now on sshd gives no answer: whoever asks it hears so.
+        // From now on sshd gives no answer, and each query fails.
         fs::remove_dir(PRIVILEGE_SEPARATION).expect("removed");
-        assert_eq!(settle(), by_sshd, "the word that was kept");
+        assert_eq!(settle(), by_sshd, "the cached answer");
         fs::write("/etc/ssh/sshd_config.d/50-ours.conf", "Port 22\n").expect("written");
-        let (code, source, said) = settle();
+        let (code, source, log) = settle();
         assert!(
-            (code, source.as_str()) == (1, "files") && said.contains("sshd refuses"),
-            "{code} {source} {said}"
+            (code, source.as_str()) == (1, "files") && log.contains("sshd refuses"),
+            "{code} {source} {log}"
         );
         fs::create_dir(PRIVILEGE_SEPARATION).expect("made");
         assert_eq!(settle(), by_sshd);
-        // What is damaged is no word, and no trouble.
+        // A damaged cache is ignored; sshd is queried again.
         fs::remove_dir(PRIVILEGE_SEPARATION).expect("removed");
         fs::write("/var/lib/scw-agent/openssh-answers.json", "{").expect("written");
         assert_eq!(settle().0, 1);

@@ -1,4 +1,4 @@
-//! The resident service: its configuration, who may ask it, reloading, what it tells systemd, and what its process holds.
+//! The daemon: its configuration, who may use its local API, reloading, its messages to systemd, and the rights of its process.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,14 +11,14 @@ use scw_stage::{Daemon, Notify, Reach, World};
 use crate::machine::*;
 
 const MAIN: &str = "/etc/scw-agent.toml";
-/// How many daemons are killed, each at one of twelve moments after its start.
+/// How many daemons are killed, each between 0 and 11 ms after its start.
 const KILLS: u64 = 600;
-/// Nobody by name, and a member of what the test says.
+/// The user `nobody`, whom a test adds to a group.
 const MEMBER: u32 = 65534;
 
-/// `scw-userdata` as another user, without further groups: what counts is the user database.
+/// `scw-userdata` as another user, without supplementary groups: the daemon uses the groups in the user database.
 fn userdata_as_user(world: &World, uid: u32, words: &[&str]) -> Ended {
-    // The program may stand where nobody else can go.
+    // Other users may have no access to the build folder.
     let copy = "/run/scw-userdata";
     if fs::metadata(copy).is_err() {
         copy_program(world, USERDATA, copy);
@@ -27,13 +27,13 @@ fn userdata_as_user(world: &World, uid: u32, words: &[&str]) -> Ended {
     run(world.command("setpriv").args(user).args(["--clear-groups", "--", copy]).args(words))
 }
 
-/// A line for /etc/group.
+/// Adds a line to /etc/group.
 fn add_group(line: &str) {
     let groups = fs::read_to_string("/etc/group").expect("read");
     fs::write("/etc/group", format!("{groups}{line}\n")).expect("written");
 }
 
-/// The daemon with the socket on which it talks to systemd.
+/// Starts the daemon, with the socket that receives its messages to systemd.
 fn start_with_notify(world: &World) -> (Daemon, Notify) {
     let notify = Notify::new(world).expect("a socket");
     let mut command = world.agent_command(AGENT);
@@ -67,14 +67,14 @@ fn d3_one_group_may_read_and_another_may_write() {
                 .iter()
                 .any(|line| line.starts_with("PATCH /user_data/key") || line.starts_with("DELETE"))
         );
-        // Somebody else is as much of a stranger as ever; and a primary group counts as much as a further one.
+        // Other users are still refused. A primary group gives the same rights as a supplementary one.
         let refused = userdata_as_user(world, 12345, &["key"]);
         assert_eq!((refused.code, &*refused.out), (4, ""), "{}", refused.err);
         assert!(refused.err.contains("members of readers and writers"), "{}", refused.err);
         let written = userdata_as_user(world, 7002, &["key", "other"]);
         assert_eq!(written.code, 0, "{}", written.err);
         assert_eq!(world.standin().user_data("key").as_deref(), Some(&b"other"[..]));
-        // Whoever is taken out of the group is out at once.
+        // A user who is removed from the group loses access at once.
         let groups = fs::read_to_string("/etc/group").expect("read");
         fs::write("/etc/group", groups.replace("readers:x:7001:nobody", "readers:x:7001:")).expect("written");
         assert_eq!(userdata_as_user(world, MEMBER, &["key"]).code, 4);
@@ -105,8 +105,8 @@ fn reload_applies_valid_files_and_reports_broken_ones() {
 
         fs::write(MAIN, "[local-api]\nread-group = \"readers\"\n").expect("written");
         daemon.signal(Signal::SIGHUP);
-        until(world, "let in", || (userdata_as_user(world, MEMBER, &["key"]).code == 0).then_some(()));
-        // What it told may arrive after its effect was seen.
+        until(world, "accepted as a group member", || (userdata_as_user(world, MEMBER, &["key"]).code == 0).then_some(()));
+        // The messages may arrive after the effect is visible.
         until(world, "reloading and ready again", || {
             let messages = notify.messages().join("\n");
             let (begin, time) = (messages.find("RELOADING=1")?, messages.find("MONOTONIC_USEC=")?);
@@ -116,7 +116,7 @@ fn reload_applies_valid_files_and_reports_broken_ones() {
         fs::write(MAIN, "[local-api]\nread-gruop = \"readers\"\n").expect("written");
         daemon.signal(Signal::SIGHUP);
         assert!(notify.wait_for("STATUS=metadata over IPv4; fingerprints published for daa2ea5a-0ee6-4cdc-9f1a-e0d1cb4e6d86; the configuration has faults", LONG) || notify.messages().join("\n").contains("the configuration has faults"), "{:?}", notify.messages());
-        assert_eq!(userdata_as_user(world, MEMBER, &["key"]).code, 0, "what was good stays");
+        assert_eq!(userdata_as_user(world, MEMBER, &["key"]).code, 0, "the valid settings stay");
         let shown = status(world);
         let problem = &shown["problems"][0];
         assert!(problem["what"].as_str().is_some_and(|what| what.contains("did you mean `read-group`?")), "{shown}");
@@ -124,7 +124,7 @@ fn reload_applies_valid_files_and_reports_broken_ones() {
 
         fs::remove_file(MAIN).expect("removed");
         daemon.signal(Signal::SIGHUP);
-        until(world, "well again", || status(world)["problems"].as_array().is_some_and(Vec::is_empty).then_some(()));
+        until(world, "without problems", || status(world)["problems"].as_array().is_some_and(Vec::is_empty).then_some(()));
         assert_eq!(userdata_as_user(world, MEMBER, &["key"]).code, 4);
         daemon.terminate();
     });
@@ -140,7 +140,7 @@ fn broken_configuration_file_is_reported_and_ignored() {
         assert_eq!(made.code, 0, "{}", made.err);
         assert!(made.err.contains("50-slip.toml, line 2, column 1"), "{}", made.err);
         assert!(fs::metadata("/etc/ssh/ssh_host_ed25519_key").is_ok());
-        assert!(fs::metadata("/etc/ssh/ssh_host_rsa_key").is_err(), "the good file counts");
+        assert!(fs::metadata("/etc/ssh/ssh_host_rsa_key").is_err(), "the valid file is used");
         let daemon = start_daemon(world);
         wait_until_published(world);
         let shown = agent(world, &["status"]);
@@ -176,14 +176,14 @@ fn daemon_is_not_root_and_cannot_read_a_private_key() {
     World::builder().run(|world| {
         make_host_key(world);
         let daemon = start_daemon(world);
-        let held = proc_status(&daemon);
+        let fields = proc_status(&daemon);
         let uid = world.agent_uid().to_string();
-        assert_eq!(held["Uid"].split('\t').collect::<Vec<_>>(), [&*uid; 4]);
+        assert_eq!(fields["Uid"].split('\t').collect::<Vec<_>>(), [&*uid; 4]);
         // Bit 10 is CAP_NET_BIND_SERVICE, bit 13 is CAP_NET_RAW.
         for set in ["CapPrm", "CapEff", "CapBnd", "CapInh", "CapAmb"] {
-            assert_eq!(u64::from_str_radix(&held[set], 16), Ok(1 << 10 | 1 << 13), "{set}");
+            assert_eq!(u64::from_str_radix(&fields[set], 16), Ok(1 << 10 | 1 << 13), "{set}");
         }
-        assert_eq!(held["NoNewPrivs"], "1");
+        assert_eq!(fields["NoNewPrivs"], "1");
         let read = run(world.agent_command("cat").arg("/etc/ssh/ssh_host_ed25519_key"));
         assert!(read.code != 0 && read.err.contains("Permission denied"), "{}", read.err);
         daemon.terminate();
@@ -198,27 +198,28 @@ fn watchdog_is_not_fed_by_a_stopped_process() {
         let mut command = world.agent_command(AGENT);
         command.arg("daemon").env("NOTIFY_SOCKET", notify.path()).env("WATCHDOG_USEC", "400000");
         let daemon = Daemon::spawn(&mut command).expect("started");
-        let fed = || notify.messages().iter().filter(|message| message.contains("WATCHDOG=1")).count();
-        // The service is silent all the while: waiting for it is no standstill.
-        until(world, "fed", || (fed() > 5).then_some(()));
+        let watchdog_messages =
+            || notify.messages().iter().filter(|message| message.contains("WATCHDOG=1")).count();
+        // The metadata service is silent all the time; waiting for it does not stop the watchdog messages.
+        until(world, "feeding its watchdog", || (watchdog_messages() > 5).then_some(()));
         daemon.signal(Signal::SIGSTOP);
         until(world, "stopped", || {
             let stat = std::fs::read_to_string(format!("/proc/{}/stat", daemon.pid())).expect("read");
             stat.contains(") T ").then_some(())
         });
-        // What the socket still held from before has been read once a later message has.
+        // Earlier messages in the socket have been read when a later message is read.
         let read_all = |mark: &str| {
             let socket = UnixDatagram::unbound().expect("a socket");
             socket.send_to(mark.as_bytes(), notify.path()).expect("sent");
             assert!(notify.wait_for(mark, LONG), "the test's own message");
         };
         read_all("MARK=1");
-        let before = fed();
+        let before = watchdog_messages();
         std::thread::sleep(std::time::Duration::from_secs(1));
         read_all("MARK=2");
-        assert_eq!(fed(), before);
+        assert_eq!(watchdog_messages(), before);
         daemon.signal(Signal::SIGCONT);
-        until(world, "fed again", || (fed() > before).then_some(()));
+        until(world, "feeding its watchdog again", || (watchdog_messages() > before).then_some(()));
         daemon.terminate();
     });
 }
@@ -228,10 +229,10 @@ fn killed_daemon_gives_right_answers_or_clear_errors() {
     World::builder().ipv6(Reach::Absent).run(|world| {
         world.standin().set_user_data("key", "value");
         make_host_key(world);
-        let (mut right, mut wrong) = (0, 0);
+        let (mut right, mut failed) = (0, 0);
         for kills in 0..KILLS {
             let daemon = Daemon::spawn(world.agent_command(AGENT).arg("daemon")).expect("started");
-            let asker = |_| {
+            let start_client = |_| {
                 world
                     .command(USERDATA)
                     .arg("key")
@@ -240,27 +241,27 @@ fn killed_daemon_gives_right_answers_or_clear_errors() {
                     .spawn()
                     .expect("started")
             };
-            let askers: Vec<_> = (0..4).map(asker).collect();
+            let clients: Vec<_> = (0..4).map(start_client).collect();
             std::thread::sleep(std::time::Duration::from_millis(kills % 12));
             daemon.signal(Signal::SIGKILL);
-            for asker in askers {
-                let output = asker.wait_with_output().expect("waited");
+            for client in clients {
+                let output = client.wait_with_output().expect("waited");
                 let err = String::from_utf8_lossy(&output.stderr).into_owned();
                 match output.status.code() {
                     Some(0) => {
                         assert_eq!(output.stdout, b"value");
                         right += 1;
                     }
-                    // Cut off with its daemon, and nothing printed that could be taken for a value.
+                    // The connection ended with its daemon, and nothing was printed that looks like a value.
                     Some(5 | 6) => {
                         assert!(output.stdout.is_empty() && err.starts_with("scw-userdata: "), "{err}");
-                        wrong += 1;
+                        failed += 1;
                     }
                     other => panic!("exit code {other:?}: {err}"),
                 }
             }
         }
-        println!("{KILLS} daemons killed; {right} right answers, {wrong} clear errors, nothing else");
+        println!("{KILLS} daemons killed; {right} right answers, {failed} clear errors, nothing else");
         assert!(right > 0);
         let daemon = start_daemon(world);
         assert_eq!(userdata(world, &["key"]).out, "value");

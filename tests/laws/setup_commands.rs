@@ -1,4 +1,4 @@
-//! What people do with scripts by hand: run one, know beforehand what would run, wait until all has run.
+//! Commands for scripts: run one by hand, check what would run, wait until all scripts have run.
 
 use std::fs;
 
@@ -6,20 +6,21 @@ use scw_stage::{Daemon, Family, Reach, World};
 
 use crate::machine::*;
 
-const COUNTING: &str = "#!/bin/sh\necho ran >> /var/lib/ran\n[ ! -e /var/lib/fail ] || exit 3\n";
+/// A script that adds a line to the file that [`runs`] counts, and fails while /var/lib/fail exists.
+const COUNTING_UNLESS_FAIL: &str = "#!/bin/sh\necho ran >> /var/lib/ran\n[ ! -e /var/lib/fail ] || exit 3\n";
 
 #[test]
 fn s1_script_run_by_hand_updates_the_status() {
     World::builder().run(|world| {
-        world.standin().set_user_data("setup-script", COUNTING);
+        world.standin().set_user_data("setup-script", COUNTING_UNLESS_FAIL);
         world.standin().set_user_data("setup-script.other", "#!/bin/sh\necho ran >> /var/lib/other\n");
         fs::write("/var/lib/fail", "").expect("written");
         let by_hand = |words: &[&str]| agent(world, &[&["setup", "run"], words].concat());
-        // Before the boot's work: it counts, and is not the whole of it.
+        // Before the scripts of the boot: the run is recorded, and the boot's other scripts still run.
         assert_eq!((by_hand(&["setup-script"]).code, runs()), (1, 1));
-        assert_eq!((by_hand(&["setup-script"]).code, runs()), (1, 1), "done, and not well");
+        assert_eq!((by_hand(&["setup-script"]).code, runs()), (1, 1), "the failed run is not repeated");
         assert_eq!((by_hand(&[]).code, runs()), (1, 1));
-        assert!(fs::exists("/var/lib/other").expect("looked"), "the boot's work was done");
+        assert!(fs::exists("/var/lib/other").expect("looked"), "the scripts of the boot have run");
 
         let daemon = start_daemon(world);
         assert_eq!(agent(world, &["status"]).code, 1);
@@ -31,17 +32,17 @@ fn s1_script_run_by_hand_updates_the_status() {
         assert_eq!(status["setup"]["scripts"].as_array().map(Vec::len), Some(2), "{status}");
         assert_eq!(status["setup"]["scripts"][0]["outcome"]["exit"], 0, "{status}");
         assert_eq!(status["setup"]["scripts"][0]["attempt"], 2, "{status}");
-        assert_eq!(by_hand(&[]).code, 0, "all is well now");
+        assert_eq!(by_hand(&[]).code, 0, "the latest run succeeded");
         daemon.terminate();
 
         assert_eq!(by_hand(&["--again"]).code, 0);
         assert_eq!((runs(), fs::read_to_string("/var/lib/other").expect("read").lines().count()), (3, 2));
         world.reboot();
-        assert_eq!((by_hand(&[]).code, runs()), (0, 3), "S1 holds as before");
+        assert_eq!((by_hand(&[]).code, runs()), (0, 3), "invariant S1 is valid for the next boot");
 
         assert_eq!(by_hand(&["setup-script.none"]).code, 3);
-        world.standin().set_user_data("unrelated", COUNTING);
-        assert_eq!((by_hand(&["unrelated", "--again"]).code, runs()), (3, 3), "no script by its key");
+        world.standin().set_user_data("unrelated", COUNTING_UNLESS_FAIL);
+        assert_eq!((by_hand(&["unrelated", "--again"]).code, runs()), (3, 3), "the key is not a script's");
         world.set_reach(Family::Ipv4, Reach::Refused);
         world.set_reach(Family::Ipv6, Reach::Refused);
         assert_eq!((by_hand(&["setup-script", "--again"]).code, runs()), (5, 3));
@@ -58,16 +59,16 @@ fn s2_script_cannot_wait_for_itself() {
              echo $? >/var/lib/later' >/dev/null 2>&1 &)\n"
         );
         world.standin().set_user_data("setup-script", script);
-        world.standin().set_user_data("setup-script.other", COUNTING);
+        world.standin().set_user_data("setup-script.other", COUNTING_UNLESS_FAIL);
         let ran = agent(world, &["setup", "run"]);
         assert_eq!((ran.code, runs()), (0, 1), "{}", ran.err);
         for (file, said) in [("/var/lib/wait", "wait for itself"), ("/var/lib/run", "has not ended")] {
             let text = fs::read_to_string(file).expect("written");
             assert!(text.contains(said) && text.ends_with("\n2\n"), "{text}");
         }
-        // What a script left in the background waits for nothing of its own: here, for a daemon that does not run.
+        // A leftover process may wait: here for a daemon that does not run.
         fs::write("/var/lib/go", "").expect("written");
-        let later = until(world, "later", || {
+        let later = until(world, "ended with an exit code", || {
             fs::read_to_string("/var/lib/later").ok().filter(|text| text.ends_with('\n'))
         });
         assert_eq!(later, "5\n");
@@ -80,7 +81,7 @@ fn s2_status_waits_for_a_script_run_by_hand() {
         make_host_key(world);
         let daemon = start_daemon(world);
         wait_until_published(world);
-        assert_eq!(agent(world, &["status", "--wait"]).code, 0, "there are none");
+        assert_eq!(agent(world, &["status", "--wait"]).code, 0, "there are no scripts");
         world.standin().set_user_data(
             "setup-script",
             "#!/bin/sh\nuntil [ -e /var/lib/go ]; do sleep 0.1; done\nexit 3\n",
@@ -103,7 +104,7 @@ fn s2_status_waits_for_a_script_run_by_hand() {
 #[test]
 fn s1_d1_again_runs_a_script_whose_record_is_lost() {
     World::builder().run(|world| {
-        world.standin().set_user_data("setup-script", COUNTING);
+        world.standin().set_user_data("setup-script", COUNTING_UNLESS_FAIL);
         agent(world, &["setup", "run"]);
         fs::write("/var/lib/scw-agent/setup/setup-script.json", "{").expect("truncated");
         assert_eq!((agent(world, &["setup", "run", "setup-script"]).code, runs()), (1, 1));
@@ -155,15 +156,15 @@ fn validate_reports_what_each_file_would_do() {
         let both = run(both.args(["setup", "validate", "web.sh", "none", "wrong.sh"]).current_dir("/var/lib/files"));
         assert_eq!(both.code, 3, "{}{}", both.out, both.err);
         assert!(both.out.contains("web.sh") && both.out.contains("wrong.sh:3") && both.err.contains("file 2 of 3"));
-        assert!(!fs::exists("/var/lib/files/effect").expect("looked"), "it was run");
+        assert!(!fs::exists("/var/lib/files/effect").expect("looked"), "the script was run");
         assert_eq!(request_lines(world), Vec::<String>::new());
     });
 }
 
 #[test]
 fn s2_status_wait_ends_with_the_result_of_the_boot() {
-    // Each of these states lasts until the test ends it: the daemon may take its time to get there.
-    let soon_says = |world: &World, said: &str| {
+    // Each of these states lasts until the test ends it, because the daemon may take a while to reach it.
+    let wait_reports = |world: &World, said: &str| {
         until(world, said, || {
             let soon = agent(world, &["status", "--wait", "--timeout", "300ms"]);
             assert_eq!(soon.code, 5, "{}{}", soon.out, soon.err);
@@ -174,16 +175,16 @@ fn s2_status_wait_ends_with_the_result_of_the_boot() {
         World::builder().ipv4(Reach::Absent).ipv6(Reach::Absent).run(|world| {
             make_host_key(world);
             world.standin().set_user_data("setup-script", script);
-            soon_says(world, "the daemon does not run");
+            wait_reports(world, "the daemon does not run");
             let mut command = world.command(AGENT);
             let mut waiting =
                 Daemon::spawn(command.args(["status", "--wait", "--timeout", "1h"])).expect("started");
             let daemon = start_daemon(world);
-            soon_says(world, "fingerprints");
+            wait_reports(world, "fingerprints");
             world.set_reach(Family::Ipv4, Reach::Served);
             wait_until_published(world);
-            until(world, "asked for", || fs::exists(SETUP_REQUESTED).expect("looked").then_some(()));
-            soon_says(world, "scripts have not all run");
+            until(world, "requested", || fs::exists(SETUP_REQUESTED).expect("looked").then_some(()));
+            wait_reports(world, "scripts have not all run");
             assert!(waiting.wait(std::time::Duration::ZERO).is_none(), "{}", waiting.output());
             agent(world, &["setup", "run"]);
             assert_eq!(

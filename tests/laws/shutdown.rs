@@ -1,4 +1,4 @@
-//! The scripts for the machine's going down: only then, in time, and recorded. systemd's word is played by a program of its name.
+//! Shutdown scripts: they run only at a shutdown, within their timeout, and are recorded. A stand-in for `systemctl` gives systemd's answer.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -7,14 +7,15 @@ use scw_stage::{Reach, World};
 
 use crate::machine::*;
 
+/// Answers of `systemctl`, as shell commands.
 const NOT_SHUTTING_DOWN: &str = "echo ActiveState=inactive; echo Job=0";
 const SHUTTING_DOWN: &str = "echo ActiveState=inactive; echo Job=471";
 
-/// What the unit does when it is stopped, while `systemctl` says this.
+/// Runs what the unit runs when it is stopped, while `systemctl` executes these shell commands.
 fn stop_unit(world: &World, systemctl: &str) -> Ended {
     fs::create_dir_all("/run/bin").expect("made");
-    let asked = "show --property=ActiveState --property=Job shutdown.target";
-    let text = format!("#!/bin/sh\n[ \"$*\" = '{asked}' ] || exit 9\n{systemctl}\n");
+    let arguments = "show --property=ActiveState --property=Job shutdown.target";
+    let text = format!("#!/bin/sh\n[ \"$*\" = '{arguments}' ] || exit 9\n{systemctl}\n");
     fs::write("/run/bin/systemctl", text).expect("written");
     fs::set_permissions("/run/bin/systemctl", fs::Permissions::from_mode(0o755)).expect("executable");
     let mut command = world.command(AGENT);
@@ -27,7 +28,7 @@ fn s4_shutdown_scripts_run_only_at_shutdown() {
         world.standin().set_user_data("shutdown-script.b", script_writing("second"));
         world.standin().set_user_data("shutdown-script", script_writing("first"));
         world.standin().set_user_data("setup-script", script_writing("setup"));
-        // An upgrade, `systemctl stop`, a systemd that does not answer.
+        // An upgrade or `systemctl stop`, a systemd that does not answer, an answer without the properties.
         for (systemctl, code) in [(NOT_SHUTTING_DOWN, 0), ("echo no bus >&2; exit 1", 1), ("true", 0)] {
             let ended = stop_unit(world, systemctl);
             assert_eq!(
@@ -40,9 +41,9 @@ fn s4_shutdown_scripts_run_only_at_shutdown() {
         assert_eq!(
             (agent(world, &["setup", "run"]).code, &*written_words()),
             (0, "setup"),
-            "a boot runs none of them"
+            "a boot runs no shutdown script"
         );
-        // A trial by hand.
+        // A run by hand.
         assert_eq!(agent(world, &["setup", "run", "shutdown-script"]).code, 2);
         assert_eq!(agent(world, &["setup", "run", "shutdown-script", "--again"]).code, 0);
         for boot in ["setup first first second", "setup first first second first second"] {
@@ -59,7 +60,7 @@ fn s4_shutdown_scripts_run_only_at_shutdown() {
 #[test]
 fn s2_s5_failed_shutdown_script_stops_no_other() {
     World::builder().run(|world| {
-        // Enough for the first three on a busy machine; the fourth takes what is left of it.
+        // Enough for the first three scripts on a busy machine. The fourth uses up the remaining time.
         fs::write("/etc/scw-agent.toml", "[setup]\nshutdown-timeout = \"10s\"\n").expect("written");
         for (key, script) in [
             ("shutdown-script.1", "#!/bin/sh\nexit 3\n".to_owned()),

@@ -1,4 +1,4 @@
-//! H3 beside another SSH server: OpenSSH's host keys are published while a unit of OpenSSH is enabled or active, and never otherwise.
+//! H3 with another SSH server: OpenSSH's host keys are published only while a unit of OpenSSH is enabled or active.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -12,10 +12,10 @@ use crate::machine::*;
 const UNITS: &str = "/etc/systemd/system";
 const LINK: &str = "/etc/systemd/system/multi-user.target.wants/ssh.service";
 
-/// A world that looks as if systemd ran in it, with a unit of OpenSSH that is not enabled.
+/// Runs a test in a world that looks as if systemd ran in it, with a unit of OpenSSH that is not enabled.
 fn with_systemd(test: impl FnOnce(&World) + Send) {
     World::builder().run(|world| {
-        // The machine's own units and control groups are out of sight.
+        // Hides the machine's own units and control groups.
         for folder in [UNITS, "/sys/fs/cgroup"] {
             let mounted = run(world.command("mount").args(["-t", "tmpfs", "tmpfs", folder]));
             assert_eq!(mounted.code, 0, "{}", mounted.err);
@@ -33,9 +33,9 @@ fn status(world: &World) -> Value {
     serde_json::from_str(&agent(world, &["status", "--json"]).out).unwrap_or_default()
 }
 
-/// Waits until the daemon has done all it does where no server is enabled.
+/// Waits until the daemon has done everything that it does without an enabled server.
 fn wait_until_nothing_to_publish(world: &World) {
-    until(world, "nothing is left to do", || {
+    until(world, "without work", || {
         let status = status(world);
         let is_settled = status["ssh_server"] == json!({"state": "not-enabled"})
             && status["fingerprints"] == json!({"state": "waiting"})
@@ -67,13 +67,15 @@ fn h3_without_an_openssh_server_nothing_is_published() {
 
         symlink("../ssh.service", LINK).expect("enabled");
         let value = wait_until_published(world);
-        until(world, "told", || (status(world)["fingerprints"]["state"] == "published").then_some(()));
+        until(world, "shown as published", || {
+            (status(world)["fingerprints"]["state"] == "published").then_some(())
+        });
         fs::remove_file(LINK).expect("disabled");
         until(world, "deleted", || world.standin().user_data(FINGERPRINTS).is_none().then_some(()));
         wait_until_nothing_to_publish(world);
         daemon.terminate();
 
-        // What an earlier life of the daemon published.
+        // A value that an earlier daemon published.
         world.standin().set_user_data(FINGERPRINTS, &*value);
         let daemon = start_daemon(world);
         until(world, "deleted", || world.standin().user_data(FINGERPRINTS).is_none().then_some(()));

@@ -1,4 +1,4 @@
-//! A disk made ready to become an image: what goes, what stays, and what is said of it.
+//! `scw-agent sysprep` prepares a disk to become an image: what it removes, what it keeps, and what it reports.
 
 use std::fs;
 use std::path::Path;
@@ -12,7 +12,7 @@ fn h1_sysprep_removes_records_and_keys_only_on_request() {
     World::builder().run(|world| {
         make_host_key(world);
         let daemon = start_daemon(world);
-        // The Instance's id is left a moment after the fingerprints are published.
+        // The request to check the Instance is written shortly after the fingerprints are published.
         wait_until_settled(world);
         drop(daemon);
         assert_eq!(agent(world, &["host-keys", "settle"]).code, 0);
@@ -32,8 +32,8 @@ fn h1_sysprep_removes_records_and_keys_only_on_request() {
         assert_eq!(ran.code, 0, "{}", ran.err);
         assert!(ran.out.contains(&format!("removed {}\n", record.display())), "{}", ran.out);
         assert_eq!(fs::read_dir("/var/lib/scw-agent").expect("there").count(), 0);
-        assert!(key.exists(), "keys go on demand only");
-        assert!(Path::new("/etc/scw-agent.toml").exists(), "a configuration is nobody's record");
+        assert!(key.exists(), "host keys are removed only on request");
+        assert!(Path::new("/etc/scw-agent.toml").exists(), "the configuration file stays");
 
         let ran = agent(world, &["sysprep", "--host-keys"]);
         assert_eq!(ran.code, 0, "{}", ran.err);

@@ -1,4 +1,4 @@
-//! Nothing that comes from elsewhere steers a terminal or adds a line to a log: names, values, the output of scripts, files' names.
+//! Text from outside cannot control a terminal or add a line to a log: names, values, the output of scripts, file names.
 
 use std::fs;
 
@@ -7,37 +7,36 @@ use scw_stage::{Daemon, Journald, World};
 
 use crate::machine::*;
 
-/// A key whose characters change the order of a line and break it.
+/// A key with characters that change the order of a line or break it.
 const KEY: &str = "setup-script.a\u{202e}b\u{2028}c\u{200f}";
-/// Sets the title, clears the screen, goes back in the line; an 8-bit control, a bell, bytes that are not UTF-8.
+/// Sets the title, clears the screen, goes back in the line; with an 8-bit control character, a bell, and bytes that are not UTF-8.
 const OUTPUT: &str = r"\033]0;title\007\033[2Jcleared\rover\302\2332J\377\tend";
 const RAW: &[u8] = b"\x1b]0;title\x07\x1b[2Jcleared\rover\xc2\x9b2J\xff\tend";
 
-/// What a command writes to a terminal that is its standard output and its standard error.
+/// The output of a command to a terminal, which is its standard output and its standard error.
 fn terminal_output(world: &World, command: &str) -> String {
-    // util-linux's `script`, with a terminal of its own.
+    // The program `script` of util-linux opens a new terminal.
     let mut terminal = world.command("script");
     terminal.args(["-qefc", command, "/dev/null"]).stdin(std::process::Stdio::null());
-    String::from_utf8(terminal.output().expect("started").stdout).expect("nothing else than UTF-8")
+    String::from_utf8(terminal.output().expect("started").stdout).expect("only UTF-8")
 }
 
-/// Without the colours of rows, the line that `status --wait` removes, and the terminal's own line ends.
+/// Removes the agent's own control characters: the colours of rows, the line that `status --wait` erases, and the terminal's line ends.
 fn without_own_controls(text: &str) -> String {
-    let ours = ["\x1b[31m", "\x1b[32m", "\x1b[33m", "\x1b[0m", "\r\x1b[K", "\r\n"];
-    ours.iter()
-        .fold(text.to_owned(), |text, ours| text.replace(ours, if *ours == "\r\n" { "\n" } else { "" }))
+    let own = ["\x1b[31m", "\x1b[32m", "\x1b[33m", "\x1b[0m", "\r\x1b[K", "\r\n"];
+    own.iter().fold(text.to_owned(), |text, own| text.replace(own, if *own == "\r\n" { "\n" } else { "" }))
 }
 
 fn assert_harmless(what: &str, text: &str) {
-    let steering: Vec<_> = without_own_controls(text)
+    let controls: Vec<_> = without_own_controls(text)
         .chars()
         .filter(|c| *c != '\n' && !is_shown(*c))
         .map(char::escape_unicode)
         .collect();
-    assert!(steering.is_empty(), "{what}: {} in {text:?}", steering[0]);
+    assert!(controls.is_empty(), "{what}: {} in {text:?}", controls[0]);
 }
 
-/// A machine with hidden characters in all that it shows.
+/// Puts control and invisible characters into everything that the programs show.
 fn add_control_characters(world: &World) {
     make_host_key(world);
     let comment = "c\x1b[31m\u{202e}";
@@ -104,16 +103,16 @@ fn s3_no_outside_text_controls_a_terminal() {
         for command in COMMANDS {
             let words = command.replace("AGENT", AGENT).replace("USERDATA", USERDATA).replace("KEY", KEY);
             let shown = terminal_output(world, &words);
-            assert!(!shown.is_empty(), "{command} said nothing");
+            assert!(!shown.is_empty(), "{command} printed nothing");
             assert_harmless(command, &shown);
-            // One line stays one line.
+            // A line stays one line.
             assert!(
                 !without_own_controls(&shown).lines().any(|line| line.starts_with('x')),
                 "{command}: {shown:?}"
             );
             seen += &shown;
         }
-        // They are there, and can be seen.
+        // The characters are shown in escaped form.
         for text in [
             r"setup-script.a\u{202e}b\u{2028}c\u{200f}",
             r"\u{1b}[2Jcleared\rover\u{9b}2J",
@@ -136,7 +135,7 @@ fn s3_only_values_go_raw_to_a_pipe() {
         let value = world.command(USERDATA).arg("value").output().expect("started").stdout;
         assert_eq!(value, RAW);
         let shown = agent(world, &["setup", "show", KEY]).out;
-        // The record holds text: what is not UTF-8 was replaced.
+        // The record contains text: bytes that are not UTF-8 were replaced.
         assert!(shown.contains(&*String::from_utf8_lossy(RAW)), "{shown:?}");
         for words in [
             &["setup", "list"][..],
@@ -160,7 +159,7 @@ fn s2_journal_entry_is_one_line_without_added_fields() {
     World::builder().run(|world| {
         let journald = Journald::start(world).expect("journald");
         add_control_characters(world);
-        // A process may call itself as it likes.
+        // A process can choose its own name.
         let script = "#!/bin/sh\nsh -c 'printf \"x\\nPRIORITY=0\" > /proc/$$/comm; sleep 4721; :' >/dev/null 2>&1 &\nuntil grep -q PRIORITY /proc/$!/comm; do sleep 0.02; done\nprintf 'two\\nlines\\n'\n";
         world.standin().set_user_data("setup-script.process", script);
         let notify = scw_stage::Notify::new(world).expect("a socket");
@@ -180,7 +179,7 @@ fn s2_journal_entry_is_one_line_without_added_fields() {
         assert!(entries.iter().all(|entry| entry["PRIORITY"] == "6"), "{entries:#?}");
         for entry in journald.entries(world, &["_TRANSPORT=journal"]).expect("read") {
             let entry: serde_json::Value = serde_json::from_str(&entry).expect("JSON");
-            // What is not text comes as a list of bytes.
+            // A message that is not text is a list of bytes.
             let message = match &entry["MESSAGE"] {
                 serde_json::Value::Array(bytes) => {
                     let bytes = bytes.iter().filter_map(|byte| u8::try_from(byte.as_u64()?).ok());

@@ -1,5 +1,5 @@
-//! The steps of the test command: one that fails keeps no other from running, and the end names each step, target and test that failed.
-//! Tried with real cargo and a small crate of its own; nothing of this checkout is built.
+//! The steps of the test command: a failed step does not prevent the others, and the end lists each step, target and test that failed.
+//! The test uses the real cargo with a small crate of its own, and builds nothing of this checkout.
 
 use std::fs;
 use std::path::Path;
@@ -62,7 +62,7 @@ fn test_command_runs_each_step_and_lists_failures() {
         ]
     );
 
-    // What the test command itself has of this.
+    // The test command itself uses these steps.
     let command = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/run")).expect("read");
     assert!(command.contains("\nstep 'tests' cargo test --workspace --locked --no-fail-fast\n"), "{command}");
     assert!(command.ends_with("\nfinish\necho\necho 'all is well'\n"), "{command}");

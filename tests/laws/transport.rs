@@ -1,4 +1,4 @@
-//! T1 to T4, so far: over each family, from a low port, a page of errors is never a value, and no TIME_WAIT is left.
+//! T1 to T5: each family alone is enough, requests come from a low port, an error page is never a value, and no TIME_WAIT remains.
 
 use scw_stage::{Daemon, Family, Reach, TcpState, World};
 use scw_standin::{Fault, Order};
@@ -28,8 +28,8 @@ fn t3_either_family_alone_is_enough() {
             daemon.terminate();
             for request in world.standin().requests() {
                 let family = if request.local.is_ipv4() { ipv4 } else { ipv6 };
-                assert!(expected.contains(&family), "{four:?} {six:?}: asked over {family:?}");
-                // The host-keys role has no right to a low port, and asks for what takes none.
+                assert!(expected.contains(&family), "{four:?} {six:?}: a request over {family:?}");
+                // The settle pass has no right to a low port. It requests only /conf, which needs none.
                 let low = request.peer.port() < 1024 || request.target.starts_with("/conf");
                 assert!(low, "{} from port {}", request.target, request.peer.port());
             }
@@ -49,7 +49,10 @@ fn t2_user_data_needs_a_low_source_port() {
             "%{http_code}",
             "http://169.254.42.42/user_data/key",
         ]));
-        assert_eq!(curl.out, "403", "the stand-in must check source ports, or this test shows nothing");
+        assert_eq!(
+            curl.out, "403",
+            "the stand-in must check source ports, otherwise this test shows nothing"
+        );
         let got = userdata(world, &["key"]);
         assert_eq!((got.code, &*got.out), (0, "value"), "{}", got.err);
     });
@@ -111,7 +114,7 @@ fn t4_one_connection_for_each_program_and_no_time_wait() {
         let daemon = start_daemon(world);
         wait_until_settled(world);
         assert_eq!(agent(world, &["setup", "run"]).code, 0);
-        // One of the daemon, one of the runner and one of the host-keys role, which take nobody's word but the service's.
+        // One connection of the daemon, one of the setup runner and one of the settle pass: root's programs ask the service, not the daemon.
         assert_eq!(world.standin().connections().len(), 3, "{:#?}", request_lines(world));
         daemon.terminate();
         userdata(world, &["setup-script"]);
@@ -143,8 +146,8 @@ fn t5_late_service_is_used_and_logged_once() {
 fn t1_peer_that_never_stops_sending_is_cut_off() {
     World::builder().run(|world| {
         let endless = |path: &str| vec![Order::new(Fault::Endless).path(path)];
-        let cut_off = || {
-            until(world, "cut off", || {
+        let wait_until_disconnected = || {
+            until(world, "disconnected", || {
                 let requests = world.standin().requests();
                 let endless: Vec<_> = requests
                     .iter()
@@ -159,14 +162,14 @@ fn t1_peer_that_never_stops_sending_is_cut_off() {
         world.standin().set_user_data("key", "value");
         world.standin().set_orders(endless("/user_data/key"));
         let mut command = world.command(USERDATA);
-        let mut asking = Daemon::spawn(command.arg("key")).expect("started");
-        assert_eq!(asking.wait(LONG).and_then(|status| status.code()), Some(6), "{}", asking.output());
-        cut_off();
+        let mut client = Daemon::spawn(command.arg("key")).expect("started");
+        assert_eq!(client.wait(LONG).and_then(|status| status.code()), Some(6), "{}", client.output());
+        wait_until_disconnected();
 
         make_host_key(world);
         world.standin().set_orders(endless("/conf"));
         let daemon = start_daemon(world);
-        cut_off();
+        wait_until_disconnected();
         world.standin().set_orders(Vec::new());
         wait_until_settled(world);
         daemon.terminate();

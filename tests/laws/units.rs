@@ -1,4 +1,4 @@
-//! The units: systemd reads them without a complaint, and they keep the design's three doors apart.
+//! The systemd units: systemd accepts them, and sshd, the daemon and the setup runner do not wait for each other.
 
 use std::fs;
 use std::path::Path;
@@ -13,7 +13,7 @@ fn systemd_reads_every_unit_without_a_complaint() {
     fs::create_dir_all(&folder).expect("made");
     let mut paths = Vec::new();
     for entry in fs::read_dir(UNITS).expect("listed").flatten() {
-        // The program is not installed here: its path is the one thing that is changed.
+        // The program is not installed here, so its path is changed; nothing else is.
         let text = fs::read_to_string(entry.path()).expect("read");
         let text = text.replace("/usr/bin/scw-agent", env!("CARGO_BIN_EXE_scw-agent"));
         let path = folder.join(entry.file_name());
@@ -23,9 +23,9 @@ fn systemd_reads_every_unit_without_a_complaint() {
     assert!(paths.len() >= 4);
     let output =
         Command::new("systemd-analyze").args(["verify", "--man=no"]).args(&paths).output().expect("started");
-    let said = String::from_utf8_lossy(&output.stderr);
-    let ours: Vec<_> = said.lines().filter(|line| line.contains("scw-agent")).collect();
-    assert!(output.status.success() && ours.is_empty(), "{said}");
+    let messages = String::from_utf8_lossy(&output.stderr);
+    let ours: Vec<_> = messages.lines().filter(|line| line.contains("scw-agent")).collect();
+    assert!(output.status.success() && ours.is_empty(), "{messages}");
 }
 
 #[test]
@@ -50,7 +50,7 @@ fn sshd_does_not_wait_for_network_or_daemon() {
     for (name, network) in [
         ("scw-agent-hostkeys.service", "network"),
         ("scw-agent.service", "network"),
-        // network.target is for the order at stop: at a start, nothing waits for it to be online.
+        // network.target is for the order at shutdown. At boot, these units do not wait until the network is online.
         ("scw-agent-setup.service", "network-online"),
         ("scw-agent-shutdown.service", "network-online"),
     ] {
@@ -69,17 +69,17 @@ fn sshd_does_not_wait_for_network_or_daemon() {
 fn s1_setup_unit_is_started_by_its_path_only() {
     let read = |path: &str| fs::read_to_string(format!("{UNITS}/{path}")).expect("read");
     let unit = read("scw-agent-setup.service");
-    assert!(!unit.lines().any(|line| line == "[Install]"), "no target may want it");
+    assert!(!unit.lines().any(|line| line == "[Install]"), "no target may start the unit");
     assert!(
         unit.lines().any(|line| line == "Type=exec"),
-        "its start job must not last as long as the scripts"
+        "the start job must not last as long as the scripts"
     );
     let preset = read("../packaging/usr/lib/systemd/system-preset/80-scw-agent.preset");
     assert!(
         preset.contains("enable scw-agent-setup.path\n") && !preset.contains("setup.service"),
         "{preset}"
     );
-    // What multi-user.target wants must not be in its chain.
+    // Units that multi-user.target starts must not delay it.
     for name in ["scw-agent.service", "scw-agent-shutdown.service", "scw-agent-hostkeys.service"] {
         assert!(read(name).lines().any(|line| line == "DefaultDependencies=no"), "{name}");
     }
@@ -106,9 +106,9 @@ fn s4_install_removes_the_setup_units_old_link() {
         assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
         (link.symlink_metadata().is_ok(), values.exists())
     };
-    assert_eq!(install(), (false, false), "an earlier version's");
+    assert_eq!(install(), (false, false), "files of an earlier version are removed");
     make_link().expect("linked");
     fs::write(&values, "{}").expect("written");
-    assert_eq!(install(), (true, true), "an administrator's, and this version's");
+    assert_eq!(install(), (true, true), "a link of the administrator and a file of this version stay");
     fs::remove_dir_all(root).expect("removed");
 }

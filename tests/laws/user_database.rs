@@ -1,12 +1,12 @@
-//! A user database that does not answer, such as a directory service behind a network that is down. A pipe without a writer stands for it: who
-//! opens it waits for ever.
+//! A user database that does not answer, such as a directory service while the network is down. The stand-in for it is a named pipe
+//! without a writer: a program that opens the pipe waits forever.
 
 use nix::sys::signal::Signal;
 use scw_stage::{Daemon, World};
 
 use crate::machine::*;
 
-/// A script for another user, and one for root.
+/// Sets a script for another user and one for root.
 fn set_two_scripts(world: &World) {
     let prepare =
         "echo 'deploy:x:4801:4801::/home/deploy:/bin/sh' >>/etc/passwd; echo 'deploy:x:4801:' >>/etc/group";
@@ -15,11 +15,13 @@ fn set_two_scripts(world: &World) {
     world.standin().set_user_data("setup-script.2", "#!/bin/sh\necho \"of root\"\n");
 }
 
+/// Replaces a file of the user database by a named pipe.
 fn make_unresponsive(world: &World, file: &str) {
     let replace = format!("rm {file}; mkfifo {file}");
     assert_eq!(run(world.command("sh").args(["-ec", &replace])).code, 0);
 }
 
+/// Without an answer from this file, the script of the user fails with this message, and the script of root runs.
 fn assert_runner_goes_on(file: &str, why: &str) {
     World::builder().run(|world| {
         set_two_scripts(world);
@@ -50,7 +52,7 @@ fn s1_runner_that_asks_for_a_user_can_be_stopped() {
         set_two_scripts(world);
         make_unresponsive(world, "/etc/passwd");
         let runner = Daemon::spawn(world.command(AGENT).args(["setup", "run"])).expect("started");
-        let asks = || {
+        let queries_user = || {
             let children = format!("/proc/{0}/task/{0}/children", runner.pid());
             let children = std::fs::read_to_string(children).unwrap_or_default();
             let is_getent = |pid: &str| {
@@ -58,10 +60,10 @@ fn s1_runner_that_asks_for_a_user_can_be_stopped() {
             };
             children.split_whitespace().any(is_getent).then_some(())
         };
-        until(world, "the question", asks);
+        until(world, "querying the user", queries_user);
         runner.signal(Signal::SIGTERM);
         let (_, output) = runner.terminate();
-        // It did not wait for an answer, nor for the end of its patience.
+        // The runner waited neither for an answer nor for its timeout.
         assert!(!output.contains("not run"), "{output}");
     });
 }

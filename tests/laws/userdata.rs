@@ -1,4 +1,4 @@
-//! `scw-userdata`, through the daemon and without one: the same answers, the same exit codes.
+//! `scw-userdata` has the same answers and exit codes with and without a daemon.
 
 use std::io::Write;
 use std::process::Stdio;
@@ -8,12 +8,12 @@ use scw_standin::{Fault, Order};
 
 use crate::machine::*;
 
-/// Tries the same with and without a daemon.
-fn with_and_without_daemon(try_it: impl Fn(&World) + Sync) {
+/// Runs the same test with and without a daemon.
+fn with_and_without_daemon(test: impl Fn(&World) + Sync) {
     for with_daemon in [false, true] {
         World::builder().run(|world| {
             let daemon = with_daemon.then(|| start_daemon(world));
-            try_it(world);
+            test(world);
             drop(daemon);
         });
     }
@@ -100,7 +100,7 @@ fn s3_argument_after_the_key_is_always_the_value() {
 #[test]
 fn value_is_read_from_pipes_up_to_the_limit() {
     with_and_without_daemon(|world| {
-        // `-` as well as a path that names standard input, another descriptor, a named pipe.
+        // `-`, a path of standard input, a path of another descriptor, a named pipe.
         for script in [
             "printf %s \"$0\" | USERDATA key --file -",
             "printf %s \"$0\" | USERDATA key --file /dev/stdin",
@@ -113,7 +113,7 @@ fn value_is_read_from_pipes_up_to_the_limit() {
             assert_eq!((ended.code, &*ended.err), (0, ""), "{script}");
             assert_eq!(world.standin().user_data("key").as_deref(), Some(&b"from a pipe"[..]), "{script}");
         }
-        // A socket is not to be opened, only to be read.
+        // A socket cannot be opened by its path, only read.
         let (ours, theirs) = std::os::unix::net::UnixStream::pair().expect("sockets");
         (&ours).write_all(b"from a socket").expect("written");
         drop(ours);
@@ -146,7 +146,11 @@ fn delete_reports_the_answer_of_the_service() {
         world.standin().set_user_data("key", "value");
         assert_eq!(userdata(world, &["--delete", "key"]).code, 0);
         assert_eq!(world.standin().user_data("key"), None);
-        assert_eq!(userdata(world, &["--delete", "key"]).code, 0, "204, as for a key that was there");
+        assert_eq!(
+            userdata(world, &["--delete", "key"]).code,
+            0,
+            "the service answers 204 for a missing key, too"
+        );
         world.standin().set_orders(vec![Order::new(Fault::status(404)).method("DELETE")]);
         assert_eq!(userdata(world, &["--delete", "key"]).code, 3);
     });
@@ -171,13 +175,13 @@ fn d3_only_root_may_ask_the_daemon() {
         let daemon = start_daemon(world);
         let mut nobody = world.command("setpriv");
         nobody.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--"]);
-        // The program may stand where nobody can go.
+        // Other users may have no access to the build folder.
         copy_program(world, USERDATA, "/run/scw-userdata");
         nobody.args(["/run/scw-userdata", "key"]);
         let got = run(&mut nobody);
         assert_eq!((got.code, &*got.out), (4, ""), "{}", got.err);
         assert!(got.err.contains("only root") && got.err.contains("`read-group`"), "{}", got.err);
-        // The socket's mode is one defence, the kernel's word on who asks is another: it holds alone.
+        // The mode of the socket is one protection. The client's user id from the kernel is another, and is enough alone.
         run(world.command("chmod").args(["0666", "/run/scw-agent/api.sock"]));
         let got = run(&mut nobody);
         assert_eq!((got.code, &*got.out), (4, ""), "{}", got.err);

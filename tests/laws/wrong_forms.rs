@@ -1,5 +1,5 @@
-//! Values that hold a script and are none, since a tool encoded, packed or marked them: each fails by its own name, in every key, through the
-//! real runner (S5), and an upgrade runs none of them (S4).
+//! Values that contain a script but are not a script, because a tool encoded, packed or marked them. Each fails with its own message, in
+//! every key, in the real runner (S5). An upgrade runs none of them (S4).
 
 use std::fs;
 
@@ -23,7 +23,7 @@ echo {word} >> {WORDS}
     )
 }
 
-/// Each with its message.
+/// Values of a wrong form, each with its message.
 fn wrong_forms() -> Vec<(Vec<u8>, &'static str)> {
     let script = secret_script_writing("wrong");
     vec![
@@ -36,7 +36,7 @@ fn wrong_forms() -> Vec<(Vec<u8>, &'static str)> {
     ]
 }
 
-/// Runs a boot's work beside a good script, and looks at all places that tell of the bad one.
+/// Runs the scripts of a boot, a wrong one and a good one, and checks every output that reports the wrong one.
 fn assert_fails(world: &World, key: &str, value: &[u8], why: &str) {
     let _ = fs::remove_file(WORDS);
     world.standin().set_user_data(key, value);
@@ -60,10 +60,10 @@ fn assert_fails(world: &World, key: &str, value: &[u8], why: &str) {
 
     let file = format!("/root/{key}");
     fs::write(&file, value).expect("written");
-    let looked = agent(world, &["setup", "validate", &file]);
-    assert!(looked.code == 1 && looked.out.contains(why), "{key}: {}", looked.out);
+    let validated = agent(world, &["setup", "validate", &file]);
+    assert!(validated.code == 1 && validated.out.contains(why), "{key}: {}", validated.out);
     let start = base64(format!("#!/bin/sh\n# {SECRET}").as_bytes());
-    for text in [&ran.err, &status.out, &logged, &outcome, &looked.out] {
+    for text in [&ran.err, &status.out, &logged, &outcome, &validated.out] {
         assert!(!text.contains(SECRET) && !text.contains(&start[..20]), "{text}");
     }
     world.standin().delete_user_data(key);
@@ -130,7 +130,7 @@ fn s4_upgrade_runs_no_value_of_the_first_version() {
         };
         for (value, code, message) in [
             (part("new"), 0, "cloud-init.part-001: not run: an earlier version of the agent"),
-            // It could never run.
+            // A value that no version could run.
             (
                 part("new").replace("base64", "7bit"),
                 1,
@@ -138,7 +138,7 @@ fn s4_upgrade_runs_no_value_of_the_first_version() {
             ),
             (base64(secret_script_writing("new").as_bytes()), 1, "the value is base64"),
         ] {
-            // As a version with the first reading leaves it.
+            // The file that the first version of the agent writes.
             let digest = Digest::of(value.as_bytes());
             let instance = "daa2ea5a-0ee6-4cdc-9f1a-e0d1cb4e6d86";
             let read = format!("{{\"key\":\"cloud-init\",\"digest\":\"{digest}\",\"reading\":1}}");

@@ -1,5 +1,6 @@
-//! What a value of the key `cloud-init` is, compared with cloud-init itself on the same bytes: its data source, its processor and its handlers, from
-//! the distribution's package (`cloud_init.py`). Each difference has its reason. docs/cloud-init.md has the table.
+//! What a value of the key `cloud-init` is, for the agent and for cloud-init itself. Both get the same bytes. `cloud_init.py` runs the
+//! data source, the processor and the handlers of the distribution's package. Each difference has a reason. docs/cloud-init.md has
+//! the table.
 
 mod messages;
 mod parts;
@@ -25,28 +26,30 @@ const BEGIN: &str = "<!-- the table is written by the test `the_table_of_forms_i
 const END: &str = "<!-- end -->\n";
 const BLANK_AGAINST_WARNING: &str = "there is nothing to run";
 
-/// One form of value.
+/// One form of a value.
 struct Row {
     what: &'static str,
     value: Vec<u8>,
-    /// What `setup validate` says; of a message, its beginning.
+    /// The result of `setup validate`; of an error message only the beginning.
     agent: &'static str,
-    /// What cloud-init does.
+    /// What cloud-init does with the value.
     cloud_init: &'static str,
     /// Why the two differ.
     why: &'static str,
 }
 
+/// A row without a reason.
 fn row(what: &'static str, value: impl Into<Vec<u8>>, agent: &'static str, cloud_init: &'static str) -> Row {
     Row { what, value: value.into(), agent, cloud_init, why: "" }
 }
 
 impl Row {
+    /// Adds the reason why the two differ.
     fn because(self, why: &'static str) -> Self {
         Self { why, ..self }
     }
 
-    /// Whether both come to the same: it runs, it is cloud-init's own, it is nothing, or it is none of these.
+    /// Whether both agree: the value runs, is handled only by cloud-init, is nothing, or is none of these.
     fn agrees(&self) -> bool {
         match self.agent.split(':').next().unwrap_or_default() {
             "passed over" => self.cloud_init.starts_with("taken as "),
@@ -92,29 +95,34 @@ fn s5_value_forms_are_judged_as_by_cloud_init() {
             if !ours.starts_with(row.agent)
                 || row.agent.len() < ours.len() && !row.agent.starts_with("fails:")
             {
-                writeln!(wrong, "{}: scw-agent: {ours}, and not {}", row.what, row.agent).expect("text");
+                writeln!(wrong, "{}: scw-agent: {ours}, expected {}", row.what, row.agent).expect("text");
             }
             if theirs["seen"] != row.cloud_init {
-                writeln!(wrong, "{}: cloud-init: {theirs}, and not {}", row.what, row.cloud_init)
+                writeln!(wrong, "{}: cloud-init: {theirs}, expected {}", row.what, row.cloud_init)
                     .expect("text");
             }
             if theirs["fetched"] != is_fetched(row) {
-                writeln!(wrong, "{}: its data source: {theirs}", row.what).expect("text");
+                writeln!(wrong, "{}: the data source: {theirs}", row.what).expect("text");
             }
             if row.agrees() != row.why.is_empty() {
-                writeln!(wrong, "{}: a difference has a reason, and nothing else has: {}", row.what, row.why)
-                    .expect("text");
+                writeln!(
+                    wrong,
+                    "{}: a row must have a reason if and only if the two differ: {}",
+                    row.what, row.why
+                )
+                .expect("text");
             }
         }
         assert_eq!(wrong, "");
     });
 }
 
-/// Its data source for Scaleway takes text only.
+/// Whether cloud-init's data source for Scaleway accepts the value: it accepts text only.
 fn is_fetched(row: &Row) -> bool {
     std::str::from_utf8(&row.value).is_ok()
 }
 
+/// The result of `setup validate` for each row.
 fn agent_results(world: &World, rows: &[Row]) -> Vec<String> {
     let file = |number: usize| format!("/root/{number}/cloud-init");
     for (number, row) in rows.iter().enumerate() {
@@ -124,14 +132,15 @@ fn agent_results(world: &World, rows: &[Row]) -> Vec<String> {
     let files: Vec<_> = (0..rows.len()).map(file).collect();
     let mut words = vec!["setup", "validate", "--json"];
     words.extend(files.iter().map(String::as_str));
-    let looked = agent(world, &words);
-    assert_eq!(looked.code, 1, "{}", looked.err);
-    let document: Value = serde_json::from_str(&looked.out).expect("JSON");
+    let validated = agent(world, &words);
+    assert_eq!(validated.code, 1, "{}", validated.err);
+    let document: Value = serde_json::from_str(&validated.out).expect("JSON");
     let files = document["files"].as_array().expect("a list");
     assert_eq!(files.len(), rows.len());
     files.iter().map(|file| part_results(&file["parts"])).collect()
 }
 
+/// The results for the parts of a value, as text.
 fn part_results(parts: &Value) -> String {
     let parts = parts.as_array().expect("a list").iter().map(|part| match part["fate"].as_str() {
         Some("runs") if part["kind"] == "startup" => "runs at every boot".to_owned(),
@@ -143,6 +152,7 @@ fn part_results(parts: &Value) -> String {
     if parts.is_empty() { "nothing".to_owned() } else { parts.join(", ") }
 }
 
+/// The result of cloud-init for each row.
 fn cloud_init_results(world: &World, rows: &[Row]) -> Vec<Value> {
     let mut input = String::new();
     for (number, row) in rows.iter().enumerate() {
@@ -154,11 +164,11 @@ fn cloud_init_results(world: &World, rows: &[Row]) -> Vec<Value> {
     let mut command = world.command("/usr/bin/python3");
     command.arg(program).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut python = command.spawn().expect("started");
-    // It reads all of it before it writes.
+    // The program reads all of its input before it writes.
     python.stdin.take().expect("its input").write_all(input.as_bytes()).expect("written");
     let output = python.wait_with_output().expect("ended");
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{said}");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
     serde_json::from_slice(&output.stdout).expect("JSON")
 }
 
@@ -190,6 +200,6 @@ fn the_table_of_forms_is_documented() {
     }
     assert!(
         text == expected,
-        "docs/cloud-init.md is not current: run this test with SCW_WRITE=1, and look at the change"
+        "docs/cloud-init.md is outdated: run this test with SCW_WRITE=1 and check the change"
     );
 }

@@ -2,7 +2,6 @@
 
 use super::{BLANK_AGAINST_WARNING, Row, SCRIPT, base64, gzip, row, utf16};
 
-/// A script runs as it is.
 const BYTE_FOR_BYTE: &str = "a script runs byte for byte as it was set; CRLF is a fault in every key";
 const ARCHIVE: &str = "a script may carry an archive behind its last line";
 const DAMAGED: &str = "what does not end as gzip ends may be damaged";
