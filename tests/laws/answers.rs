@@ -42,9 +42,9 @@ fn s2_unusable_answer_is_a_problem() {
             waited.err
         );
         // The same answer again is not logged again.
-        let asked_before = request_lines(world).len();
+        let requests_before = request_lines(world).len();
         daemon.signal(Signal::SIGHUP);
-        until(world, "asked again", || (request_lines(world).len() >= asked_before + 2).then_some(()));
+        until(world, "requested again", || (request_lines(world).len() >= requests_before + 2).then_some(()));
         assert_eq!(lines_with(&daemon, why), 1, "{}", daemon.output());
 
         let ran = agent(world, &["setup", "run"]);

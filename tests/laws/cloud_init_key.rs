@@ -148,7 +148,7 @@ fn with_active_cloud_init_its_key_is_never_fetched() {
             world.standin().clear_requests();
             let daemon = start_daemon(world);
             wait_until_keys_are_known(world);
-            let is_requested = fs::exists(SETUP_REQUESTED).expect("looked");
+            let is_requested = fs::exists(SETUP_REQUESTED).expect("checked");
             assert_eq!(agent(world, &["setup", "run"]).code, 0);
             daemon.terminate();
             (is_requested, request_lines(world).iter().any(|line| line == ASKED), written_words())

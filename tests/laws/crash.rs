@@ -98,7 +98,7 @@ fn save(world: &World, to: &str) {
     assert_eq!(run(world.command("sh").args(["-c", script, to])).code, 0);
 }
 
-/// Scenario, saved state that it starts from, pass that is killed, and the Instance that the metadata name.
+/// Scenario, saved state that it starts from, pass that is killed, and the Instance in the metadata.
 const SCENARIOS: [(&str, &str, &str, Option<&str>); 5] = [
     ("first boot, before sshd", "/root/empty", "ensure", None),
     ("first boot, with the metadata", "/root/made", "settle", Some(ORIGINAL)),

@@ -55,7 +55,7 @@ fn h2_d2_full_disk_leaves_each_key_complete_or_absent() {
             }
             assert_eq!(fs::read(KEYS[1]).expect("read"), good, "{free}: a good key was changed");
             assert!(is_complete(world, KEYS[1]), "{free}");
-            assert_eq!(fs::exists(KEYS[0]).expect("looked"), ensured.code == 0, "{free}");
+            assert_eq!(fs::exists(KEYS[0]).expect("checked"), ensured.code == 0, "{free}");
             assert!(no_temporary_folder(), "{free}: a temporary folder remains");
             fs::remove_file("/etc/ssh/filler").expect("removed");
             sh(world, "mount -o remount,nr_inodes=100 /etc/ssh");

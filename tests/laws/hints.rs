@@ -107,7 +107,7 @@ fn s5_setting_without_effect_is_reported() {
             assert!(ran.err.contains(message), "{message:?} is not in {}", ran.err);
         }
         assert!(!ran.err.contains("hunter2"), "{}", ran.err);
-        let exists = |name| fs::exists(format!("/var/lib/{name}")).expect("looked");
+        let exists = |name| fs::exists(format!("/var/lib/{name}")).expect("checked");
         let ran = ["wrong", "below\r", "prose", "usage"].map(exists);
         assert_eq!(ran, [false, true, true, true]);
     });

@@ -109,7 +109,7 @@ fn fail_each_call(calls: &[(&str, &[&str])], mut try_one: impl FnMut(&str, &str,
     points
 }
 
-/// Scenario, saved state that it starts from, pass whose calls fail, and the Instance that the metadata name.
+/// Scenario, saved state that it starts from, pass whose calls fail, and the Instance in the metadata.
 const SCENARIOS: [(&str, &str, &str, &str); 4] = [
     ("first boot", "empty", "ensure", ORIGINAL),
     ("a later boot", "recorded", "ensure", ORIGINAL),

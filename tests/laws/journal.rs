@@ -75,7 +75,7 @@ fn second_daemon_does_not_touch_the_first_ones_socket() {
         let second = run(world.agent_command(AGENT).arg("daemon"));
         assert_eq!(second.code, 1);
         assert!(second.err.contains("another daemon is listening"), "{}", second.err);
-        assert!(fs::exists("/run/scw-agent/api.sock").expect("looked"));
+        assert!(fs::exists("/run/scw-agent/api.sock").expect("checked"));
         assert_eq!(agent(world, &["status"]).err, "");
         first.terminate();
     });

@@ -59,7 +59,11 @@ const STATES: [(&str, Damage, Outcome); 15] = [
         |private, _| fs::set_permissions(private, fs::Permissions::from_mode(0o644)).expect("changed"),
         Outcome::Kept,
     ),
-    ("somebody else's", |private, _| chown(private, Some(1000), Some(1000)).expect("changed"), Outcome::Kept),
+    (
+        "owned by another user",
+        |private, _| chown(private, Some(1000), Some(1000)).expect("changed"),
+        Outcome::Kept,
+    ),
     (
         "a link to a key elsewhere",
         |private, _| {
@@ -69,7 +73,7 @@ const STATES: [(&str, Damage, Outcome); 15] = [
         },
         Outcome::Kept,
     ),
-    ("in the older form", |private, _| to_pem(private), Outcome::Kept),
+    ("in the older format", |private, _| to_pem(private), Outcome::Kept),
 ];
 
 fn remove(path: &Path) {
@@ -97,7 +101,7 @@ fn key_paths(name: &str) -> [PathBuf; 2] {
     ["", ".pub"].map(|end| format!("/etc/ssh/ssh_host_{name}_key{end}").into())
 }
 
-/// Owner machine the disk is in, as far as the agent can learn.
+/// The Instance that the disk is attached to, as far as the agent can know.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Owner {
     Same,

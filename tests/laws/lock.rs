@@ -83,7 +83,7 @@ fn t2_root_works_where_the_daemon_is_locked_out() {
         until(world, "the runner is requested", || Path::new(SETUP_REQUESTED).exists().then_some(()));
         let ran = agent(world, &["setup", "run"]);
         assert!(ran.code == 0 && ran.err.contains("past the lock"), "{}", ran.err);
-        until(world, "the host-keys role is requested", || Path::new(INSTANCE_SEEN).exists().then_some(()));
+        until(world, "the settle pass is requested", || Path::new(INSTANCE_SEEN).exists().then_some(()));
 
         for (words, printed) in [
             (&["key"][..], "value"),

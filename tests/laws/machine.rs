@@ -83,12 +83,12 @@ pub(crate) fn sh(world: &World, script: &str) {
     assert_eq!(ended.code, 0, "{script}: {}", ended.err);
 }
 
-/// `scw-agent` with these words, as root.
+/// Runs `scw-agent` with these arguments, as root.
 pub(crate) fn agent(world: &World, words: &[&str]) -> Ended {
     run(world.command(AGENT).args(words))
 }
 
-/// `scw-userdata` with these words, as root.
+/// Runs `scw-userdata` with these arguments, as root.
 pub(crate) fn userdata(world: &World, words: &[&str]) -> Ended {
     run(world.command(USERDATA).args(words))
 }
@@ -208,7 +208,7 @@ pub(crate) fn wait_until_settled(world: &World) -> String {
     log
 }
 
-/// `scw-agent` with these words, its standard error connected to the journal as systemd does it for a service.
+/// `scw-agent` with these arguments, its standard error connected to the journal as systemd does for a service.
 pub(crate) fn logging_to_journal(world: &World, words: &str) -> Command {
     let script = format!("export JOURNAL_STREAM=$(stat -L -c %d:%i /proc/self/fd/2); exec \"$0\" {words}");
     let mut command = world.command("systemd-cat");

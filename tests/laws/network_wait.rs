@@ -14,7 +14,7 @@ const RESOLVER: &str = "192.0.2.10:53";
 const SCRIPT: &str = "#!/bin/sh\necho ran >> /var/lib/ran\n";
 
 fn has_run() -> bool {
-    fs::exists("/var/lib/ran").expect("looked")
+    fs::exists("/var/lib/ran").expect("checked")
 }
 
 fn set_network_wait(time: &str) {
@@ -134,7 +134,7 @@ fn s1_runner_that_waits_for_network_can_be_stopped() {
         );
         let (status, output) = runner.terminate();
         assert_eq!(status.code(), Some(1), "{output}");
-        assert!(!has_run() && !fs::exists("/var/lib/scw-agent/setup/setup-script.json").expect("looked"));
+        assert!(!has_run() && !fs::exists("/var/lib/scw-agent/setup/setup-script.json").expect("checked"));
         set_network_wait("0s");
         assert_eq!(agent(world, &["setup", "run"]).code, 0);
         let shown = agent(world, &["setup", "show", "setup-script"]).out;

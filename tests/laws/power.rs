@@ -83,7 +83,7 @@ fn boot(world: &World, instance: &str, what: &str) {
     assert_eq!(settled.code, 0, "{what}: {}", settled.err);
 }
 
-/// Scenario, saved disk that it starts from, pass during which the power fails, and the Instance that the metadata name.
+/// Scenario, saved disk that it starts from, pass during which the power fails, and the Instance in the metadata.
 const SCENARIOS: [(&str, &str, &str, &str); 3] = [
     ("first boot, before sshd", "empty", "ensure", ORIGINAL),
     ("a later boot, with the metadata", "recorded", "settle", ORIGINAL),

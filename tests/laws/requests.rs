@@ -103,7 +103,7 @@ fn check_stuck_process_with_keys(world: &World) {
     }
     assert_eq!(public_key(), first);
     assert!(
-        fs::exists("/run/scw-agent-hostkeys/served.json").expect("looked"),
+        fs::exists("/run/scw-agent-hostkeys/served.json").expect("checked"),
         "the served keys are written in spite of the lock"
     );
     assert!(Path::new(INSTANCE_SEEN).exists(), "the request stays");

@@ -66,7 +66,7 @@ fn s2_s5_each_misbehaving_script_has_its_outcome() {
                 assert!(reported, "{key} with {outcome:?} is not in the {name}: {text}");
             }
         }
-        assert!(fs::exists("/var/lib/last").expect("looked") && fs::exists("/var/lib/went-on").expect("looked"));
+        assert!(fs::exists("/var/lib/last").expect("checked") && fs::exists("/var/lib/went-on").expect("checked"));
         // The leftover process is reported and still runs. The processes of the script that timed out have ended, with its stubborn child.
         assert!(log.lines().any(|line| line.contains("07-daemon") && line.contains("left running: sleep (")), "{log}");
         let running = run(world.command("sh").args(["-c", "cat /proc/[0-9]*/cmdline | tr '\\0' ' '"])).out;

@@ -131,7 +131,7 @@ fn s1_script_cut_off_in_three_boots_is_a_problem() {
         }
         let ran = agent(world, &["setup", "run"]);
         assert_eq!((ran.code, runs()), (1, 3), "{}", ran.err);
-        assert!(fs::exists("/var/lib/second").expect("looked"), "the other scripts run");
+        assert!(fs::exists("/var/lib/second").expect("checked"), "the other scripts run");
         let daemon = start_daemon(world);
         let status: serde_json::Value =
             serde_json::from_str(&agent(world, &["status", "--json"]).out).expect("JSON");
@@ -197,7 +197,7 @@ fn s1_script_with_a_long_key_runs_once() {
                 assert!(agent(world, &["setup", "show", &key]).out.contains("exit code 0"));
                 world.reboot();
             }
-            // An unreadable record is set aside and does not count as a first boot (D1).
+            // An unreadable record is set aside and is not treated as a first boot (D1).
             for record in fs::read_dir("/var/lib/scw-agent/setup").expect("listed") {
                 fs::write(record.expect("an entry").path(), "{").expect("written");
             }

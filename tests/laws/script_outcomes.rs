@@ -159,7 +159,7 @@ fn s4_leftover_process_lives_on_and_the_runner_ends() {
         assert_eq!(runs(), 1);
         let pid = fs::read_to_string("/var/lib/pid").expect("its process id");
         assert!(
-            fs::exists(format!("/proc/{}", pid.trim())).expect("looked"),
+            fs::exists(format!("/proc/{}", pid.trim())).expect("checked"),
             "the leftover process was ended"
         );
     });

@@ -107,6 +107,6 @@ fn s1_stop_while_a_script_is_ended_starts_no_other() {
         std::thread::sleep(std::time::Duration::from_secs(2));
         runner.signal(Signal::SIGTERM);
         assert!(runner.wait(LONG).is_some(), "{}", runner.output());
-        assert!(!std::fs::exists("/var/lib/second").expect("looked"), "{}", runner.output());
+        assert!(!std::fs::exists("/var/lib/second").expect("checked"), "{}", runner.output());
     });
 }

@@ -50,7 +50,7 @@ fn request_for_the_runner_is_removed_in_any_form() {
             agent(world, &["setup", "run"]);
             assert!(fs::symlink_metadata(SETUP_REQUESTED).is_err(), "{make}");
         }
-        assert!(fs::exists("/etc/passwd").expect("looked"));
+        assert!(fs::exists("/etc/passwd").expect("checked"));
     });
 }
 

@@ -66,7 +66,7 @@ fn s2_running_script_is_shown_with_its_output_so_far() {
             "{followed}"
         );
         assert_eq!(runner.wait(LONG).and_then(|status| status.code()), Some(1));
-        assert!(!fs::exists(RUNNING).expect("looked"));
+        assert!(!fs::exists(RUNNING).expect("checked"));
         assert!(!agent(world, &["status"]).out.contains("running"));
         daemon.terminate();
     });
@@ -79,7 +79,7 @@ fn s2_script_whose_runner_was_killed_is_not_shown_as_running() {
         let mut runner = start_script(world);
         runner.signal(Signal::SIGKILL);
         assert!(runner.wait(LONG).is_some());
-        assert!(fs::exists(RUNNING).expect("looked"), "the file of the killed runner remains");
+        assert!(fs::exists(RUNNING).expect("checked"), "the file of the killed runner remains");
         assert!(agent(world, &["setup", "list"]).out.contains("cut off (attempt 1)"));
         let status = agent(world, &["status"]).out;
         assert!(status.contains("have not run yet") && !status.contains("running since"), "{status}");

@@ -201,7 +201,7 @@ fn d3_leftovers_of_a_killed_runner_are_removed() {
         runner.kill().expect("killed");
         runner.wait().expect("ended");
         agent(world, &["setup", "run"]);
-        assert!(!fs::exists(of_root).expect("looked"));
+        assert!(!fs::exists(of_root).expect("checked"));
         assert_eq!(count(), 1, "the script still runs, so its file stays");
         fs::write("/root/go-on", "").expect("written");
         until(world, "removed", || {

@@ -87,7 +87,7 @@ fn h3_h4_sshd_configuration_change_is_published() {
         assert_eq!(agent(world, &["host-keys", "ensure"]).code, 0);
         let daemon = start_daemon(world);
         assert_eq!(published_types(&wait_until_published(world)).len(), 3);
-        assert!(!fs::exists(CHECK_REQUESTED).expect("looked"), "the settle pass removes the request");
+        assert!(!fs::exists(CHECK_REQUESTED).expect("checked"), "the settle pass removes the request");
 
         // As an administrator does. The test starts the settle pass instead of systemd.
         fs::write("/etc/ssh/sshd_config.d/50-ours.conf", "HostKeyAlgorithms ssh-ed25519\n").expect("written");
@@ -121,7 +121,7 @@ fn only_keys_named_in_sshd_configuration_are_made() {
             ("/etc/ssh/ssh_host_ed25519_key", false),
             ("/etc/ssh/ssh_host_rsa_key", false),
         ] {
-            assert_eq!(fs::exists(path).expect("looked"), is_there, "{path}");
+            assert_eq!(fs::exists(path).expect("checked"), is_there, "{path}");
         }
         assert_eq!(scanned_types(world), BTreeSet::from(["ECDSA".to_owned(), "ED25519".to_owned()]));
         assert_eq!(agent(world, &["host-keys", "show"]).out.lines().count(), 2);
@@ -135,8 +135,8 @@ fn no_ed25519_key_is_made_in_fips_mode() {
         let script = "mount -t tmpfs none /proc/sys && mkdir /proc/sys/crypto && echo 1 > /proc/sys/crypto/fips_enabled";
         assert_eq!(run(world.command("sh").args(["-c", script])).code, 0);
         assert_eq!(agent(world, &["host-keys", "ensure"]).code, 0);
-        assert!(!fs::exists("/etc/ssh/ssh_host_ed25519_key").expect("looked"));
-        assert!(fs::exists("/etc/ssh/ssh_host_ecdsa_key").expect("looked"));
+        assert!(!fs::exists("/etc/ssh/ssh_host_ed25519_key").expect("checked"));
+        assert!(fs::exists("/etc/ssh/ssh_host_ecdsa_key").expect("checked"));
     });
 }
 

@@ -20,7 +20,7 @@ fn s1_script_run_by_hand_updates_the_status() {
         assert_eq!((by_hand(&["setup-script"]).code, runs()), (1, 1));
         assert_eq!((by_hand(&["setup-script"]).code, runs()), (1, 1), "the failed run is not repeated");
         assert_eq!((by_hand(&[]).code, runs()), (1, 1));
-        assert!(fs::exists("/var/lib/other").expect("looked"), "the scripts of the boot have run");
+        assert!(fs::exists("/var/lib/other").expect("checked"), "the scripts of the boot have run");
 
         let daemon = start_daemon(world);
         assert_eq!(agent(world, &["status"]).code, 1);
@@ -62,9 +62,9 @@ fn s2_script_cannot_wait_for_itself() {
         world.standin().set_user_data("setup-script.other", COUNTING_UNLESS_FAIL);
         let ran = agent(world, &["setup", "run"]);
         assert_eq!((ran.code, runs()), (0, 1), "{}", ran.err);
-        for (file, said) in [("/var/lib/wait", "wait for itself"), ("/var/lib/run", "has not ended")] {
+        for (file, expected) in [("/var/lib/wait", "wait for itself"), ("/var/lib/run", "has not ended")] {
             let text = fs::read_to_string(file).expect("written");
-            assert!(text.contains(said) && text.ends_with("\n2\n"), "{text}");
+            assert!(text.contains(expected) && text.ends_with("\n2\n"), "{text}");
         }
         // A leftover process may wait: here for a daemon that does not run.
         fs::write("/var/lib/go", "").expect("written");
@@ -122,7 +122,7 @@ fn validate_reports_what_each_file_would_do() {
         let message = "MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=x\n\n--x\nContent-Type: text/x-shellscript; name=a.sh\n\n#!/bin/sh\n\n--x\n\n#cloud-config\n--x--\n";
         let long = "#!/bin/sh\n".to_owned() + &"#".repeat(128_000);
         let large = "#!/bin/sh\n".to_owned() + &"#".repeat(2 << 20);
-        for (file, text, code, said) in [
+        for (file, text, code, expected) in [
             ("web.sh", good, 0, "✓ web.sh        as setup-script: runs once for an Instance, and again when its content changes"),
             ("startup-script.x", good, 0, "as startup-script.x: runs once in every boot"),
             ("shutdown-script", good, 0, "as shutdown-script: runs when the machine goes down"),
@@ -148,7 +148,7 @@ fn validate_reports_what_each_file_would_do() {
             };
             let ended = validate(&[]);
             assert_eq!(ended.code, code, "{file}: {}{}", ended.out, ended.err);
-            assert!((ended.out.clone() + &ended.err).contains(said), "{said:?} is not in {}{}", ended.out, ended.err);
+            assert!((ended.out.clone() + &ended.err).contains(expected), "{expected:?} is not in {}{}", ended.out, ended.err);
             let json: serde_json::Value = serde_json::from_str(&validate(&["--json"]).out).expect("JSON");
             assert_eq!(json["version"], 1);
         }
@@ -156,7 +156,7 @@ fn validate_reports_what_each_file_would_do() {
         let both = run(both.args(["setup", "validate", "web.sh", "none", "wrong.sh"]).current_dir("/var/lib/files"));
         assert_eq!(both.code, 3, "{}{}", both.out, both.err);
         assert!(both.out.contains("web.sh") && both.out.contains("wrong.sh:3") && both.err.contains("file 2 of 3"));
-        assert!(!fs::exists("/var/lib/files/effect").expect("looked"), "the script was run");
+        assert!(!fs::exists("/var/lib/files/effect").expect("checked"), "the script was run");
         assert_eq!(request_lines(world), Vec::<String>::new());
     });
 }
@@ -164,11 +164,11 @@ fn validate_reports_what_each_file_would_do() {
 #[test]
 fn s2_status_wait_ends_with_the_result_of_the_boot() {
     // Each of these states lasts until the test ends it, because the daemon may take a while to reach it.
-    let wait_reports = |world: &World, said: &str| {
-        until(world, said, || {
+    let wait_reports = |world: &World, expected: &str| {
+        until(world, expected, || {
             let soon = agent(world, &["status", "--wait", "--timeout", "300ms"]);
             assert_eq!(soon.code, 5, "{}{}", soon.out, soon.err);
-            (soon.err.contains("not done after 300ms: ") && soon.err.contains(said)).then_some(())
+            (soon.err.contains("not done after 300ms: ") && soon.err.contains(expected)).then_some(())
         });
     };
     for (script, code) in [("#!/bin/sh\nsleep 0.5\n", 0), ("#!/bin/sh\nexit 3\n", 1)] {
@@ -183,7 +183,7 @@ fn s2_status_wait_ends_with_the_result_of_the_boot() {
             wait_reports(world, "fingerprints");
             world.set_reach(Family::Ipv4, Reach::Served);
             wait_until_published(world);
-            until(world, "requested", || fs::exists(SETUP_REQUESTED).expect("looked").then_some(()));
+            until(world, "requested", || fs::exists(SETUP_REQUESTED).expect("checked").then_some(()));
             wait_reports(world, "scripts have not all run");
             assert!(waiting.wait(std::time::Duration::ZERO).is_none(), "{}", waiting.output());
             agent(world, &["setup", "run"]);
@@ -193,8 +193,9 @@ fn s2_status_wait_ends_with_the_result_of_the_boot() {
                 "{}",
                 waiting.output()
             );
-            let said = |lines: &[String]| lines.iter().any(|line| line.contains("setup-script: exit code"));
-            assert!(waiting.wait_for(LONG, said), "{}", waiting.output());
+            let expected =
+                |lines: &[String]| lines.iter().any(|line| line.contains("setup-script: exit code"));
+            assert!(waiting.wait_for(LONG, expected), "{}", waiting.output());
             daemon.terminate();
         });
     }

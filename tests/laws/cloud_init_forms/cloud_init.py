@@ -1,8 +1,8 @@
-"""What cloud-init itself makes of values: its data source for Scaleway, its processor and its handlers, as the package has them.
+"""What cloud-init itself does with values: the data source for Scaleway, the processor and the handlers of the installed package.
 
-Input: one line for each value, its URL at the metadata service, a space, and its bytes in hexadecimal. Output: JSON, for each value whether the
-data source takes it, and what becomes of the bytes. Scripts are executed as cloud-init executes them. What it takes otherwise (a
-configuration, a hook, an address to fetch) is told by its type and not carried out.
+Input: one line for each value: its URL at the metadata service, a space, and its bytes in hexadecimal. Output: JSON, for each value
+whether the data source accepts it, and what cloud-init does with its bytes. Scripts are executed as cloud-init executes them. Other
+formats (a configuration, a hook, an address to fetch) are reported by their type and not applied.
 """
 
 import glob
@@ -22,7 +22,7 @@ SHELL = ("ShellScriptPartHandler", "ShellScriptByFreqPartHandler")
 
 
 class Warnings(logging.Handler):
-    """cloud-init goes on behind what it does not know, and behind a handler that fails, and logs that."""
+    """cloud-init logs a warning and continues after an unknown format, and after a handler that fails."""
 
     def emit(self, record):
         text = record.getMessage()
