@@ -47,8 +47,11 @@ pub(crate) fn strace(world: &World, call: &str, nth: usize) -> Command {
     command
 }
 
-/// The complete host keys: from the key type to the bytes of the private key.
-pub(crate) fn complete_keys(world: &World) -> BTreeMap<&'static str, Vec<u8>> {
+/// Host keys: from the key type to the bytes of the private key.
+pub(crate) type Keys = BTreeMap<&'static str, Vec<u8>>;
+
+/// The complete host keys of the world.
+pub(crate) fn complete_keys(world: &World) -> Keys {
     let complete = |name: &&'static str| {
         let path = format!("/etc/ssh/ssh_host_{name}_key");
         let shown = run(world.command("ssh-keygen").args(["-y", "-P", "", "-f", &path]));
@@ -58,7 +61,7 @@ pub(crate) fn complete_keys(world: &World) -> BTreeMap<&'static str, Vec<u8>> {
 }
 
 /// Checks the end state: both keys complete, the public keys belong to them, no temporary folders. Returns the private keys.
-fn check_end(world: &World, what: &str) -> BTreeMap<&'static str, Vec<u8>> {
+fn check_end(world: &World, what: &str) -> Keys {
     let keys = complete_keys(world);
     assert_eq!(keys.len(), TYPES.len(), "{what}");
     for name in TYPES {
@@ -78,6 +81,18 @@ fn check_end(world: &World, what: &str) -> BTreeMap<&'static str, Vec<u8>> {
         }
     }
     keys
+}
+
+/// Checks the keys at the end of a scenario, given those of the original Instance and those that survived the failure. A clone uses
+/// no key of the original Instance. In other scenarios nothing proved a clone, so complete keys stay.
+pub(crate) fn check_renewal(scenario: &str, original: &Keys, survivors: &Keys, end: &Keys, what: &str) {
+    if scenario == "a clone" {
+        let all_new = TYPES.iter().all(|name| end[name] != original[name]);
+        assert!(all_new, "{what}: a key of the original Instance is still in use");
+    } else {
+        let all_kept = survivors.iter().all(|(name, key)| end[name] == *key);
+        assert!(all_kept, "{what}: a key was replaced without proof");
+    }
 }
 
 fn recorded_instance() -> String {
@@ -147,19 +162,7 @@ fn h2_host_keys_recover_from_a_kill_at_any_step() {
                         assert_eq!(agent(world, &["host-keys", "ensure"]).code, 0, "{what}");
                     }
                     let end = check_end(world, &what);
-                    match scenario {
-                        "a clone" => {
-                            assert!(
-                                TYPES.iter().all(|name| end[name] != first[name]),
-                                "{what}: a key of the original Instance is still in use"
-                            )
-                        }
-                        // Nothing proved a clone, so complete keys stay.
-                        _ => assert!(
-                            survivors.iter().all(|(name, key)| end[name] == *key),
-                            "{what}: a key was replaced without proof"
-                        ),
-                    }
+                    check_renewal(scenario, &first, &survivors, &end, &what);
                 }
             }
         }

@@ -183,17 +183,7 @@ fn h4_keys_remade_by_another_tool_are_published() {
         fs::remove_file("/etc/ssh/ssh_host_ed25519_key.pub").expect("removed");
         for name in ["ecdsa", "ed25519"] {
             let path = format!("/etc/ssh/ssh_host_{name}_key");
-            run(world.command("ssh-keygen").args([
-                "-q",
-                "-t",
-                name,
-                "-N",
-                "",
-                "-C",
-                "cloud-init",
-                "-f",
-                &path,
-            ]));
+            keygen(world, name, "cloud-init", &path);
         }
         let remade = std::time::Instant::now();
         let mut expected = fingerprints_of(world, "/etc/ssh/ssh_host_ecdsa_key.pub");
@@ -382,17 +372,7 @@ fn h4_published_value_recovers_by_itself() {
             fs::remove_file(Path::new("/etc/ssh").join(name)).expect("removed");
         }
         let path = "/etc/ssh/ssh_host_ed25519_key";
-        run(world.command("ssh-keygen").args([
-            "-q",
-            "-t",
-            "ed25519",
-            "-N",
-            "",
-            "-C",
-            "another tool",
-            "-f",
-            path,
-        ]));
+        keygen(world, "ed25519", "another tool", path);
         until_correct("deleted, three PATCH requests refused, the key replaced meanwhile");
         let patches = world.standin().requests().iter().filter(|request| request.method == "PATCH").count();
         assert!(patches >= 4, "the writes were refused and tried again: {patches}");

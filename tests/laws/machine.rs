@@ -93,6 +93,13 @@ pub(crate) fn userdata(world: &World, words: &[&str]) -> Ended {
     run(world.command(USERDATA).args(words))
 }
 
+/// Makes a key without a passphrase, as another tool than the agent does.
+pub(crate) fn keygen(world: &World, key_type: &str, comment: &str, path: &str) {
+    let mut command = world.command("ssh-keygen");
+    let made = run(command.args(["-q", "-t", key_type, "-N", "", "-C", comment, "-f", path]));
+    assert_eq!(made.code, 0, "{}", made.err);
+}
+
 /// Runs `what` while `ssh-keygen` is replaced by a program that always fails.
 pub(crate) fn without_keygen<T>(world: &World, what: impl FnOnce() -> T) -> T {
     let sh = |script: &str| assert_eq!(run(world.command("sh").args(["-c", script])).code, 0, "{script}");
