@@ -5,7 +5,7 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::time::Instant;
 
-use scw_agent::doctor::{Daemon, Report, Trouble};
+use scw_agent::doctor::{Daemon, Report, Diagnosis};
 use scw_agent::local_api;
 use scw_stage::{Reach, TcpState, World};
 use scw_standin::{Fault, Order, Side};
@@ -19,7 +19,7 @@ fn report(world: &World) -> (Report, i32) {
 }
 
 /// The diagnosis of IPv4 and of IPv6.
-fn diagnoses(report: &Report) -> [Option<Trouble>; 2] {
+fn diagnoses(report: &Report) -> [Option<Diagnosis>; 2] {
     [0, 1].map(|family| report.families[family].failed().and_then(|step| step.trouble))
 }
 
@@ -29,10 +29,10 @@ fn each_state_of_the_network_has_its_diagnosis() {
     let small = "[metadata]\nconnect-timeout = \"4s\"\n";
     for (ipv4, ipv6, found, code) in [
         (Reach::Served, Reach::Served, [None, None], 0),
-        (Reach::Served, Reach::Absent, [None, Some(Trouble::NoRoute)], 0),
-        (Reach::Absent, Reach::Served, [Some(Trouble::NoRoute), None], 0),
-        (Reach::Refused, Reach::Silent, [Some(Trouble::NobodyListens), Some(Trouble::SilentToConnect)], 5),
-        (Reach::Absent, Reach::Absent, [Some(Trouble::NoRoute), Some(Trouble::NoRoute)], 5),
+        (Reach::Served, Reach::Absent, [None, Some(Diagnosis::NoRoute)], 0),
+        (Reach::Absent, Reach::Served, [Some(Diagnosis::NoRoute), None], 0),
+        (Reach::Refused, Reach::Silent, [Some(Diagnosis::NobodyListens), Some(Diagnosis::SilentToConnect)], 5),
+        (Reach::Absent, Reach::Absent, [Some(Diagnosis::NoRoute), Some(Diagnosis::NoRoute)], 5),
     ] {
         World::builder().ipv4(ipv4).ipv6(ipv6).run(|world| {
             std::fs::write("/etc/scw-agent.toml", small).expect("written");
@@ -45,9 +45,9 @@ fn each_state_of_the_network_has_its_diagnosis() {
 #[test]
 fn each_kind_of_closed_route_has_its_diagnosis() {
     for (kind, found) in [
-        ("prohibit", Trouble::Prohibited),
-        ("blackhole", Trouble::BlackHole),
-        ("unreachable", Trouble::HostUnreachable),
+        ("prohibit", Diagnosis::Prohibited),
+        ("blackhole", Diagnosis::BlackHole),
+        ("unreachable", Diagnosis::HostUnreachable),
     ] {
         World::builder().ipv4(Reach::Absent).ipv6(Reach::Absent).run(|world| {
             for service in ["169.254.42.42/32", "fd00:42::42/128"] {
@@ -65,33 +65,33 @@ fn each_kind_of_closed_route_has_its_diagnosis() {
 fn each_wrong_answer_has_its_diagnosis() {
     World::builder().ipv6(Reach::Absent).run(|world| {
         for (order, found, code) in [
-            (Order::new(Fault::status(403)).path("/user_data*"), Trouble::SourcePortChanged, 4),
-            (Order::new(Fault::status(400)).path("/user_data*"), Trouble::SourcePortChanged, 4),
+            (Order::new(Fault::status(403)).path("/user_data*"), Diagnosis::SourcePortChanged, 4),
+            (Order::new(Fault::status(400)).path("/user_data*"), Diagnosis::SourcePortChanged, 4),
             // These two paths accept any source port, so their refusal must not be diagnosed as address translation.
-            (Order::new(Fault::status(403)).path("/"), Trouble::OddStatus, 6),
-            (Order::new(Fault::status(400)).path("/conf*"), Trouble::OddStatus, 6),
-            (Order::new(Fault::status(429)), Trouble::TooManyRequests, 6),
-            (Order::new(Fault::status(503)), Trouble::ServiceFails, 6),
-            (Order::new(Fault::status(302)), Trouble::Redirects, 6),
-            (Order::new(Fault::status(206)), Trouble::OddStatus, 6),
-            (Order::new(Fault::Body { text: "<html>".to_owned() }), Trouble::AnotherService, 6),
+            (Order::new(Fault::status(403)).path("/"), Diagnosis::OddStatus, 6),
+            (Order::new(Fault::status(400)).path("/conf*"), Diagnosis::OddStatus, 6),
+            (Order::new(Fault::status(429)), Diagnosis::TooManyRequests, 6),
+            (Order::new(Fault::status(503)), Diagnosis::ServiceFails, 6),
+            (Order::new(Fault::status(302)), Diagnosis::Redirects, 6),
+            (Order::new(Fault::status(206)), Diagnosis::OddStatus, 6),
+            (Order::new(Fault::Body { text: "<html>".to_owned() }), Diagnosis::AnotherService, 6),
             (
                 Order::new(Fault::Body { text: "{\"api\":\"other\"}".to_owned() }).path("/"),
-                Trouble::AnotherService,
+                Diagnosis::AnotherService,
                 6,
             ),
-            (Order::new(Fault::Garbage), Trouble::AnotherService, 6),
-            (Order::new(Fault::Drop), Trouble::Cut, 5),
-            (Order::new(Fault::AcceptReset), Trouble::Cut, 5),
-            (Order::new(Fault::CloseInBody), Trouble::Cut, 5),
-            (Order::new(Fault::Silent), Trouble::SilentAfterConnect, 5),
-            (Order::new(Fault::AcceptSilent), Trouble::SilentAfterConnect, 5),
-            (Order::new(Fault::Huge { bytes: 9_000_000, length: true }), Trouble::TooLarge, 6),
+            (Order::new(Fault::Garbage), Diagnosis::AnotherService, 6),
+            (Order::new(Fault::Drop), Diagnosis::Cut, 5),
+            (Order::new(Fault::AcceptReset), Diagnosis::Cut, 5),
+            (Order::new(Fault::CloseInBody), Diagnosis::Cut, 5),
+            (Order::new(Fault::Silent), Diagnosis::SilentAfterConnect, 5),
+            (Order::new(Fault::AcceptSilent), Diagnosis::SilentAfterConnect, 5),
+            (Order::new(Fault::Huge { bytes: 9_000_000, length: true }), Diagnosis::TooLarge, 6),
         ] {
             let what = format!("{order:?}");
             // Only the silent cases wait for the timeout; an answer may take longer on a busy machine.
             let settings = match found {
-                Trouble::SilentAfterConnect => "[metadata]\nheaders-timeout = \"300ms\"\n",
+                Diagnosis::SilentAfterConnect => "[metadata]\nheaders-timeout = \"300ms\"\n",
                 _ => "",
             };
             std::fs::write("/etc/scw-agent.toml", settings).expect("written");
@@ -123,7 +123,7 @@ fn doctor_reports_that_no_low_port_is_free() {
         let listen = |port| TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).expect("a free port");
         let taken: Vec<_> = (1..=1023).map(listen).collect();
         let (found, code) = report(world);
-        assert_eq!((diagnoses(&found)[0], code), (Some(Trouble::NoSourcePort), 5), "{found:#?}");
+        assert_eq!((diagnoses(&found)[0], code), (Some(Diagnosis::NoSourcePort), 5), "{found:#?}");
         drop(taken);
         let (found, code) = report(world);
         assert_eq!((diagnoses(&found)[0], code), (None, 0), "{found:#?}");
