@@ -122,14 +122,7 @@ impl<'a> Events<'a> {
                 fs::remove_file("/etc/ssh/ssh_host_ecdsa_key")?;
                 self.run(Path::new(&self.programs.agent), &["host-keys", "ensure"])?;
             }
-            Event::UserData => {
-                let key = format!("key-{}", self.random.u8(..40));
-                if self.random.bool() {
-                    standin.set_user_data(&key, "x".repeat(self.random.usize(..100_000)));
-                } else {
-                    standin.delete_user_data(&key);
-                }
-            }
+            Event::UserData => self.change_user_data(),
             Event::Metadata => {
                 let mut conf = standin.conf();
                 conf["hostname"] = format!("scw-{}", self.random.u16(..)).into();
@@ -172,6 +165,17 @@ impl<'a> Events<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Writes or deletes one of 40 keys.
+    fn change_user_data(&mut self) {
+        let standin = self.world.standin();
+        let key = format!("key-{}", self.random.u8(..40));
+        if self.random.bool() {
+            standin.set_user_data(&key, "x".repeat(self.random.usize(..100_000)));
+        } else {
+            standin.delete_user_data(&key);
+        }
     }
 
     fn any_fault(&mut self) -> Fault {

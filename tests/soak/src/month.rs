@@ -31,11 +31,16 @@ pub(crate) struct Plan {
     pub(crate) speed: f64,
 }
 
+impl Plan {
+    fn length(&self) -> Duration {
+        Duration::from_secs_f64(self.days * 86_400.0)
+    }
+}
+
 /// Runs it, and prints what came of it.
 pub(crate) fn run(programs: &Programs, plan: &Plan) -> Result<(), Stop> {
     let library = library()?;
-    let length = Duration::from_secs_f64(plan.days * 86_400.0);
-    let real = length.div_f64(plan.speed).as_secs() / 60;
+    let real = plan.length().div_f64(plan.speed).as_secs() / 60;
     println!(
         "{} days with seed {}, {} times as fast: {real} minutes and more",
         plan.days, plan.seed, plan.speed
@@ -53,52 +58,90 @@ pub(crate) fn run(programs: &Programs, plan: &Plan) -> Result<(), Stop> {
         fs::copy(&programs.agent, AGENT)?;
         command.arg(format!("LD_PRELOAD={}", library.display())).arg(format!("FAKETIME=+0 x{}", plan.speed));
         command.args([AGENT, "daemon"]).env("NOTIFY_SOCKET", notify.path()).env("WATCHDOG_USEC", "60000000");
-        let _path_unit = PathUnit::start(world, &programs.agent).map_err(|why| Stop::Cannot(why.to_string()))?;
+        let _path_unit =
+            PathUnit::start(world, &programs.agent).map_err(|why| Stop::Cannot(why.to_string()))?;
         let mut daemon = Daemon::spawn(&mut command).map_err(|why| Stop::Cannot(why.to_string()))?;
         let began = Instant::now();
-
         let mut truth = Truth::new(world, plan.speed)?;
         let mut events = Events::new(world, programs, plan.seed);
-        let (mut samples, mut looks, mut requests) = (Vec::new(), 0, 0);
-        let (mut ending, mut next_sample) = (length, SAMPLE);
-        loop {
-            let now = began.elapsed().mul_f64(plan.speed);
-            if now < length {
-                events.turn(now, &daemon, &mut truth)?;
-            } else if ending == length {
-                // What the last events did must have been mended, too.
-                events.mend(now, &mut truth);
-                ending = now + SAMPLE * 3;
-            } else if now > ending {
-                break;
-            }
-            truth.look(world, now).inspect_err(|_| show_end(&daemon))?;
-            if now > next_sample {
-                next_sample += SAMPLE;
-                if let Some(status) = daemon.wait(Duration::ZERO) {
-                    return Err(Stop::Violated(format!("the daemon ended with {status}: {}", daemon.output())));
-                }
-                samples.push(Usage::of(daemon.pid())?);
-                requests += world.standin().requests().len();
-                looks += truth::listed(world);
-                world.standin().clear_requests();
-            }
-            sleep(LOOK);
-        }
-        for (name, count) in &events.counts {
-            println!("{count:>6}  {name}");
-        }
-        let (lines, fed) = (daemon.lines().len(), count_fed(&notify));
-        println!("{looks} looks at what is published, {requests} requests, {lines} lines in the log, watchdog fed {fed} times");
-        let [usual, after] = truth.longest.map(|longest| longest.as_secs_f64() / 60.0);
-        println!("published something else {} times, each while the service could be asked:", truth.times);
-        println!("  for {usual:.1} minutes at most; after an outage for {after:.1} minutes at most");
-        // Proof that the clock did run: the looks come every 18 minutes at most, where there is no outage.
-        if (looks as f64) < plan.days * 24.0 {
-            return Err(Stop::Violated(format!("{looks} looks in {} days", plan.days)));
-        }
-        usage::judge(&samples)
+        let watched = watch(world, plan, began, &mut daemon, &mut truth, &mut events)?;
+        report(plan, &watched, &truth, &events, &daemon, &notify)?;
+        usage::judge(&watched.samples)
     })
+}
+
+/// What was counted during the month.
+#[derive(Default)]
+struct Watched {
+    samples: Vec<Usage>,
+    /// How often the daemon asked for the list of user data.
+    looks: usize,
+    requests: usize,
+}
+
+/// Lets the events happen, and checks the published value, until the month has passed.
+fn watch(
+    world: &World,
+    plan: &Plan,
+    began: Instant,
+    daemon: &mut Daemon,
+    truth: &mut Truth,
+    events: &mut Events,
+) -> Result<Watched, Stop> {
+    let length = plan.length();
+    let mut watched = Watched::default();
+    let (mut ending, mut next_sample) = (length, SAMPLE);
+    loop {
+        let now = began.elapsed().mul_f64(plan.speed);
+        if now < length {
+            events.turn(now, daemon, truth)?;
+        } else if ending == length {
+            // The effects of the last events must be repaired, too.
+            events.mend(now, truth);
+            ending = now + SAMPLE * 3;
+        } else if now > ending {
+            return Ok(watched);
+        }
+        truth.look(world, now).inspect_err(|_| show_end(daemon))?;
+        if now > next_sample {
+            next_sample += SAMPLE;
+            if let Some(status) = daemon.wait(Duration::ZERO) {
+                return Err(Stop::Violated(format!("the daemon ended with {status}: {}", daemon.output())));
+            }
+            watched.samples.push(Usage::of(daemon.pid())?);
+            watched.requests += world.standin().requests().len();
+            watched.looks += truth::listed(world);
+            world.standin().clear_requests();
+        }
+        sleep(LOOK);
+    }
+}
+
+/// Prints the counts, and fails if the daemon's clock did not run fast.
+fn report(
+    plan: &Plan,
+    watched: &Watched,
+    truth: &Truth,
+    events: &Events,
+    daemon: &Daemon,
+    notify: &Notify,
+) -> Result<(), Stop> {
+    for (name, count) in &events.counts {
+        println!("{count:>6}  {name}");
+    }
+    let (lines, fed) = (daemon.lines().len(), count_fed(notify));
+    let Watched { looks, requests, .. } = watched;
+    println!(
+        "{looks} looks at what is published, {requests} requests, {lines} lines in the log, watchdog fed {fed} times"
+    );
+    let [usual, after] = truth.longest.map(|longest| longest.as_secs_f64() / 60.0);
+    println!("published something else {} times, each while the service could be asked:", truth.times);
+    println!("  for {usual:.1} minutes at most; after an outage for {after:.1} minutes at most");
+    // The daemon looks every 18 minutes at most where there is no outage: fewer looks mean that its clock did not run fast.
+    if (*looks as f64) < plan.days * 24.0 {
+        return Err(Stop::Violated(format!("{looks} looks in {} days", plan.days)));
+    }
+    Ok(())
 }
 
 /// What the daemon said last, for whoever has to find out why.

@@ -10,12 +10,12 @@ fn soak(words: &[&str]) {
 }
 
 #[test]
-fn h4_a_day_of_changes_outages_and_deletions_leaves_what_is_published_true_and_the_daemon_small() {
+fn h4_published_value_true_after_a_day_of_faults() {
     soak(&["--days", "1", "--speed", "800"]);
 }
 
 #[test]
-fn some_seconds_of_hostile_callers_leave_the_others_right_answers_and_the_daemon_small() {
+fn hostile_clients_harm_no_other_client() {
     soak(&["socket", "--minutes", "0.2"]);
 }
 

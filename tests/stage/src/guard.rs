@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_killed_in_the_network_that_the_process_was_started_in() {
+    fn guard_kills_nothing_in_the_original_network() {
         assert!(at_home().expect("readable"));
         let (net, mount) = (NsId::net_here().expect("readable"), NsId::mount_here().expect("readable"));
         assert!(!kill_all_in(net, mount));

@@ -81,7 +81,7 @@ fn the_reach_can_go_from_each_state_to_each_other() {
 }
 
 #[test]
-fn a_pulled_cable_takes_both_families_away_and_plugging_it_in_brings_them_back() {
+fn unplugged_cable_stops_both_families() {
     World::builder().run(|world| {
         world.set_link(false);
         world.set_link(false);
@@ -171,7 +171,7 @@ fn no_command_is_made_on_the_machines_own_network() {
 }
 
 #[test]
-fn no_command_is_made_in_another_namespace_or_where_a_route_leads_out() {
+fn no_command_outside_the_world_or_with_a_route_out() {
     World::builder().run(|world| {
         for route in ["default dev eth0", "-6 default dev eth0"] {
             let ip = |verb: &str| {

@@ -88,7 +88,7 @@ fn what_a_daemon_prints_is_kept_and_a_signal_ends_it() {
 }
 
 #[test]
-fn a_notify_socket_takes_the_daemons_messages_and_more_than_the_kernel_queues() {
+fn notify_socket_receives_every_message() {
     World::builder().run(|world| {
         let notify = Notify::new(world).expect("made");
         let other = Notify::new(world).expect("made");

@@ -16,7 +16,7 @@ fn make_host_keys(world: &World) {
 }
 
 #[test]
-fn sshd_answers_with_the_keys_of_the_view_and_lets_the_stages_key_in() {
+fn sshd_serves_the_views_keys_and_accepts_a_login() {
     World::builder().with_sshd().run(|world| {
         make_host_keys(world);
         let sshd = Sshd::start(world).expect("up");

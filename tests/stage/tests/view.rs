@@ -130,7 +130,7 @@ fn a_program_in_a_closed_folder_can_be_run_as_the_daemon() {
 }
 
 #[test]
-fn after_a_reboot_processes_and_run_are_gone_and_the_rest_is_there() {
+fn reboot_clears_processes_and_run_only() {
     let machine = fs::read_to_string("/proc/sys/kernel/random/boot_id").expect("read");
     World::builder().run(|world| {
         let boot_id = || fs::read_to_string("/proc/sys/kernel/random/boot_id").expect("read");

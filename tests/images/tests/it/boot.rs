@@ -9,22 +9,22 @@ use crate::common::{
 };
 
 #[test]
-fn h1_h3_s1_life_of_an_image_of_debian_11() {
+fn h1_h3_s1_image_life_on_debian_11() {
     life_of_an_image(Suite::Bullseye);
 }
 
 #[test]
-fn h1_h3_s1_a_debian_12_image_has_keys_before_sshd_publishes_them_and_runs_its_script() {
+fn h1_h3_s1_image_life_on_debian_12() {
     life_of_an_image(Suite::Bookworm);
 }
 
 #[test]
-fn h1_h3_s1_a_debian_13_image_has_keys_before_sshd_publishes_them_and_runs_its_script() {
+fn h1_h3_s1_image_life_on_debian_13() {
     life_of_an_image(Suite::Trixie);
 }
 
 #[test]
-fn h1_h3_s1_life_of_an_image_of_forky() {
+fn h1_h3_s1_image_life_on_forky() {
     life_of_an_image(Suite::Forky);
 }
 

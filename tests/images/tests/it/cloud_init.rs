@@ -8,7 +8,7 @@ use crate::common::{SCRIPT, log_in, published, script_runs};
 const CLOUD_SCRIPT: &str = "#!/bin/sh\necho ran >>/var/log/cloud-script.log\n";
 
 #[test]
-fn h3_h4_s1_where_cloud_init_is_active_it_alone_runs_its_script_and_its_last_keys_are_published() {
+fn h3_h4_s1_cloud_init_runs_its_script_its_keys_published() {
     let kit = Kit::new(Suite::TrixieCloudInit);
     World::builder().run(|world| {
         world.standin().set_user_data("cloud-init", CLOUD_SCRIPT);

@@ -41,6 +41,25 @@ fn d3_the_daemon_is_confined_on_forky() {
     confinement(Suite::ForkyImds);
 }
 
+/// What the trial prints inside of the unit.
+const EXPECTED_INSIDE: [&str; 15] = [
+    "169.254.42.42 yes",
+    "fd00:42::42 yes",
+    "192.0.2.10 no",
+    "127.0.0.1 no",
+    "2001:db8::10 no",
+    "cat /etc/ssh/ssh_host_ed25519_key no",
+    "touch /etc/of-the-daemon no",
+    "touch /usr/bin/scw-agent no",
+    "ls /var/lib/scw-agent no",
+    "cat /root/.profile no",
+    "perl -MSocket -e socket(S, 17, SOCK_RAW, 0) || die no",
+    "raw to 169.254.42.42 yes",
+    "raw to 192.0.2.10 no",
+    "raw to 127.0.0.1 no",
+    "hears others no",
+];
+
 fn confinement(suite: Suite) {
     let kit = Kit::new(suite);
     World::builder().run(|world| {
@@ -49,69 +68,72 @@ fn confinement(suite: Suite) {
         std::fs::write(disk.path("/usr/local/bin/trial"), TRIAL).expect("written");
         let machine = Machine::boot(world, &disk);
         published(world, &machine);
-
-        let status = machine.ok("cat /proc/$(systemctl show --property=MainPID --value scw-agent.service)/status");
-        let field = |name: &str| {
-            let line = status.lines().find_map(|line| line.strip_prefix(name)).expect(name);
-            line.trim_matches([':', '\t', ' ']).to_owned()
-        };
-        // CAP_NET_BIND_SERVICE is number 10, CAP_NET_RAW 13.
-        for set in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {
-            assert_eq!(field(set), "0000000000002400", "{set}");
-        }
-        assert!(!field("Uid").split('\t').any(|id| id == "0"), "{}", field("Uid"));
-        assert_eq!((field("NoNewPrivs").as_str(), field("Seccomp").as_str()), ("1", "2"));
-
-        // Outside of the unit, as root, each of these works: so they can be refused.
-        let loopback = "while sleep 0.05; do ssh-keyscan -t ed25519 127.0.0.1 >/dev/null 2>&1; done";
-        machine.ok(&format!("systemd-run --quiet --unit=traffic bash -c '{loopback}'"));
-        let outside = machine.ok("bash /usr/local/bin/trial; rm /etc/of-the-daemon");
-        assert!(!outside.lines().any(|line| line.ends_with(" no")), "{outside}");
-        // The unit itself, with the trial in the daemon's place.
-        machine.ok("sed -e 's|^ExecStart=.*|ExecStart=/bin/bash /usr/local/bin/trial|' -e 's|^Type=.*|Type=oneshot|' \
-                    -e '/^Restart/d' -e '/^WatchdogSec/d' -e '/^RuntimeDirectory/d' \
-                    /usr/lib/systemd/system/scw-agent.service >/run/systemd/system/trial.service
-                    systemctl daemon-reload; systemctl start trial.service; journalctl --sync");
-        let inside = machine.ok("journalctl --unit=trial.service --output=cat --no-pager | grep -E ' (yes|no)$'");
-        let expected = [
-            "169.254.42.42 yes",
-            "fd00:42::42 yes",
-            "192.0.2.10 no",
-            "127.0.0.1 no",
-            "2001:db8::10 no",
-            "cat /etc/ssh/ssh_host_ed25519_key no",
-            "touch /etc/of-the-daemon no",
-            "touch /usr/bin/scw-agent no",
-            "ls /var/lib/scw-agent no",
-            "cat /root/.profile no",
-            "perl -MSocket -e socket(S, 17, SOCK_RAW, 0) || die no",
-            "raw to 169.254.42.42 yes",
-            "raw to 192.0.2.10 no",
-            "raw to 127.0.0.1 no",
-            "hears others no",
-        ];
-        assert_eq!(inside.lines().collect::<Vec<_>>(), expected);
-
-        // From inside its unit it sees the kernel's settings that give source ports to others.
-        let well = machine.sh("scw-agent status --json");
-        for (first, said) in [("80", "ip_unprivileged_port_start is 80,"), ("1024", "\"unprivileged_ports_from\": null")] {
-            std::fs::write("/proc/sys/net/ipv4/ip_unprivileged_port_start", first).expect("written");
-            let status = machine.sh("scw-agent status --json");
-            assert!(status.out.contains(said), "{}", status.out);
-            assert_eq!(status.code, if first == "80" { Some(1) } else { well.code }, "{}", status.out);
-        }
+        check_privileges(&machine);
+        check_trial(&machine);
+        check_source_ports(&machine);
         machine.ok("[ -f /usr/share/scw-agent/metadata.nft ]");
-
-        let exposure = machine.ok("systemd-analyze security --no-pager scw-agent.service | tail -n 1");
-        println!("{suite:?}: {exposure}");
-        let words: Vec<_> = exposure.split(' ').collect();
-        let at = words.iter().position(|word| *word == "scw-agent.service:").expect("a figure");
-        assert!(words[at + 1].parse::<f32>().expect("a number") <= 1.4, "{exposure}");
+        check_exposure(&machine, suite);
     });
 }
 
+/// The daemon's capabilities, user ids and system call filter.
+fn check_privileges(machine: &Machine) {
+    let status =
+        machine.ok("cat /proc/$(systemctl show --property=MainPID --value scw-agent.service)/status");
+    let field = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).expect(name);
+        line.trim_matches([':', '\t', ' ']).to_owned()
+    };
+    // CAP_NET_BIND_SERVICE is number 10, CAP_NET_RAW 13.
+    for set in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {
+        assert_eq!(field(set), "0000000000002400", "{set}");
+    }
+    assert!(!field("Uid").split('\t').any(|id| id == "0"), "{}", field("Uid"));
+    assert_eq!((field("NoNewPrivs").as_str(), field("Seccomp").as_str()), ("1", "2"));
+}
+
+/// What is refused inside of the unit works outside of it.
+fn check_trial(machine: &Machine) {
+    // Outside of the unit, as root, each of these works: so they can be refused.
+    let loopback = "while sleep 0.05; do ssh-keyscan -t ed25519 127.0.0.1 >/dev/null 2>&1; done";
+    machine.ok(&format!("systemd-run --quiet --unit=traffic bash -c '{loopback}'"));
+    let outside = machine.ok("bash /usr/local/bin/trial; rm /etc/of-the-daemon");
+    assert!(!outside.lines().any(|line| line.ends_with(" no")), "{outside}");
+    // The unit itself, with the trial in the daemon's place.
+    machine.ok(
+        "sed -e 's|^ExecStart=.*|ExecStart=/bin/bash /usr/local/bin/trial|' -e 's|^Type=.*|Type=oneshot|' \
+                -e '/^Restart/d' -e '/^WatchdogSec/d' -e '/^RuntimeDirectory/d' \
+                /usr/lib/systemd/system/scw-agent.service >/run/systemd/system/trial.service
+                systemctl daemon-reload; systemctl start trial.service; journalctl --sync",
+    );
+    let inside = machine.ok("journalctl --unit=trial.service --output=cat --no-pager | grep -E ' (yes|no)$'");
+    assert_eq!(inside.lines().collect::<Vec<_>>(), EXPECTED_INSIDE);
+}
+
+fn check_source_ports(machine: &Machine) {
+    // From inside its unit it sees the kernel's settings that give source ports to others.
+    let well = machine.sh("scw-agent status --json");
+    for (first, said) in
+        [("80", "ip_unprivileged_port_start is 80,"), ("1024", "\"unprivileged_ports_from\": null")]
+    {
+        std::fs::write("/proc/sys/net/ipv4/ip_unprivileged_port_start", first).expect("written");
+        let status = machine.sh("scw-agent status --json");
+        assert!(status.out.contains(said), "{}", status.out);
+        assert_eq!(status.code, if first == "80" { Some(1) } else { well.code }, "{}", status.out);
+    }
+}
+
+/// The figure of `systemd-analyze security`.
+fn check_exposure(machine: &Machine, suite: Suite) {
+    let exposure = machine.ok("systemd-analyze security --no-pager scw-agent.service | tail -n 1");
+    println!("{suite:?}: {exposure}");
+    let words: Vec<_> = exposure.split(' ').collect();
+    let at = words.iter().position(|word| *word == "scw-agent.service:").expect("a figure");
+    assert!(words[at + 1].parse::<f32>().expect("a number") <= 1.4, "{exposure}");
+}
+
 #[test]
-fn h4_s4_a_daemon_that_hangs_is_restarted_by_its_watchdog_and_nothing_is_lost_or_repeated() {
+fn h4_s4_watchdog_restarts_hanging_daemon() {
     let kit = Kit::new(Suite::Trixie);
     World::builder().run(|world| {
         world.standin().set_user_data("setup-script", SCRIPT);

@@ -18,7 +18,7 @@ fn used_disk(world: &World, kit: &Kit) -> (Disk, Vec<String>) {
 }
 
 #[test]
-fn h2_d2_with_a_read_only_folder_of_keys_sshd_is_up_with_those_that_are_there_and_the_missing_one_is_told() {
+fn h2_d2_read_only_key_folder_sshd_up_missing_key_reported() {
     let kit = Kit::new(Suite::Trixie);
     World::builder().run(|world| {
         let (disk, keys) = used_disk(world, &kit);
@@ -43,7 +43,7 @@ fn h2_d2_with_a_read_only_folder_of_keys_sshd_is_up_with_those_that_are_there_an
 }
 
 #[test]
-fn d2_s1_with_no_room_for_records_sshd_is_up_with_its_keys_and_no_script_runs_unrecorded() {
+fn d2_s1_full_disk_sshd_up_no_script_runs_unrecorded() {
     let kit = Kit::new(Suite::Trixie);
     World::builder().run(|world| {
         let (disk, keys) = used_disk(world, &kit);
@@ -78,8 +78,7 @@ fn d2_s1_with_no_room_for_records_sshd_is_up_with_its_keys_and_no_script_runs_un
 }
 
 #[test]
-fn h1_s1_a_disk_made_ready_by_sysprep_has_nothing_of_its_instance_and_becomes_another_from_its_first_moment()
-{
+fn h1_s1_sysprep_disk_boots_as_new_instance() {
     let kit = Kit::new(Suite::Bookworm);
     World::builder().run(|world| {
         let (disk, first) = used_disk(world, &kit);

@@ -14,7 +14,7 @@ const UNIT: &str = "[Unit]\nBefore=sshd.service\n[Service]\nType=oneshot\nExecSt
 const MAKER: &str = "#!/bin/sh\n[ -f /etc/ssh/ssh_host_rsa_key ] || ssh-keygen -q -t rsa -N '' -f /etc/ssh/ssh_host_rsa_key\nscw-userdata ssh-host-fingerprints 'of the old program'\n";
 
 #[test]
-fn beside_scaleway_ecosystem_each_program_has_one_owner_whichever_was_installed_first() {
+fn scaleway_ecosystem_beside_agent_in_either_order() {
     let kit = Kit::new(Suite::Bookworm);
     World::builder().run(|world| {
         let old = stand_in_package(&Kit::target().join("tmp"));

@@ -31,26 +31,56 @@ const NETWORK: &str = "[Match]\nType=ether\n[Network]\nAddress=192.0.2.10/24\nAd
 const GREEDY: &str = "#!/bin/sh\nperl -e '$a = \"a\" x 200e6; sleep 1'\necho \"greedy: $?\"\n";
 
 #[test]
-fn h1_h3_s1_a_debian_13_machine_with_its_own_kernel_does_the_whole_job() {
+fn h1_h3_s1_emulated_debian_13_does_complete_job() {
     let kit = Kit::new(Suite::TrixieKernel);
     let folder = Kit::target().join(format!("tmp/emulated-{}", std::process::id()));
     fs::create_dir_all(&folder).expect("made");
     World::builder().run(|world| {
         world.standin().set_user_data("setup-script", SCRIPT);
         world.standin().set_user_data("setup-script.greedy", GREEDY);
-        let sh = |script: &str| Ran::run(world.command("sh").args(["-ec", script]).current_dir(&folder));
-        sh(WIRE).ok("the wire");
-        sh("ssh-keygen -q -t ed25519 -N '' -f identity").ok("ssh-keygen");
+        let guest = Guest::start(world, &kit, &folder);
+        let published = guest.wait_until_published();
+        guest.wait_for_scripts();
+        guest.check_units();
+        guest.check_console(&published);
+        guest.ssh("systemctl poweroff");
+    });
+    fs::remove_dir_all(&folder).expect("removed");
+}
 
-        let disk = Disk::new(world, &kit);
-        disk.install(kit.deb());
-        fs::write(disk.path("/etc/systemd/network/eth.network"), NETWORK).expect("written");
-        fs::create_dir_all(disk.path("/root/.ssh")).expect("made");
-        fs::copy(folder.join("identity.pub"), disk.path("/root/.ssh/authorized_keys")).expect("copied");
-        let limit = disk.path("/etc/systemd/system/scw-agent-setup.service.d");
-        fs::create_dir_all(&limit).expect("made");
-        fs::write(limit.join("memory.conf"), "[Service]\nMemoryMax=60M\n").expect("written");
-        disk.chroot("systemctl enable systemd-networkd.service; chmod 700 /root/.ssh").ok("systemctl");
+/// The emulated machine.
+struct Guest<'a> {
+    world: &'a World,
+    /// The disk image and the files of ssh.
+    folder: &'a Path,
+    qemu: Daemon,
+}
+
+/// Runs a script on the host's side of the wire.
+fn sh(world: &World, folder: &Path, script: &str) -> Ran {
+    Ran::run(world.command("sh").args(["-ec", script]).current_dir(folder))
+}
+
+/// A disk with the agent, a network configuration, a login key and a memory limit of the setup unit.
+fn prepare_disk(world: &World, kit: &Kit, folder: &Path) -> Disk {
+    let disk = Disk::new(world, kit);
+    disk.install(kit.deb());
+    fs::write(disk.path("/etc/systemd/network/eth.network"), NETWORK).expect("written");
+    fs::create_dir_all(disk.path("/root/.ssh")).expect("made");
+    fs::copy(folder.join("identity.pub"), disk.path("/root/.ssh/authorized_keys")).expect("copied");
+    let limit = disk.path("/etc/systemd/system/scw-agent-setup.service.d");
+    fs::create_dir_all(&limit).expect("made");
+    fs::write(limit.join("memory.conf"), "[Service]\nMemoryMax=60M\n").expect("written");
+    disk.chroot("systemctl enable systemd-networkd.service; chmod 700 /root/.ssh").ok("systemctl");
+    disk
+}
+
+impl<'a> Guest<'a> {
+    /// Boots, and waits for a prompt on the serial console.
+    fn start(world: &'a World, kit: &Kit, folder: &'a Path) -> Guest<'a> {
+        sh(world, folder, WIRE).ok("the wire");
+        sh(world, folder, "ssh-keygen -q -t ed25519 -N '' -f identity").ok("ssh-keygen");
+        let disk = prepare_disk(world, kit, folder);
         let boot = |name: &str| {
             let found = disk.chroot(&format!("ls /boot/{name}-*")).ok("ls");
             disk.path(&found)
@@ -61,77 +91,88 @@ fn h1_h3_s1_a_debian_13_machine_with_its_own_kernel_does_the_whole_job() {
         Ran::run(&mut make).ok("mke2fs");
 
         let started = Instant::now();
-        let machine = emulate(world, &image, &boot("vmlinuz"), &boot("initrd.img"));
-        assert!(
-            machine.wait_for(LONG, |lines| lines
-                .iter()
-                .any(|line| line.contains("scw-example ttyS0") || line.contains("end trace"))),
-            "{}",
-            machine.output()
-        );
+        let qemu = emulate(world, &image, &boot("vmlinuz"), &boot("initrd.img"));
+        let is_up = |line: &String| line.contains("scw-example ttyS0") || line.contains("end trace");
+        assert!(qemu.wait_for(LONG, |lines| lines.iter().any(is_up)), "{}", qemu.output());
         println!("a prompt on the serial console after {:?}", started.elapsed());
+        Guest { world, folder, qemu }
+    }
 
-        // The first connection: what is published, and what is offered.
-        let published = until(&machine, "published and served", || {
-            let stored = world.standin().user_data(FINGERPRINTS)?;
+    /// Runs a script in the guest, and checks the guest's host key against those that were scanned.
+    #[track_caller]
+    fn ssh(&self, script: &str) -> String {
+        let mut command = self.world.command("timeout");
+        command.args([
+            "600",
+            "ssh",
+            "-o",
+            "StrictHostKeyChecking=yes",
+            "-o",
+            "UserKnownHostsFile=known_hosts",
+        ]);
+        Ran::run(command.args(["-i", "identity", "root@192.0.2.10", script]).current_dir(self.folder))
+            .ok(script)
+    }
+
+    /// Waits until the published fingerprints are those of the keys that sshd offers; returns them.
+    fn wait_until_published(&self) -> Vec<String> {
+        let scan =
+            "ssh-keyscan -T 30 192.0.2.10 2>/dev/null >known_hosts || true; ssh-keygen -lf known_hosts";
+        let published = until(&self.qemu, "published and served", || {
+            let stored = self.world.standin().user_data(FINGERPRINTS)?;
             let mut stored: Vec<_> =
                 std::str::from_utf8(&stored).ok()?.lines().map(without_comment).collect();
-            let offered = sh(
-                "ssh-keyscan -T 30 192.0.2.10 2>/dev/null >known_hosts || true; ssh-keygen -lf known_hosts",
-            );
+            let offered = sh(self.world, self.folder, scan);
             let mut offered: Vec<_> = offered.out.lines().map(without_comment).collect();
             stored.sort();
             offered.sort();
             (stored == offered).then_some(stored)
         });
         assert_eq!(published.len(), 3, "{published:?}");
-        let ssh = |script: &str| {
-            let mut command = world.command("timeout");
-            command.args([
-                "600",
-                "ssh",
-                "-o",
-                "StrictHostKeyChecking=yes",
-                "-o",
-                "UserKnownHostsFile=known_hosts",
-            ]);
-            Ran::run(command.args(["-i", "identity", "root@192.0.2.10", script]).current_dir(&folder))
-                .ok(script)
-        };
-        until(&machine, "script", || {
-            ssh("ls /run/scw-agent-setup/summary.json 2>/dev/null || true").starts_with("/run").then_some(())
-        });
-        assert!(ssh("cat /var/log/setup-script.log").starts_with("ran for"));
-        until(&machine, "the unit ended", || {
-            (ssh("systemctl show --property=ActiveState --value scw-agent-setup.service") == "inactive")
+        published
+    }
+
+    fn wait_for_scripts(&self) {
+        until(&self.qemu, "script", || {
+            self.ssh("ls /run/scw-agent-setup/summary.json 2>/dev/null || true")
+                .starts_with("/run")
                 .then_some(())
         });
-        assert_eq!(ssh("systemctl --failed --plain --no-legend"), "");
-        let chain = ssh("systemd-analyze critical-chain ssh.service");
+        assert!(self.ssh("cat /var/log/setup-script.log").starts_with("ran for"));
+        until(&self.qemu, "the unit ended", || {
+            (self.ssh("systemctl show --property=ActiveState --value scw-agent-setup.service") == "inactive")
+                .then_some(())
+        });
+    }
+
+    fn check_units(&self) {
+        assert_eq!(self.ssh("systemctl --failed --plain --no-legend"), "");
+        let chain = self.ssh("systemd-analyze critical-chain ssh.service");
         println!(
             "{}\n{chain}\n{}",
-            ssh("uname -r; scw-agent status; systemd-analyze"),
-            ssh("systemctl status --no-pager scw-agent.service | head -n 12")
+            self.ssh("uname -r; scw-agent status; systemd-analyze"),
+            self.ssh("systemctl status --no-pager scw-agent.service | head -n 12")
         );
         assert!(!chain.contains("scw-agent.service") && !chain.contains("online"), "{chain}");
-        // What a container cannot show here: the limits of a control group.
+        // The limits of a control group, which a container cannot show.
         assert_eq!(
-            ssh("cat /sys/fs/cgroup/system.slice/scw-agent.service/memory.max"),
+            self.ssh("cat /sys/fs/cgroup/system.slice/scw-agent.service/memory.max"),
             (64 << 20).to_string()
         );
-        let shown = ssh("scw-agent setup show setup-script.greedy");
+        let shown = self.ssh("scw-agent setup show setup-script.greedy");
         assert!(shown.contains("greedy: 137") && shown.contains("exit code 0"), "{shown}");
-        // The console is a device of its own here, which the role's unit allows.
-        let console = machine.output();
-        for told in ["setup-script: started (attempt 1)", "setup-script.greedy: exit code 0 after"] {
-            assert!(console.contains(&format!("scw-agent: {told}")), "{console}");
+    }
+
+    /// The console is a real device here, and the setup unit may write to it.
+    fn check_console(&self, published: &[String]) {
+        let console = self.qemu.output();
+        for line in ["setup-script: started (attempt 1)", "setup-script.greedy: exit code 0 after"] {
+            assert!(console.contains(&format!("scw-agent: {line}")), "{console}");
         }
-        for key in &published {
+        for key in published {
             assert!(console.contains(&format!("scw-agent: host key {key}")), "{console}");
         }
-        ssh("systemctl poweroff");
-    });
-    fs::remove_dir_all(&folder).expect("removed");
+    }
 }
 
 fn emulate(world: &World, image: &Path, kernel: &Path, initrd: &Path) -> Daemon {

@@ -24,7 +24,7 @@ fn t3_an_image_does_its_whole_job_over_ipv6_alone() {
 }
 
 #[test]
-fn t5_t6_without_a_network_sshd_is_up_nothing_hangs_or_spams_and_the_job_is_done_when_it_comes() {
+fn t5_t6_sshd_up_without_network_job_done_when_it_comes() {
     let kit = Kit::new(Suite::Trixie);
     World::builder().run(|world| {
         world.set_link(false);

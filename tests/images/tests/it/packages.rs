@@ -31,13 +31,13 @@ fn the_packages_stay_small() {
 }
 
 #[test]
-fn the_program_asks_for_no_symbol_newer_than_glibc_2_28_and_for_no_other_library() {
+fn program_needs_only_glibc_2_28() {
     assert_runs_with_old_glibcs(Kit::new(Suite::Trixie).deb(), "amd64", "X86-64");
 }
 
 /// The build itself starts the program under an emulator of that processor.
 #[test]
-fn there_are_packages_for_aarch64_and_their_program_runs_with_old_glibcs_too() {
+fn aarch64_packages_need_only_glibc_2_28() {
     let (deb, rpm) = Kit::aarch64();
     assert_runs_with_old_glibcs(&deb, "arm64", "AArch64");
     let queried = run("rpm", &["-qp", "--queryformat", "%{NAME} %{ARCH}", text(&rpm)]);
@@ -105,7 +105,7 @@ fn the_same_sources_give_the_same_packages_in_another_folder() {
 }
 
 #[test]
-fn the_bill_of_materials_names_what_is_linked_in_and_keeps_to_its_schema() {
+fn sbom_lists_linked_crates_and_fits_schema() {
     let kit = Kit::new(Suite::Trixie);
     let folder = Kit::target().join("tmp/deb-with-a-bill");
     run("dpkg-deb", &["--extract", text(kit.deb()), text(&folder)]).ok("dpkg-deb");

@@ -16,7 +16,7 @@ fn rpm(disk: &Disk, words: &[&str]) -> Ran {
 }
 
 #[test]
-fn s4_the_rpm_is_installed_booted_upgraded_and_erased_with_its_scriptlets() {
+fn s4_rpm_install_boot_upgrade_erase() {
     let kit = Kit::new(Suite::Trixie);
     let package = Kit::rpm();
     let package = package.to_str().expect("UTF-8");

@@ -12,7 +12,7 @@ const LONG_AT_FIRST: &str =
     "#!/bin/sh\necho $SCW_SETUP_ATTEMPT >>/var/log/attempts\n[ $SCW_SETUP_ATTEMPT != 1 ] || exec sleep 600\n";
 
 #[test]
-fn s4_shutdown_scripts_run_with_the_network_when_the_machine_goes_down_and_at_no_other_stop_of_their_unit() {
+fn s4_shutdown_scripts_run_only_at_shutdown_with_network() {
     let kit = Kit::new(Suite::Trixie);
     let newer = kit.deb_as("9.0.0-1");
     World::builder().run(|world| {

@@ -6,12 +6,12 @@ use scw_stage::World;
 use crate::common::{failed, log_in, published};
 
 #[test]
-fn h1_keys_are_there_before_a_socket_that_starts_sshd_on_debian_12() {
+fn h1_keys_before_socket_started_sshd_on_debian_12() {
     socket(Suite::Bookworm);
 }
 
 #[test]
-fn h1_keys_are_there_before_a_socket_that_starts_sshd_on_debian_13() {
+fn h1_keys_before_socket_started_sshd_on_debian_13() {
     socket(Suite::Trixie);
 }
 
@@ -44,7 +44,7 @@ fn socket(suite: Suite) {
 }
 
 #[test]
-fn h1_at_a_first_boot_debian_13s_own_maker_of_keys_finds_ours_and_makes_none() {
+fn h1_debian_13_sshd_keygen_finds_our_keys() {
     let kit = Kit::new(Suite::Trixie);
     World::builder().run(|world| {
         let disk = Disk::new(world, &kit);

@@ -6,12 +6,12 @@ use scw_stage::World;
 use crate::common::{FINGERPRINTS, SCRIPT, failed, log_in, published, script_runs};
 
 #[test]
-fn s4_an_upgrade_and_the_way_back_restart_the_daemon_only_on_debian_12() {
+fn s4_upgrade_and_downgrade_on_debian_12() {
     upgrade(Suite::Bookworm);
 }
 
 #[test]
-fn s4_an_upgrade_and_the_way_back_restart_the_daemon_only_on_debian_13() {
+fn s4_upgrade_and_downgrade_on_debian_13() {
     upgrade(Suite::Trixie);
 }
 
@@ -80,7 +80,7 @@ fn files(disk: &Disk) -> Vec<String> {
 }
 
 #[test]
-fn s4_an_installation_on_a_running_machine_starts_the_daemon_but_makes_no_key_and_runs_no_script() {
+fn s4_install_on_running_machine_starts_only_daemon() {
     let kit = Kit::new(Suite::Trixie);
     World::builder().run(|world| {
         world.standin().set_user_data("setup-script", SCRIPT);

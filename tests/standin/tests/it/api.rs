@@ -43,7 +43,7 @@ fn conf_is_told_as_json_and_as_text() {
 }
 
 #[test]
-fn user_data_is_listed_written_read_and_deleted_from_a_low_port() {
+fn user_data_needs_a_low_port() {
     let (standin, address) = start(vec![]);
     standin.set_user_data("ssh-host-fingerprints", "x");
     let mut client = Client::connect_low(address);

@@ -138,7 +138,7 @@ fn each_request_is_recorded_as_it_came() {
 }
 
 #[test]
-fn an_answer_to_a_forgotten_request_changes_nothing_in_the_record() {
+fn answer_to_cleared_request_is_not_recorded() {
     let (standin, address) = start(vec![Order::new(Fault::Delay { ms: 500 }).path("/nothing")]);
     let mut slow = Client::connect(address);
     slow.ask("GET", "/nothing", b"");
@@ -161,7 +161,7 @@ fn an_answer_arrives_whole_even_if_the_client_sends_on() {
 }
 
 #[test]
-fn waiting_for_requests_ends_when_they_come_or_the_time_is_over() {
+fn wait_for_requests_ends_on_arrival_or_timeout() {
     let (standin, address) = start(vec![]);
     assert!(!standin.wait_for(SHORT, |requests| !requests.is_empty()));
     let asker = std::thread::spawn(move || Client::connect(address).get("/").status);

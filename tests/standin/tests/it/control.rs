@@ -96,7 +96,7 @@ fn curl_can_speak_to_the_control_socket() {
 }
 
 #[test]
-fn a_socket_left_behind_is_replaced_and_removed_in_the_end_but_one_in_use_is_kept() {
+fn stale_control_socket_is_replaced_a_live_one_kept() {
     let folder = Folder::new("left");
     let path = folder.file("control");
     drop(std::os::unix::net::UnixListener::bind(&path).unwrap());

@@ -172,7 +172,7 @@ fn a_delay_is_followed_by_the_answer_or_by_a_later_order() {
 }
 
 #[test]
-fn a_client_that_gives_up_during_a_delay_is_seen_to_close_first() {
+fn client_close_during_delay_is_recorded() {
     let (standin, address) = start(vec![Order::new(Fault::Delay { ms: 60_000 })]);
     let mut client = Client::connect(address);
     client.send("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
@@ -275,7 +275,7 @@ fn an_order_is_for_the_requests_that_meet_its_conditions() {
 }
 
 #[test]
-fn refused_connections_are_refused_by_the_kernel_for_one_family_alone() {
+fn refused_connections_affect_one_family() {
     let mut options = local();
     options.listen.push(SocketAddr::from((Ipv6Addr::LOCALHOST, 0)));
     options.orders = vec![Order::new(Fault::Refuse).family(Family::Ipv4)];
@@ -301,7 +301,7 @@ fn refused_connections_are_refused_by_the_kernel_for_one_family_alone() {
 }
 
 #[test]
-fn a_connection_can_be_ignored_or_reset_before_it_says_anything() {
+fn connection_is_ignored_or_reset_before_any_byte() {
     let orders = vec![Order::new(Fault::AcceptSilent).nth("1"), Order::new(Fault::AcceptReset).nth("2")];
     let (standin, address) = start(orders);
     let mut silent = Client::connect(address);

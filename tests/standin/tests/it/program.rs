@@ -84,7 +84,7 @@ fn run(args: &[&str]) -> Output {
 const HERE: [&str; 2] = ["--listen", "127.0.0.1:0"];
 
 #[test]
-fn the_program_serves_what_its_options_say_until_it_is_told_to_stop() {
+fn program_serves_its_options_until_stopped() {
     let folder = Folder::new("serves");
     let record = folder.file("record");
     let control = folder.file("control");

@@ -8,10 +8,11 @@
 mod rows;
 mod rows_files;
 mod rows_odd;
+mod seen;
 mod table;
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use nix::mount::{MsFlags, mount};
@@ -19,6 +20,7 @@ use scw_images::{Disk, Kit, Suite};
 use scw_stage::{Daemon, World};
 
 use crate::common::{FINGERPRINTS, LONG, OTHER_INSTANCE, become_instance};
+use seen::Seen;
 
 /// The shell side.
 const SCRIPT: &str = include_str!("judge.sh");
@@ -158,41 +160,6 @@ struct Bench<'w> {
     first: RefCell<BTreeSet<String>>,
 }
 
-/// What a script printed: the lines by their first word.
-#[derive(Debug, Default)]
-struct Seen(BTreeMap<String, Vec<String>>);
-
-impl Seen {
-    fn all(&self, word: &str) -> &[String] {
-        self.0.get(word).map_or(&[], Vec::as_slice)
-    }
-
-    fn one(&self, word: &str) -> &str {
-        self.all(word).first().map_or("", String::as_str)
-    }
-
-    /// The keys after this word: short name, fingerprint of the private key if OpenSSH loads it, and of the public one.
-    fn keys(&self, word: &str) -> Vec<(String, Option<String>, String)> {
-        let key = |line: &String| {
-            let mut fields = line.splitn(3, ' ').map(str::to_owned);
-            let (private, public) = (fields.next().expect("a fingerprint"), fields.next().expect("another"));
-            let path = fields.next().expect("a path");
-            (short(&path), (private != "-").then_some(private), public)
-        };
-        self.all(word).iter().map(key).collect()
-    }
-
-    fn set(&self, word: &str) -> BTreeSet<String> {
-        self.all(word).iter().cloned().collect()
-    }
-}
-
-/// `ed25519` for /etc/ssh/ssh_host_ed25519_key.
-fn short(path: &str) -> String {
-    let name = path.strip_prefix("/etc/ssh/ssh_host_").and_then(|name| name.strip_suffix("_key"));
-    name.unwrap_or(path).to_owned()
-}
-
 impl<'w> Bench<'w> {
     fn new(world: &'w World, kit: &Kit, release: &'w Release) -> Bench<'w> {
         let disk = Disk::new(world, kit);
@@ -214,13 +181,7 @@ impl<'w> Bench<'w> {
     #[track_caller]
     fn run(&self, functions: &str) -> Seen {
         let ran = self.disk.chroot(&format!(". /root/judge.sh\n{functions}"));
-        let out = ran.ok(functions);
-        let mut seen = Seen::default();
-        for line in out.lines() {
-            let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
-            seen.0.entry(word.to_owned()).or_default().push(rest.to_owned());
-        }
-        seen
+        Seen::parse(&ran.ok(functions))
     }
 
     fn try_row(&self, row: &Row) -> Result<(), String> {
@@ -243,7 +204,7 @@ impl<'w> Bench<'w> {
     fn boot(&self, row: &Row, wrong: &mut Vec<String>) -> Seen {
         self.world.standin().delete_user_data(FINGERPRINTS);
         let scan = self.scan(row);
-        let mut seen = self.run(&format!("stop\nensure\nstart\nsettle\n{scan}"));
+        let seen = self.run(&format!("stop\nensure\nstart\nsettle\n{scan}"));
         let published = self.publish();
         let scanned = seen.set("scanned");
         // Nothing is published while keys of the first Instance are offered in another one.
@@ -251,7 +212,6 @@ impl<'w> Bench<'w> {
         if seen.one("up") == "yes" && published != scanned && !withheld {
             wrong.push(format!("published {published:?}, offered {scanned:?}: {:#?}", seen.all("said")));
         }
-        seen.0.insert("published".to_owned(), published.into_iter().collect());
         seen
     }
 

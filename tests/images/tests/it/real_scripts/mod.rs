@@ -57,63 +57,68 @@ fn real_scripts(suite: Suite) {
         let mut machine = Machine::power_on(world, &disk);
         let last = format!("setup-script.{:02}", ROWS.len());
         machine.until("the last one runs", &format!("scw-agent setup list | grep '^{last} .*running'"));
-        let listed = machine.ok("scw-agent setup list");
-        let status = machine.sh("scw-agent status").out;
-        assert!(status.contains(&format!("{last}: running since")), "{status}");
-        machine.ok("journalctl --sync");
-        let mut wrong = String::new();
-        for (key, row) in values().filter(|(key, _)| *key != last) {
-            let Row { what, outcome, said, holds, .. } = row;
-            let record = listed.lines().find(|line| line.starts_with(&format!("{key} "))).unwrap_or_default();
-            let journal = machine.ok(&format!(
-                "journalctl --no-pager --output=cat SCW_SCRIPT={key} | grep -v ': line ' || true"
-            ));
-            if !record.contains(outcome) {
-                writeln!(wrong, "{key} {what}: {record}\n{journal}").expect("text");
-            }
-            let is_said = machine.sh(&format!(
-                "journalctl --no-pager --output=cat SCW_SCRIPT={key} | grep -F '{key}: ' | grep -qF '{said}'"
-            ));
-            if !is_said.is_ok() || !journal.contains(outcome) {
-                writeln!(wrong, "{key} {what}: the journal has {journal}").expect("text");
-            }
-            let held = machine.sh(holds);
-            if !held.is_ok() {
-                writeln!(wrong, "{key} {what}: {holds} does not hold: {} {}", held.out, held.err)
-                    .expect("text");
-            }
-        }
-        assert_eq!(wrong, "", "{suite:?}");
+        check_first_boot(&machine, suite, &last);
 
         machine.sh("touch /run/go");
         machine.reboots();
         machine.until("the scripts are done", "[ -e /run/scw-agent-setup/summary.json ]");
-        let status = machine.sh("scw-agent status");
-        assert!(!status.is_ok(), "{suite:?}");
-        for (key, row) in values() {
-            // What could not be run is tried again, and this one has its user now.
-            let outcome = if row.outcome.contains("user database") { "exit code 0" } else { row.outcome };
-            assert!(
-                status.out.lines().any(|line| line.contains(&format!("{key}: ")) && line.contains(outcome)),
-                "{key}: {}",
-                status.out
-            );
-            let starts = machine.ok(&format!(
-                "journalctl --no-pager --output=cat SCW_SCRIPT={key} | grep -c '{key}: started' || true"
-            ));
-            if row.outcome.starts_with("not run") {
-                continue;
-            }
-            let expected = if row.script.contains("retries=2") { "3" } else { "1" };
-            assert_eq!(starts, expected, "{suite:?}: {key} {}", row.what);
-        }
-        machine.until("the unit failed", "systemctl is-failed scw-agent-setup.service");
-        assert_eq!(
-            machine.ok("systemctl show --property=ExecMainStatus --value scw-agent-setup.service"),
-            "1"
-        );
+        check_second_boot(&machine, suite);
         machine.power_off();
     });
+}
+
+/// Compares records, journal and effects with the table, while the last script still runs.
+fn check_first_boot(machine: &Machine, suite: Suite, last: &str) {
+    let listed = machine.ok("scw-agent setup list");
+    let status = machine.sh("scw-agent status").out;
+    assert!(status.contains(&format!("{last}: running since")), "{status}");
+    machine.ok("journalctl --sync");
+    let mut wrong = String::new();
+    for (key, row) in values().filter(|(key, _)| *key != last) {
+        let Row { what, outcome, said, holds, .. } = row;
+        let record = listed.lines().find(|line| line.starts_with(&format!("{key} "))).unwrap_or_default();
+        let journal = machine
+            .ok(&format!("journalctl --no-pager --output=cat SCW_SCRIPT={key} | grep -v ': line ' || true"));
+        if !record.contains(outcome) {
+            writeln!(wrong, "{key} {what}: {record}\n{journal}").expect("text");
+        }
+        let is_said = machine.sh(&format!(
+            "journalctl --no-pager --output=cat SCW_SCRIPT={key} | grep -F '{key}: ' | grep -qF '{said}'"
+        ));
+        if !is_said.is_ok() || !journal.contains(outcome) {
+            writeln!(wrong, "{key} {what}: the journal has {journal}").expect("text");
+        }
+        let held = machine.sh(holds);
+        if !held.is_ok() {
+            writeln!(wrong, "{key} {what}: `{holds}` failed: {} {}", held.out, held.err).expect("text");
+        }
+    }
+    assert_eq!(wrong, "", "{suite:?}");
+}
+
+/// Compares the status and the number of starts with the table, after the reboot.
+fn check_second_boot(machine: &Machine, suite: Suite) {
+    let status = machine.sh("scw-agent status");
+    assert!(!status.is_ok(), "{suite:?}");
+    for (key, row) in values() {
+        // A script that could not be started is tried again; the user of this one exists now.
+        let outcome = if row.outcome.contains("user database") { "exit code 0" } else { row.outcome };
+        assert!(
+            status.out.lines().any(|line| line.contains(&format!("{key}: ")) && line.contains(outcome)),
+            "{key}: {}",
+            status.out
+        );
+        let starts = machine.ok(&format!(
+            "journalctl --no-pager --output=cat SCW_SCRIPT={key} | grep -c '{key}: started' || true"
+        ));
+        if row.outcome.starts_with("not run") {
+            continue;
+        }
+        let expected = if row.script.contains("retries=2") { "3" } else { "1" };
+        assert_eq!(starts, expected, "{suite:?}: {key} {}", row.what);
+    }
+    machine.until("the unit failed", "systemctl is-failed scw-agent-setup.service");
+    assert_eq!(machine.ok("systemctl show --property=ExecMainStatus --value scw-agent-setup.service"), "1");
 }
 
 #[test]

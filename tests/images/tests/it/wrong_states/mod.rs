@@ -62,9 +62,27 @@ fn s2_no_wrong_state_is_called_well() {
     });
 }
 
+/// Makes a row's state, checks it and undoes it. The error lists what differs from the row.
 fn try_row(world: &World, machine: &Machine, row: &Row) -> Result<(), String> {
     let console = machine.console().len();
     let begin = machine.ok("journalctl --boot --no-pager -n 1 --show-cursor | sed -n 's/^-- cursor: //p'");
+    make_state(world, machine, row);
+    let mut wrong = Vec::new();
+    check_commands(machine, row, &mut wrong);
+    let journal =
+        machine.ok(&format!("journalctl --boot --no-pager --output=cat --after-cursor={}", quoted(&begin)));
+    if !journal.contains(row.journal) {
+        wrong.push(format!("the journal has no `{}`:\n{journal}", row.journal));
+    }
+    if let Make::Script(key, _) = &row.make {
+        check_console(machine, key, console, &mut wrong);
+    }
+    undo_state(world, machine, row);
+    well(machine, row.what);
+    if wrong.is_empty() { Ok(()) } else { Err(format!("- {}: {}", row.what, wrong.join("\n    "))) }
+}
+
+fn make_state(world: &World, machine: &Machine, row: &Row) {
     match &row.make {
         Make::Script(key, value) => {
             world.standin().set_user_data(key, *value);
@@ -84,45 +102,9 @@ fn try_row(world: &World, machine: &Machine, row: &Row) -> Result<(), String> {
             machine.ok(RESTART);
         }
     }
-    let mut wrong = Vec::new();
-    // The daemon needs a moment to see some of them.
-    let deadline = Instant::now() + LONG;
-    let said = |command: &str| {
-        let ran = machine.sh(&format!("exec scw-agent {command}"));
-        (ran.code, ran.out + &ran.err)
-    };
-    while !said("status").1.contains(row.shows) && Instant::now() < deadline {
-        sleep(Duration::from_millis(100));
-    }
-    let commands = ["status", "status --json", "status --wait --timeout 1s", "doctor"];
-    for (command, code) in commands.into_iter().zip(row.codes) {
-        let (ended, said) = said(command);
-        // The doctor has words of its own for the way to the service.
-        let tells = said.contains(row.shows) || command == "doctor" && code > 1;
-        // That something is left to do, the daemon may see a moment later than what is wrong.
-        let is_early = code == 5 && ended == Some(1);
-        if !(ended == Some(code) || is_early) || code == 0 || !tells {
-            wrong.push(format!("{command} ends with {ended:?}:\n{said}"));
-        }
-    }
-    let journal =
-        machine.ok(&format!("journalctl --boot --no-pager --output=cat --after-cursor={}", quoted(&begin)));
-    if !journal.contains(row.journal) {
-        wrong.push(format!("the journal has no `{}`:\n{journal}", row.journal));
-    }
-    if let Make::Script(key, _) = &row.make {
-        let says =
-            |line: &String| line.contains(&format!("scw-agent: {key}: ")) && !line.contains("exit code 0");
-        let lines = || machine.console().split_off(console);
-        // It comes by way of systemd-nspawn.
-        let mut tries = 0..100;
-        while !lines().iter().any(says) && tries.next().is_some() {
-            sleep(Duration::from_millis(100));
-        }
-        if !lines().iter().any(says) {
-            wrong.push(format!("the console has no line of {key}: {:#?}", lines()));
-        }
-    }
+}
+
+fn undo_state(world: &World, machine: &Machine, row: &Row) {
     match &row.make {
         Make::Script(key, _) => {
             world.standin().delete_user_data(key);
@@ -135,8 +117,45 @@ fn try_row(world: &World, machine: &Machine, row: &Row) -> Result<(), String> {
             machine.ok(FORGET_SCRIPTS);
         }
     }
-    well(machine, row.what);
-    if wrong.is_empty() { Ok(()) } else { Err(format!("- {}: {}", row.what, wrong.join("\n    "))) }
+}
+
+/// Compares the output and the exit code of each command with the row.
+fn check_commands(machine: &Machine, row: &Row, wrong: &mut Vec<String>) {
+    let run = |command: &str| {
+        let ran = machine.sh(&format!("exec scw-agent {command}"));
+        (ran.code, ran.out + &ran.err)
+    };
+    // The daemon notices some of the states only after a moment.
+    let deadline = Instant::now() + LONG;
+    while !run("status").1.contains(row.shows) && Instant::now() < deadline {
+        sleep(Duration::from_millis(100));
+    }
+    let commands = ["status", "status --json", "status --wait --timeout 1s", "doctor"];
+    for (command, code) in commands.into_iter().zip(row.codes) {
+        let (ended, output) = run(command);
+        // `doctor` describes the connection to the service in its own words.
+        let is_shown = output.contains(row.shows) || command == "doctor" && code > 1;
+        // The daemon may notice a problem first, and a moment later that work remains (exit code 5).
+        let is_early = code == 5 && ended == Some(1);
+        if !(ended == Some(code) || is_early) || code == 0 || !is_shown {
+            wrong.push(format!("{command} ends with {ended:?}:\n{output}"));
+        }
+    }
+}
+
+/// Waits for a line of this key on the console, after the first `before` lines.
+fn check_console(machine: &Machine, key: &str, before: usize, wrong: &mut Vec<String>) {
+    let is_expected =
+        |line: &String| line.contains(&format!("scw-agent: {key}: ")) && !line.contains("exit code 0");
+    let lines = || machine.console().split_off(before);
+    // systemd-nspawn passes the lines on, which takes a moment.
+    let mut tries = 0..100;
+    while !lines().iter().any(is_expected) && tries.next().is_some() {
+        sleep(Duration::from_millis(100));
+    }
+    if !lines().iter().any(is_expected) {
+        wrong.push(format!("the console has no line of {key}: {:#?}", lines()));
+    }
 }
 
 fn reach(world: &World, reach: Reach) {

@@ -49,7 +49,14 @@ fn answer(
 }
 
 pub(super) fn rows() -> Vec<Row> {
-    let garbage = || Fault::Body { text: "<html>".to_owned() };
+    [script_rows(), host_key_rows(), unit_rows(), daemon_rows(), service_rows()]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+/// Scripts, and where their records are.
+fn script_rows() -> Vec<Row> {
     let key = "setup-script";
     vec![
         script("a script that fails", key, "#!/bin/sh\nexit 3\n", "setup-script: exit code 3"),
@@ -90,6 +97,12 @@ pub(super) fn rows() -> Vec<Row> {
             [1; 4],
             "No space left on device",
         ),
+    ]
+}
+
+/// Host keys and sshd's configuration.
+fn host_key_rows() -> Vec<Row> {
+    vec![
         shell(
             "a host key with a passphrase",
             "cp -a /etc/ssh /root/ssh; ssh-keygen -q -p -N secret -f /etc/ssh/ssh_host_ed25519_key",
@@ -114,6 +127,12 @@ pub(super) fn rows() -> Vec<Row> {
             [1, 1, 5, 1],
             "Nonsense",
         ),
+    ]
+}
+
+/// The agent's units, apart from the daemon's.
+fn unit_rows() -> Vec<Row> {
+    vec![
         Row {
             what: "scw-agent-hostkeys.service failed",
             make: failing!("scw-agent-hostkeys.service", "restart"),
@@ -161,6 +180,12 @@ pub(super) fn rows() -> Vec<Row> {
             [1; 4],
             "Stopped scw-agent-setup.path",
         ),
+    ]
+}
+
+/// The daemon and its configuration.
+fn daemon_rows() -> Vec<Row> {
+    vec![
         shell(
             "no daemon",
             "systemctl stop scw-agent.service",
@@ -185,6 +210,13 @@ pub(super) fn rows() -> Vec<Row> {
             [1; 4],
             "did you mean `timeout`?",
         ),
+    ]
+}
+
+/// The metadata service.
+fn service_rows() -> Vec<Row> {
+    let garbage = || Fault::Body { text: "<html>".to_owned() };
+    vec![
         Row {
             what: "no way to the metadata service",
             make: Make::Unreachable,
