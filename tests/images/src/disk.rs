@@ -1,4 +1,5 @@
-//! A root file system to be written to: a layer in the world's memory over a cached one. It is gone with its world.
+//! A writable root file system: an overlay, kept in the world's memory, over a cached read-only one.
+//! It disappears with its world.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -13,30 +14,30 @@ use crate::ran::Ran;
 /// The disk of an image, or of a machine that boots from it.
 #[derive(Debug)]
 pub struct Disk {
-    /// What lies below the writable layer, top first.
+    /// The layers below the writable one, the topmost first.
     below: Vec<PathBuf>,
     layer: PathBuf,
     root: PathBuf,
 }
 
 impl Disk {
-    /// A fresh disk, as Debian's packages leave it.
+    /// A new disk, with the files that Debian's packages install.
     pub fn new(_: &World, kit: &Kit) -> Disk {
         Disk::over(vec![kit.root().to_owned()])
     }
 
-    /// A copy of the disk as it is now. Nothing may write to the original any more.
+    /// A copy of the disk in its present state. After this call nothing may write to the original.
     pub fn copy(&self) -> Disk {
         Disk::over([std::slice::from_ref(&self.layer), &self.below[..]].concat())
     }
 
     fn over(below: Vec<PathBuf>) -> Disk {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        // The world's /run is memory of its own.
+        // The world's /run is a tmpfs that only this world sees.
         let folder = PathBuf::from(format!("/run/disk-{}", COUNT.fetch_add(1, Ordering::Relaxed)));
         let [layer, work, root] = ["layer", "work", "root"].map(|name| folder.join(name));
         for folder in [&layer, &work, &root] {
-            std::fs::create_dir_all(folder).expect("the world's /run can be written to");
+            std::fs::create_dir_all(folder).expect("the world's /run is writable");
         }
         let lower: Vec<_> = below.iter().map(|path| path.display().to_string()).collect();
         let options =
@@ -45,28 +46,28 @@ impl Disk {
         Disk { below, layer, root }
     }
 
-    /// The folder where it is mounted.
+    /// The folder where the disk is mounted.
     pub fn root(&self) -> &Path {
         &self.root
     }
 
-    /// Where a file of it is in the world's view.
+    /// The path, in the world's view, of a file on this disk.
     pub fn path(&self, inside: &str) -> PathBuf {
         self.root.join(inside.trim_start_matches('/'))
     }
 
-    /// Whether it has such a file, link or folder.
+    /// Whether the disk has this file, link or folder.
     pub fn has(&self, inside: &str) -> bool {
         self.path(inside).symlink_metadata().is_ok()
     }
 
-    /// What a file of it holds.
+    /// The content of a file on this disk.
     #[track_caller]
     pub fn read(&self, inside: &str) -> String {
         std::fs::read_to_string(self.path(inside)).expect(inside)
     }
 
-    /// Runs a script in it as an image's builder does: with nothing running, no /proc and no systemd.
+    /// Runs a script in a chroot, as an image builder does: no process runs there, and /proc and systemd are absent.
     pub fn chroot(&self, script: &str) -> Ran {
         let mut command = Command::new("chroot");
         command.arg(&self.root).args(["/bin/sh", "-ec", script]).stdin(Stdio::null());
@@ -74,7 +75,7 @@ impl Disk {
         Ran::run(command.env("DEBIAN_FRONTEND", "noninteractive"))
     }
 
-    /// Puts a package into the disk's /root and returns its path there.
+    /// Copies a package into the disk's /root; returns its path on the disk.
     pub fn bring(&self, file: &Path) -> String {
         let name = file.file_name().expect("a file").to_string_lossy().into_owned();
         std::fs::copy(file, self.path("/root").join(&name)).expect("copied");

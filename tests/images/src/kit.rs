@@ -1,4 +1,4 @@
-//! What must be fetched and built before a world is entered, since no packet leaves one: root file systems and packages.
+//! Root file systems and packages for the tests. They are fetched and built before a world is entered, since no packet leaves a world.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 
 use crate::ran::Ran;
 
-/// A root file system that tests/images/rootfs makes.
+/// A root file system that the script tests/images/rootfs makes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Suite {
     /// Debian 11: systemd 247, glibc 2.31, OpenSSH 8.4.
@@ -28,7 +28,7 @@ pub enum Suite {
 }
 
 impl Suite {
-    /// Each release once, as plain as it can be, oldest first.
+    /// Each release once, without additional packages, the oldest first.
     pub const ALL: [Suite; 4] = [Suite::Bullseye, Suite::Bookworm, Suite::Trixie, Suite::Forky];
 
     fn name(self) -> &'static str {
@@ -45,7 +45,7 @@ impl Suite {
     }
 }
 
-/// A root file system and the packages, as they are in this checkout.
+/// A root file system, and the packages built from this checkout.
 #[derive(Debug)]
 pub struct Kit {
     root: PathBuf,
@@ -53,13 +53,13 @@ pub struct Kit {
 }
 
 impl Kit {
-    /// Makes what is not there yet; the first time, this takes minutes. A test must have one at a time.
+    /// Makes whatever is missing, which takes minutes the first time. A test must have only one `Kit` at a time.
     pub fn new(suite: Suite) -> Kit {
         let root = PathBuf::from(script("tests/images/rootfs", &[suite.name()]));
         Kit { root, deb: packages().0.clone() }
     }
 
-    /// The root file system, for reading only.
+    /// The root file system. Nothing may write to it.
     pub fn root(&self) -> &Path {
         &self.root
     }
@@ -69,7 +69,7 @@ impl Kit {
         &self.deb
     }
 
-    /// The same package under another version, as a stand-in for the build before this one or after it.
+    /// The same package with another version number, in place of an older or a newer build.
     pub fn deb_as(&self, version: &str) -> PathBuf {
         let folder = Kit::target().join("tmp").join(format!("deb-{version}-{}", std::process::id()));
         let file = folder.with_extension("deb");
@@ -92,15 +92,15 @@ impl Kit {
         build(&["all", "aarch64"])
     }
 
-    /// The repository.
+    /// The root folder of the repository.
     pub fn checkout() -> &'static Path {
-        // This crate is two folders down.
+        // This crate's folder is two levels below the root.
         Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
     }
 
     /// Cargo's target folder.
     pub fn target() -> PathBuf {
-        // Cargo marks it, and the running program is in it.
+        // Cargo marks the folder with CACHEDIR.TAG, and the running program is inside of it.
         let program = std::env::current_exe().expect("the path of this program");
         let marked = program.ancestors().find(|folder| folder.join("CACHEDIR.TAG").exists());
         marked.expect("a program in cargo's target folder").to_owned()
@@ -113,14 +113,14 @@ fn packages() -> &'static (PathBuf, PathBuf) {
     BUILT.get_or_init(|| build(&["all"]))
 }
 
-/// Builds a .deb and an .rpm from one program.
+/// Builds a .deb and an .rpm that have the same program.
 fn build(words: &[&str]) -> (PathBuf, PathBuf) {
     let printed = script("packaging/build", words);
     let (deb, rpm) = printed.split_once('\n').expect("two paths");
     (PathBuf::from(deb), PathBuf::from(rpm))
 }
 
-/// Runs a script of the repository: what it printed.
+/// Runs a script of the repository; returns its standard output.
 fn script(name: &str, words: &[&str]) -> String {
     let mut command = Command::new(Kit::checkout().join(name));
     command.args(words).env("CARGO_TARGET_DIR", Kit::target()).stdin(Stdio::null()).stderr(Stdio::inherit());

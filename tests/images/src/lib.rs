@@ -1,6 +1,7 @@
-//! Images, as their builders make them, and machines that boot from them with real systemd: for tests of packages and units.
-//! A machine is a container in a world of the stage: its network is the world's, with the metadata service across a wire and no
-//! way out. It must never write to the cached root file systems below the target folder.
+//! Images, and machines that boot from them with real systemd, for tests of packages and units.
+//!
+//! A machine is a container in a world of the stage. It uses the world's network, where it can reach the metadata service and
+//! nothing outside. It must never write to the cached root file systems below the target folder.
 //!
 //! ```no_run
 //! use scw_images::{Disk, Kit, Machine, Suite};
@@ -15,7 +16,7 @@
 //! });
 //! ```
 //!
-//! Everything panics where it cannot go on, with what was said: it is for tests only.
+//! This crate is for tests only: on an error it panics, with the output of the failed program.
 
 mod disk;
 mod kit;

@@ -1,5 +1,5 @@
-//! A machine that runs from a disk: a container with the disk's own systemd, in the world's network.
-//! It must never be started outside of a world, and leaves no process and no control group behind.
+//! A machine that boots from a disk: a container with the disk's own systemd, in the world's network.
+//! It must never start outside of a world. When it is dropped, no process and no control group remains.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,13 +14,13 @@ use crate::disk::Disk;
 use crate::permit::{Permit, permit};
 use crate::ran::Ran;
 
-/// Far more than anything takes, on a busy machine as well: it only keeps a broken test from hanging.
+/// Far longer than any step takes, even on a busy computer. It only keeps a broken test from hanging.
 const LONG: Duration = Duration::from_secs(900);
 
-/// Standard output alone: there is no /dev/console then.
+/// Only standard output: the container has no /dev/console.
 const NO_CONSOLE: &str = "pipe";
 
-/// Prepares the world for a systemd that wants the unified hierarchy, takes a control group of its own, and becomes systemd-nspawn.
+/// Mounts the unified control group hierarchy if necessary, since systemd needs it; enters a new control group; executes systemd-nspawn.
 const START: &str = r#"
 if [ "$(stat --file-system --format %T /sys/fs/cgroup)" != cgroup2fs ]; then
     umount --recursive /sys/fs/cgroup
@@ -32,51 +32,52 @@ shift
 exec systemd-nspawn "$@"
 "#;
 
-/// A running machine. Dropping it kills it, and shows its journal if the test fails.
+/// A running machine. Dropping it kills the machine, and prints its journal if the test fails.
 #[derive(Debug)]
 pub struct Machine<'w> {
     world: &'w World,
     nspawn: Daemon,
     root: PathBuf,
     group: String,
-    /// Words for the kernel command line, which a container's systemd takes from its own.
+    /// Kernel command line options. In a container, systemd reads them from its own arguments.
     options: Vec<String>,
-    /// How systemd-nspawn makes its console.
+    /// The value of systemd-nspawn's option `--console`.
     console: &'static str,
-    /// Its first process, as the world counts.
+    /// The process id, in the world, of the machine's PID 1.
     leader: u32,
-    /// The last to be dropped, when the container is gone.
+    /// Declared last, so that it is dropped after the container has ended.
     _permit: Permit,
 }
 
 impl<'w> Machine<'w> {
-    /// Boots from a disk, and waits until systemd has done all it wanted to do at the boot.
+    /// Boots from a disk, and waits until systemd has finished the boot.
     pub fn boot(world: &'w World, disk: &Disk) -> Machine<'w> {
         let mut machine = Machine::power_on(world, disk);
         machine.wait_for_boot();
         machine
     }
 
-    /// Boots from a disk, with a console, and waits until systemd has done all it wanted to do. Other machines have none.
+    /// Boots from a disk, with a console, and waits until systemd has finished the boot. Other machines have no console.
     pub fn boot_with_console(world: &'w World, disk: &Disk) -> Machine<'w> {
         let mut machine = Machine::power_on_with(world, disk, &[], "read-only");
         machine.wait_for_boot();
         machine
     }
 
-    /// What was written to its console since it was started.
+    /// The lines on the console since the machine was started.
     pub fn console(&self) -> Vec<String> {
         self.nspawn.lines()
     }
 
-    /// Boots from a disk with these words on the kernel command line, and waits until systemd has done all it wanted to do.
+    /// Boots from a disk with these kernel command line options, and waits until systemd has finished the boot.
     pub fn boot_with(world: &'w World, disk: &Disk, options: &[&str]) -> Machine<'w> {
         let mut machine = Machine::power_on_with(world, disk, options, NO_CONSOLE);
         machine.wait_for_boot();
         machine
     }
 
-    /// Boots from a disk, and waits until commands can be run; before that, until few enough other machines run on this computer.
+    /// Boots from a disk, and waits until commands can be run. Before that, waits for a permit: the number of machines on this
+    /// computer is limited.
     pub fn power_on(world: &'w World, disk: &Disk) -> Machine<'w> {
         Machine::power_on_with(world, disk, &[], NO_CONSOLE)
     }
@@ -95,7 +96,7 @@ impl<'w> Machine<'w> {
         machine
     }
 
-    /// The container's first process is systemd-nspawn's only child.
+    /// Finds the container's PID 1, which is the only child of systemd-nspawn.
     fn find_leader(&mut self) {
         let nspawn = self.nspawn.pid();
         let find = || {
@@ -109,7 +110,9 @@ impl<'w> Machine<'w> {
         self.leader = loop {
             match find() {
                 Some(leader) => break leader,
-                None => assert!(Instant::now() < deadline, "never started: {}", self.nspawn.output()),
+                None => {
+                    assert!(Instant::now() < deadline, "the machine did not start: {}", self.nspawn.output())
+                }
             }
             sleep(Duration::from_millis(10));
         };
@@ -119,12 +122,12 @@ impl<'w> Machine<'w> {
         );
     }
 
-    /// Waits until no job of the boot is left.
+    /// Waits until systemd has no job of the boot.
     pub fn wait_for_boot(&mut self) {
-        self.until("the boot is over", "systemctl is-system-running | grep -Eq 'running|degraded'");
+        self.until("the boot has finished", "systemctl is-system-running | grep -Eq 'running|degraded'");
     }
 
-    /// A command in the machine, as root.
+    /// A command that runs in the machine as root.
     pub fn command(&self, words: &[&str]) -> Command {
         let mut command = self.world.command("timeout");
         command.args([LONG.as_secs().to_string(), "nsenter".to_owned(), format!("--target={}", self.leader)]);
@@ -140,18 +143,19 @@ impl<'w> Machine<'w> {
         command
     }
 
-    /// Runs a script in the machine, as root.
+    /// Runs a shell script in the machine as root.
     pub fn sh(&self, script: &str) -> Ran {
         Ran::run(&mut self.command(&["sh", "-ec", script]))
     }
 
-    /// The same for one that must succeed: what it printed.
+    /// Runs a shell script that must succeed; returns its standard output.
     #[track_caller]
     pub fn ok(&self, script: &str) -> String {
         self.sh(script).ok(script)
     }
 
-    /// Runs a script again and again until it succeeds: what it printed then.
+    /// Runs a shell script repeatedly until it succeeds; returns the standard output of the successful run. `what` is the awaited
+    /// event, for the message of a failure.
     #[track_caller]
     pub fn until(&self, what: &str, script: &str) -> String {
         let deadline = Instant::now() + LONG;
@@ -160,30 +164,30 @@ impl<'w> Machine<'w> {
             if ran.is_ok() {
                 return ran.out.trim().to_owned();
             }
-            assert!(Instant::now() < deadline, "never: {what}\n{}{}", ran.out, ran.err);
+            assert!(Instant::now() < deadline, "timed out waiting for: {what}\n{}{}", ran.out, ran.err);
             sleep(Duration::from_millis(50));
         }
     }
 
-    /// Reboots it in good order, and waits until the boot is over.
+    /// Reboots the machine with `systemctl reboot`, and waits until the boot has finished.
     pub fn reboot(&mut self) {
         self.sh("systemctl reboot");
         self.reboots();
         self.wait_for_boot();
     }
 
-    /// Waits until it has gone down by itself, starts it again, and waits until commands can be run.
+    /// Waits until the machine has shut down by itself, starts it again, and waits until commands can be run.
     pub fn reboots(&mut self) {
-        assert!(self.nspawn.wait(LONG).is_some(), "never down: {}", self.nspawn.output());
-        // The container's reboot is the end of systemd-nspawn where it runs outside of a unit.
+        assert!(self.nspawn.wait(LONG).is_some(), "the machine did not shut down: {}", self.nspawn.output());
+        // systemd-nspawn that runs outside of a unit exits when the container reboots.
         self.nspawn = start(self.world, &self.root, &self.group, &self.options, self.console);
         self.find_leader();
     }
 
-    /// Shuts it down in good order.
+    /// Shuts the machine down with `systemctl poweroff`.
     pub fn power_off(mut self) {
         self.sh("systemctl poweroff");
-        assert!(self.nspawn.wait(LONG).is_some(), "never off: {}", self.nspawn.output());
+        assert!(self.nspawn.wait(LONG).is_some(), "the machine did not power off: {}", self.nspawn.output());
     }
 }
 
@@ -191,17 +195,17 @@ impl<'w> Machine<'w> {
 fn start(world: &World, root: &Path, group: &str, options: &[String], console: &str) -> Daemon {
     let mut command = world.command("sh");
     command.args(["-ec", START, "sh", group]).env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
-    // All the rights that PID 1 of a real machine has: the units give them up themselves. `bpf` is what IPAddressDeny= needs.
+    // All capabilities that PID 1 of a real machine has; the units drop them. IPAddressDeny= needs `bpf`.
     command.args(["--boot", "--register=no", "--keep-unit", "--capability=all", "--system-call-filter=bpf"]);
     command.arg(format!("--console={console}"));
     command.args(["--link-journal=no", "--resolv-conf=off", "--timezone=off"]);
-    // Containers show the host's DMI data, if it has any: this shows those of the world.
+    // A container shows the host's DMI data, if there is any. This mount shows the world's.
     command.arg("--overlay-ro=/sys/class:/run/stage/class:/sys/class");
     command.arg("--bind-ro=/run/stage/dmi:/sys/class/dmi/id");
-    // The world's own settings hold in its machines, too.
+    // The world's settings apply in its machines, too.
     command.arg("--bind-ro=/run/scw-agent.toml.d");
     command.arg(format!("--machine={group}")).arg("--directory").arg(root);
-    // It takes the right to load modules at its word.
+    // The container has CAP_SYS_MODULE, so this unit would run in it.
     command.arg("systemd.mask=systemd-modules-load.service").args(options);
     Daemon::spawn(&mut command).expect("systemd-nspawn (package systemd-container)")
 }
@@ -214,7 +218,7 @@ impl Drop for Machine<'_> {
                 self.sh("journalctl --boot --no-pager --output=short-monotonic | tail -n 150").out
             );
         }
-        // systemd-nspawn takes the container with it.
+        // When systemd-nspawn dies, the container dies, too.
         self.nspawn.signal(nix::sys::signal::Signal::SIGKILL);
         self.nspawn.wait(LONG);
         let script = format!("find /sys/fs/cgroup/{} -depth -type d -exec rmdir {{}} +", self.group);

@@ -1,5 +1,5 @@
-//! Permits to run a machine: a limit on how many run at a time on this computer, whichever test programs start them.
-//! It must not hold up a world that has a machine already: the machines of one thread share a permit.
+//! Permits to run a machine. They limit how many machines run at the same time on this computer, over all test programs.
+//! A world that has a machine already must not wait for another permit, so the machines of one thread share one.
 
 use std::cell::RefCell;
 use std::fs::File;
@@ -9,19 +9,19 @@ use std::time::Duration;
 
 use nix::fcntl::{Flock, FlockArg};
 
-/// At most so many, however many processors there are. Each machine has about 9 inotify instances of root's, and the kernel's default
-/// limit for a user is 128: beyond it, systemd does not start.
+/// The highest number of permits, whatever the number of processors. Each machine uses about 9 inotify instances of root, and the
+/// kernel's default limit for a user is 128. Beyond that limit systemd does not start.
 const MOST: usize = 8;
 
-/// A permit. It is given back when the last of its copies is dropped, or when the process ends.
+/// A permit. It is returned when its last copy is dropped, or when the process ends.
 pub(crate) type Permit = Rc<Flock<File>>;
 
 thread_local! {
     static HELD: RefCell<Weak<Flock<File>>> = const { RefCell::new(Weak::new()) };
 }
 
-/// Waits for a permit. Twice as many are given as there are processors: a machine's boot keeps one busy, and then the machine waits most of
-/// the time.
+/// Waits for a permit. There are two for each processor: a booting machine keeps a processor busy, but later the machine is mostly
+/// idle.
 pub(crate) fn permit() -> Permit {
     HELD.with_borrow_mut(|held| {
         held.upgrade().unwrap_or_else(|| {
@@ -40,10 +40,10 @@ fn wait() -> Flock<File> {
     let permits = permits();
     loop {
         for number in 0..permits {
-            // In memory that worlds do not hide.
+            // Worlds do not hide /dev/shm, so all test programs see these files.
             let path = format!("/dev/shm/scw-agent-machine-{number}.lock");
             let file = File::options().write(true).create(true).truncate(false).open(path);
-            let file = file.expect("the shared memory can be written to");
+            let file = file.expect("/dev/shm is writable");
             if let Ok(permit) = Flock::lock(file, FlockArg::LockExclusiveNonblock) {
                 return permit;
             }
@@ -65,13 +65,13 @@ mod tests {
         let (running, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
         let run = || {
             let (first, second) = (permit(), permit());
-            assert!(Rc::ptr_eq(&first, &second), "one permit for a thread");
+            assert!(Rc::ptr_eq(&first, &second), "a thread has one permit");
             drop(first);
             most.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
             sleep(Duration::from_millis(50));
             running.fetch_sub(1, Ordering::SeqCst);
             drop(second);
-            HELD.with_borrow(|held| assert!(held.upgrade().is_none(), "it is given back"));
+            HELD.with_borrow(|held| assert!(held.upgrade().is_none(), "the permit is returned"));
         };
         thread::scope(|scope| {
             for _ in 0..permits * 3 {

@@ -1,4 +1,4 @@
-//! Beside cloud-init: its script is its own, and what is published are the keys that it leaves.
+//! The agent together with cloud-init: only cloud-init runs its script, and the agent publishes the keys that cloud-init made.
 
 use scw_images::{Disk, Kit, Machine, Suite};
 use scw_stage::World;
@@ -24,7 +24,7 @@ fn h3_h4_s1_cloud_init_runs_its_script_its_keys_published() {
             "cloud-init made keys"
         );
         let keys = published(world, &machine);
-        once(&machine);
+        check_script_ran_once(&machine);
         script_runs(&machine, 1);
         assert_eq!(machine.ok("journalctl --boot --no-pager | grep -i 'ordering cycle' || true"), "");
         println!(
@@ -37,13 +37,13 @@ fn h3_h4_s1_cloud_init_runs_its_script_its_keys_published() {
         machine.reboot();
         machine.until("cloud-init is done", "cloud-init status --wait");
         assert_eq!(published(world, &machine), keys);
-        once(&machine);
+        check_script_ran_once(&machine);
         script_runs(&machine, 1);
         log_in(&machine, &keys);
     });
 }
 
-/// The value reaches cloud-init from a disk: its data source for Scaleway wants a DHCP server.
+/// Gives the value to cloud-init as files on the disk, since its data source for Scaleway needs a DHCP server.
 fn seed(disk: &Disk, user_data: &str) {
     std::fs::create_dir_all(disk.path("/var/lib/cloud/seed/nocloud")).expect("made");
     let meta = "instance-id: daa2ea5a-0ee6-4cdc-9f1a-e0d1cb4e6d86\nlocal-hostname: scw-example\n";
@@ -52,7 +52,8 @@ fn seed(disk: &Disk, user_data: &str) {
     }
 }
 
-/// Waits for itself, in another session and without its variables; then for a file, and fails.
+/// Runs `status --wait` in another session and without the script's variables, which would wait for this script itself. Then waits
+/// for a file, and fails.
 const SLOW_SCRIPT: &str = "#!/bin/sh\necho started >/run/script\n\
     su - root -c 'env -i /usr/bin/scw-agent status --wait' >/run/waited 2>&1; echo $? >>/run/waited\n\
     until [ -e /run/go ]; do sleep 0.1; done\nexit 3\n";
@@ -66,7 +67,7 @@ fn s2_status_waits_for_cloud_init_and_counts_its_failure() {
         seed(&disk, SLOW_SCRIPT);
         let mut machine = Machine::power_on(world, &disk);
         machine.until("cloud-init's script runs", "[ -e /run/script ]");
-        machine.until("its own wait is refused", "grep -x 2 /run/waited");
+        machine.until("the wait for itself is refused", "grep -x 2 /run/waited");
         let refused = machine.ok("cat /run/waited");
         assert!(refused.contains("cloud-init does not end before"), "{refused}");
         published(world, &machine);
@@ -77,7 +78,7 @@ fn s2_status_waits_for_cloud_init_and_counts_its_failure() {
         assert_eq!(state, serde_json::json!({ "state": "running", "stage": "modules-final" }));
         let early = machine.sh("scw-agent status --wait --timeout 1ms");
         assert!(early.err.contains("cloud-init has not finished; it is at modules-final"), "{early:?}");
-        machine.until("the status itself is well", "scw-agent status | grep 'cloud-init .*modules-final'");
+        machine.until("`status` shows the stage, and no problem", "scw-agent status | grep 'cloud-init .*modules-final'");
 
         machine.ok("touch /run/go");
         let waited = machine.sh("scw-agent status --wait || exit $?");
@@ -86,7 +87,7 @@ fn s2_status_waits_for_cloud_init_and_counts_its_failure() {
         assert_eq!(json(&machine)["cloud_init"]["state"], "done");
         assert!(!machine.sh("scw-agent doctor").is_ok());
 
-        // A unit of it that failed is told, and the others go on.
+        // If one of its units fails, `status` reports it, and the others continue.
         let units = "cloud-init-local cloud-init-main cloud-init-network cloud-config cloud-final";
         machine.ok("mkdir -p /etc/systemd/system/cloud-config.service.d; cd /etc/systemd/system/cloud-config.service.d; \
                     printf '[Service]\\nExecStartPost=/bin/false\\n' >x.conf");
@@ -95,7 +96,7 @@ fn s2_status_waits_for_cloud_init_and_counts_its_failure() {
         assert!(!waited.is_ok() && waited.out.contains("cloud-config.service failed: exit-code"), "{waited:?}");
         assert!(!machine.ok("systemctl show --property=ActiveState cloud-final.service").contains("activating"));
 
-        // Where its units are masked, nobody waits for it.
+        // If its units are masked, nothing waits for cloud-init.
         machine.ok(&format!("rm -r /etc/systemd/system/cloud-config.service.d; for unit in {units}; do systemctl mask $unit.service; done"));
         machine.reboot();
         let status = machine.ok("scw-agent status --wait");
@@ -104,7 +105,7 @@ fn s2_status_waits_for_cloud_init_and_counts_its_failure() {
 }
 
 #[track_caller]
-fn once(machine: &Machine) {
+fn check_script_ran_once(machine: &Machine) {
     machine.until("cloud-init's script", "[ -e /var/log/cloud-script.log ]");
     assert_eq!(machine.ok("cat /var/log/cloud-script.log"), "ran");
 }

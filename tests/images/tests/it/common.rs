@@ -1,4 +1,4 @@
-//! What the tests share: who the machine is, what it must look like when all is well.
+//! Functions that the tests share: the identity of the Instance, the published fingerprints, and checks of a machine.
 
 use std::time::Duration;
 
@@ -6,32 +6,32 @@ use scw_images::{Kit, Machine};
 use scw_stage::{World, consumers};
 use serde_json::json;
 
-/// Far more than anything takes, on a busy machine as well.
+/// Far longer than any step takes, even on a busy computer.
 pub(crate) const LONG: Duration = Duration::from_secs(900);
-/// The key under which the fingerprints are published.
+/// The user data key under which the fingerprints are published.
 pub(crate) const FINGERPRINTS: &str = "ssh-host-fingerprints";
-/// Another one.
+/// The Instance of a clone.
 pub(crate) const OTHER_INSTANCE: &str = "11111111-2222-4333-8444-555555555555";
 
-/// A setup script that tells each of its runs.
+/// A setup script that writes one line for each of its runs.
 pub(crate) const SCRIPT: &str = "#!/bin/sh\necho \"ran for $SCW_INSTANCE_ID\" >>/var/log/setup-script.log\n";
 
-/// From now on the metadata name this Instance.
+/// From now on the metadata have this Instance's id.
 pub(crate) fn become_instance(world: &World, id: &str) {
     let mut conf = world.standin().conf();
     conf["id"] = json!(id);
     world.standin().set_conf(conf);
 }
 
-/// Waits until the fingerprints are published and are those of the running sshd, as ssh-keyscan sees them and as both kinds of consumer read them;
-/// returns them, sorted.
+/// Waits until the published fingerprints are those of the running sshd, which ssh-keyscan reads. Both kinds of consumer must read
+/// the same fingerprints from the value. Returns them, sorted.
 #[track_caller]
 pub(crate) fn published(world: &World, machine: &Machine) -> Vec<String> {
     published_instead_of(world, machine, &[])
 }
 
-/// Waits for the same with keys none of which is among these, returns them, sorted. While new keys are made, sshd still serves the old ones,
-/// and these are still published.
+/// The same, but waits for keys none of which is in `old`. While new keys are made, sshd still serves the old ones, which are still
+/// published.
 #[track_caller]
 pub(crate) fn published_instead_of(world: &World, machine: &Machine, old: &[String]) -> Vec<String> {
     let deadline = std::time::Instant::now() + LONG;
@@ -40,7 +40,7 @@ pub(crate) fn published_instead_of(world: &World, machine: &Machine, old: &[Stri
         let value = String::from_utf8(value).expect("UTF-8");
         let mut stored: Vec<String> = value.lines().map(without_comment).collect();
         stored.sort();
-        let mut seen = scanned(machine);
+        let mut seen = scanned_keys(machine);
         seen.sort();
         let is_new = seen.iter().all(|line| !old.contains(line));
         if !seen.is_empty() && is_new && stored == seen {
@@ -56,18 +56,18 @@ pub(crate) fn published_instead_of(world: &World, machine: &Machine, old: &[Stri
 }
 
 /// The keys that sshd offers, as `bits SHA256:… (TYPE)`.
-pub(crate) fn scanned(machine: &Machine) -> Vec<String> {
+pub(crate) fn scanned_keys(machine: &Machine) -> Vec<String> {
     let seen = machine.sh("ssh-keyscan -T 120 127.0.0.1 2>/dev/null | ssh-keygen -lf -");
     seen.out.lines().map(without_comment).collect()
 }
 
-/// A fingerprint line without its third word.
+/// A fingerprint line without the comment, which is its third word.
 pub(crate) fn without_comment(line: &str) -> String {
     let words: Vec<_> = line.split(' ').collect();
     [&words[..2], &words[words.len() - 1..]].concat().join(" ")
 }
 
-/// Logs in by ssh as root, trusting nothing but the keys whose fingerprints are published.
+/// Logs in by ssh as root. ssh trusts only the keys whose fingerprints are published.
 #[track_caller]
 pub(crate) fn log_in(machine: &Machine, published: &[String]) {
     let list = published.join("\n");
@@ -85,25 +85,25 @@ ssh -o StrictHostKeyChecking=yes -o UserKnownHostsFile=/tmp/known_hosts root@127
     assert_eq!(words, "in as root");
 }
 
-/// The units that failed.
-pub(crate) fn failed(machine: &Machine) -> String {
+/// The failed units.
+pub(crate) fn failed_units(machine: &Machine) -> String {
     machine.ok("systemctl --failed --plain --no-legend")
 }
 
-/// Waits for the end of the boot's scripts, and makes sure that the setup script ran so many times on this disk.
+/// Waits until the scripts of this boot have ended, and checks how many times the setup script has run on this disk.
 #[track_caller]
 pub(crate) fn script_runs(machine: &Machine, times: usize) {
     machine.until("the boot's scripts are done", "[ -e /run/scw-agent-setup/summary.json ]");
-    let told = machine.ok("cat /var/log/setup-script.log");
-    assert_eq!(told.lines().count(), times, "{told}");
+    let log = machine.ok("cat /var/log/setup-script.log");
+    assert_eq!(log.lines().count(), times, "{log}");
 }
 
-/// How often the service was told something.
+/// The number of requests that the metadata service received, without GET requests.
 pub(crate) fn writes(world: &World) -> usize {
     world.standin().requests().iter().filter(|request| request.method != "GET").count()
 }
 
-/// Sees that a document has this table between its marks; with `SCW_WRITE` set, writes it there.
+/// Checks that a document has this table between its marks. With `SCW_WRITE` set, writes it there first.
 #[track_caller]
 pub(crate) fn write_table(document: &str, test: &str, table: &str) {
     write_between(
@@ -114,7 +114,7 @@ pub(crate) fn write_table(document: &str, test: &str, table: &str) {
     );
 }
 
-/// The same for what programs printed: numbers, which tell times and identities, need not be the same.
+/// The same for the output of programs. Numbers may differ, since times and identifiers do.
 #[track_caller]
 pub(crate) fn write_output(document: &str, test: &str, output: &str) {
     write_between(
@@ -129,19 +129,19 @@ fn write_between(document: &str, mark: &str, new: &str, compared: fn(&str) -> St
     let begin = format!("<!-- {mark}: begin -->\n");
     let path = Kit::checkout().join(document);
     let text = std::fs::read_to_string(&path).expect("the document");
-    let (before, rest) = text.split_once(&begin).expect("the beginning");
-    let (old, after) = rest.split_once("<!-- end -->\n").expect("the end");
+    let (before, rest) = text.split_once(&begin).expect("the first mark");
+    let (old, after) = rest.split_once("<!-- end -->\n").expect("the second mark");
     if std::env::var_os("SCW_WRITE").is_some() {
         std::fs::write(path, format!("{before}{begin}{new}<!-- end -->\n{after}")).expect("written");
     }
     assert_eq!(
         compared(old),
         compared(new),
-        "{document} is not current: run {mark} with SCW_WRITE=1, and look at the change"
+        "{document} is not current: run this test with SCW_WRITE=1, then review the change ({mark})"
     );
 }
 
-/// Each number becomes one sign, and a length of time as well: `2s 6ms` and `13ms` are the same.
+/// Replaces each number by one `#`, and each duration, too: `2s 6ms` and `13ms` become equal.
 fn without_numbers(text: &str) -> String {
     let mut masked = String::new();
     for c in text.chars() {

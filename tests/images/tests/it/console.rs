@@ -1,9 +1,9 @@
-//! The machine's console, which an owner outside can read: what stands there after a boot, and that a machine without one is well.
+//! The machine's console, which its owner can read from outside: the agent's lines on it after a boot.
 
 use scw_images::{Disk, Kit, Machine, Suite};
 use scw_stage::World;
 
-use crate::common::{failed, published, scanned};
+use crate::common::{failed_units, published, scanned_keys};
 
 const BEGIN: &str = "scw-agent: ";
 
@@ -24,7 +24,7 @@ fn console_shows(suite: Suite) {
         let mut machine = Machine::boot_with_console(world, &disk);
         published(world, &machine);
         machine.until("the scripts are done", "[ -e /run/scw-agent-setup/summary.json ]");
-        let first = told(&machine, &scanned(&machine));
+        let first = wait_for_keys(&machine, &scanned_keys(&machine));
         let script: Vec<_> = first.iter().filter(|line| line.contains("script")).collect();
         let expected = [
             "setup-script: started (attempt 1)",
@@ -37,20 +37,20 @@ fn console_shows(suite: Suite) {
             assert!(line.starts_with(begin), "{suite:?}: {first:#?}");
         }
         assert!(!machine.console().join("\n").contains("hunter2"), "{suite:?}: output of a script");
-        assert_eq!(failed(&machine), "scw-agent-setup.service loaded failed failed Scripts from the user data of this Scaleway Instance", "{suite:?}");
+        assert_eq!(failed_units(&machine), "scw-agent-setup.service loaded failed failed Scripts from the user data of this Scaleway Instance", "{suite:?}");
 
-        // Each boot tells them once.
+        // Each boot prints each key once.
         machine.reboot();
         published(world, &machine);
-        told(&machine, &scanned(&machine));
+        wait_for_keys(&machine, &scanned_keys(&machine));
         machine.ok("scw-agent host-keys settle");
-        told(&machine, &scanned(&machine));
+        wait_for_keys(&machine, &scanned_keys(&machine));
     });
 }
 
 /// Waits until the console has each of these keys once, and returns the agent's lines.
 #[track_caller]
-fn told(machine: &Machine, keys: &[String]) -> Vec<String> {
+fn wait_for_keys(machine: &Machine, keys: &[String]) -> Vec<String> {
     let deadline = std::time::Instant::now() + crate::common::LONG;
     loop {
         let lines = machine.console().into_iter();

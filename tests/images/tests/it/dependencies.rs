@@ -1,4 +1,4 @@
-//! What the .deb asks for on each Debian release: the package that has ssh-keygen there, and no more.
+//! The dependencies of the .deb on each Debian release: only the package that has ssh-keygen there.
 
 use scw_images::{Disk, Kit, Suite};
 use scw_stage::World;
@@ -6,17 +6,17 @@ use scw_stage::World;
 #[test]
 fn h1_deb_depends_on_the_package_with_ssh_keygen() {
     for suite in Suite::ALL {
-        depends(suite);
+        check_dependency(suite);
     }
 }
 
-fn depends(suite: Suite) {
+fn check_dependency(suite: Suite) {
     let kit = Kit::new(suite);
     World::builder().run(|world| {
         let disk = Disk::new(world, &kit);
         let owner = disk.chroot("dpkg --search $(command -v ssh-keygen)").ok("dpkg --search");
         let owner = owner.split(':').next().unwrap_or_default();
-        // forky's server is content with openssh-common.
+        // In forky, ssh-keygen is in openssh-common, which is enough for openssh-server.
         let expected = if suite == Suite::Forky { "openssh-common" } else { "openssh-client" };
         assert_eq!(owner, expected, "{suite:?}");
 
@@ -30,7 +30,7 @@ fn depends(suite: Suite) {
             refused.err
         );
 
-        // An image with sshd and ssh-keygen only.
+        // An image that has sshd and ssh-keygen, but no ssh.
         if owner != "openssh-client" {
             disk.chroot("dpkg --purge openssh-client").ok("dpkg --purge");
         }

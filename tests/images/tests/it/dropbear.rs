@@ -1,13 +1,13 @@
-//! Dropbear instead of OpenSSH: what OpenSSH does not serve is not published, and each change of the servers is noticed.
+//! Dropbear instead of OpenSSH: keys that OpenSSH does not serve are not published, and each change of the servers is noticed.
 
 use scw_images::{Disk, Kit, Machine, Suite};
 use scw_stage::World;
 
-use crate::common::{FINGERPRINTS, LONG, failed, log_in, published, scanned};
+use crate::common::{FINGERPRINTS, LONG, failed_units, log_in, published, scanned_keys};
 
 /// Waits until nothing is published.
 #[track_caller]
-fn withdrawn(world: &World) {
+fn wait_until_withdrawn(world: &World) {
     let deadline = std::time::Instant::now() + LONG;
     while world.standin().user_data(FINGERPRINTS).is_some() {
         assert!(std::time::Instant::now() < deadline, "the fingerprints are still published");
@@ -15,14 +15,14 @@ fn withdrawn(world: &World) {
     }
 }
 
-/// Another server answers, nothing is published, and that is well.
+/// Dropbear answers, nothing is published, and no unit failed.
 #[track_caller]
-fn only_dropbear(world: &World, machine: &Machine) {
+fn check_only_dropbear(world: &World, machine: &Machine) {
     let status = machine.ok("scw-agent status --wait");
     assert!(status.contains("no OpenSSH server is enabled; fingerprints are not published"), "{status}");
     machine.until("Dropbear answers", "ssh-keyscan 127.0.0.1 2>/dev/null | grep -q .");
     assert_eq!(world.standin().user_data(FINGERPRINTS), None);
-    assert_eq!(failed(machine), "");
+    assert_eq!(failed_units(machine), "");
 }
 
 #[test]
@@ -33,31 +33,33 @@ fn h3_image_with_dropbear_publishes_nothing() {
         disk.install(kit.deb());
         disk.chroot("systemctl disable ssh.service; systemctl enable dropbear.service").ok("systemctl");
         let mut machine = Machine::boot(world, &disk);
-        only_dropbear(world, &machine);
+        check_only_dropbear(world, &machine);
         let shown = machine.ok("scw-agent host-keys show");
         assert!(shown.contains("not served") && shown.contains("no OpenSSH server"), "{shown}");
         let keys = machine.ok("cat /etc/ssh/ssh_host_*_key.pub | ssh-keygen -lf -");
-        assert!(scanned(&machine).iter().all(|line| !keys.contains(line.split(' ').nth(1).expect("one"))));
+        assert!(
+            scanned_keys(&machine).iter().all(|line| !keys.contains(line.split(' ').nth(1).expect("one")))
+        );
 
         machine.ok("systemctl disable --now dropbear.service; systemctl enable --now ssh.service");
         let keys = published(world, &machine);
         log_in(&machine, &keys);
-        // It still runs, and stops only when the daemon has looked: no link of its enablement tells that.
+        // sshd still runs. It is stopped only after the daemon has looked: then no link of its enablement changes with the stop.
         world.standin().clear_requests();
         machine.ok("systemctl disable ssh.service");
         let looked = world.standin().wait_for(LONG, |requests| !requests.is_empty());
         assert!(looked && published(world, &machine) == keys);
         machine.ok("systemctl stop ssh.service");
-        withdrawn(world);
+        wait_until_withdrawn(world);
         machine.ok("systemctl enable --now dropbear.service");
-        only_dropbear(world, &machine);
+        check_only_dropbear(world, &machine);
 
         machine.ok("systemctl disable --now dropbear.service; systemctl enable --now ssh.socket");
         assert_eq!(published(world, &machine), keys);
         machine.ok("systemctl mask --now ssh.socket ssh.service; systemctl enable --now dropbear.service");
-        withdrawn(world);
+        wait_until_withdrawn(world);
         machine.reboot();
-        only_dropbear(world, &machine);
+        check_only_dropbear(world, &machine);
         machine.power_off();
     });
 }
@@ -70,13 +72,13 @@ fn h3_image_notices_an_installed_and_a_removed_openssh() {
         disk.chroot("dpkg --purge openssh-server; rm -f /etc/ssh/ssh_host_*").ok("dpkg");
         disk.install(kit.deb());
         let machine = Machine::boot(world, &disk);
-        only_dropbear(world, &machine);
+        check_only_dropbear(world, &machine);
 
         machine.ok("systemctl disable --now dropbear.service; DEBIAN_FRONTEND=noninteractive dpkg --install /root/openssh-server_*.deb");
         published(world, &machine);
         machine.ok("DEBIAN_FRONTEND=noninteractive dpkg --remove openssh-server; systemctl enable --now dropbear.service");
-        withdrawn(world);
-        only_dropbear(world, &machine);
+        wait_until_withdrawn(world);
+        check_only_dropbear(world, &machine);
         machine.power_off();
     });
 }

@@ -1,4 +1,4 @@
-//! Beside Scaleway's package of today: a package like it, with a command of our command's name and a unit that makes keys.
+//! The agent together with Scaleway's present package: a stand-in package that has a command `scw-userdata` and a unit that makes keys.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -6,10 +6,10 @@ use std::process::Command;
 use scw_images::{Disk, Kit, Machine, Suite};
 use scw_stage::World;
 
-use crate::common::{failed, published};
+use crate::common::{failed_units, published};
 
 const CONTROL: &str = "Package: scaleway-ecosystem\nVersion: 0.0.8-1\nArchitecture: all\nMaintainer: nobody <root@localhost>\nDescription: stand-in\n";
-/// What the old command is called with by the old unit.
+/// The old package's unit, which makes keys.
 const UNIT: &str = "[Unit]\nBefore=sshd.service\n[Service]\nType=oneshot\nExecStart=/usr/bin/scw-generate-ssh-keys\n[Install]\nWantedBy=multi-user.target\n";
 const MAKER: &str = "#!/bin/sh\n[ -f /etc/ssh/ssh_host_rsa_key ] || ssh-keygen -q -t rsa -N '' -f /etc/ssh/ssh_host_rsa_key\nscw-userdata ssh-host-fingerprints 'of the old program'\n";
 
@@ -33,7 +33,7 @@ fn scaleway_ecosystem_beside_agent_in_either_order() {
             assert_eq!(
                 disk.read("/usr/bin/scw-userdata"),
                 "#!/bin/sh\necho old\n",
-                "the old command is back"
+                "the old command is restored"
             );
             assert!(!disk.has("/usr/bin/scw-userdata.scaleway-ecosystem"));
         }
@@ -44,14 +44,14 @@ fn scaleway_ecosystem_beside_agent_in_either_order() {
         disk.chroot("systemctl enable scw-generate-ssh-keys.service").ok("systemctl");
         let machine = Machine::boot(world, &disk);
         assert_eq!(published(world, &machine).len(), 3);
-        assert_eq!(failed(&machine), "");
+        assert_eq!(failed_units(&machine), "");
         let condition =
             machine.ok("systemctl show --property=ConditionResult --value scw-generate-ssh-keys.service");
-        assert_eq!(condition, "no", "its maker of keys stands back");
+        assert_eq!(condition, "no", "the old unit makes no keys beside the agent");
         machine.ok("dpkg --remove scw-agent; systemctl start scw-generate-ssh-keys.service || true");
         let condition =
             machine.ok("systemctl show --property=ConditionResult --value scw-generate-ssh-keys.service");
-        assert_eq!(condition, "yes", "and is there again without us");
+        assert_eq!(condition, "yes", "the old unit makes keys again without the agent");
     });
 }
 

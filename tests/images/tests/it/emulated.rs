@@ -1,4 +1,4 @@
-//! One boot as on a real machine: Debian's own kernel and initrd, a disk, a serial console, all of it emulated.
+//! One boot as on a real machine: an emulated machine with Debian's own kernel and initrd, a disk and a serial console.
 
 use std::fs;
 use std::path::Path;
@@ -10,11 +10,11 @@ use scw_stage::{Daemon, World};
 
 use crate::common::{FINGERPRINTS, SCRIPT, without_comment};
 
-/// Emulation takes its time.
+/// Emulation is slow.
 const LONG: Duration = Duration::from_secs(1800);
-/// Where the platform's end of the wire expects the guest.
+/// The MAC address that the platform's end of the wire expects.
 const MAC: &str = "02:00:00:00:00:10";
-/// Joins the machine to the wire, with an address for the one who looks on.
+/// Connects the machine to the wire, and gives this side an address, too.
 const WIRE: &str = "ip addr flush dev eth0
 ip link set eth0 down
 ip link set eth0 address 02:00:00:00:00:77
@@ -27,7 +27,7 @@ ip addr add 192.0.2.77/24 dev br0";
 const NETWORK: &str = "[Match]\nType=ether\n[Network]\nAddress=192.0.2.10/24\nAddress=2001:db8::10/64\nIPv6AcceptRA=no\n\
     [Route]\nDestination=169.254.42.42/32\nScope=link\n[Route]\nDestination=fd00:42::42/128\n";
 
-/// A process of it takes more memory than the unit has, and is killed; the script and the unit go on.
+/// One of its processes uses more memory than the unit's limit and is killed. The script and the unit continue.
 const GREEDY: &str = "#!/bin/sh\nperl -e '$a = \"a\" x 200e6; sleep 1'\necho \"greedy: $?\"\n";
 
 #[test]
@@ -177,7 +177,7 @@ impl<'a> Guest<'a> {
 
 fn emulate(world: &World, image: &Path, kernel: &Path, initrd: &Path) -> Daemon {
     let mut command = world.command("qemu-system-x86_64");
-    // Without cmpxchg16b: emulated on some hosts it spoils the flags, and the kernel panics sooner or later.
+    // Without cmpxchg16b: on some hosts its emulation damages the flags, and the kernel panics sooner or later.
     command.args(["-machine", "q35", "-accel", "tcg", "-cpu", "Nehalem,-cx16", "-smp", "1", "-m", "768"]);
     command.args([
         "-nographic",
@@ -192,11 +192,11 @@ fn emulate(world: &World, image: &Path, kernel: &Path, initrd: &Path) -> Daemon 
     command.args(["-netdev", "tap,id=wire,ifname=tap0,script=no,downscript=no"]);
     command.args(["-device", &format!("virtio-net-pci,netdev=wire,mac={MAC}")]);
     command.arg("-kernel").arg(kernel).arg("-initrd").arg(initrd);
-    // The kernel's tracing changes its own code as it runs, and falls over it under this emulation.
-    // What the hypervisor of a Scaleway Instance writes into the DMI data.
+    // The DMI data that the hypervisor of a Scaleway Instance provides.
     command.args(["-smbios", "type=1,manufacturer=Scaleway"]);
-    // On a busy machine the emulated one takes longer than systemd's 90 seconds for a device or a unit.
+    // On a busy computer a device or a unit of the guest takes longer than systemd's limit of 90 seconds.
     let patience = "systemd.default_device_timeout_sec=1800 systemd.default_timeout_start_sec=1800";
+    // The kernel's tracing modifies its own code while it runs, which fails under this emulation.
     let options = "root=/dev/vda rw console=ttyS0 quiet systemd.mask=sys-kernel-tracing.mount";
     command.arg("-append").arg(format!("{options} {patience}"));
     Daemon::spawn(&mut command).expect("qemu-system-x86_64 (package qemu-system-x86)")
@@ -209,7 +209,7 @@ fn until<T>(machine: &Daemon, what: &str, look: impl Fn() -> Option<T>) -> T {
         if let Some(seen) = look() {
             return seen;
         }
-        assert!(Instant::now() < deadline, "never {what}: {}", machine.output());
+        assert!(Instant::now() < deadline, "timed out waiting for: {what}: {}", machine.output());
         std::thread::sleep(Duration::from_millis(500));
     }
 }

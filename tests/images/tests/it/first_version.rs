@@ -1,5 +1,5 @@
-//! Disks that the first version left are upgraded, and go back: no script runs again but what was cut off, and what was passed
-//! over does not run.
+//! Disks of the first version, upgraded and downgraded again: only an interrupted script runs again, and a value that the first
+//! version ignored does not run.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -24,24 +24,24 @@ fn fixture(name: &str) -> PathBuf {
 
 /// The user data of the fixtures, byte for byte.
 fn set_user_data(world: &World, cloud_init: &str) {
-    let tells = "echo \"$SCW_SCRIPT\" >>/var/log/runs\n";
+    let record = "echo \"$SCW_SCRIPT\" >>/var/log/runs\n";
     for (key, body) in [
-        ("setup-script", format!("#!/bin/sh\necho done\n{tells}")),
-        ("setup-script.fails", format!("#!/bin/sh\n{tells}echo no; exit 3\n")),
-        ("setup-script.killed", format!("#!/bin/sh\n{tells}kill -9 $$\n")),
-        ("setup-script.slow", format!("#!/bin/sh\n# scw-setup: timeout=1s\n{tells}sleep 60\n")),
-        ("setup-script.once", format!("#!/bin/sh\n# scw-setup: when=once\n{tells}")),
+        ("setup-script", format!("#!/bin/sh\necho done\n{record}")),
+        ("setup-script.fails", format!("#!/bin/sh\n{record}echo no; exit 3\n")),
+        ("setup-script.killed", format!("#!/bin/sh\n{record}kill -9 $$\n")),
+        ("setup-script.slow", format!("#!/bin/sh\n# scw-setup: timeout=1s\n{record}sleep 60\n")),
+        ("setup-script.once", format!("#!/bin/sh\n# scw-setup: when=once\n{record}")),
         (
             "setup-script.retried",
             format!(
-                "#!/bin/sh\n# scw-setup: retries=1 retry-delay=1s\n{tells}[ \"$SCW_SETUP_ATTEMPT\" = 2 ]\n"
+                "#!/bin/sh\n# scw-setup: retries=1 retry-delay=1s\n{record}[ \"$SCW_SETUP_ATTEMPT\" = 2 ]\n"
             ),
         ),
-        ("setup-script.wrong", format!("#!/bin/sh\n# scw-setup: timeuot=1s\n{tells}")),
+        ("setup-script.wrong", format!("#!/bin/sh\n# scw-setup: timeuot=1s\n{record}")),
         ("setup-script.user", "#!/bin/sh\n# scw-setup: user=daemon\nid -un\n".to_owned()),
-        ("setup-script.é ü", format!("#!/bin/sh\n{tells}")),
-        (&format!("setup-script.{}", "x".repeat(200)), format!("#!/bin/sh\n{tells}")),
-        ("setup-script.cut", format!("#!/bin/sh\n{tells}sync\nsleep 600\n")),
+        ("setup-script.é ü", format!("#!/bin/sh\n{record}")),
+        (&format!("setup-script.{}", "x".repeat(200)), format!("#!/bin/sh\n{record}")),
+        ("setup-script.cut", format!("#!/bin/sh\n{record}sync\nsleep 600\n")),
         ("startup-script", "#!/bin/sh\necho started\n".to_owned()),
         ("shutdown-script", "#!/bin/sh\necho stopped\n".to_owned()),
         ("cloud-init", cloud_init.to_owned()),
@@ -58,14 +58,14 @@ fn old_disk(world: &World, kit: &Kit, name: &str, cloud_init: &str) -> Disk {
     let mut command = Command::new("tar");
     let archive = fixture(&format!("{name}.tar.xz"));
     Ran::run(command.arg("-C").arg(disk.root()).args(["--same-owner", "-xJf"]).arg(archive)).ok("tar");
-    // What was cut off sleeps for ten minutes.
+    // The interrupted script sleeps for ten minutes.
     std::fs::create_dir_all(disk.path("/etc/scw-agent.toml.d")).expect("made");
     std::fs::write(disk.path("/etc/scw-agent.toml.d/50-test.toml"), "[setup]\ntimeout = \"5s\"\n")
         .expect("written");
     disk
 }
 
-/// The first version passed the value over. It is a failure by its name now, and does not run.
+/// The first version ignored the base64 value. The new one reports it as `not-run`, with the reason.
 fn assert_base64_fails(summary: &Value) {
     let script = &summary["scripts"][0];
     assert_eq!(script["key"], "cloud-init", "{summary}");
@@ -73,20 +73,21 @@ fn assert_base64_fails(summary: &Value) {
     assert!(why.contains("base64") && summary["passed_over"].is_null(), "{summary}");
 }
 
+/// The keys of all runs, sorted.
 fn runs(disk: &Disk) -> Vec<String> {
     let mut runs: Vec<_> = disk.read("/var/log/runs").lines().map(str::to_owned).collect();
     runs.sort();
     runs
 }
 
-/// Waits until the boot's scripts are done: the summary, and how often the startup script has run on this disk.
-fn done(machine: &Machine) -> (Value, usize) {
+/// Waits until the scripts of this boot have ended. Returns the summary, and how often the startup script has run on this disk.
+fn wait_for_scripts(machine: &Machine) -> (Value, usize) {
     machine.until("the scripts are done", "[ -e /run/scw-agent-setup/summary.json ]");
     let summary = serde_json::from_str(&machine.ok("cat /run/scw-agent-setup/summary.json")).expect("JSON");
     (summary, machine.ok("scw-agent setup show startup-script").matches("exit code 0").count())
 }
 
-/// Installs a package on the running machine; nothing may run.
+/// Installs a package on the running machine; no script may run.
 fn install(disk: &Disk, machine: &Machine, package: &str) {
     let before = runs(disk);
     machine.ok(&format!("dpkg --force-downgrade --install {package}"));
@@ -107,9 +108,9 @@ fn s4_disk_of_first_version_is_upgraded_and_goes_back() {
         disk.chroot(&format!("dpkg --install {new}")).ok("dpkg --install");
         assert!(!disk.has(LINK));
 
-        // What was cut off starts again, once; the startup script is due at every boot.
+        // The interrupted script starts again, once. The startup script is due at every boot.
         let mut machine = Machine::boot(world, &disk);
-        let (summary, started) = done(&machine);
+        let (summary, started) = wait_for_scripts(&machine);
         expected.push("setup-script.cut".to_owned());
         expected.sort();
         assert_eq!(runs(&disk), expected);
@@ -117,24 +118,24 @@ fn s4_disk_of_first_version_is_upgraded_and_goes_back() {
         published(world, &machine);
         for boot in 1..3 {
             machine.reboot();
-            let (summary, now) = done(&machine);
+            let (summary, now) = wait_for_scripts(&machine);
             assert_eq!((runs(&disk), now), (expected.clone(), started + boot), "boot {boot}");
             assert_base64_fails(&summary);
         }
 
         install(&disk, &machine, old);
-        assert!(disk.has(LINK), "as that version has it");
+        assert!(disk.has(LINK), "the link of the first version");
         machine.reboot();
-        assert_eq!((done(&machine).1, runs(&disk)), (started + 3, expected.clone()));
+        assert_eq!((wait_for_scripts(&machine).1, runs(&disk)), (started + 3, expected.clone()));
         install(&disk, &machine, &new);
         assert!(!disk.has(LINK) && !disk.has("/var/lib/scw-agent/setup-values.json"));
         machine.reboot();
-        assert_eq!((done(&machine).1, runs(&disk)), (started + 4, expected.clone()));
+        assert_eq!((wait_for_scripts(&machine).1, runs(&disk)), (started + 4, expected.clone()));
 
-        // Another content is another value.
+        // A value with another content runs.
         world.standin().set_user_data("cloud-init", "#!/bin/sh\necho \"$SCW_SCRIPT\" >>/var/log/runs\n");
         machine.reboot();
-        done(&machine);
+        wait_for_scripts(&machine);
         expected.insert(0, "cloud-init".to_owned());
         assert_eq!(runs(&disk), expected);
     });
@@ -147,16 +148,16 @@ fn s4_first_version_is_upgraded_on_a_running_machine() {
         let disk = old_disk(world, &kit, "multipart", MULTIPART);
         let new = disk.bring(kit.deb());
         let mut machine = Machine::power_on(world, &disk);
-        let (before, started) = done(&machine);
+        let (before, started) = wait_for_scripts(&machine);
         let expected = runs(&disk);
         install(&disk, &machine, &new);
         assert!(!disk.has(LINK));
-        // The old summary is read by the new daemon.
+        // The new daemon reads the old summary.
         let status: Value = serde_json::from_str(&machine.sh("scw-agent status --json").out).expect("JSON");
         assert_eq!(status["setup"]["scripts"], before["scripts"]);
         for boot in 1..3 {
             machine.reboot();
-            let (summary, now) = done(&machine);
+            let (summary, now) = wait_for_scripts(&machine);
             assert_eq!((runs(&disk), now), (expected.clone(), started + boot), "boot {boot}");
             assert_eq!(summary["passed_over"][0]["key"], "cloud-init.part-001", "{summary}");
         }

@@ -1,19 +1,19 @@
-//! What a script prints is in the journal, however much it is, and the outcomes with it.
+//! The journal has the complete output of scripts, however large, and their outcomes.
 
 use scw_images::{Disk, Kit, Machine, Suite};
 use scw_stage::World;
 
-/// More than journald takes of one unit in half a minute by default.
+/// More lines than journald accepts from one unit in 30 seconds by default.
 const LINES: usize = 100_000;
 
 #[test]
 fn s2_journal_keeps_every_line_and_outcome() {
     for suite in [Suite::Bookworm, Suite::Trixie] {
-        every_line(suite);
+        check_every_line(suite);
     }
 }
 
-fn every_line(suite: Suite) {
+fn check_every_line(suite: Suite) {
     let kit = Kit::new(suite);
     World::builder().run(|world| {
         world

@@ -1,15 +1,15 @@
-//! systemd's lock of the metadata service, as systemd-imds sets it up in a booted image: a `prohibit` route for both addresses, and a
-//! routing table of its own for sockets with systemd's mark.
+//! systemd's lock of the metadata service in a booted image. systemd-imds sets it up: a `prohibit` route for both addresses, and a
+//! separate routing table for sockets with systemd's mark.
 
 use scw_images::{Disk, Kit, Machine, Suite};
 use scw_stage::World;
 
 use crate::common::{
-    FINGERPRINTS, OTHER_INSTANCE, SCRIPT, become_instance, failed, log_in, published, published_instead_of,
-    script_runs,
+    FINGERPRINTS, OTHER_INSTANCE, SCRIPT, become_instance, failed_units, log_in, published,
+    published_instead_of, script_runs,
 };
 
-/// What Debian's hwdb says of Scaleway, which udev would pass on to systemd-imdsd: containers have no udev.
+/// The entries for Scaleway in Debian's hwdb. udev would pass them to systemd-imdsd, but containers have no udev.
 const LOCKED: [&str; 6] = [
     "systemd.imds=yes",
     "systemd.imds.network=locked",
@@ -19,11 +19,11 @@ const LOCKED: [&str; 6] = [
     "systemd.imds.address_ipv6=fd00:42::42",
 ];
 
-/// Lets systemd-imdsd's configuration match the world's wire, and gives that its addresses without DHCP.
+/// Makes systemd-imdsd's network configuration match the world's interface, and gives the interface its addresses without DHCP.
 const WIRE: &str = "[Match]\nKind=\n[Network]\nDHCP=no\nIPv6AcceptRA=no\nLinkLocalAddressing=no\n\
                     Address=192.0.2.10/32\nAddress=2001:db8::10/128\n";
 
-/// As on a kernel before Linux 5.17, where CAP_NET_RAW does not let a process set a mark.
+/// Without CAP_NET_RAW, as on a kernel before Linux 5.17, where that capability does not permit a process to set a mark.
 const NO_MARK: &str = "[Service]\nAmbientCapabilities=\nAmbientCapabilities=CAP_NET_BIND_SERVICE\n\
                        CapabilityBoundingSet=\nCapabilityBoundingSet=CAP_NET_BIND_SERVICE\n";
 
@@ -33,8 +33,8 @@ fn put(disk: &Disk, path: &str, text: &str) {
     std::fs::write(path, text).expect("written");
 }
 
-/// The lock holds for root without the mark, over both families.
-fn is_locked(machine: &Machine) {
+/// Without the mark, even root cannot reach the service over either family.
+fn check_locked(machine: &Machine) {
     let rules = machine.until(
         "both addresses are locked",
         "ip -4 route show type prohibit | grep 169.254.42.42; ip -6 route show type prohibit | grep fd00:42::42; ip rule; ip -6 rule",
@@ -57,20 +57,20 @@ fn t2_image_with_systemds_lock_does_its_whole_job() {
         put(&disk, "/etc/systemd/network/85-imds-early.network.d/50-wire.conf", WIRE);
 
         let machine = Machine::boot_with(world, &disk, &LOCKED);
-        is_locked(&machine);
+        check_locked(&machine);
         let keys = published(world, &machine);
         script_runs(&machine, 1);
         log_in(&machine, &keys);
         assert_eq!(machine.ok("scw-userdata setup-script | grep -c ran"), "1");
         machine.ok("scw-agent doctor; scw-agent status");
-        assert_eq!(failed(&machine), "");
+        assert_eq!(failed_units(&machine), "");
         println!("{}", machine.ok("systemd-analyze security --no-pager scw-agent.service | tail -n 1"));
         machine.power_off();
 
         become_instance(world, OTHER_INSTANCE);
         let clone = disk.copy();
         let machine = Machine::boot_with(world, &clone, &LOCKED);
-        is_locked(&machine);
+        check_locked(&machine);
         published_instead_of(world, &machine, &keys);
         script_runs(&machine, 2);
         machine.power_off();
@@ -89,7 +89,7 @@ fn t2_image_whose_daemon_is_locked_out_leaves_it_to_root() {
         put(&disk, "/etc/systemd/system/scw-agent.service.d/no-mark.conf", NO_MARK);
 
         let machine = Machine::boot_with(world, &disk, &LOCKED);
-        is_locked(&machine);
+        check_locked(&machine);
         script_runs(&machine, 1);
         assert_eq!(machine.ok("scw-userdata setup-script | grep -c ran"), "1");
         let doctor = machine.sh("scw-agent doctor");

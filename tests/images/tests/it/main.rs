@@ -1,4 +1,4 @@
-//! What image builders, and those who boot their images, can rely on. One file a theme.
+//! Tests of what image builders and the users of their images can rely on. One file for each topic.
 
 mod boot;
 mod cloud_init;

@@ -1,4 +1,4 @@
-//! Machines with one family only, and with no network at all.
+//! Machines with only one address family, and without a network.
 
 use std::thread::sleep;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use scw_images::{Disk, Kit, Machine, Suite};
 use scw_stage::{Reach, World};
 
-use crate::common::{SCRIPT, failed, log_in, published, script_runs};
+use crate::common::{SCRIPT, failed_units, log_in, published, script_runs};
 
 #[test]
 fn t3_an_image_does_its_whole_job_over_ipv6_alone() {
@@ -18,7 +18,7 @@ fn t3_an_image_does_its_whole_job_over_ipv6_alone() {
         let machine = Machine::boot(world, &disk);
         log_in(&machine, &published(world, &machine));
         script_runs(&machine, 1);
-        assert_eq!(failed(&machine), "");
+        assert_eq!(failed_units(&machine), "");
         assert!(world.standin().requests().iter().all(|request| request.local.is_ipv6()));
     });
 }
@@ -35,13 +35,13 @@ fn t5_t6_sshd_up_without_network_job_done_when_it_comes() {
         machine.until("sshd listens", "ssh-keyscan 127.0.0.1 2>/dev/null | grep -q ssh-ed25519");
         machine.until("the daemon is ready", "systemctl is-active --quiet scw-agent.service");
         sleep(Duration::from_secs(20));
-        assert_eq!(failed(&machine), "");
+        assert_eq!(failed_units(&machine), "");
         assert_eq!(world.standin().requests().len(), 0);
-        let said = machine.ok(
+        let log = machine.ok(
             "journalctl --boot --identifier=scw-agent --identifier=scw-agent-setup --no-pager --output=cat",
         );
-        println!("{said}");
-        assert!(said.lines().count() <= 6, "{said}");
+        println!("{log}");
+        assert!(log.lines().count() <= 6, "{log}");
 
         world.set_link(true);
         log_in(&machine, &published(world, &machine));

@@ -1,4 +1,5 @@
-//! A script that fails in five ways, as its owner sees it: docs/failed-scripts.md shows what this test sees in a booted image of Debian 13.
+//! Five ways in which a script fails, from its owner's view. docs/failed-scripts.md shows the output of this test, which boots an image
+//! of Debian 13.
 
 use std::fmt::Write;
 use std::thread::sleep;
@@ -12,12 +13,12 @@ use crate::common::{LONG, published, write_output};
 /// One way to fail.
 struct Way {
     title: &'static str,
-    /// How the owner set it, and what is to be known of that.
+    /// How the owner set the value, and what the reader must know about it.
     set: &'static str,
     key: &'static str,
-    /// A shell script that prints the value as it arrives.
+    /// A shell script that prints the value as the metadata service stores it.
     value: &'static str,
-    /// The line of the status that the owner looks for.
+    /// A part of the line in the status that shows the failure.
     sees: &'static str,
 }
 
@@ -71,11 +72,11 @@ fn owners_walk_is_what_the_guide_shows() {
         for (number, way) in (1..).zip(&WAYS) {
             world.standin().set_user_data(way.key, machine.ok(way.value).into_bytes());
             if number == 3 {
-                // `ok` takes the last line end away.
+                // `ok` removes the last line end.
                 world.standin().set_user_data(way.key, &b"#!/bin/sh\r\necho hello\r\n"[..]);
             }
             machine.reboot();
-            machine.until("the owner can see it", &format!("scw-agent status | grep -F '{}'", way.sees));
+            machine.until("the status shows it", &format!("scw-agent status | grep -F '{}'", way.sees));
             published(world, &machine);
             if way.key != "setup_script" {
                 machine.until(
@@ -97,9 +98,9 @@ fn owners_walk_is_what_the_guide_shows() {
 }
 
 fn show(guide: &mut String, machine: &Machine, way: &Way) {
-    let of_the_key = format!("scw-agent: {}", way.key);
-    // A login prompt may stand in front.
-    let line = |line: String| Some(format!("{}\n", line.trim_end().get(line.find(&of_the_key)?..)?));
+    let prefix = format!("scw-agent: {}", way.key);
+    // A login prompt may precede the line.
+    let line = |line: String| Some(format!("{}\n", line.trim_end().get(line.find(&prefix)?..)?));
     let console: String = machine.console().into_iter().filter_map(line).collect();
     if !console.is_empty() {
         writeln!(guide, "On the serial console, from outside:\n\n```text\n{console}```\n").expect("text");

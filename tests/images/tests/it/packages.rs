@@ -1,4 +1,4 @@
-//! The packages as files: what they weigh, where they run, whether they come out the same again, what the checkers say.
+//! The packages as files: their sizes, the glibc they need, reproducible builds, and the reports of lintian and rpmlint.
 
 use std::fs;
 use std::path::Path;
@@ -32,22 +32,22 @@ fn the_packages_stay_small() {
 
 #[test]
 fn program_needs_only_glibc_2_28() {
-    assert_runs_with_old_glibcs(Kit::new(Suite::Trixie).deb(), "amd64", "X86-64");
+    assert_needs_only_glibc(Kit::new(Suite::Trixie).deb(), "amd64", "X86-64");
 }
 
-/// The build itself starts the program under an emulator of that processor.
+/// The build itself starts the program in an emulator of that processor.
 #[test]
 fn aarch64_packages_need_only_glibc_2_28() {
     let (deb, rpm) = Kit::aarch64();
-    assert_runs_with_old_glibcs(&deb, "arm64", "AArch64");
+    assert_needs_only_glibc(&deb, "arm64", "AArch64");
     let queried = run("rpm", &["-qp", "--queryformat", "%{NAME} %{ARCH}", text(&rpm)]);
     assert_eq!(queried.ok("rpm"), "scw-agent aarch64");
     let size = |path: &Path| fs::metadata(path).expect("there").len();
     println!("for aarch64: .deb {} bytes, .rpm {} bytes", size(&deb), size(&rpm));
 }
 
-/// That what the package says of its machine is so, and that its program needs nothing but a glibc, of 2.28 or newer.
-fn assert_runs_with_old_glibcs(deb: &Path, architecture: &str, machine: &str) {
+/// The package's architecture is correct, and its program needs only glibc, version 2.28 or newer.
+fn assert_needs_only_glibc(deb: &Path, architecture: &str, machine: &str) {
     assert_eq!(run("dpkg-deb", &["--field", text(deb), "Architecture"]).ok("dpkg-deb"), architecture);
     let folder = Kit::target().join(format!("tmp/deb-unpacked-{architecture}"));
     run("dpkg-deb", &["--extract", text(deb), text(&folder)]).ok("dpkg-deb");
@@ -68,7 +68,7 @@ fn assert_runs_with_old_glibcs(deb: &Path, architecture: &str, machine: &str) {
     println!("newest glibc symbol version: {:?}", wanted.last());
     assert!(!wanted.is_empty() && wanted.last() <= Some(&(2, 28)), "{wanted:?}");
 
-    // The parts of glibc, some of which newer ones have in one file.
+    // The libraries of glibc. Newer versions have some of them in one file.
     let dynamic = run("readelf", &["--dynamic", "--wide", text(&program)]).ok("readelf");
     let libraries: Vec<_> = dynamic.lines().filter(|line| line.contains("(NEEDED)")).collect();
     for line in &libraries {
@@ -81,17 +81,17 @@ fn assert_runs_with_old_glibcs(deb: &Path, architecture: &str, machine: &str) {
 fn the_same_sources_give_the_same_packages_in_another_folder() {
     let kit = Kit::new(Suite::Trixie);
     let rpm = Kit::rpm();
-    // The sources as they are now, the uncommitted ones too, elsewhere, and built from nothing.
+    // A copy of the present sources, with the uncommitted ones, in another folder, built from scratch.
     let folder = Kit::target().join("tmp/another-checkout");
     let script = r#"rm -rf "$2"; mkdir -p "$2/checkout"; cd "$1"
         git ls-files -z --cached --others --exclude-standard | xargs -0 cp --parents --no-dereference -t "$2/checkout"
         cd "$2/checkout"; CARGO_TARGET_DIR="$2/target" SOURCE_DATE_EPOCH=$3 packaging/build all"#;
     let time = run("git", &["-C", text(Kit::checkout()), "log", "-1", "--format=%ct"]).ok("git");
-    // The linker is the same one: what is fetched is pinned, and takes a while.
+    // The versions of what the build downloads are fixed, so both builds use the same linker. The download takes a while.
     let target = folder.join("target");
     let mut command = Command::new("sh");
     command.args(["-ec", script, "sh"]).args([Kit::checkout(), &folder]).arg(time);
-    let printed = Ran::run(&mut command).ok("the other build");
+    let printed = Ran::run(&mut command).ok("the second build");
     let again: Vec<_> = printed.lines().collect();
     assert!(again.iter().all(|path| Path::new(path).starts_with(&target)), "{again:?}");
     for (first, second) in [(kit.deb(), again[0]), (&rpm, again[1])] {
@@ -111,7 +111,7 @@ fn sbom_lists_linked_crates_and_fits_schema() {
     run("dpkg-deb", &["--extract", text(kit.deb()), text(&folder)]).ok("dpkg-deb");
     let bill = folder.join("usr/share/doc/scw-agent/sbom.cdx.json");
 
-    // Exactly the crates whose licences go along, and the standard library.
+    // The bill lists exactly the crates whose licences the package has, and the standard library.
     let licences = folder.join("usr/share/doc/scw-agent/licences-of-crates.gz");
     let licences = run("zcat", &[text(&licences)]).ok("zcat");
     let licensed = licences.lines().take_while(|line| !line.starts_with("Their licences"));
@@ -124,12 +124,12 @@ fn sbom_lists_linked_crates_and_fits_schema() {
     let document: serde_json::Value =
         serde_json::from_slice(&fs::read(&bill).expect("the bill")).expect("JSON");
     let components = document["components"].as_array().expect("components");
-    let mut named: Vec<_> =
+    let mut listed: Vec<_> =
         components.iter().map(|one| one["purl"].as_str().expect("a name").to_owned()).collect();
     expected.sort();
-    named.sort();
+    listed.sort();
     assert!(expected.len() > 20);
-    assert_eq!(named, expected);
+    assert_eq!(listed, expected);
 
     let script = r#"[ -e "$1/ready" ] || { python3 -m venv "$1"
             "$1/bin/pip" install --quiet --disable-pip-version-check 'cyclonedx-python-lib[json-validation]==11.12.0'; touch "$1/ready"; }
@@ -140,7 +140,7 @@ for text in open(sys.argv[1]).read(), "{}":
     print(JsonStrictValidator(SchemaVersion.V1_5).validate_str(text) is None)' "$2""#;
     let validator = Kit::target().join("sbom-validator");
     let valid = run("sh", &["-ec", script, "sh", text(&validator), text(&bill)]).ok("the validator");
-    assert_eq!(valid, "True\nFalse", "the bill is valid, and the validator able to refuse");
+    assert_eq!(valid, "True\nFalse", "the bill is valid, and the validator refuses an empty one");
 }
 
 #[test]
@@ -166,7 +166,7 @@ fn one_program_is_both_commands() {
         disk.install(kit.deb());
         assert!(disk.chroot("scw-userdata --version").ok("scw-userdata").starts_with("scw-userdata "));
         assert!(disk.chroot("scw-agent --version").ok("scw-agent").starts_with("scw-agent "));
-        // The example is a configuration, and holds the defaults as the README's does.
+        // The example is a valid configuration file that, like the one in the README, has all defaults as comments.
         disk.chroot("scw-agent config check").ok("config check");
         let example = disk.read("/etc/scw-agent.toml");
         assert!(

@@ -1,20 +1,20 @@
-//! P1 through the shipped units: an image that is booted outside of Scaleway.
+//! P1 with the shipped units: an image that boots outside of Scaleway.
 
 use std::fs;
 
 use scw_images::{Disk, Kit, Machine, Suite};
 use scw_stage::World;
 
-use crate::common::{SCRIPT, failed, published, script_runs};
+use crate::common::{SCRIPT, failed_units, published, script_runs};
 
 #[test]
 fn p1_image_elsewhere_asks_nothing_and_has_sshd() {
     for suite in Suite::ALL {
-        elsewhere(suite);
+        check_elsewhere(suite);
     }
 }
 
-fn elsewhere(suite: Suite) {
+fn check_elsewhere(suite: Suite) {
     let kit = Kit::new(suite);
     World::builder().run(|world| {
         for key in ["setup-script", "startup-script", "shutdown-script"] {
@@ -24,12 +24,12 @@ fn elsewhere(suite: Suite) {
         disk.install(kit.deb());
         world.set_dmi(Some("QEMU"), None);
         let mut machine = Machine::boot(world, &disk);
-        assert_eq!(failed(&machine), "", "{suite:?}");
+        assert_eq!(failed_units(&machine), "", "{suite:?}");
         assert_eq!(machine.sh("systemctl is-system-running").out, "running\n", "{suite:?}");
         machine.until("sshd serves keys", "ssh-keyscan 127.0.0.1 2>/dev/null | grep -q ssh-ed25519");
         for command in ["scw-agent status", "scw-agent status --wait", "scw-agent doctor"] {
-            let said = machine.ok(command);
-            assert!(said.contains("not a Scaleway Instance"), "{suite:?}: {command}: {said}");
+            let output = machine.ok(command);
+            assert!(output.contains("not a Scaleway Instance"), "{suite:?}: {command}: {output}");
         }
         let journal = machine.ok("journalctl --boot --no-pager --unit='scw-agent*'");
         assert!(journal.contains("not a Scaleway Instance"), "{suite:?}: {journal}");
@@ -38,11 +38,11 @@ fn elsewhere(suite: Suite) {
         assert_eq!(machine.ok("cat /etc/ssh/ssh_host_*_key.pub | sort"), keys, "{suite:?}");
         assert_eq!(world.standin().connections().len(), 0, "{suite:?}");
 
-        // The administrator trusts this machine's metadata service.
+        // The administrator configures this machine's vendor as trusted.
         fs::write(disk.path("/etc/scw-agent.toml"), "[platform]\nvendor = \"QEMU\"\n").expect("written");
         machine.reboot();
         published(world, &machine);
-        // The shutdown script on the way down, then the other two.
+        // The shutdown script runs during the shutdown, the two others during the next boot.
         script_runs(&machine, 3);
         machine.power_off();
     });

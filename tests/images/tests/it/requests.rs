@@ -1,4 +1,4 @@
-//! D3 and H1 through the shipped units: what the daemon's user, or any other, puts in their way.
+//! D3 and H1 with the shipped units: obstacles that the daemon's user or another user makes.
 
 use std::time::Instant;
 
@@ -7,24 +7,24 @@ use scw_stage::World;
 use scw_standin::{Fault, Order};
 
 use crate::common::{
-    FINGERPRINTS, LONG, OTHER_INSTANCE, become_instance, failed, log_in, published, published_instead_of,
-    scanned, without_comment,
+    FINGERPRINTS, LONG, OTHER_INSTANCE, become_instance, failed_units, log_in, published,
+    published_instead_of, scanned_keys, without_comment,
 };
 
 const HOST_KEYS: &str = "/run/scw-agent-requests/host-keys";
 const SETUP: &str = "/run/scw-agent-requests/setup";
 const PENDING: [&str; 2] = ["/run/scw-agent-hostkeys/pending", "/run/scw-agent-setup/pending"];
 const PATHS: [&str; 2] = ["scw-agent-hostkeys-settle.path", "scw-agent-setup.path"];
-/// How many runs `--paced` lets begin at once, and the time between later ones, in seconds.
+/// How many runs `--paced` permits at once, and the interval between later ones, in seconds.
 const BURST: u64 = 5;
 const INTERVAL: u64 = 5;
 
-/// What stands in a request's place, made by the daemon's user: `$1` is its path.
+/// What the daemon's user makes instead of a request. `$1` is the request's path.
 const HOSTILE: [&str; 8] = [
     "mkdir $1; perl -e 'chdir $ARGV[0]; for (1..1500) { mkdir \"d\"; chdir \"d\" or die }' $1",
     "mkfifo $1",
     "ln -s /etc/shadow $1",
-    // With PathExists= on this path, the path unit ended here.
+    // A path unit with PathExists= on this path stopped here.
     "ln -s ${1##*/} $1; : >${1%/*}/other",
     "ln -s $(printf 'x%.0s' $(seq 300)) $1; : >${1%/*}/other",
     "truncate -s 2G $1",
@@ -32,7 +32,7 @@ const HOSTILE: [&str; 8] = [
     "for n in $(seq 300); do : >$1-$n; done; mkdir -p ${1%/*}/.hidden/x",
 ];
 
-/// A program that tries what the unit lets through, in one word each.
+/// Tries what the unit's sandbox allows or refuses, and prints `yes` or `no` for each attempt.
 const TRIAL: &str = r#"#!/bin/bash
 connects() { timeout 3 bash -c "exec 3<>/dev/tcp/$1/$2" 2>/dev/null && echo "$1 yes" || echo "$1 no"; }
 connects 169.254.42.42 80
@@ -52,7 +52,7 @@ fn daemon_user(machine: &Machine, script: &str, path: &str) -> Ran {
 }
 
 #[track_caller]
-fn paths_are_alive(machine: &Machine, what: &str) {
+fn check_path_units(machine: &Machine, what: &str) {
     for path in PATHS {
         let state = machine
             .ok(&format!("systemctl show --property=ActiveState,Result --value {path} | tr '\\n' ' '"));
@@ -60,19 +60,19 @@ fn paths_are_alive(machine: &Machine, what: &str) {
     }
 }
 
-/// A script that succeeds if these folders have no entry but hidden ones.
+/// A shell command that succeeds if these folders have no entries other than hidden ones.
 fn is_empty(folders: &[&str]) -> String {
     format!("[ -z \"$(find {} -mindepth 1 -maxdepth 1 -not -name '.*' 2>/dev/null)\" ]", folders.join(" "))
 }
 
-/// How often a unit was started in this boot.
+/// How often a unit has started in this boot.
 fn starts(machine: &Machine, unit: &str) -> u64 {
     machine.ok("journalctl --sync");
     let count = format!("journalctl --boot --unit={unit} --output=cat --no-pager | grep -c '^Starting '");
     machine.sh(&count).out.trim().parse().expect("a number")
 }
 
-/// Whole seconds.
+/// The machine's uptime in complete seconds.
 fn uptime(machine: &Machine) -> u64 {
     machine.ok("cut -d . -f 1 /proc/uptime").parse().expect("seconds")
 }
@@ -105,34 +105,34 @@ fn daemon_user_ends_no_unit_of_root(suite: Suite) {
         std::fs::write(disk.path("/usr/local/bin/trial"), TRIAL).expect("written");
         let machine = Machine::boot(world, &disk);
         let keys = published(world, &machine);
-        twenty_edits_are_published(world, &machine, keys.len());
+        check_twenty_edits(world, &machine, keys.len());
         let shadow = machine.ok("sha256sum /etc/shadow");
         for make in HOSTILE {
             for request in [format!("{HOST_KEYS}/instance-seen"), format!("{SETUP}/setup-requested")] {
                 daemon_user(&machine, make, &request).ok(make);
             }
             machine.until(make, &is_empty(&[HOST_KEYS, SETUP]));
-            paths_are_alive(&machine, make);
+            check_path_units(&machine, make);
         }
-        requests_without_end_cost_little(&machine);
+        check_flood_of_requests(&machine);
         assert_eq!(machine.ok("sha256sum /etc/shadow"), shadow);
-        settle_reaches_the_service_only(&machine);
+        check_settle_sandbox(&machine);
 
-        // The folders go and come with the daemon; a change is served as ever.
+        // The request folders disappear and appear with the daemon. After that, a change of the configuration is still published.
         machine.ok("systemctl restart scw-agent.service");
         machine.ok("echo 'HostKeyAlgorithms ssh-ed25519' >/etc/ssh/sshd_config.d/50-one.conf");
-        one_key_is_published(world, &machine);
+        wait_for_one_published_key(world, &machine);
         machine.ok("rm /etc/ssh/sshd_config.d/50-one.conf; systemctl reload ssh.service");
-        published_count(world, keys.len());
+        wait_for_published_count(world, keys.len());
         assert_eq!(published(world, &machine), keys, "no key changed");
-        machine.until("no request is left", &is_empty(&PENDING));
-        paths_are_alive(&machine, "at the end");
-        assert_eq!(failed(&machine), "");
+        machine.until("no request is pending", &is_empty(&PENDING));
+        check_path_units(&machine, "at the end");
+        assert_eq!(failed_units(&machine), "");
     });
 }
 
-/// An administrator tries this and that within some seconds.
-fn twenty_edits_are_published(world: &World, machine: &Machine, keys: usize) {
+/// An administrator edits sshd's configuration twenty times within some seconds.
+fn check_twenty_edits(world: &World, machine: &Machine, keys: usize) {
     let before = starts(machine, "scw-agent-hostkeys-settle.service");
     let started = uptime(machine);
     machine.ok(
@@ -141,28 +141,29 @@ fn twenty_edits_are_published(world: &World, machine: &Machine, keys: usize) {
             sleep 0.7
         done",
     );
-    one_key_is_published(world, machine);
+    wait_for_one_published_key(world, machine);
     let runs = starts(machine, "scw-agent-hostkeys-settle.service") - before;
     let seconds = uptime(machine) - started;
     println!("20 edits: {runs} runs in {seconds} s");
     assert!(runs <= seconds / 3 + 2, "{runs} runs in {seconds} s");
-    paths_are_alive(machine, "after 20 edits");
+    check_path_units(machine, "after 20 edits");
     machine.ok("rm /etc/ssh/sshd_config.d/50-one.conf; systemctl reload ssh.service");
-    published_count(world, keys);
+    wait_for_published_count(world, keys);
 }
 
-/// The configuration allows the ED25519 key alone. sshd reads it when it is told to.
+/// The configuration allows only the ED25519 key. Reloads sshd, which then reads it.
 #[track_caller]
-fn one_key_is_published(world: &World, machine: &Machine) {
+fn wait_for_one_published_key(world: &World, machine: &Machine) {
     machine.ok("systemctl reload ssh.service");
-    published_count(world, 1);
+    wait_for_published_count(world, 1);
     let keys = published(world, machine);
     assert!(keys.len() == 1 && keys[0].ends_with("(ED25519)"), "{keys:?}");
 }
 
-/// Waits until so many fingerprints are published. This asks no sshd: OpenSSH 9.8 and later refuse a client that comes too often.
+/// Waits until this number of fingerprints is published. It does not connect to sshd: OpenSSH 9.8 and later refuse a client that
+/// connects too often.
 #[track_caller]
-fn published_count(world: &World, count: usize) {
+fn wait_for_published_count(world: &World, count: usize) {
     let deadline = Instant::now() + LONG;
     loop {
         let value = world.standin().user_data(FINGERPRINTS).unwrap_or_default();
@@ -174,7 +175,7 @@ fn published_count(world: &World, count: usize) {
     }
 }
 
-fn requests_without_end_cost_little(machine: &Machine) {
+fn check_flood_of_requests(machine: &Machine) {
     let units = ["scw-agent-hostkeys-settle.service", "scw-agent-setup.service"];
     let before = units.map(|unit| starts(machine, unit));
     let cpu = || machine.ok("awk '/^cpu /{print $2 + $4}' /proc/stat; cut -d ' ' -f 14,15 /proc/1/stat");
@@ -190,12 +191,12 @@ fn requests_without_end_cost_little(machine: &Machine) {
         println!("{unit}: {runs} runs");
         assert!(runs <= BURST + seconds / INTERVAL + 2, "{unit}: {runs} runs in {seconds} s");
     }
-    machine.until("served", &is_empty(&[HOST_KEYS, SETUP]));
-    paths_are_alive(machine, "after a flood of requests");
+    machine.until("the requests are served", &is_empty(&[HOST_KEYS, SETUP]));
+    check_path_units(machine, "after a flood of requests");
 }
 
-/// The unit itself, with a trial in its program's place.
-fn settle_reaches_the_service_only(machine: &Machine) {
+/// Runs the trial in the unit of the settle pass, instead of its program.
+fn check_settle_sandbox(machine: &Machine) {
     machine.ok("sed -e 's|^ExecStart=.*|ExecStart=/bin/bash /usr/local/bin/trial|' -e '/^RuntimeDirectory/d' \
                     /usr/lib/systemd/system/scw-agent-hostkeys-settle.service >/run/systemd/system/trial.service
                 systemctl daemon-reload; systemctl start trial.service; journalctl --sync");
@@ -219,27 +220,27 @@ fn settle_reaches_the_service_only(machine: &Machine) {
 }
 
 #[test]
-fn h1_clone_in_trouble_gets_its_keys_on_debian_11() {
-    clone_in_trouble(Suite::Bullseye);
+fn h1_obstructed_clone_gets_its_keys_on_debian_11() {
+    check_clone_with_obstacles(Suite::Bullseye);
 }
 
 #[test]
-fn h1_clone_in_trouble_gets_its_keys_on_debian_12() {
-    clone_in_trouble(Suite::Bookworm);
+fn h1_obstructed_clone_gets_its_keys_on_debian_12() {
+    check_clone_with_obstacles(Suite::Bookworm);
 }
 
 #[test]
-fn h1_clone_in_trouble_gets_its_keys_on_debian_13() {
-    clone_in_trouble(Suite::Trixie);
+fn h1_obstructed_clone_gets_its_keys_on_debian_13() {
+    check_clone_with_obstacles(Suite::Trixie);
 }
 
 #[test]
-fn h1_clone_in_trouble_gets_its_keys_on_forky() {
-    clone_in_trouble(Suite::Forky);
+fn h1_obstructed_clone_gets_its_keys_on_forky() {
+    check_clone_with_obstacles(Suite::Forky);
 }
 
-/// Another user holds a lock on sshd's folder, the service does not answer root at first, and sshd's configuration is broken.
-fn clone_in_trouble(suite: Suite) {
+/// Another user holds a lock on /etc/ssh, the service refuses root's first request, and sshd's configuration is invalid.
+fn check_clone_with_obstacles(suite: Suite) {
     let kit = Kit::new(suite);
     World::builder().run(|world| {
         let disk = Disk::new(world, &kit);
@@ -258,7 +259,7 @@ fn clone_in_trouble(suite: Suite) {
         let machine = Machine::boot(world, &disk);
         machine.ok("systemctl is-active holder.service; ! flock --nonblock /etc/ssh true");
         let offered = || {
-            let mut offered = scanned(&machine);
+            let mut offered = scanned_keys(&machine);
             offered.sort();
             offered
         };
@@ -266,30 +267,30 @@ fn clone_in_trouble(suite: Suite) {
         let sshd = machine.ok("systemctl show --property=MainPID --value ssh.service");
 
         machine.ok("echo 'NoSuchOption yes' >/etc/ssh/sshd_config.d/50-broken.conf");
-        // The daemon's question is answered, the first one of root is not.
+        // The service answers the daemon's request, and refuses the first one of root.
         world.standin().set_orders(vec![Order::new(Fault::status(403)).path("/conf*").nth("2")]);
         world.set_link(true);
         let started = Instant::now();
-        machine.until("keys of its own", "[ -d /var/lib/scw-agent/old-host-keys ]");
+        machine.until("the clone's new keys", "[ -d /var/lib/scw-agent/old-host-keys ]");
         println!("{suite:?}: new keys {:?} after the network came", started.elapsed());
-        machine.until("sshd's own words", "systemctl is-failed --quiet scw-agent-hostkeys-settle.service");
-        let said = machine.ok("journalctl --sync; journalctl --boot --identifier=scw-agent-hostkeys --no-pager --output=cat");
-        assert!(said.contains("trying again later"), "{said}");
-        assert!(said.contains("old host keys: sshd refuses its configuration") && said.contains("NoSuchOption"), "{said}");
+        machine.until("the settle pass fails", "systemctl is-failed --quiet scw-agent-hostkeys-settle.service");
+        let log = machine.ok("journalctl --sync; journalctl --boot --identifier=scw-agent-hostkeys --no-pager --output=cat");
+        assert!(log.contains("trying again later"), "{log}");
+        assert!(log.contains("old host keys: sshd refuses its configuration") && log.contains("NoSuchOption"), "{log}");
         assert_eq!(machine.ok("systemctl show --property=MainPID --value ssh.service"), sshd);
-        assert!(!offered().is_empty(), "sshd is up");
-        let value = world.standin().user_data(FINGERPRINTS).expect("what the other Instance published");
+        assert!(!offered().is_empty(), "sshd runs");
+        let value = world.standin().user_data(FINGERPRINTS).expect("the value of the first Instance");
         let value = String::from_utf8(value).expect("UTF-8");
-        assert!(value.lines().all(|line| first.contains(&without_comment(line))), "new keys that nobody serves: {value}");
+        assert!(value.lines().all(|line| first.contains(&without_comment(line))), "new keys are published before sshd serves them: {value}");
 
         machine.ok("rm /etc/ssh/sshd_config.d/50-broken.conf");
-        machine.until("all is served", &is_empty(&PENDING));
+        machine.until("no request is pending", &is_empty(&PENDING));
         let second = published_instead_of(world, &machine, &first);
         assert_eq!(second.len(), first.len(), "{first:?} {second:?}");
         assert_eq!(machine.ok("systemctl show --property=MainPID --value ssh.service"), sshd, "no restart");
         log_in(&machine, &second);
-        paths_are_alive(&machine, "at the end");
-        machine.until("the last run is well", "! systemctl is-failed --quiet scw-agent-hostkeys-settle.service");
+        check_path_units(&machine, "at the end");
+        machine.until("the last settle pass succeeded", "! systemctl is-failed --quiet scw-agent-hostkeys-settle.service");
         machine.ok("systemctl is-active holder.service");
     });
 }

@@ -1,4 +1,4 @@
-//! The .rpm installed, upgraded and erased in a root file system with its scriptlets run, and booted.
+//! The .rpm: installation, upgrade and removal in a root file system, with its scriptlets, and a boot.
 
 use std::path::Path;
 use std::process::Command;
@@ -6,9 +6,9 @@ use std::process::Command;
 use scw_images::{Disk, Kit, Machine, Ran, Suite};
 use scw_stage::World;
 
-use crate::common::{failed, log_in, published};
+use crate::common::{failed_units, log_in, published};
 
-/// What it needs is there, but Debian's packages are not in rpm's own list.
+/// Runs rpm with `--nodeps`: the dependencies are installed, but rpm's database does not list Debian's packages.
 fn rpm(disk: &Disk, words: &[&str]) -> Ran {
     let mut command = Command::new("rpm");
     command.arg("--root").arg(disk.root()).args(["--nodeps", "--verbose"]).args(words);
@@ -39,7 +39,7 @@ fn s4_rpm_install_boot_upgrade_erase() {
         let keys = published(world, &machine);
         log_in(&machine, &keys);
         assert_eq!(machine.ok("scw-userdata ssh-host-fingerprints | grep -c SHA256"), "3");
-        assert_eq!(failed(&machine), "");
+        assert_eq!(failed_units(&machine), "");
         machine.power_off();
 
         disk.chroot("systemctl disable scw-agent-setup.path").ok("systemctl");
@@ -51,9 +51,9 @@ fn s4_rpm_install_boot_upgrade_erase() {
         let enabled = upgraded();
         assert!(
             !enabled.contains("scw-agent-setup.path"),
-            "an administrator's choice outlives an upgrade: {enabled}"
+            "a unit that the administrator disabled stays disabled: {enabled}"
         );
-        // A unit of an administrator's, too; but not the link of a version whose unit was enabled.
+        // An upgrade keeps a unit that the administrator enabled. It removes the link of a version whose unit was enabled by default.
         let unit = "/usr/lib/systemd/system/scw-agent-setup.service";
         disk.chroot(&format!("ln -s {unit} /etc/systemd/system/multi-user.target.wants/")).ok("ln");
         assert!(upgraded().contains("scw-agent-setup.service"));
@@ -63,11 +63,11 @@ fn s4_rpm_install_boot_upgrade_erase() {
 
         let ran = rpm(&disk, &["--erase", "scw-agent"]);
         assert!(ran.is_ok() && !ran.err.contains("scriptlet failed"), "{}{}", ran.out, ran.err);
-        let left = disk.chroot("find /usr /etc -name '*scw-*'").ok("find");
-        assert_eq!(left, "", "nothing is left behind");
-        assert!(disk.has("/etc/ssh/ssh_host_ed25519_key"), "the keys are the machine's");
+        let remaining = disk.chroot("find /usr /etc -name '*scw-*'").ok("find");
+        assert_eq!(remaining, "", "no file of the package remains");
+        assert!(disk.has("/etc/ssh/ssh_host_ed25519_key"), "the host keys remain");
 
-        // An installation after that is as the first one: the next boot starts everything.
+        // A new installation is like the first one: the next boot starts all units.
         let ran = rpm(&disk, &["--install", package]);
         assert!(ran.is_ok() && !ran.err.contains("scriptlet failed"), "{}{}", ran.out, ran.err);
         assert_eq!(disk.chroot("ls /etc/systemd/system/multi-user.target.wants").ok("ls"), first);
@@ -77,7 +77,7 @@ fn s4_rpm_install_boot_upgrade_erase() {
 }
 
 #[test]
-fn the_rpm_leaves_a_command_of_scaleway_ecosystems_alone() {
+fn rpm_keeps_scw_userdata_of_scaleway_ecosystem() {
     let kit = Kit::new(Suite::Trixie);
     let package = Kit::rpm();
     World::builder().run(|world| {

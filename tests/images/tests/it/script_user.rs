@@ -1,11 +1,11 @@
-//! A script of a user through the shipped units: where its file stands, as whom it runs, with what environment (D3, S3, S4).
+//! A script with `user=` and the shipped units: the place of its file, its user and its environment (D3, S3, S4).
 
 use scw_images::{Disk, Kit, Machine, Suite};
 use scw_stage::World;
 
-use crate::common::failed;
+use crate::common::failed_units;
 
-/// It tells what it sees, starts itself again, and waits until it may end.
+/// It prints what it sees, starts itself again, and waits for a file before it ends.
 const SCRIPT: &str = r#"#!/bin/sh
 # scw-setup: user=deploy env=COLOUR=blue
 # This text may not be on a disk.
@@ -23,11 +23,11 @@ const MOUNT: &str = r"run-scw\x2dagent\x2dsetup-scripts.mount";
 #[test]
 fn d3_user_script_in_images_has_no_hold_on_root() {
     for suite in Suite::ALL {
-        user_script(suite);
+        check_user_script(suite);
     }
 }
 
-fn user_script(suite: Suite) {
+fn check_user_script(suite: Suite) {
     let kit = Kit::new(suite);
     World::builder().run(|world| {
         world.standin().set_user_data("setup-script", SCRIPT);
@@ -36,7 +36,7 @@ fn user_script(suite: Suite) {
         disk.chroot("useradd --create-home --shell /bin/sh deploy; groupadd extra; usermod -aG extra deploy").ok("useradd");
         let machine = Machine::power_on(world, &disk);
         machine.until("the script runs", "[ -e /home/deploy/began ]");
-        // As on hardened images.
+        // Hardened images mount /run with noexec.
         machine.ok("mount -o remount,noexec /run && : >/home/deploy/noexec");
         let options = machine.ok("findmnt -no FSTYPE,OPTIONS /run/scw-agent-setup/scripts");
         for option in ["tmpfs", "nosuid", "nodev", "mode=711"] {
@@ -49,7 +49,7 @@ fn user_script(suite: Suite) {
         let list = machine.sh("setpriv --reuid=deploy --regid=deploy --clear-groups ls /run/scw-agent-setup/scripts");
         assert!(!list.is_ok(), "{suite:?}: the user cannot list the folder: {}", list.out);
 
-        // An upgrade while it runs leaves it alone (S4).
+        // An upgrade does not disturb the running script (S4).
         let newer = disk.bring(&kit.deb_as("9.9.9-1"));
         machine.ok(&format!("dpkg --install {newer}"));
         machine.ok("pgrep -u deploy -f scw-agent-setup/scripts && : >/home/deploy/go-on");
@@ -70,10 +70,10 @@ fn user_script(suite: Suite) {
         }
         let ignored = shown.lines().find_map(|line| line.strip_prefix("SigIgn:\t")).expect("the ignored signals");
         let ignored = u64::from_str_radix(ignored, 16).expect("a number");
-        assert_eq!(ignored & (1 << (13 - 1)), 0, "{suite:?}: SIGPIPE ends it as anywhere else");
+        assert_eq!(ignored & (1 << (13 - 1)), 0, "{suite:?}: SIGPIPE is not ignored");
         assert!(shown.contains("exit code 0"), "{suite:?}: {shown}");
         assert_eq!(machine.ok("ls -A /run/scw-agent-setup/scripts"), "", "{suite:?}");
-        assert_eq!(failed(&machine), "", "{suite:?}");
+        assert_eq!(failed_units(&machine), "", "{suite:?}");
         machine.power_off();
     });
 }

@@ -1,13 +1,13 @@
-//! Scripts under real systemd: what runs when a machine really goes down, and what does not when it does not.
+//! Scripts under real systemd: shutdown scripts run at a shutdown of the machine and at no other time; the journal is complete.
 
 use scw_images::{Disk, Kit, Machine, Suite};
 use scw_stage::World;
 
-use crate::common::{failed, published};
+use crate::common::{failed_units, published};
 
-/// It can still ask the service when it runs.
+/// A shutdown script that reads a value, so the metadata service must still be reachable.
 const AT_SHUTDOWN: &str = "#!/bin/sh\necho \"$SCW_SCRIPT $(scw-userdata colour)\" >>/var/log/at-shutdown\ncat /proc/self/cgroup >/var/log/group-at-shutdown\n";
-/// A setup script in whose first attempt the machine goes down.
+/// A setup script whose first attempt is interrupted by a reboot.
 const LONG_AT_FIRST: &str =
     "#!/bin/sh\necho $SCW_SETUP_ATTEMPT >>/var/log/attempts\n[ $SCW_SETUP_ATTEMPT != 1 ] || exec sleep 600\n";
 
@@ -32,8 +32,12 @@ fn s4_shutdown_scripts_run_only_at_shutdown_with_network() {
         );
         machine.reboot();
         machine.until("the scripts are done", "[ -e /run/scw-agent-setup/summary.json ]");
-        assert_eq!(disk.read("/var/log/attempts"), "1\n2\n", "cut off, and started again");
-        assert_eq!(ran(), "shutdown-script blue\n", "while a setup script ran");
+        assert_eq!(disk.read("/var/log/attempts"), "1\n2\n", "interrupted, and started again");
+        assert_eq!(
+            ran(),
+            "shutdown-script blue\n",
+            "the shutdown script ran, although a setup script was running"
+        );
 
         published(world, &machine);
         let package = disk.bring(&newer);
@@ -41,10 +45,10 @@ fn s4_shutdown_scripts_run_only_at_shutdown_with_network() {
             "dpkg --install {package}; systemctl restart scw-agent-shutdown.service scw-agent-setup.service"
         ));
         machine.ok("systemctl stop scw-agent-shutdown.service; systemctl start scw-agent-shutdown.service");
-        assert_eq!(ran(), "shutdown-script blue\n", "an upgrade and a stop run nothing");
+        assert_eq!(ran(), "shutdown-script blue\n", "an upgrade and a stop of the unit run no script");
         let journal = machine.ok("journalctl --unit=scw-agent-shutdown.service --no-pager");
         assert!(journal.contains("not going down"), "{journal}");
-        assert_eq!(failed(&machine), "");
+        assert_eq!(failed_units(&machine), "");
 
         machine.reboot();
         assert_eq!(ran().lines().count(), 2);
@@ -55,7 +59,7 @@ fn s4_shutdown_scripts_run_only_at_shutdown_with_network() {
         assert_eq!(ran(), "shutdown-script blue\n".repeat(3));
         let group = disk.read("/var/log/group-at-shutdown");
         let (_, run) = group.split_once("/scw-agent-shutdown.service/").expect(&group);
-        assert_ne!(run.trim(), ".control", "a group of its own: {group}");
+        assert_ne!(run.trim(), ".control", "the script has its own control group: {group}");
     });
 }
 
@@ -67,7 +71,7 @@ fn s2_image_journal_loses_nothing_after_much_output() {
             let disk = Disk::new(world, &kit);
             disk.install(kit.deb());
             disk.chroot("useradd --create-home deploy").ok("useradd");
-            // Far over what the journal takes from a service within 30 s.
+            // Far more lines than journald accepts from a service within 30 s.
             let many = "#!/bin/sh\n# scw-setup: user=deploy\nseq 200000\n";
             world.standin().set_user_data("setup-script.1", many);
             world.standin().set_user_data("setup-script.2", "#!/bin/sh\necho a line of root\n");
@@ -75,13 +79,13 @@ fn s2_image_journal_loses_nothing_after_much_output() {
             machine.until("the boot's scripts are done", "[ -e /run/scw-agent-setup/summary.json ]");
             machine.ok("journalctl --sync");
             let journal = "journalctl --unit=scw-agent-setup.service --output=cat --no-pager";
-            let told = machine.ok(&format!("{journal} | grep -v '^setup-script.1: [0-9]'"));
+            let log = machine.ok(&format!("{journal} | grep -v '^setup-script.1: [0-9]'"));
             for line in [
                 "setup-script.1: exit code 0",
                 "setup-script.2: a line of root",
                 "setup-script.2: exit code 0",
             ] {
-                assert!(told.contains(line), "{suite:?}: {line}: {told}");
+                assert!(log.contains(line), "{suite:?}: {line}: {log}");
             }
             assert_eq!(
                 machine.ok(&format!("{journal} | grep -c '^setup-script.1: [0-9]'")),

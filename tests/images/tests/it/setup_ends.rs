@@ -1,9 +1,9 @@
-//! How scripts end under real systemd: with the machine that they reboot.
+//! The end of scripts under real systemd: scripts that reboot the machine, and leftover processes.
 
 use scw_images::{Disk, Kit, Machine, Suite};
 use scw_stage::World;
 
-/// It reboots the machine when the test wants it.
+/// Reboots the machine when the test makes a file.
 const REBOOTS: &str = "#!/bin/sh\necho $SCW_SCRIPT >>/var/log/ran\n: >/run/began\nuntil [ -e /run/go ]; do sleep 0.1; done\nreboot\n";
 const ALL_DONE: &str = "[ -e /run/scw-agent-setup/summary.json ]";
 
@@ -12,13 +12,13 @@ fn s1_script_that_ends_in_reboot_runs_once() {
     let kit = Kit::new(Suite::Bookworm);
     World::builder().run(|world| {
         world.standin().set_user_data("setup-script.1", REBOOTS);
-        // It does not end by itself: in each boot, it is cut off.
+        // It does not end by itself: each boot interrupts it.
         world.standin().set_user_data("setup-script.2", format!("{REBOOTS}sleep 600\n"));
         world.standin().set_user_data("setup-script.3", "#!/bin/sh\necho $SCW_SCRIPT >>/var/log/ran\n");
         let disk = Disk::new(world, &kit);
         disk.install(kit.deb());
         let mut machine = Machine::power_on(world, &disk);
-        // Three boots or four: on a busy machine the next script starts before the reboot stops the runner.
+        // Three or four boots: on a busy computer, the next script starts before the reboot stops the runner.
         loop {
             machine.until("a script runs, or all are done", &format!("[ -e /run/began ] || {ALL_DONE}"));
             if machine.sh(ALL_DONE).is_ok() {
@@ -41,28 +41,28 @@ fn s1_script_that_ends_in_reboot_runs_once() {
     });
 }
 
-/// Its processes clear their environment and lose their parent, one of them does not end when it is asked to, and PAM moves one into the
-/// group of a session.
-const GETS_AWAY: &str = "#!/bin/sh\n# scw-setup: timeout=3s\n\
+/// Its processes clear their environment and lose their parent. One of them ignores SIGTERM, and PAM moves one into the control group
+/// of a session.
+const EVADES: &str = "#!/bin/sh\n# scw-setup: timeout=3s\n\
     env -i setsid sleep 5814 &\n\
     (env -i setsid sh -c 'trap \"\" TERM; sleep 5814; sleep 5814' &)\n\
     su - root -c 'exec sleep 5814' &\n\
     sleep 5814\n";
-/// PAM moves the second one into the group of a session.
+/// It leaves two processes. PAM moves the second one into the control group of a session.
 const LEAVES_TWO: &str = "#!/bin/sh\nenv -i setsid sleep 5813 >/dev/null 2>&1 &\n\
     su - root -c 'env -i setsid sleep 5816 >/dev/null 2>&1 &'\n";
 
 #[test]
 fn s5_timeout_ends_all_in_the_scripts_control_group() {
     for suite in [Suite::Bullseye, Suite::Forky] {
-        ends_all(suite);
+        check_timeout_ends_all(suite);
     }
 }
 
-fn ends_all(suite: Suite) {
+fn check_timeout_ends_all(suite: Suite) {
     let kit = Kit::new(suite);
     World::builder().run(|world| {
-        for (key, script) in [("1", LEAVES_TWO), ("2", GETS_AWAY), ("3", GETS_AWAY)] {
+        for (key, script) in [("1", LEAVES_TWO), ("2", EVADES), ("3", EVADES)] {
             world.standin().set_user_data(&format!("setup-script.{key}"), script);
         }
         let disk = Disk::new(world, &kit);
@@ -73,11 +73,11 @@ fn ends_all(suite: Suite) {
         assert_eq!((counted(5813), counted(5814)), ("1\n".to_owned(), "0\n".to_owned()), "{suite:?}");
         let listed = machine.ok("scw-agent setup list");
         assert_eq!(listed.lines().filter(|line| line.contains("longer than it may")).count(), 2, "{suite:?}: {listed}");
-        let left = machine.ok("journalctl --boot --identifier=scw-agent-setup --output=cat --no-pager | grep 'left running'");
-        assert!(left.starts_with("setup-script.1: left running: ") && left.lines().count() == 1, "{suite:?}: {left}");
-        assert_eq!(left.matches(" (").count(), 2, "{suite:?}: {left}");
-        // What a script left lives on when the runner is started again, and the groups of the others are gone.
-        // The runner ends with 1, since scripts failed: on a busy machine perhaps before systemd has seen that it started.
+        let leftover = machine.ok("journalctl --boot --identifier=scw-agent-setup --output=cat --no-pager | grep 'left running'");
+        assert!(leftover.starts_with("setup-script.1: left running: ") && leftover.lines().count() == 1, "{suite:?}: {leftover}");
+        assert_eq!(leftover.matches(" (").count(), 2, "{suite:?}: {leftover}");
+        // Leftover processes survive a restart of the runner, and the control groups of the other scripts are removed.
+        // The runner exits with 1, since scripts failed. On a busy computer it may exit before systemd has noticed its start.
         machine.ok("systemctl reset-failed scw-agent-setup.service; systemctl start scw-agent-setup.service || true; sleep 1");
         assert_eq!((counted(5813), counted(5816)), ("1\n".to_owned(), "1\n".to_owned()), "{suite:?}");
         let groups = machine.ok("cd /sys/fs/cgroup/system.slice/scw-agent-setup.service && find . -mindepth 1 -type d | wc -l");

@@ -1,11 +1,11 @@
-//! The setup unit in a boot: nothing waits for it, it starts nothing where there is nothing to do, and it is well again when its scripts are.
+//! The setup unit in a boot: nothing waits for it, it does not start without scripts, and its failure ends once its scripts succeed.
 
 use scw_images::{Disk, Kit, Machine, Suite};
 use scw_stage::World;
 
-use crate::common::{failed, published};
+use crate::common::{failed_units, published};
 
-/// Starts a unit that comes after all of the boot, then waits for a file.
+/// Starts a unit that is ordered after the complete boot, then waits for a file.
 const WAITING: &str = "#!/bin/sh\necho started >/run/script\nsystemctl start late.service\necho late >>/run/script\n\
                        until [ -e /run/go ]; do sleep 0.1; done\n";
 const LATE: &str = "[Unit]\nAfter=multi-user.target\n[Service]\nType=oneshot\nExecStart=/bin/true\n";
@@ -13,11 +13,11 @@ const LATE: &str = "[Unit]\nAfter=multi-user.target\n[Service]\nType=oneshot\nEx
 #[test]
 fn s1_boot_does_not_wait_for_scripts() {
     for suite in [Suite::Bookworm, Suite::Trixie] {
-        boot_does_not_wait(suite);
+        check_boot_does_not_wait(suite);
     }
 }
 
-fn boot_does_not_wait(suite: Suite) {
+fn check_boot_does_not_wait(suite: Suite) {
     let kit = Kit::new(suite);
     World::builder().run(|world| {
         world.standin().set_user_data("startup-script", WAITING);
@@ -27,38 +27,38 @@ fn boot_does_not_wait(suite: Suite) {
         let mut machine = Machine::power_on(world, &disk);
         machine.until("the script runs", "grep started /run/script");
         assert_eq!(machine.sh("systemctl is-system-running --wait").out, "running\n", "{suite:?}");
-        machine.until("what comes after the boot can be started", "grep late /run/script");
+        machine.until("the late unit was started", "grep late /run/script");
         assert_eq!(machine.ok("systemctl list-jobs --no-legend"), "", "{suite:?}: a job waits");
         let state = machine.ok("systemctl show --property=ActiveState,SubState scw-agent-setup.service");
         assert_eq!(state, "ActiveState=active\nSubState=running", "{suite:?}: the script still runs");
-        nothing_of_ours_in_the_chains(&machine);
+        check_critical_chains(&machine);
         published(world, &machine);
         assert!(
             !machine.sh("scw-agent status --wait --timeout 1ms").is_ok(),
-            "{suite:?}: it is not done yet"
+            "{suite:?}: the script still runs"
         );
         machine.ok("touch /run/go; scw-agent status --wait");
-        assert_eq!(failed(&machine), "", "{suite:?}");
+        assert_eq!(failed_units(&machine), "", "{suite:?}");
 
-        // Without scripts, nothing is started, and the boot's work is done.
+        // Without scripts the unit is not started, and `status --wait` ends.
         world.standin().delete_user_data("startup-script");
         machine.reboot();
         machine.ok("scw-agent status --wait");
         let started =
             "systemctl show --property=ExecMainStartTimestampMonotonic --value scw-agent-setup.service";
-        assert_eq!(machine.ok(started), "0", "{suite:?}: it was started");
+        assert_eq!(machine.ok(started), "0", "{suite:?}: the unit was started");
 
-        // Nor without the daemon; a person can start it.
+        // Without the daemon the unit is not started either; an administrator can start it.
         world.standin().set_user_data("startup-script", "#!/bin/sh\ntouch /run/script\n");
         machine.ok("systemctl disable scw-agent.service");
         machine.reboot();
-        assert_eq!(machine.ok(started), "0", "{suite:?}: it was started");
+        assert_eq!(machine.ok(started), "0", "{suite:?}: the unit was started");
         machine.ok("systemctl start scw-agent-setup.service");
         machine.until("the script ran", "[ -e /run/script ]");
     });
 }
 
-fn nothing_of_ours_in_the_chains(machine: &Machine) {
+fn check_critical_chains(machine: &Machine) {
     for target in ["ssh.service", "multi-user.target"] {
         let chain = machine.ok(&format!("systemd-analyze critical-chain {target}"));
         let after = machine.ok(&format!("systemctl show --property=After --value {target}"));
@@ -73,17 +73,17 @@ fn nothing_of_ours_in_the_chains(machine: &Machine) {
 }
 
 #[test]
-fn s2_machine_is_not_degraded_once_its_scripts_are_cured() {
+fn s2_machine_not_degraded_after_scripts_are_fixed() {
     for suite in [Suite::Bookworm, Suite::Trixie] {
-        cured(suite);
+        check_fixed(suite);
     }
 }
 
-fn cured(suite: Suite) {
+fn check_fixed(suite: Suite) {
     let kit = Kit::new(suite);
     World::builder().run(|world| {
         for key in ["setup-script.a", "setup-script.b"] {
-            world.standin().set_user_data(key, "#!/bin/sh\n[ -e /root/cured ]\n");
+            world.standin().set_user_data(key, "#!/bin/sh\n[ -e /root/fixed ]\n");
         }
         let disk = Disk::new(world, &kit);
         disk.install(kit.deb());
@@ -93,10 +93,10 @@ fn cured(suite: Suite) {
         machine.until("the scripts are done", "[ -e /run/scw-agent-setup/summary.json ]");
         machine.until("the unit failed", "systemctl is-failed scw-agent-setup.service");
         becomes("degraded");
-        machine.ok("touch /root/cured; scw-agent setup run setup-script.a --again");
+        machine.ok("touch /root/fixed; scw-agent setup run setup-script.a --again");
         machine.ok("systemctl is-failed scw-agent-setup.service");
         machine.ok("scw-agent setup run setup-script.b --again");
-        assert_eq!(failed(&machine), "", "{suite:?}");
+        assert_eq!(failed_units(&machine), "", "{suite:?}");
         becomes("running");
         machine.ok("scw-agent status --wait");
     });

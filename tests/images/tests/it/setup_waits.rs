@@ -1,4 +1,4 @@
-//! What the first script of a boot waits for, under real systemd and with real apt.
+//! What the first script of a boot waits for, with real systemd and real apt.
 
 use std::net::UdpSocket;
 use std::thread::{sleep, spawn};
@@ -7,12 +7,12 @@ use std::time::Duration;
 use scw_images::{Disk, Kit, Machine, Suite};
 use scw_stage::World;
 
-use crate::common::failed;
+use crate::common::failed_units;
 
-/// Something that wants network-online.target, and what that waits for.
+/// A unit that wants network-online.target, and a unit that delays the target.
 const WANTS: &str = "[Unit]\nWants=network-online.target\nAfter=network-online.target\n[Service]\nExecStart=/bin/sleep infinity\n\
                      [Install]\nWantedBy=multi-user.target\n";
-const HOLDS: &str = "[Unit]\nBefore=network-online.target\n[Service]\nType=oneshot\nRemainAfterExit=yes\n\
+const DELAYS: &str = "[Unit]\nBefore=network-online.target\n[Service]\nType=oneshot\nRemainAfterExit=yes\n\
                      ExecStart=/bin/sh -c 'until [ -e /run/online ]; do sleep 0.1; done'\n[Install]\nWantedBy=network-online.target\n";
 const SCRIPT: &str = "#!/bin/sh\necho ran >>/var/log/ran\n";
 
@@ -22,6 +22,7 @@ fn write(disk: &Disk, path: &str, text: &str) {
     std::fs::write(path, text).expect("written");
 }
 
+/// The field `network` of the summary, once the scripts have ended.
 fn network(machine: &Machine) -> String {
     machine.until("the scripts are done", "[ -e /run/scw-agent-setup/summary.json ]");
     let status: serde_json::Value =
@@ -32,11 +33,11 @@ fn network(machine: &Machine) -> String {
 #[test]
 fn s1_script_waits_for_network_online_target_or_a_resolver() {
     for suite in [Suite::Bookworm, Suite::Trixie] {
-        waits_for_network(suite);
+        check_wait_for_network(suite);
     }
 }
 
-fn waits_for_network(suite: Suite) {
+fn check_wait_for_network(suite: Suite) {
     let kit = Kit::new(suite);
     World::builder().run(|world| {
         world.standin().set_user_data("startup-script", SCRIPT);
@@ -47,10 +48,10 @@ fn waits_for_network(suite: Suite) {
             machine.until("it waits", "journalctl --boot --output=cat | grep 'waiting for the network'");
             sleep(Duration::from_secs(2));
             assert!(!disk.has("/var/log/ran"), "{suite:?}");
-            assert_eq!(failed(machine), "", "{suite:?}");
+            assert_eq!(failed_units(machine), "", "{suite:?}");
         };
 
-        // Nothing wants the target: a route and a resolver, which come later.
+        // No unit wants the target: the script waits for a route and a resolver, which come later.
         let machine = Machine::boot(world, &disk);
         still_waits(&machine);
         assert_eq!(
@@ -75,11 +76,11 @@ fn waits_for_network(suite: Suite) {
         machine.power_off();
         world.set_default_route(false);
 
-        // Something wants the target: that decides.
+        // A unit wants the target: the script waits for the target alone.
         std::fs::remove_file(disk.path("/var/log/ran")).expect("it ran");
         write(&disk, "/etc/systemd/system/wants.service", WANTS);
-        write(&disk, "/etc/systemd/system/holds.service", HOLDS);
-        disk.chroot("systemctl enable wants.service holds.service").ok("systemctl");
+        write(&disk, "/etc/systemd/system/delays.service", DELAYS);
+        disk.chroot("systemctl enable wants.service delays.service").ok("systemctl");
         let machine = Machine::power_on(world, &disk);
         still_waits(&machine);
         machine.ok("touch /run/online");
@@ -88,7 +89,7 @@ fn waits_for_network(suite: Suite) {
     });
 }
 
-/// Makes a repository with two packages: one whose installation waits for a file, and another one.
+/// Makes a package repository with two packages: `slow`, whose installation waits for a file, and `probe`.
 pub(crate) const REPOSITORY: &str = r#"
 mkdir -p /srv/repository; cd /srv/repository
 package() {
@@ -103,10 +104,10 @@ package probe
 echo 'deb [trusted=yes] file:/srv/repository ./' >/etc/apt/sources.list
 rm -rf /etc/apt/sources.list.d/*
 "#;
-/// The daily job takes its time with the locks held; a script's own update does not.
+/// Makes apt's daily job wait for a file while it holds its locks. The update of a script does not wait.
 const APT: &str = "APT::Periodic::Enable \"1\";\nAPT::Periodic::Update-Package-Lists \"always\";\nAPT::Update::Pre-Invoke { \
     \"test x$SCW_SCRIPT != x || { touch /run/daily; until [ -e /run/daily-may-end ]; do sleep 0.1; done; }\"; };\n";
-/// The daily job becomes due while it runs, and somebody else has dpkg's lock for a while.
+/// A script during which the daily job becomes due and another process holds dpkg's lock for a while.
 const INSTALLS: &str = "#!/bin/sh -ex\nrm /run/daily /run/daily-may-end\nsystemctl start --no-block apt-daily.service\n\
     until pgrep -x flock; do sleep 0.1; done\n[ ! -e /run/daily ]\napt-get update\n\
     systemd-run apt-get install -y slow\nuntil [ -e /run/slow ]; do sleep 0.1; done\n(sleep 3; touch /run/go) &\n\
@@ -115,11 +116,11 @@ const INSTALLS: &str = "#!/bin/sh -ex\nrm /run/daily /run/daily-may-end\nsystemc
 #[test]
 fn s1_script_and_apts_daily_job_keep_apart() {
     for suite in [Suite::Bookworm, Suite::Trixie] {
-        apart_from_apt(suite);
+        check_apart_from_apt(suite);
     }
 }
 
-fn apart_from_apt(suite: Suite) {
+fn check_apart_from_apt(suite: Suite) {
     let kit = Kit::new(suite);
     World::builder().run(|world| {
         world.standin().set_user_data("setup-script", INSTALLS);
@@ -127,11 +128,11 @@ fn apart_from_apt(suite: Suite) {
         disk.install(kit.deb());
         disk.chroot(REPOSITORY).ok("a repository");
         write(&disk, "/etc/apt/apt.conf.d/90test", APT);
-        // The runner comes when the daily job is at work.
+        // The runner starts when the daily job is already running.
         world.set_link(false);
         let machine = Machine::boot(world, &disk);
         machine.ok("systemctl start --no-block apt-daily.service");
-        machine.until("the daily job is at work", "[ -e /run/daily ]");
+        machine.until("the daily job runs", "[ -e /run/daily ]");
         world.set_link(true);
         machine.until(
             "the runner waits",
@@ -150,6 +151,6 @@ fn apart_from_apt(suite: Suite) {
             "the daily job is done",
             "[ -e /run/daily ] && ! systemctl is-active --quiet apt-daily.service",
         );
-        assert_eq!(failed(&machine), "", "{suite:?}");
+        assert_eq!(failed_units(&machine), "", "{suite:?}");
     });
 }

@@ -1,15 +1,15 @@
-# The shell side of the judge, inside a root file system: real sshd, ssh-keygen, ssh-keyscan and ssh-agent of its release.
+# Shell functions for mod.rs, which run in a root file system with the sshd, ssh-keygen, ssh-keyscan and ssh-agent of its release.
 # Every function prints lines that the test reads. Paths of keys have no newline.
 
 PORT=2200
 umask 022
 
-# The keys that OpenSSH of this release has by default, and some more, made once.
+# Makes, once, the default keys of this OpenSSH release and some more.
 prepare() {
     mkdir -p /root/pool /run/sshd
     [ -e /root/good ] || {
         ssh-keygen -q -A
-        # ssh-keygen of 8.4 makes one; sshd does not load it by default.
+        # ssh-keygen of 8.4 makes a DSA key, which sshd does not load by default.
         rm -f /etc/ssh/ssh_host_dsa_key*
         cp -a /etc/ssh /root/good
     }
@@ -28,7 +28,7 @@ prepare() {
     done
 }
 
-# The state in which each row begins: all default keys are there and good.
+# The initial state of each row: all default keys exist and are valid.
 reset() {
     stop
     umount /srv/keys /etc/ssh/ssh_host_ed25519_key 2>/dev/null || true
@@ -46,29 +46,29 @@ stop() {
         rm -f "$file"
     done
     rm -f /run/agent.sock
-    # A killed sshd, or a child of it that has just been forked, still listens for a moment: the next sshd could not bind the port.
+    # A killed sshd, or a child that it has just forked, still listens for a moment, so that the next sshd could not bind the port.
     while listens; do sleep 0.01; done
 }
 
-# Whether a process listens at the port, of whatever name.
+# Whether any process listens on the port.
 listens() {
     grep -qi ":$(printf %04X $PORT) [0-9A-F]*:0000 0A " /proc/net/tcp /proc/net/tcp6
 }
 
-# sshd's options: what the unit gives to it.
+# The options that the unit gives to sshd.
 options() {
     SSHD_OPTS=
     [ ! -e /etc/default/ssh ] || . /etc/default/ssh
     if [ -e /root/start ]; then cat /root/start; else echo "$SSHD_OPTS"; fi
 }
 
-# The fingerprint of a private key, whatever its mode is; `-` for what OpenSSH does not load.
+# The fingerprint of a private key, whatever its file mode; `-` if OpenSSH does not load it.
 fingerprint() {
     cp "$1" /tmp/judged 2>/dev/null && chmod 600 /tmp/judged || { echo -; return; }
     ssh-keygen -y -P '' -f /tmp/judged 2>/dev/null </dev/null | ssh-keygen -lf - 2>/dev/null | cut -d ' ' -f 2 | grep . || echo -
 }
 
-# The files that sshd names, by its own word; its defaults where it names none.
+# The host key files that sshd -T reports; the default ones if it reports none.
 named() {
     eval "set -- $(options)"
     named=$(cd / && /usr/sbin/sshd -T "$@" -h /root/throw-away 2>/dev/null | sed -n 's/^[Hh]ost[Kk]ey //p') || true
@@ -97,7 +97,7 @@ ensure() {
     keys key
 }
 
-# Starts sshd as its unit does.
+# Starts sshd with the same options as its unit.
 start() {
     eval "set -- $(options)"
     : >/tmp/sshd.log
@@ -111,7 +111,7 @@ start() {
     sed 's/^/said sshd: /' /tmp/sshd.log
 }
 
-# What a client is offered: `scan TYPES [ALGORITHM]`; by ssh itself for an algorithm that ssh-keyscan does not ask for.
+# The keys that sshd offers to a client: `scan TYPES [ALGORITHM]`. For ALGORITHM, which ssh-keyscan does not request, ssh connects.
 scan() {
     {
         ssh-keyscan -T 30 -p $PORT -t "$1" 127.0.0.1 2>/dev/null || true
@@ -140,10 +140,11 @@ sysprep() {
     scw-agent sysprep --host-keys >/tmp/said 2>&1 || status=$?
     echo "sysprep $status"
     sed 's/^/said /' /tmp/said
-    keys left
+    keys remaining
 }
 
-# For the scripts of rows: one more key that stands for the first Instance's, and an agent that holds a key of the pool at each boot.
+# For the scripts of rows: `donor FILE` adds a key of the first Instance; `agent NAME` starts, at each boot, an ssh-agent with a key of
+# the pool.
 donor() {
     echo "donor $(fingerprint "$1")"
 }

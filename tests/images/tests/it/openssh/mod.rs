@@ -1,9 +1,9 @@
-//! What becomes of host keys under any legal configuration, judged by OpenSSH itself: each row of a table is a configuration or the state of
-//! a key file, tried with the sshd, ssh-keygen and ssh-keyscan of four releases.
+//! Host keys under all legal configurations, checked by OpenSSH itself. Each row of a table is a configuration or the state of a key
+//! file. It is tried with the sshd, ssh-keygen and ssh-keyscan of four releases.
 //!
-//! In a root file system of each release, one row after the other, the agent's real program does what its units do at a boot. The judge
-//! compares what sshd offers to a client with what the metadata service was told; which keys are the same as before; and that neither a
-//! clone nor a disk made ready by `sysprep` serves a key of the first Instance.
+//! In a root file system of each release, one row after the other, the agent's real program runs as its units run it at a boot. The test
+//! checks that the published fingerprints are those of the keys that sshd offers to a client, and which keys were kept. It also checks
+//! that neither a clone nor a disk prepared by `sysprep` serves a key of the first Instance.
 
 mod rows;
 mod rows_files;
@@ -22,30 +22,30 @@ use scw_stage::{Daemon, World};
 use crate::common::{FINGERPRINTS, LONG, OTHER_INSTANCE, become_instance};
 use seen::Seen;
 
-/// The shell side.
+/// The shell functions that run in the root file system.
 const SCRIPT: &str = include_str!("judge.sh");
-/// The Instance that the disk belongs to first.
+/// The Instance to which the disk belongs first.
 const FIRST_INSTANCE: &str = "daa2ea5a-0ee6-4cdc-9f1a-e0d1cb4e6d86";
 
 /// A row of the table.
 struct Row {
     what: &'static str,
-    /// What makes the row out of a machine with all default keys.
+    /// The script that makes the row's state on a machine with all default keys.
     script: &'static str,
     expected: Expected,
-    /// Where a release differs.
+    /// The expectations for releases that differ.
     exceptions: &'static [(&'static [&'static str], Expected)],
-    /// A clone cannot replace all keys, and says so.
+    /// A clone cannot replace all keys, and reports that.
     clone_fails: bool,
 }
 
-/// What becomes of the keys at a boot. `DEFAULTS` stands for all keys that the release has by default, `DEFAULTS-NAME` for all but one.
+/// The keys after a boot. `DEFAULTS` means all keys that the release has by default, `DEFAULTS-NAME` all but one.
 #[derive(Clone, Copy)]
 struct Expected {
     kept: &'static str,
     made: &'static str,
     served: &'static str,
-    /// The unit fails, so that somebody looks.
+    /// The unit fails, so that the administrator notices.
     fails: bool,
 }
 
@@ -82,7 +82,7 @@ impl Row {
     }
 }
 
-/// Puts an exception on a row; a method cannot, since a constant's slice must be a constant.
+/// Adds exceptions to a row. A method cannot do this, since the slice in a constant must be a constant itself.
 macro_rules! except {
     ($row:expr, $($releases:expr => $expected:expr),+) => {{
         const EXCEPTIONS: &[(&[&str], crate::openssh::Expected)] = &[$(($releases, $expected)),+];
@@ -100,7 +100,7 @@ struct Release {
     version: &'static str,
     suite: Suite,
     defaults: &'static [&'static str],
-    /// The types that its ssh-keyscan knows.
+    /// The key types that its ssh-keyscan supports.
     scanned: &'static str,
 }
 
@@ -149,14 +149,14 @@ fn judge(release: &Release) {
     });
 }
 
-/// A root file system in which rows are tried.
+/// A root file system in which the rows are tried.
 struct Bench<'w> {
     world: &'w World,
     disk: Disk,
     release: &'w Release,
     /// The fingerprints of the first Instance's keys.
     donors: BTreeSet<String>,
-    /// What the first Instance offered, once the disk is another one's.
+    /// The fingerprints that the first Instance offered. Empty while the disk belongs to the first Instance.
     first: RefCell<BTreeSet<String>>,
 }
 
@@ -177,7 +177,7 @@ impl<'w> Bench<'w> {
         bench
     }
 
-    /// Runs functions of the judge.
+    /// Runs functions of judge.sh.
     #[track_caller]
     fn run(&self, functions: &str) -> Seen {
         let ran = self.disk.chroot(&format!(". /root/judge.sh\n{functions}"));
@@ -199,8 +199,8 @@ impl<'w> Bench<'w> {
         if wrong.is_empty() { Ok(()) } else { Err(format!("- {}: {}", row.what, wrong.join("\n    "))) }
     }
 
-    /// A boot: before sshd, sshd, and what the daemon has done once the metadata service answers. What is published must be what sshd
-    /// offers to a client.
+    /// A boot: the ensure pass, sshd, the settle pass and the daemon. The published fingerprints must be those of the keys that sshd offers
+    /// to a client.
     fn boot(&self, row: &Row, wrong: &mut Vec<String>) -> Seen {
         self.world.standin().delete_user_data(FINGERPRINTS);
         let scan = self.scan(row);
@@ -215,13 +215,13 @@ impl<'w> Bench<'w> {
         seen
     }
 
-    /// The command that scans. ssh-keyscan asks for one curve only; the others take a connection each.
+    /// The command that scans. ssh-keyscan asks for one ECDSA curve only; each other curve needs its own connection.
     fn scan(&self, row: &Row) -> String {
         let curves = if row.script.contains("p521") { "ecdsa-sha2-nistp521" } else { "" };
         format!("scan {} {curves}", self.release.scanned)
     }
 
-    /// What the daemon publishes: all that it ever will at this boot.
+    /// Runs the daemon until it has tried to publish. Returns the published fingerprints.
     fn publish(&self) -> BTreeSet<String> {
         let mut command = self.world.command("chroot");
         command.arg(self.disk.root()).args(["scw-agent", "daemon"]);
@@ -231,7 +231,7 @@ impl<'w> Bench<'w> {
             let status = self.disk.chroot("scw-agent status --json").out;
             let status: serde_json::Value = serde_json::from_str(&status).unwrap_or_default();
             let state = status["fingerprints"]["state"].as_str().unwrap_or_default().to_owned();
-            // The list is asked for after the attempt to publish.
+            // The daemon requests the list of user data after the attempt to publish.
             let has_looked = !status["has_scripts"].is_null();
             if has_looked || ["published", "no-keys", "failed"].contains(&&*state) {
                 break;
@@ -275,26 +275,26 @@ impl<'w> Bench<'w> {
         }
         let is_up = seen.one("up") == "yes";
         if is_up == expected.served.is_empty() && !(is_up && expected.served.is_empty()) {
-            wrong.push(format!("sshd is up: {is_up}: {:#?}", seen.all("said")));
+            wrong.push(format!("sshd runs: {is_up}: {:#?}", seen.all("said")));
         }
         if (seen.one("ensure") != "0") != expected.fails {
             wrong.push(format!("the unit ends with {}: {:#?}", seen.one("ensure"), seen.all("said")));
         }
     }
 
-    /// The names that a text stands for.
+    /// The names of keys in a text of the table.
     fn names(&self, text: &str) -> BTreeSet<String> {
         let defaults = || self.release.defaults.iter().map(|name| (*name).to_owned());
         if let Some(rest) = text.strip_prefix("DEFAULTS") {
             let without = rest.strip_prefix('-').unwrap_or_default();
             return defaults().filter(|name| name != without).collect();
         }
-        // One path has a blank.
+        // One path contains a space.
         let text = text.replace("of ours", "of\u{a0}ours");
         text.split(' ').filter(|name| !name.is_empty()).map(|name| name.replace('\u{a0}', " ")).collect()
     }
 
-    /// The disk in another Instance: no key of the first one is served, or the unit says why and the record stays.
+    /// Boots the disk in another Instance: no key of the first one is served. Otherwise the unit fails and the identity record stays.
     fn try_clone(&self, row: &Row, first: &Seen, wrong: &mut Vec<String>) {
         become_instance(self.world, OTHER_INSTANCE);
         let clone = self.boot(row, wrong);
@@ -310,7 +310,7 @@ impl<'w> Bench<'w> {
         if !common.is_empty() || before.len() > after.len() {
             wrong.push(format!("a clone serves {after:?}, the first {before:?}: {said:#?}"));
         }
-        // Without an answer of sshd, nothing is known to be replaced.
+        // If sshd did not start, it is unknown which keys were to be replaced.
         if !before.is_empty()
             && (clone.one("recorded") != OTHER_INSTANCE || clone.one("settle") != first.one("settle"))
         {
@@ -322,23 +322,23 @@ impl<'w> Bench<'w> {
         }
     }
 
-    /// The disk made ready to be cloned: no private key that sshd served is left, and the next boot serves as many others; or it is said.
+    /// Runs `sysprep`: no private key that sshd served remains, and the next boot serves as many new keys. Otherwise `sysprep` reports it.
     fn try_sysprep(&self, row: &Row, first: &Seen, wrong: &mut Vec<String>) {
         let cleared = self.run(&format!("reset\n{}\nensure\nsysprep", row.script));
         let loaded = |word: &str| -> BTreeSet<_> {
             cleared.keys(word).into_iter().filter_map(|(_, key, _)| key).collect()
         };
-        let (before, left) = (loaded("before"), loaded("left"));
+        let (before, remaining) = (loaded("before"), loaded("remaining"));
         let said = cleared.all("said");
-        // Each key that cannot be removed is named, and is no reason to leave the others.
-        let is_told = |name: &String| {
+        // `sysprep` reports each key that it cannot remove, and removes the others.
+        let is_reported = |name: &String| {
             said.iter().any(|line| line.contains("cannot clear") && line.contains(&**name)) && row.clone_fails
         };
-        let untold = cleared.keys("left").into_iter().filter(|(name, ..)| !is_told(name));
-        if untold.filter_map(|(_, key, _)| key).any(|key| before.contains(&key)) {
-            wrong.push(format!("sysprep leaves {left:?}: {said:#?}"));
+        let unreported = cleared.keys("remaining").into_iter().filter(|(name, ..)| !is_reported(name));
+        if unreported.filter_map(|(_, key, _)| key).any(|key| before.contains(&key)) {
+            wrong.push(format!("sysprep leaves {remaining:?}: {said:#?}"));
         }
-        // What it could not remove, it says, and that sshd did not tell it all.
+        // It warns about a key that it could not remove, and about sshd not reporting all keys.
         let is_said =
             ["warning", "refuses", "no UTF-8"].iter().any(|word| said.iter().any(|line| line.contains(word)));
         if (cleared.one("sysprep") == "0") == row.clone_fails && !is_said {

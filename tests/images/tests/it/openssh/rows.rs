@@ -1,8 +1,8 @@
-//! The rows about sshd's configuration. Names of keys are short: `ed25519` for /etc/ssh/ssh_host_ed25519_key.
+//! The rows about sshd's configuration. Key names are short: `ed25519` means /etc/ssh/ssh_host_ed25519_key.
 
 use super::{Row, except, expect, row};
 
-/// Puts a drop-in into sshd's configuration.
+/// A command that adds a drop-in to sshd's configuration.
 macro_rules! drop_in {
     ($text:literal) => {
         concat!("cat >/etc/ssh/sshd_config.d/50-row.conf <<'END'\n", $text, "\nEND\n")
@@ -22,7 +22,7 @@ pub(super) const CONFIGURATION: &[Row] = &[
     row("`hostkey=FILE`, missing", concat!(drop_in!("hostkey=/etc/ssh/ssh_host_ed25519_key"), "rm /etc/ssh/ssh_host_ed25519_key*"), "", "ed25519", "ed25519"),
     row("`HOSTKEY = \"FILE\" # comment`", drop_in!("HOSTKEY = \"/etc/ssh/ssh_host_ecdsa_key\" # ours"), "ecdsa", "", "ecdsa"),
     row("a tab, and CRLF at the end of lines", "printf 'HostKey\\t/etc/ssh/ssh_host_ecdsa_key\\r\\nPort 22\\r\\n' >/etc/ssh/sshd_config.d/50-row.conf", "ecdsa", "", "ecdsa"),
-    // The quotes are a part of the path for 8.4, and the folder is not there.
+    // For 8.4 the quotes are part of the path, whose folder does not exist.
     except!(row("single quotes, missing", concat!(drop_in!("HostKey '/etc/ssh/ssh_host_ed25519_key'"), "rm /etc/ssh/ssh_host_*"), "", "ed25519", "ed25519"), &["8.4"] => expect("", "", "").failing()),
     except!(row("quotes in the middle of a word", concat!(drop_in!("HostKey /etc/ssh/ssh_host_\"ed25519\"_key"), "rm /etc/ssh/ssh_host_*"), "", "ed25519", "ed25519"), &["8.4"] => expect("", "ed25519", "").failing()),
     row("a path with a space", concat!(drop_in!("HostKey \"/srv/keys/of ours/ssh_host_ed25519_key\""), "rm /etc/ssh/ssh_host_*"), "", "/srv/keys/of ours/ssh_host_ed25519_key", "/srv/keys/of ours/ssh_host_ed25519_key"),

@@ -1,8 +1,8 @@
-//! The rows about key files. `K` is /etc/ssh/ssh_host_ed25519_key; of the default keys only those stay that a row needs.
+//! The rows about key files. `K` is /etc/ssh/ssh_host_ed25519_key. sshd's configuration names only the keys that a row needs.
 
 use super::{Row, except, expect, row};
 
-/// A script about `K`, with sshd naming only that.
+/// A script about `K`, the only host key in sshd's configuration.
 macro_rules! only {
     ($script:literal) => {
         concat!(
@@ -12,7 +12,7 @@ macro_rules! only {
     };
 }
 
-/// A script with sshd naming only a file of its own, which is a copy of a key of the pool.
+/// A script about /etc/ssh/own, a copy of a key of the pool and the only host key in sshd's configuration.
 macro_rules! own {
     ($key:literal, $script:literal) => {
         concat!(

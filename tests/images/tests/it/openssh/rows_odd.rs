@@ -1,4 +1,4 @@
-//! Rows that are rare and legal: names of files, links, what stands beside a key, and how configurations end.
+//! Rows about rare but legal states: file names, links, other files beside a key, and ends of configuration files.
 
 use super::{Row, except, expect, row};
 

@@ -1,8 +1,8 @@
-//! The output of the shell side: parsed lines.
+//! The parsed output of judge.sh.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What a script printed: the lines by their first word.
+/// The lines that a script printed, by their first word.
 #[derive(Debug, Default)]
 pub(super) struct Seen(BTreeMap<String, Vec<String>>);
 
@@ -24,7 +24,8 @@ impl Seen {
         self.all(word).first().map_or("", String::as_str)
     }
 
-    /// The keys after this word: short name, fingerprint of the private key if OpenSSH loads it, and of the public one.
+    /// The keys in the lines with this word: short name, fingerprint of the private key if OpenSSH loads it, fingerprint of the public
+    /// key.
     pub(super) fn keys(&self, word: &str) -> Vec<(String, Option<String>, String)> {
         let key = |line: &String| {
             let mut fields = line.splitn(3, ' ').map(str::to_owned);
@@ -40,7 +41,7 @@ impl Seen {
     }
 }
 
-/// `ed25519` for /etc/ssh/ssh_host_ed25519_key.
+/// The short name of a key file: `ed25519` for /etc/ssh/ssh_host_ed25519_key.
 fn short(path: &str) -> String {
     let name = path.strip_prefix("/etc/ssh/ssh_host_").and_then(|name| name.strip_suffix("_key"));
     name.unwrap_or(path).to_owned()

@@ -1,4 +1,4 @@
-//! The table in the documentation (docs/host-keys.md), made of the rows that are tried.
+//! Writes the tables in docs/host-keys.md from the rows that the tests try.
 
 use std::fmt::Write;
 use std::fs;
@@ -62,14 +62,14 @@ fn line(text: &mut String, what: &str, row: &Row, expected: &Expected) {
 #[test]
 fn the_table_of_host_keys_is_documented() {
     let text = fs::read_to_string(document()).expect("the document");
-    let (before, rest) = text.split_once(BEGIN).expect("the tables' beginning");
-    let (_, after) = rest.split_once(END).expect("the tables' end");
+    let (before, rest) = text.split_once(BEGIN).expect("the mark before the tables");
+    let (_, after) = rest.split_once(END).expect("the mark after the tables");
     let expected = format!("{before}{BEGIN}{}{END}{after}", tables());
     if std::env::var_os("SCW_WRITE").is_some() {
         fs::write(document(), &expected).expect("written");
     }
     assert!(
         text == expected,
-        "docs/host-keys.md is not current: run this test with SCW_WRITE=1, and look at the change"
+        "docs/host-keys.md is not current: run this test with SCW_WRITE=1, then review the change"
     );
 }

@@ -1,5 +1,5 @@
-//! Scripts as owners write them, in booted images (S1, S2, S4, S5): how each ends, in the records, the journal, the status and by the unit's exit
-//! code; and what cloud-init makes of the same scripts.
+//! Scripts as owners write them, in booted images (S1, S2, S4, S5): the outcome of each in the records, the journal, the status and the
+//! unit's exit code; and the outcome of the same scripts with cloud-init.
 
 mod rows;
 mod table;
@@ -13,10 +13,10 @@ use scw_stage::World;
 use crate::setup_waits::REPOSITORY;
 use rows::{CloudInit, ROWS, Row};
 
-/// A compressed archive with one file, `word`.
+/// The base64 of a compressed archive with one file, `word`.
 const ARCHIVE: &str = "H4sIAAAAAAAAA+3OOwqEQBCE4Y49xRyhG3vmPqIbCTsyKl7fR7iBsoGI8H9JBVVBLbl0cjPdJPcjN7+paiYWa7WkMXktauoeJejdx3bzODUlBCk5T2e7q/6l5u/QtP2nq54+AgAAAAAAAAAAAAAAAAD4ywquKDVMACgAAA==";
 
-/// A row's key and script.
+/// The user data key and the script of a row.
 fn value(number: usize, row: &Row) -> (String, Vec<u8>) {
     let mut script = row.script.as_bytes().to_vec();
     if let Some(text) = row.script.strip_suffix("@ARCHIVE@") {
@@ -25,7 +25,7 @@ fn value(number: usize, row: &Row) -> (String, Vec<u8>) {
     (format!("setup-script.{:02}", number + 1), script)
 }
 
-/// Their keys with them, in their order. The last one reboots.
+/// The rows with their keys, in the order of the table. The last one reboots.
 fn values() -> impl Iterator<Item = (String, &'static Row)> {
     ROWS.iter().enumerate().map(|(number, row)| (value(number, row).0, row))
 }
@@ -75,22 +75,22 @@ fn check_first_boot(machine: &Machine, suite: Suite, last: &str) {
     machine.ok("journalctl --sync");
     let mut wrong = String::new();
     for (key, row) in values().filter(|(key, _)| *key != last) {
-        let Row { what, outcome, said, holds, .. } = row;
+        let Row { what, outcome, logged, check, .. } = row;
         let record = listed.lines().find(|line| line.starts_with(&format!("{key} "))).unwrap_or_default();
         let journal = machine
             .ok(&format!("journalctl --no-pager --output=cat SCW_SCRIPT={key} | grep -v ': line ' || true"));
         if !record.contains(outcome) {
             writeln!(wrong, "{key} {what}: {record}\n{journal}").expect("text");
         }
-        let is_said = machine.sh(&format!(
-            "journalctl --no-pager --output=cat SCW_SCRIPT={key} | grep -F '{key}: ' | grep -qF '{said}'"
+        let is_logged = machine.sh(&format!(
+            "journalctl --no-pager --output=cat SCW_SCRIPT={key} | grep -F '{key}: ' | grep -qF '{logged}'"
         ));
-        if !is_said.is_ok() || !journal.contains(outcome) {
+        if !is_logged.is_ok() || !journal.contains(outcome) {
             writeln!(wrong, "{key} {what}: the journal has {journal}").expect("text");
         }
-        let held = machine.sh(holds);
-        if !held.is_ok() {
-            writeln!(wrong, "{key} {what}: `{holds}` failed: {} {}", held.out, held.err).expect("text");
+        let checked = machine.sh(check);
+        if !checked.is_ok() {
+            writeln!(wrong, "{key} {what}: `{check}` failed: {} {}", checked.out, checked.err).expect("text");
         }
     }
     assert_eq!(wrong, "", "{suite:?}");
@@ -150,14 +150,15 @@ fn real_scripts_end_as_the_table_says_with_cloud_init() {
                 None => CloudInit::Ignored,
             };
             if seen != row.cloud_init {
-                writeln!(wrong, "{name} {}: {seen:?}, and not {:?}", row.what, row.cloud_init).expect("text");
+                writeln!(wrong, "{name} {}: {seen:?} instead of {:?}", row.what, row.cloud_init)
+                    .expect("text");
             }
         }
         assert_eq!(wrong, "");
     });
 }
 
-/// All scripts that cloud-init is to run, as one value.
+/// All scripts that cloud-init runs, as one value.
 fn multipart() -> String {
     let mut text = "Content-Type: multipart/mixed; boundary=\"=next=\"\nMIME-Version: 1.0\n\n".to_owned();
     for (number, row) in

@@ -1,4 +1,4 @@
-//! The table in the documentation (docs/scripts.md), made of the rows that are tried.
+//! Writes the table in docs/scripts.md from the rows that the tests try.
 
 use std::fmt::Write;
 

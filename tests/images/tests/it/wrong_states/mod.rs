@@ -1,6 +1,7 @@
-//! Wrong states of a machine, one after the other in a booted image: whoever asks is told, and nothing says that all is well.
+//! Wrong states of a machine, one after the other in a booted image: every command reports the problem.
 //!
-//! Each row makes one state, looks at what every command says, and undoes it; then all must be well again. docs/states.md has the table.
+//! Each row makes one state, checks the output of every command, and undoes the state. After that no command may report a problem.
+//! docs/states.md has the table.
 
 mod rows;
 mod table;
@@ -16,24 +17,24 @@ use crate::common::{FINGERPRINTS, LONG, published};
 
 /// A wrong state.
 struct Row {
-    /// In words, for the document.
+    /// A description for the document.
     what: &'static str,
     make: Make,
-    /// A part of what `scw-agent status` says of it.
+    /// A part of the output of `scw-agent status`.
     shows: &'static str,
     /// The exit codes of `status`, `status --json`, `status --wait` with a short `--timeout`, and `doctor`.
     codes: [i32; 4],
-    /// A part of what the journal has.
+    /// A part of a line in the journal.
     journal: &'static str,
 }
 
-/// How a state is made.
+/// How to make a state.
 enum Make {
-    /// A value of this key is run.
+    /// Runs a script: user data key and value.
     Script(&'static str, &'static str),
-    /// A shell script makes it, and another undoes it.
+    /// A shell script that makes the state, and another that undoes it.
     Shell(&'static str, &'static str),
-    /// The service answers so to requests of this path, or of this method.
+    /// The service answers requests with this path or method with a fault.
     Answer(Fault, Option<&'static str>, Option<&'static str>),
     /// The service cannot be reached.
     Unreachable,
@@ -46,7 +47,7 @@ const FORGET_SCRIPTS: &str = "rm -f /run/scw-agent-setup/summary.json; systemctl
 const RESTART: &str = "systemctl restart scw-agent.service";
 
 #[test]
-fn s2_no_wrong_state_is_called_well() {
+fn s2_every_command_reports_each_wrong_state() {
     let kit = Kit::new(Suite::Trixie);
     let only = std::env::var("SCW_ROW").unwrap_or_default();
     World::builder().run(|world| {
@@ -54,7 +55,7 @@ fn s2_no_wrong_state_is_called_well() {
         disk.install(kit.deb());
         let machine = Machine::boot_with_console(world, &disk);
         published(world, &machine);
-        well(&machine, "before");
+        wait_until_healthy(&machine, "before");
         let rows: Vec<_> = rows::rows().into_iter().filter(|row| row.what.contains(&only)).collect();
         assert!(rows.len() >= 20 || !only.is_empty(), "{}", rows.len());
         let wrong: Vec<_> = rows.iter().filter_map(|row| try_row(world, &machine, row).err()).collect();
@@ -78,7 +79,7 @@ fn try_row(world: &World, machine: &Machine, row: &Row) -> Result<(), String> {
         check_console(machine, key, console, &mut wrong);
     }
     undo_state(world, machine, row);
-    well(machine, row.what);
+    wait_until_healthy(machine, row.what);
     if wrong.is_empty() { Ok(()) } else { Err(format!("- {}: {}", row.what, wrong.join("\n    "))) }
 }
 
@@ -98,7 +99,7 @@ fn make_state(world: &World, machine: &Machine, row: &Row) {
             machine.ok(RESTART);
         }
         Make::Unreachable => {
-            reach(world, Reach::Refused);
+            set_reach(world, Reach::Refused);
             machine.ok(RESTART);
         }
     }
@@ -113,7 +114,7 @@ fn undo_state(world: &World, machine: &Machine, row: &Row) {
         Make::Shell(_, undo) => _ = machine.ok(undo),
         Make::Answer(..) | Make::Unreachable => {
             world.standin().set_orders(vec![]);
-            reach(world, Reach::Served);
+            set_reach(world, Reach::Served);
             machine.ok(FORGET_SCRIPTS);
         }
     }
@@ -158,16 +159,19 @@ fn check_console(machine: &Machine, key: &str, before: usize, wrong: &mut Vec<St
     }
 }
 
-fn reach(world: &World, reach: Reach) {
+fn set_reach(world: &World, reach: Reach) {
     for family in [Family::Ipv4, Family::Ipv6] {
         world.set_reach(family, reach);
     }
 }
 
-/// All is well, by every command.
+/// Waits until no command reports a problem.
 #[track_caller]
-fn well(machine: &Machine, what: &str) {
-    machine.until(&format!("well after: {what}"), "scw-agent status --wait --timeout 5s && scw-agent doctor");
+fn wait_until_healthy(machine: &Machine, what: &str) {
+    machine.until(
+        &format!("no problem after: {what}"),
+        "scw-agent status --wait --timeout 5s && scw-agent doctor",
+    );
 }
 
 fn quoted(text: &str) -> String {

@@ -1,10 +1,10 @@
-//! The wrong states.
+//! The table of wrong states.
 
 use scw_standin::Fault;
 
 use super::{Make, Row};
 
-/// A unit that only fails, until it is undone. It takes the requests away, which would start it again at once.
+/// Makes a unit fail. Its command deletes the requests, which otherwise would start the unit again at once.
 macro_rules! failing {
     ($unit:literal, $start:literal) => {
         Make::Shell(
@@ -55,7 +55,7 @@ pub(super) fn rows() -> Vec<Row> {
         .collect()
 }
 
-/// Scripts, and where their records are.
+/// Scripts and their records.
 fn script_rows() -> Vec<Row> {
     let key = "setup-script";
     vec![

@@ -1,4 +1,4 @@
-//! The table in the documentation (docs/states.md), made of the rows that are tried.
+//! Writes the table in docs/states.md from the rows that the test tries.
 
 use std::fmt::Write;
 
