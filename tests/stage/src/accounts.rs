@@ -1,4 +1,4 @@
-//! The system accounts that a world needs in its `/etc/passwd`, `/etc/group` and `/etc/shadow`. Pure text.
+//! The system accounts that a world needs in `/etc/passwd`, `/etc/group` and `/etc/shadow`. This module handles text only, no files.
 
 /// A user id and its group id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -7,7 +7,7 @@ pub(crate) struct Account {
     pub(crate) gid: u32,
 }
 
-/// The account files of a view, and who the daemon is in them.
+/// The account files of a view, and the daemon's account in them.
 #[derive(Debug)]
 pub(crate) struct Accounts {
     pub(crate) passwd: String,
@@ -17,9 +17,9 @@ pub(crate) struct Accounts {
 }
 
 impl Accounts {
-    /// The machine's own files with the missing system users added, and root free to log in with a key.
+    /// The machine's own files, with the missing system users added. root may log in with a key.
     pub(crate) fn complete(passwd: String, group: String, shadow: &str) -> Accounts {
-        // sshd refuses an account whose password starts with "!", as it does on many images.
+        // sshd refuses an account whose password field starts with "!", which root's does on many images.
         let others = shadow.lines().filter(|line| !line.starts_with("root:"));
         let shadow = std::iter::once("root:*:20000:0:99999:7:::").chain(others);
         let shadow = shadow.map(|line| format!("{line}\n")).collect();
@@ -29,6 +29,7 @@ impl Accounts {
     }
 }
 
+/// Adds the system user `name`, unless it exists.
 fn add(
     mut passwd: String,
     mut group: String,
@@ -73,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn missing_accounts_get_free_ids_and_there_ones_stay() {
+    fn missing_accounts_get_free_ids_others_keep_theirs() {
         let passwd =
             "root:x:0:0::/root:/bin/sh\nother:x:999:999::/:/bin/sh\nsshd:x:101:65534::/run/sshd:/bin/no\n";
         let made =
@@ -86,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn an_agent_that_is_installed_keeps_its_ids() {
+    fn existing_agent_account_keeps_its_ids() {
         let passwd = "scw-agent:x:321:322::/:/bin/no\nsshd:x:101:101::/:/bin/no\n".to_owned();
         let made = Accounts::complete(passwd, String::new(), "");
         assert_eq!(made.agent, Account { uid: 321, gid: 322 });

@@ -1,4 +1,4 @@
-//! The console of the machine in the world: a terminal of its own, in place of /dev/console.
+//! The console of a world: a pseudo-terminal that is mounted over /dev/console.
 
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
@@ -15,16 +15,16 @@ use crate::world::World;
 
 const CONSOLE: &str = "/dev/console";
 
-/// A console. It is read only when the test wants that.
+/// A console. Nothing reads it until the test calls [`Console::written`].
 #[derive(Debug)]
 pub struct Console {
     reader: File,
-    /// Held open, so that the terminal is there between two writers.
+    /// Kept open, so that the terminal exists even while no program has it open for writing.
     writer: File,
 }
 
 impl Console {
-    /// Puts a new one in the place of the world's.
+    /// Makes a new console, and mounts it over the world's.
     pub fn new(_: &World) -> Result<Console, StageError> {
         let reader = posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC)
             .step("open a terminal")?;
@@ -38,13 +38,13 @@ impl Console {
         Ok(Console { reader: File::from(OwnedFd::from(reader)), writer })
     }
 
-    /// Puts a file in the place of the world's console.
+    /// Mounts a file over the world's console.
     pub fn put(path: &Path) -> Result<(), StageError> {
         mount(Some(path), CONSOLE, None::<&str>, MsFlags::MS_BIND, None::<&str>)
             .step("put a terminal in the place of /dev/console")
     }
 
-    /// What was written since the last call.
+    /// The text written to the console since the last call.
     pub fn written(&mut self) -> String {
         let mut bytes = Vec::new();
         let end = self.reader.read_to_end(&mut bytes);
@@ -52,7 +52,7 @@ impl Console {
         String::from_utf8_lossy(&bytes).replace("\r\n", "\n")
     }
 
-    /// Writes until no more fits.
+    /// Writes until the terminal's buffer is full.
     pub fn fill(&mut self) {
         loop {
             match self.writer.write_all(b"x") {

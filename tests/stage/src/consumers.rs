@@ -1,9 +1,9 @@
-//! Those who read the published fingerprints, written from the API's description alone: what one of them cannot read, a test must not take
-//! for published. They panic where the real ones throw.
+//! Two consumers of the published fingerprints, written only from the API's description. A test must not take a value as published that
+//! one of them cannot read. They panic where the real ones throw an exception.
 
 use std::collections::BTreeSet;
 
-/// A consumer's reading of the value, from the API's description: four fields a line, nothing else.
+/// Reads the value as a strict consumer does: four fields per line, nothing else.
 #[track_caller]
 pub fn read_strictly(value: &str) -> BTreeSet<String> {
     let field = |line: &str| {
@@ -20,7 +20,7 @@ pub fn read_strictly(value: &str) -> BTreeSet<String> {
     value.split('\n').map(field).collect()
 }
 
-/// The other consumer's reading, from the API's description: `^(?:\d+\s+)?(SHA256:[^\s]+).*\(([^)]+)\)\s*$`, or it throws.
+/// Reads the value as a consumer does that matches each line with `^(?:\d+\s+)?(SHA256:[^\s]+).*\(([^)]+)\)\s*$`, or throws.
 #[track_caller]
 pub fn read_by_pattern(value: &str) -> BTreeSet<String> {
     let line = |line: &str| {

@@ -1,4 +1,4 @@
-//! A child that runs beside a test: keeps what it prints, stops it in time, and shows its words when the test fails.
+//! A child process that runs during a test. This module keeps its output, ends it, and prints its output if the test fails.
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -11,13 +11,13 @@ use nix::unistd::Pid;
 
 use crate::error::{StageError, Step};
 
-/// How long a daemon may take to end after a SIGTERM. Far more than any needs, on a busy machine as well.
+/// How long a daemon may take to end after SIGTERM. Far longer than any needs, even on a busy computer.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// How long the last lines of a child that has ended are waited for, where another process has its pipe and keeps it open.
+/// How long to wait for the last lines after the child has ended. Another process may have inherited its pipe and keep it open.
 const LAST_LINES: Duration = Duration::from_secs(5);
 
-/// What was printed, and how many pipes may bring more.
+/// The lines so far, and the number of pipes that are still open.
 #[derive(Debug)]
 struct Printed {
     lines: Vec<String>,
@@ -26,18 +26,18 @@ struct Printed {
 
 type Shared = Arc<(Mutex<Printed>, Condvar)>;
 
-/// A running child. Dropping it kills it, and prints what it said if the thread is panicking.
+/// A running child. Dropping it kills the child, and prints its output if the thread is panicking.
 #[derive(Debug)]
 pub struct Daemon {
     child: Child,
     pid: Pid,
-    /// Set once it was waited for: its process id may be another's then.
+    /// Set once the child was waited for. From then on, another process may have its process id.
     ended: Option<ExitStatus>,
     printed: Shared,
 }
 
 impl Daemon {
-    /// Starts a command, with its output going to [`Daemon::lines`].
+    /// Starts a command, whose output [`Daemon::lines`] returns.
     pub fn spawn(command: &mut Command) -> Result<Daemon, StageError> {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().step(format!("start {}", command.get_program().to_string_lossy()))?;
@@ -58,25 +58,25 @@ impl Daemon {
         self.lock().lines.clone()
     }
 
-    /// The same as one text.
+    /// The same lines as one text.
     pub fn output(&self) -> String {
         self.lock().lines.iter().map(|line| format!("{line}\n")).collect()
     }
 
-    /// Waits until `f` holds for the lines so far, at most until no more can come; returns whether it holds.
+    /// Waits until `f` is true for the lines so far, or until the pipes are closed. Returns the last result of `f`.
     pub fn wait_for(&self, timeout: Duration, f: impl Fn(&[String]) -> bool) -> bool {
         f(&self.wait_while(timeout, |printed| printed.open > 0 && !f(&printed.lines)).lines)
     }
 
-    /// Sends a signal, unless the child was seen to end.
+    /// Sends a signal, unless the child has been waited for.
     pub fn signal(&self, signal: Signal) {
         if self.ended.is_none() {
-            // Until it is waited for, the id stays its own, so this hits nobody else.
+            // Before the child is waited for, no other process can get its id.
             _ = kill(self.pid, signal);
         }
     }
 
-    /// Waits for the end of the child, and for its last lines; `None` if it still runs after `timeout`.
+    /// Waits for the end of the child and for its last lines. Returns `None` if it still runs after `timeout`.
     pub fn wait(&mut self, timeout: Duration) -> Option<ExitStatus> {
         let deadline = Instant::now() + timeout;
         while self.ended.is_none() {
@@ -92,16 +92,16 @@ impl Daemon {
         self.ended
     }
 
-    /// Sends SIGTERM, waits for the end, and returns the exit status with all that was printed.
+    /// Sends SIGTERM, waits for the end, and returns the exit status and the complete output.
     ///
-    /// Panics if the child takes more than five minutes.
+    /// Panics if the child takes longer than five minutes.
     pub fn terminate(mut self) -> (ExitStatus, String) {
         self.signal(Signal::SIGTERM);
         let status = self.wait(PATIENCE).expect("the daemon ends on SIGTERM");
         (status, self.output())
     }
 
-    /// Waits for the last lines, but not for those of a grandchild that lives on with the pipe.
+    /// Waits for the last lines, but not for a grandchild that survives and keeps the pipe open.
     fn drain(&self) {
         drop(self.wait_while(LAST_LINES, |printed| printed.open > 0));
     }
@@ -116,7 +116,7 @@ impl Daemon {
     }
 }
 
-/// Collects a pipe's lines on a thread of its own, until its last writer is gone.
+/// Collects a pipe's lines on a separate thread, until no writer remains.
 fn collect(pipe: impl Read + Send + 'static, shared: &Shared) {
     let shared = Arc::clone(shared);
     thread::spawn(move || {
@@ -133,12 +133,12 @@ fn collect(pipe: impl Read + Send + 'static, shared: &Shared) {
 
 impl Drop for Daemon {
     fn drop(&mut self) {
-        // Both fail only where it has ended already.
+        // Both fail only if the child has already ended.
         drop(self.child.kill());
         drop(self.child.wait());
         if thread::panicking() {
             self.drain();
-            eprintln!("--- the child {} had said:\n{}---", self.pid, self.output());
+            eprintln!("--- output of the child {}:\n{}---", self.pid, self.output());
         }
     }
 }

@@ -1,44 +1,44 @@
-//! Why a world, or something in it, could not be made. Texts only; nothing here decides anything.
+//! The errors of this crate, and their texts.
 
 use std::fmt;
 use std::io;
 
 use scw_standin::StartError;
 
-/// Why a world, or something in it, could not be made.
+/// The reason why a world, or something in it, could not be made.
 pub enum StageError {
-    /// The process may not make namespaces.
+    /// The process has no permission to make namespaces.
     NotPrivileged,
-    /// The thread is in a world, or was in one: each world wants a thread of its own.
+    /// The thread is or was in a world. Each world needs its own thread.
     SecondWorld,
-    /// The system refused a step.
+    /// A system call failed.
     System {
-        /// The step, as it reads after "cannot".
+        /// The failed step, worded so that it fits after "cannot".
         step: String,
-        /// What the system said.
+        /// The error of the system call.
         source: io::Error,
     },
-    /// A program that was run for the world failed.
+    /// A program that the stage ran for the world failed.
     Tool {
         /// The program.
         program: &'static str,
-        /// What it said.
+        /// Its output.
         said: String,
     },
     /// The stand-in could not start.
     Standin(StartError),
-    /// A package is not here, and cannot be had.
+    /// A package is not installed, and could not be fetched.
     NoPackage {
         /// The package.
         package: &'static str,
-        /// What stood in the way.
+        /// Why it could not be fetched.
         reason: String,
     },
-    /// A server in the world did not come up in time.
+    /// A server in the world did not start in time.
     NotUp {
         /// The server.
         server: &'static str,
-        /// What it said.
+        /// Its output.
         said: String,
     },
 }
@@ -47,21 +47,23 @@ impl fmt::Display for StageError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             StageError::NotPrivileged => {
-                f.write_str("a world of its own needs root: run this as root, or under `unshare -Ur`")
+                f.write_str("making a world needs root: run this as root, or under `unshare -Ur`")
             }
-            StageError::SecondWorld => f.write_str("this thread has had a world: each wants its own thread"),
+            StageError::SecondWorld => {
+                f.write_str("this thread already has or had a world: use a new thread for each world")
+            }
             StageError::System { step, source } => write!(f, "cannot {step}: {source}"),
             StageError::Tool { program, said } => write!(f, "{program} failed: {}", said.trim()),
             StageError::Standin(error) => write!(f, "the stand-in did not start: {error}"),
             StageError::NoPackage { package, reason } => {
                 write!(f, "{package} is missing: apt-get install {package} ({reason})")
             }
-            StageError::NotUp { server, said } => write!(f, "{server} did not come up: {}", said.trim()),
+            StageError::NotUp { server, said } => write!(f, "{server} did not start: {}", said.trim()),
         }
     }
 }
 
-/// As `Display`, because a test shows an error by `expect`.
+/// The same text as `Display`, because tests print errors by `expect`.
 impl fmt::Debug for StageError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
@@ -70,9 +72,9 @@ impl fmt::Debug for StageError {
 
 impl std::error::Error for StageError {}
 
-/// Names the step that failed.
+/// Adds the description of the failed step to an error.
 pub(crate) trait Step<T> {
-    /// Turns the error into one that reads "cannot `step`: …".
+    /// Converts the error into one whose text is "cannot `step`: …".
     fn step(self, step: impl Into<String>) -> Result<T, StageError>;
 }
 

@@ -1,5 +1,5 @@
-//! Keeps clients of the metadata addresses inside their world, and leaves nothing of it behind.
-//! It must never kill a process that is not in the world's own namespaces.
+//! Two guards of a world: no client of the metadata addresses starts outside of it, and no process of it remains after its end.
+//! This module must never kill a process that is not in the world's own namespaces.
 
 use std::fmt;
 use std::io;
@@ -12,51 +12,51 @@ use nix::unistd::Pid;
 
 use crate::netns::NsId;
 
-/// The device of the default route that a world makes on demand; nothing is behind it.
+/// The device of the default route that a world makes on demand. It leads nowhere.
 pub(crate) const NOWHERE: &str = "nowhere";
 
-/// The network namespace that the process was started in.
+/// The network namespace in which the process was started.
 static HOME: OnceLock<NsId> = OnceLock::new();
 
-/// Why a program may not be started from here.
+/// The reason why the calling thread must not start a program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outside {
-    /// The calling thread is in the network namespace of the machine, or the one its process was started in.
+    /// The thread is in the machine's network namespace, or in the one in which its process was started.
     MachineNetwork,
-    /// The calling thread is in some other network namespace than the world's.
+    /// The thread is in a network namespace that is neither the machine's nor the world's.
     OtherNetwork,
-    /// The world has a default route that it did not make itself, so packets could go where they should not.
+    /// The world has a default route that it did not make itself, so packets could leave it.
     DefaultRoute,
-    /// The network cannot be looked at.
+    /// The network namespace or its routes could not be read.
     Unknown(io::ErrorKind),
 }
 
 impl fmt::Display for Outside {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("no program may be started for the world here: ")?;
+        f.write_str("cannot start a program in the world: ")?;
         match self {
             Outside::MachineNetwork => f.write_str("this thread is in the machine's own network"),
             Outside::OtherNetwork => {
                 f.write_str("this thread is in another network namespace than the world")
             }
             Outside::DefaultRoute => f.write_str("the world has a default route"),
-            Outside::Unknown(kind) => write!(f, "the network cannot be looked at ({kind})"),
+            Outside::Unknown(kind) => write!(f, "cannot read the state of the network ({kind})"),
         }
     }
 }
 
 impl std::error::Error for Outside {}
 
-/// Remembers, the first time, where the process was started; tells whether this thread is still there.
+/// Whether this thread is still in the network namespace in which the process was started. The first call records that namespace.
 pub(crate) fn at_home() -> io::Result<bool> {
     let here = NsId::net_here()?;
     Ok(*HOME.get_or_init(|| here) == here)
 }
 
-/// Makes sure that the calling thread is in the network namespace `world`, and that no way leads out of it.
+/// Checks that the calling thread is in the network namespace `world`, and that no default route leads out of it.
 pub(crate) fn check(world: NsId) -> Result<(), Outside> {
     let here = NsId::net_here().map_err(|error| Outside::Unknown(error.kind()))?;
-    // Who may not look at process 1 is not root, and in a user namespace of its own.
+    // A process that cannot read this link of process 1 is not root, so it is in its own user namespace.
     let machine = NsId::of("/proc/1/ns/net").ok();
     if Some(&here) == HOME.get() || Some(here) == machine {
         Err(Outside::MachineNetwork)
@@ -75,20 +75,20 @@ fn has_default_route() -> io::Result<bool> {
     Ok(ipv4.lines().skip(1).any(is_ipv4_default) || ipv6.lines().any(is_ipv6_default))
 }
 
-/// `Iface Destination Gateway Flags RefCnt Use Metric Mask …`, in hexadecimal digits.
+/// The fields are `Iface Destination Gateway Flags RefCnt Use Metric Mask …`, in hexadecimal digits.
 fn is_ipv4_default(line: &str) -> bool {
     let fields: Vec<&str> = line.split_whitespace().collect();
     fields.get(1) == Some(&"00000000") && fields.get(7) == Some(&"00000000") && fields[0] != NOWHERE
 }
 
-/// `destination length source length next-hop metric … device`. The kernel's own "unreachable" entry is on `lo`.
+/// The fields are `destination length source length next-hop metric … device`. The kernel's own "unreachable" entry is on `lo`.
 fn is_ipv6_default(line: &str) -> bool {
     let fields: Vec<&str> = line.split_whitespace().collect();
     fields.get(1) == Some(&"00") && fields.last() != Some(&"lo")
 }
 
-/// Kills every process in the namespaces `net` or `mount`, however it got away from its parents. Returns whether
-/// none is left.
+/// Kills every process in the namespace `net` or `mount`, even if it has detached from its parents. Returns whether no process
+/// remains.
 pub(crate) fn kill_all_in(net: NsId, mount: NsId) -> bool {
     if HOME.get().is_none_or(|home| *home == net) {
         return false;
@@ -100,7 +100,7 @@ pub(crate) fn kill_all_in(net: NsId, mount: NsId) -> bool {
             return true;
         }
         for pid in found {
-            // It may have ended by itself meanwhile.
+            // The process may have ended in the meantime.
             _ = kill(pid, Signal::SIGKILL);
         }
         if Instant::now() > deadline {
@@ -110,7 +110,7 @@ pub(crate) fn kill_all_in(net: NsId, mount: NsId) -> bool {
     }
 }
 
-/// The living processes in either namespace, but for this one: its threads end by themselves.
+/// The running processes in either namespace, except for this process, whose threads end by themselves.
 fn processes_in(net: NsId, mount: NsId) -> Vec<Pid> {
     let is_in = |pid: i32| {
         let at = |kind: &str| NsId::of(&format!("/proc/{pid}/ns/{kind}")).ok();
@@ -129,7 +129,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_default_route_is_recognised_in_the_kernels_tables() {
+    fn default_route_is_recognised() {
         assert!(is_ipv4_default("eth0\t00000000\t0100000A\t0003\t0\t0\t0\t00000000\t0\t0\t0"));
         assert!(!is_ipv4_default("nowhere\t00000000\t00000000\t0001\t0\t0\t0\t00000000\t0\t0\t0"));
         assert!(!is_ipv4_default("eth0\t2A2AFEA9\t00000000\t0005\t0\t0\t0\tFFFFFFFF\t0\t0\t0"));

@@ -1,5 +1,5 @@
-//! The real systemd-journald in a world, so that tests can read back the fields that a daemon logs.
-//! It keeps everything in the view's /run, and must never touch the machine's kernel log or audit settings.
+//! The real systemd-journald in a world, so that tests can read the fields that a daemon logs.
+//! It stores everything in the view's /run. It must never touch the machine's kernel log or audit settings.
 
 use std::fs;
 use std::path::Path;
@@ -12,7 +12,7 @@ use crate::world::World;
 const PROGRAM: &str = "/lib/systemd/systemd-journald";
 const SOCKETS: [&str; 3] = ["socket", "stdout", "io.systemd.journal"];
 
-/// Nothing beyond /run, nothing of the machine's own, nothing left out.
+/// Write only to /run, read nothing from the machine, and drop no message.
 const SETTINGS: &str = "[Journal]\nStorage=volatile\nAudit=\nReadKMsg=no\nForwardToSyslog=no\nForwardToKMsg=no\n\
                         ForwardToConsole=no\nForwardToWall=no\nRateLimitIntervalSec=0\n";
 
@@ -23,19 +23,19 @@ pub struct Journald {
 }
 
 impl Journald {
-    /// Whether the machine has journald at all.
+    /// Whether journald is installed on the machine.
     pub fn is_there() -> bool {
         Path::new(PROGRAM).exists()
     }
 
-    /// Starts journald and returns when its sockets are there.
+    /// Starts journald, and waits until its sockets exist.
     pub fn start(world: &World) -> Result<Journald, StageError> {
         let folder = Path::new("/etc/systemd/journald.conf.d");
         fs::create_dir_all(folder).step("make a folder for journald's settings")?;
         fs::write(folder.join("zz-stage.conf"), SETTINGS).step("write journald's settings")?;
         let daemon = Daemon::spawn(&mut world.command(PROGRAM))?;
         let deadline = Instant::now() + Duration::from_secs(300);
-        // It tells nobody when it is ready, unless it is PID 1's child.
+        // journald reports its readiness only to PID 1.
         while !SOCKETS.iter().all(|name| Path::new("/run/systemd/journal").join(name).exists()) {
             if Instant::now() > deadline {
                 return Err(StageError::NotUp { server: "systemd-journald", said: daemon.output() });
@@ -50,7 +50,7 @@ impl Journald {
         &self.daemon
     }
 
-    /// All entries so far, as JSON, one a line. `matches` are journalctl's, such as `SYSLOG_IDENTIFIER=scw-agent`.
+    /// All entries so far, each as one line of JSON. `matches` are matches of journalctl, such as `SYSLOG_IDENTIFIER=scw-agent`.
     pub fn entries(&self, world: &World, matches: &[&str]) -> Result<Vec<String>, StageError> {
         let journalctl = |arguments: &[&str]| {
             let output = world.command("journalctl").args(arguments).output().step("run journalctl")?;

@@ -1,7 +1,8 @@
-//! A throw-away world like a small Instance, for the calling thread: a network namespace with the metadata
-//! service across a veth pair, and a mount namespace with a throw-away view of the file system.
-//! It is for tests and the demo only. It must never change the machine, nor let a client of the metadata
-//! addresses start on the machine's own network.
+//! A temporary world that resembles a small Instance, made for the calling thread. It has a network namespace, with the metadata
+//! service at the other end of a veth pair, and a mount namespace with a temporary view of the file system.
+//!
+//! This crate is for tests and the demo only. It must never change the machine, nor let a client of the metadata addresses start on
+//! the machine's own network.
 //!
 //! ```no_run
 //! use scw_stage::{Daemon, Family, Reach, World};
@@ -9,7 +10,7 @@
 //!
 //! World::builder().ipv6(Reach::Silent).run(|world| {
 //!     world.standin().set_user_data("setup-script", "#!/bin/sh\necho hello\n");
-//!     std::fs::write("/etc/scw-agent.toml", "").expect("the view can be written to");
+//!     std::fs::write("/etc/scw-agent.toml", "").expect("the view is writable");
 //!     let daemon = Daemon::spawn(&mut world.agent_command("/path/of/scw-agent")).expect("started");
 //!     assert!(world.standin().wait_for(Duration::from_secs(300), |requests| !requests.is_empty()));
 //!     world.set_reach(Family::Ipv4, Reach::Absent);

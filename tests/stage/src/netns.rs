@@ -1,5 +1,5 @@
-//! Network namespaces as values: make one, run something in one, configure one with `ip`.
-//! Only threads that are made here and end here ever change their namespace, except for a world's own thread.
+//! Network namespaces as values: make one, run a function in one, configure one with `ip`.
+//! Apart from a world's own thread, only threads that start and end in this module change their namespace.
 
 use std::fs::File;
 use std::io::{self, Write as _};
@@ -12,7 +12,7 @@ use nix::sched::{CloneFlags, setns, unshare};
 
 use crate::error::{StageError, Step};
 
-/// What tells a namespace from all others while it lives.
+/// The identity of a namespace. It is unique while the namespace exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct NsId {
     device: u64,
@@ -37,12 +37,12 @@ impl NsId {
     }
 }
 
-/// A network namespace, kept alive by this value.
+/// A network namespace, which exists as long as this value.
 #[derive(Debug)]
 pub(crate) struct Netns(File);
 
 impl Netns {
-    /// Makes a namespace with nothing but a sleeping `lo`. The calling thread stays where it is.
+    /// Makes a namespace whose only device is `lo`, which is down. The calling thread stays in its namespace.
     pub(crate) fn new() -> Result<Netns, StageError> {
         let make = || {
             unshare(CloneFlags::CLONE_NEWNET).step("make a network namespace")?;
@@ -61,7 +61,7 @@ impl Netns {
         format!("/proc/{}/fd/{}", std::process::id(), self.0.as_raw_fd())
     }
 
-    /// Runs `f` in the namespace, on a thread made for it.
+    /// Runs `f` in the namespace, on a new thread.
     pub(crate) fn within<T: Send>(
         &self,
         f: impl FnOnce() -> Result<T, StageError> + Send,
@@ -85,7 +85,7 @@ pub(crate) fn ip(lines: &str) -> Result<(), StageError> {
     command.args(["-batch", "-"]).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = command.spawn().step("run ip (package iproute2)")?;
     let mut input = child.stdin.take().expect("stdin is piped");
-    // Where it ended early, its own words below say more than a broken pipe.
+    // If `ip` ended early, its own message below says more than "broken pipe".
     drop(input.write_all(lines.as_bytes()));
     drop(input);
     let output = child.wait_with_output().step("wait for ip")?;

@@ -1,4 +1,4 @@
-//! The service manager's end of `NOTIFY_SOCKET`: a real socket in the view, which keeps what it is told.
+//! The service manager's end of `NOTIFY_SOCKET`: a real socket in the view, whose messages are kept.
 
 use std::fs;
 use std::io;
@@ -17,7 +17,7 @@ use crate::world::World;
 
 type Messages = Arc<(Mutex<Vec<String>>, Condvar)>;
 
-/// A socket that collects what a daemon tells the service manager.
+/// A socket that collects the messages of a daemon to the service manager.
 #[derive(Debug)]
 pub struct Notify {
     path: PathBuf,
@@ -27,7 +27,7 @@ pub struct Notify {
 }
 
 impl Notify {
-    /// Makes the socket in the world's view. Every user there may write to it.
+    /// Makes the socket in the world's view. All users may write to it.
     pub fn new(world: &World) -> Result<Notify, StageError> {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         world.check_inside().map_err(io::Error::other).step("make a notify socket")?;
@@ -35,11 +35,11 @@ impl Notify {
         let path = Path::new(view::OWN).join(format!("notify-{number}"));
         let socket = UnixDatagram::bind(&path).step("make a notify socket")?;
         fs::set_permissions(&path, fs::Permissions::from_mode(0o666))
-            .step("open the notify socket to all")?;
+            .step("permit all users to write to the notify socket")?;
         let messages = Messages::default();
-        // The kernel queues ten messages only, and then the daemon waits: somebody must always read.
-        let (reads, keeps) = (socket.try_clone().step("share the notify socket")?, Arc::clone(&messages));
-        let reader = thread::spawn(move || read(&reads, &keeps));
+        // The kernel queues only ten messages; after that the daemon blocks. So a thread reads all the time.
+        let (from, to) = (socket.try_clone().step("share the notify socket")?, Arc::clone(&messages));
+        let reader = thread::spawn(move || read(&from, &to));
         Ok(Notify { path, socket, messages, reader: Some(reader) })
     }
 
@@ -48,12 +48,12 @@ impl Notify {
         &self.path
     }
 
-    /// The messages so far, in order of arrival; each may have several lines.
+    /// The messages so far, in order of arrival. Each may have several lines.
     pub fn messages(&self) -> Vec<String> {
         self.messages.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Waits until a line that starts with `start` has come, since the beginning; returns whether one has.
+    /// Waits until any message so far has a line that starts with `start`; returns whether there is one.
     pub fn wait_for(&self, start: &str, timeout: Duration) -> bool {
         let has = |messages: &[String]| messages.iter().flat_map(|m| m.lines()).any(|l| l.starts_with(start));
         let (messages, changed) = &*self.messages;
@@ -63,7 +63,7 @@ impl Notify {
     }
 }
 
-/// Reads until the socket is shut down, which looks like an empty message; nobody sends those.
+/// Reads until the socket is shut down. A shutdown looks like an empty message, which no daemon sends.
 fn read(socket: &UnixDatagram, (messages, changed): &(Mutex<Vec<String>>, Condvar)) {
     let mut buffer = vec![0; 65536];
     while let Ok(length @ 1..) = socket.recv(&mut buffer) {
@@ -75,7 +75,7 @@ fn read(socket: &UnixDatagram, (messages, changed): &(Mutex<Vec<String>>, Condva
 
 impl Drop for Notify {
     fn drop(&mut self) {
-        // Wakes the reader.
+        // This wakes the reader.
         drop(self.socket.shutdown(Shutdown::Both));
         if let Some(reader) = self.reader.take() {
             drop(reader.join());

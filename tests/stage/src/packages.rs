@@ -1,5 +1,6 @@
-//! Programs that a world can have without the machine having them: from the machine itself, or else its distribution's packages, unpacked
-//! into a folder under the target folder. It must never install anything on the machine, nor change its package lists.
+//! Programs for a world that the machine need not have. They come from the machine if it has them. Otherwise the distribution's packages
+//! are unpacked into a folder below the target folder. This module must never install anything on the machine, nor change its package
+//! lists.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -28,7 +29,7 @@ impl Package {
         }
     }
 
-    /// A program of it: where that is, the package is.
+    /// A program of the package. If it exists, the package is installed.
     pub(crate) fn program(self) -> &'static str {
         match self {
             Self::OpensshServer => "/usr/sbin/sshd",
@@ -36,11 +37,10 @@ impl Package {
         }
     }
 
-    /// Finds the package, and fetches it the first time if the machine has none. To be called outside of any world, where there is a
-    /// network.
+    /// Finds the package; fetches it the first time if it is not installed. Call this outside of a world, where there is a network.
     ///
     /// # Errors
-    /// When it is not there and cannot be had.
+    /// If the package is not installed and cannot be fetched.
     pub fn find(self) -> Result<Unpacked, StageError> {
         if Path::new(self.program()).exists() {
             return Ok(Unpacked { package: self, folder: None });
@@ -49,7 +49,7 @@ impl Package {
         let cache = target_folder().ok_or_else(|| missing("no cargo target folder to unpack it into"))?;
         let unpacked = cache.join(format!("{}-{}", self.name(), distribution()));
         if !unpacked.exists() {
-            // Tests run in parallel: one fetches, the others wait.
+            // Tests run in parallel: one fetches the package, the others wait.
             let file = File::create(cache.join(format!("{}.lock", self.name()))).step("make a lock file")?;
             let _lock = Flock::lock(file, FlockArg::LockExclusive)
                 .map_err(|(_, errno)| errno)
@@ -62,11 +62,11 @@ impl Package {
     }
 }
 
-/// A package that a world can have.
+/// A package that is available for a world.
 #[derive(Debug)]
 pub struct Unpacked {
     package: Package,
-    /// The folder that it was unpacked into; `None` if the machine has it installed.
+    /// The folder with the unpacked package; `None` if it is installed on the machine.
     folder: Option<PathBuf>,
 }
 
@@ -75,7 +75,7 @@ impl Unpacked {
         self.folder.as_deref()
     }
 
-    /// What the package needs in the view's /etc.
+    /// Writes the configuration that the package needs in the view's /etc.
     pub(crate) fn configure(&self, privileges: Privileges) -> std::io::Result<()> {
         match (self.package, &self.folder) {
             (Package::OpensshServer, _) => configure_sshd(privileges),
@@ -87,11 +87,11 @@ impl Unpacked {
     }
 }
 
-/// Writes a plain `sshd_config`, with the host keys that sshd takes by itself, and a place for drop-ins.
+/// Writes a simple `sshd_config` with sshd's default host keys and a folder for drop-ins.
 fn configure_sshd(privileges: Privileges) -> std::io::Result<()> {
     fs::create_dir_all("/etc/ssh/sshd_config.d")?;
     fs::create_dir_all("/etc/ssh/authorized_keys")?;
-    // Without root, the path to the keys seems to belong to nobody, which sshd takes for an attack.
+    // In a user namespace, the folders of the keys appear to belong to nobody, which sshd refuses as unsafe.
     let user_namespace = if privileges == Privileges::UserNamespace {
         "Port 2222\nStrictModes no\nPidFile none\n"
     } else {
@@ -126,13 +126,13 @@ fn missing(package: Package, reason: impl Into<String>) -> StageError {
     StageError::NoPackage { package: package.name(), reason: reason.into() }
 }
 
-/// Cargo marks its target folder, and the running program is in it.
+/// Cargo's target folder: the parent of the running program that has the file CACHEDIR.TAG.
 fn target_folder() -> Option<PathBuf> {
     let program = std::env::current_exe().ok()?;
     program.ancestors().find(|folder| folder.join("CACHEDIR.TAG").exists()).map(Path::to_owned)
 }
 
-/// A word for the distribution and its version, so that an upgrade of the machine fetches anew.
+/// A name for the distribution and its version. After an upgrade of the machine the name differs, so packages are fetched again.
 fn distribution() -> String {
     let text = fs::read_to_string("/etc/os-release").unwrap_or_default();
     let field = |name| text.lines().find_map(|line: &str| line.strip_prefix(name)).unwrap_or("unknown");
@@ -140,18 +140,18 @@ fn distribution() -> String {
     word.chars().filter(|c| c.is_ascii_alphanumeric() || "-_.".contains(*c)).collect()
 }
 
-/// Downloads a package and what it needs beyond what is installed, and unpacks it all into `unpacked`.
+/// Downloads a package and those dependencies that are not installed; unpacks them into `unpacked`.
 fn fetch(package: Package, cache: &Path, unpacked: &Path) -> Result<(), StageError> {
     eprintln!("fetching {} into {}, once; nothing is installed", package.name(), unpacked.display());
     let work = cache.join(format!("{}.new", package.name()));
     if work.exists() {
-        fs::remove_dir_all(&work).step("clear away an old attempt")?;
+        fs::remove_dir_all(&work).step("remove an old attempt")?;
     }
     let tree = work.join("tree");
     fs::create_dir_all(&tree).step("make a folder for packages")?;
     let mut apt = Apt { package, work: work.clone(), own_lists: false };
     if apt.download().is_err() {
-        // The machine's lists are missing or old: fetch some of our own, and leave the machine's alone.
+        // The machine's package lists are missing or old. Download separate lists, and do not change the machine's.
         apt.own_lists = true;
         for folder in ["lists/partial", "cache/archives/partial"] {
             fs::create_dir_all(work.join(folder)).step("make a folder for package lists")?;
@@ -169,11 +169,11 @@ fn fetch(package: Package, cache: &Path, unpacked: &Path) -> Result<(), StageErr
         return Err(missing(package, format!("the package has no {}", package.program())));
     }
     compile_python(&tree);
-    fs::rename(&tree, unpacked).step("put the unpacked package in its place")?;
-    fs::remove_dir_all(&work).step("clear away the packages")
+    fs::rename(&tree, unpacked).step("move the unpacked package to its folder")?;
+    fs::remove_dir_all(&work).step("remove the packages")
 }
 
-/// As the package's installation would do. Without it, each start takes twice as long; that is all.
+/// Compiles Python modules, as the package's installation does. Without that, each start takes twice as long.
 fn compile_python(tree: &Path) {
     let modules = tree.join("usr/lib/python3/dist-packages");
     if modules.exists() {
@@ -181,7 +181,7 @@ fn compile_python(tree: &Path) {
     }
 }
 
-/// Moves what a package still has under /lib, /bin or /sbin to /usr, as the machine has it.
+/// Moves files that a package has in /lib, /bin or /sbin to /usr, where the machine has them.
 fn merge_usr(tree: &Path) -> std::io::Result<()> {
     for name in ["lib", "bin", "sbin"] {
         if tree.join(name).is_dir() {
@@ -206,7 +206,7 @@ fn merge(from: &Path, to: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// apt-get, which downloads into `work`.
+/// apt-get with the folder `work` for its downloads.
 struct Apt {
     package: Package,
     work: PathBuf,
@@ -214,13 +214,13 @@ struct Apt {
 }
 
 impl Apt {
-    /// Downloads what an installation of the package would.
+    /// Downloads the packages that an installation would download.
     fn download(&self) -> Result<(), StageError> {
         let plan = self.run(&["--simulate", "--no-install-recommends", "install", self.package.name()])?;
         let names: Vec<&str> =
             plan.lines().filter_map(|line| line.strip_prefix("Inst ")?.split(' ').next()).collect();
         if names.is_empty() {
-            return Err(missing(self.package, "apt-get has no plan to install it"));
+            return Err(missing(self.package, "apt-get would install no package"));
         }
         self.run(&[&["download"], names.as_slice()].concat()).map(drop)
     }
@@ -228,7 +228,7 @@ impl Apt {
     fn run(&self, arguments: &[&str]) -> Result<String, StageError> {
         let mut command = Command::new("apt-get");
         command.current_dir(&self.work).env("LC_ALL", "C");
-        // As root, apt would read and write as a user who may have no way into the target folder.
+        // By default, root's apt downloads as an unprivileged user, who may have no access to the target folder.
         command.args(["-qq", "-o", "APT::Sandbox::User=root", "-o", "Debug::NoLocking=1"]);
         if self.own_lists {
             for (key, folder) in [("Dir::State::lists=", "lists"), ("Dir::Cache=", "cache")] {

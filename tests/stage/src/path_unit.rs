@@ -1,4 +1,4 @@
-//! PID 1's part for the host-keys role: its path unit starts the second pass when the daemon requests it.
+//! In place of PID 1: the path unit that starts the settle pass when the daemon requests it.
 
 use std::fs;
 use std::path::Path;
@@ -7,9 +7,9 @@ use crate::daemon::Daemon;
 use crate::error::{StageError, Step};
 use crate::world::World;
 
-/// The daemon's request to compare the Instance with the record.
+/// The daemon's request to compare the Instance with the identity record.
 const INSTANCE_SEEN: &str = "/run/scw-agent-requests/host-keys/instance-seen";
-/// Looks for requests for ever, and starts the role.
+/// Waits for requests in a loop, and starts the settle pass.
 const LOOP: &str = r#"
 while :; do
     for request in /run/scw-agent-requests/host-keys/*; do
@@ -20,22 +20,22 @@ while :; do
 done
 "#;
 
-/// The path unit while it is enabled: from the first reboot on it is not any more.
+/// The running path unit. A reboot of the world ends it.
 #[derive(Debug)]
 pub struct PathUnit {
-    _looking: Daemon,
+    _watcher: Daemon,
 }
 
 impl PathUnit {
-    /// Enables it, for this agent.
+    /// Starts the path unit for this agent.
     pub fn start(world: &World, agent: &Path) -> Result<PathUnit, StageError> {
-        // It dies with the world's thread, even where nothing gets dropped.
+        // It dies with the world's thread, even if this value is never dropped.
         let mut command = world.command("setpriv");
         command.args(["--pdeathsig=KILL", "--", "sh", "-c", LOOP]).arg(agent).current_dir("/");
-        Ok(PathUnit { _looking: Daemon::spawn(&mut command)? })
+        Ok(PathUnit { _watcher: Daemon::spawn(&mut command)? })
     }
 
-    /// Has the role serve one request: afterwards the Instance is known and recorded. The metadata service must answer.
+    /// Runs the settle pass for one request. After that, the identity record names the Instance. The metadata service must answer.
     pub fn once(world: &World, agent: &Path) -> Result<(), StageError> {
         fs::write(INSTANCE_SEEN, "").step("request the host-keys role")?;
         let output = world.command(agent).args(["host-keys", "settle"]).output().step("start the agent")?;

@@ -1,5 +1,5 @@
-//! What the process may do, and the way into a user namespace for those who are not root.
-//! It must never ask anybody for more privileges than the process has.
+//! The privileges of the process, and the entry into a user namespace for users other than root.
+//! This module must never acquire more privileges than the process has.
 
 use std::fs;
 
@@ -8,18 +8,18 @@ use nix::unistd::{getegid, geteuid};
 
 use crate::error::{StageError, Step};
 
-/// What a world can do with user ids.
+/// The user ids that a world has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Privileges {
-    /// All user ids are there: the daemon runs as its own user, and sshd as it does on an Instance.
+    /// All user ids. The daemon runs as its own user, and sshd runs as on an Instance.
     Root,
-    /// Only one user id is there, shown as root: the daemon runs as it, with its capabilities cut all the same,
-    /// and sshd as an ordinary user, on port 2222.
+    /// Only one user id, shown as root. The daemon runs with this id, also with reduced capabilities. sshd runs as an ordinary user, on
+    /// port 2222.
     UserNamespace,
 }
 
 impl Privileges {
-    /// The process's own.
+    /// The privileges of the calling process.
     pub(crate) fn of_this_process() -> Result<Privileges, StageError> {
         if !can_make_namespaces()? {
             return Err(StageError::NotPrivileged);
@@ -31,15 +31,15 @@ impl Privileges {
     }
 }
 
-/// Enters a user namespace, unless the process may make worlds already; its user is root there, and has no other
-/// id. To be called first thing in `main`: the kernel refuses it to a process with several threads.
+/// Enters a user namespace, unless the process can already make worlds. In it, the user is root and no other id exists. Call this
+/// at the beginning of `main`: the kernel refuses it to a process with several threads.
 pub fn enter_user_namespace_if_needed() -> Result<(), StageError> {
     if can_make_namespaces()? {
         return Ok(());
     }
     let (uid, gid) = (geteuid(), getegid());
     unshare(CloneFlags::CLONE_NEWUSER).step("make a user namespace (run this as root instead)")?;
-    // The kernel wants the first before it takes a group map from somebody who is not root.
+    // The kernel accepts a group map from a user other than root only after `setgroups` was denied.
     for (file, text) in [
         ("setgroups", "deny".to_owned()),
         ("uid_map", format!("0 {uid} 1")),
@@ -50,7 +50,7 @@ pub fn enter_user_namespace_if_needed() -> Result<(), StageError> {
     if can_make_namespaces()? { Ok(()) } else { Err(StageError::NotPrivileged) }
 }
 
-/// Whether CAP_NET_ADMIN and CAP_SYS_ADMIN are in force: 12 and 21 in capability.h.
+/// Whether CAP_NET_ADMIN (number 12 in capability.h) and CAP_SYS_ADMIN (21) are effective.
 fn can_make_namespaces() -> Result<bool, StageError> {
     let status = fs::read_to_string("/proc/thread-self/status").step("read the process's capabilities")?;
     let line = status.lines().find_map(|line| line.strip_prefix("CapEff:"));

@@ -1,5 +1,5 @@
-//! The agent's programs, built as they are shipped, for what runs beside the tests: the demo and the benchmarks.
-//! It must build nothing else, and start nothing of what it built.
+//! The agent's programs, built as for a release, for the demo, the benchmarks and the soak tests.
+//! This module must build no other programs, and must not start those that it built.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ pub struct Programs {
 }
 
 impl Programs {
-    /// Builds them as they are shipped. cargo shows its progress itself.
+    /// Builds the programs as for a release. cargo prints its progress.
     pub fn build() -> Result<Programs, String> {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
         let mut command = Command::new(cargo);
@@ -33,7 +33,7 @@ impl Programs {
     }
 }
 
-/// The path of the program `name` in cargo's messages.
+/// The path of the program `name`, from cargo's messages.
 fn built(messages: &str, name: &str) -> Option<PathBuf> {
     let messages = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let mut programs = messages.filter_map(|message| Some(PathBuf::from(message["executable"].as_str()?)));
@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_programs_are_found_in_cargos_messages() {
+    fn programs_are_found_in_cargos_messages() {
         let messages = "{\"reason\":\"compiler-artifact\",\"executable\":null}\n\
                         {\"reason\":\"compiler-artifact\",\"executable\":\"/t/release/scw-agent\"}\n\
                         {\"reason\":\"build-finished\",\"success\":true}\n";

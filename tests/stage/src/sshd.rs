@@ -1,4 +1,4 @@
-//! The real sshd in a world, and the real clients for it.
+//! The real sshd in a world, and real clients for it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,11 +12,11 @@ use crate::privileges::Privileges;
 use crate::view;
 use crate::world::World;
 
-/// The one user id of a world without root, as sshd sees it: it must not be root's.
+/// The only user id in a world without root, as sshd sees it. It must differ from root's.
 const PLAIN_UID: &str = "1000";
 const PLAIN_USER: &str = "stage";
 
-/// A running sshd with the host keys of the view's /etc/ssh, on all addresses of the guest.
+/// A running sshd with the host keys in the view's /etc/ssh. It listens on all addresses of the guest.
 #[derive(Debug)]
 pub struct Sshd {
     daemon: Daemon,
@@ -26,8 +26,8 @@ pub struct Sshd {
 }
 
 impl Sshd {
-    /// Starts sshd and returns when it listens. The world must have been built [`with_sshd`]. A key of the stage's
-    /// own is let in, as root where there is root.
+    /// Starts sshd, and waits until it listens. The world must have been built [`with_sshd`]. sshd accepts a login key that the stage
+    /// makes; the user is root if the world has all user ids.
     ///
     /// [`with_sshd`]: crate::Builder::with_sshd
     pub fn start(world: &World) -> Result<Sshd, StageError> {
@@ -42,7 +42,7 @@ impl Sshd {
         };
         let identity = make_identity(world, user)?;
         let daemon = Daemon::spawn(sshd_command(world)?.args(options))?;
-        // One line for each of IPv4 and IPv6.
+        // sshd prints one line for IPv4 and one for IPv6.
         let listens =
             |lines: &[String]| lines.iter().filter(|line| line.contains("Server listening on")).count() > 1;
         if daemon.wait_for(Duration::from_secs(300), listens) {
@@ -52,7 +52,7 @@ impl Sshd {
         }
     }
 
-    /// The port that it listens on: 22, or 2222 without root.
+    /// The port on which sshd listens: 22, or 2222 without root.
     pub fn port(&self) -> u16 {
         self.port
     }
@@ -62,7 +62,7 @@ impl Sshd {
         &self.daemon
     }
 
-    /// The same, to wait for its end.
+    /// The running process, to wait for its end.
     pub fn daemon_mut(&mut self) -> &mut Daemon {
         &mut self.daemon
     }
@@ -72,14 +72,14 @@ impl Sshd {
         self.daemon.terminate();
     }
 
-    /// An `ssh-keyscan` of this server; add more options, but no host.
+    /// A command `ssh-keyscan` for this server. The caller may add options, but no host.
     pub fn keyscan(&self, world: &World) -> Command {
         let mut command = world.command("ssh-keyscan");
         command.args(["-T", "300", "-p", &self.port.to_string(), "127.0.0.1"]);
         command
     }
 
-    /// An `ssh` to this server that trusts `known_hosts` only; add the remote command.
+    /// A command `ssh` to this server that trusts only `known_hosts`. The caller adds the remote command.
     pub fn ssh(&self, world: &World, known_hosts: &Path) -> Command {
         let mut command = world.command("ssh");
         command.args(["-F", "none", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes"]);
@@ -103,7 +103,7 @@ impl Sshd {
     }
 }
 
-/// Makes the client's key pair once per world, and lets it in.
+/// Makes the client's key pair, once per world, and authorizes it.
 fn make_identity(world: &World, user: &str) -> Result<PathBuf, StageError> {
     let identity = Path::new(view::OWN).join("identity");
     if !identity.exists() {
@@ -115,20 +115,20 @@ fn make_identity(world: &World, user: &str) -> Result<PathBuf, StageError> {
             return Err(StageError::Tool { program: "ssh-keygen", said });
         }
         let authorized = Path::new("/etc/ssh/authorized_keys").join(user);
-        fs::copy(identity.with_extension("pub"), authorized).step("let the stage's key in")?;
+        fs::copy(identity.with_extension("pub"), authorized).step("authorize the stage's login key")?;
     }
     Ok(identity)
 }
 
 fn sshd_command(world: &World) -> Result<Command, StageError> {
-    // It dies with the world's thread, even where nothing gets dropped.
+    // sshd dies with the world's thread, even if nothing is dropped.
     let mut command = world.command("setpriv");
     command.args(["--pdeathsig=KILL", "--"]);
     if world.privileges() == Privileges::UserNamespace {
         let mut passwd = fs::read_to_string("/etc/passwd").step("read the view's accounts")?;
         let plain = format!("{PLAIN_USER}:x:{PLAIN_UID}:{PLAIN_UID}::/run/stage:/bin/sh\n");
         if !passwd.contains(&plain) {
-            // First, so that it wins over an account of the machine with the same id.
+            // The first line of a user id is used, so this one must precede an account of the machine with the same id.
             passwd.insert_str(0, &plain);
             fs::write("/etc/passwd", passwd).step("write the view's accounts")?;
         }
@@ -139,7 +139,7 @@ fn sshd_command(world: &World) -> Result<Command, StageError> {
             "--".to_owned(),
         ]);
     }
-    // In the foreground, and logging to standard error.
+    // Run in the foreground, and log to standard error.
     command.args([Package::OpensshServer.program(), "-D", "-e"]).current_dir("/");
     Ok(command)
 }

@@ -1,4 +1,4 @@
-//! The kernel's tables of TCP sockets, read for the calling thread's network namespace.
+//! The kernel's tables of TCP sockets in the calling thread's network namespace.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -6,9 +6,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 /// One TCP socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TcpEntry {
-    /// This end.
+    /// The local address.
     pub local: SocketAddr,
-    /// The other end; unspecified, with port 0, for a listener.
+    /// The remote address; for a listener it is unspecified, with port 0.
     pub remote: SocketAddr,
     /// Its state.
     pub state: TcpState,
@@ -43,14 +43,14 @@ pub(crate) fn table() -> io::Result<Vec<TcpEntry>> {
     Ok(entries)
 }
 
-/// `sl local_address rem_address st …`.
+/// The fields are `sl local_address rem_address st …`.
 fn parse(line: &str) -> Option<TcpEntry> {
     let mut fields = line.split_whitespace().skip(1);
     let (local, remote) = (address(fields.next()?)?, address(fields.next()?)?);
     Some(TcpEntry { local, remote, state: state(fields.next()?)? })
 }
 
-/// Hexadecimal digits in groups of 32 bits, each in the machine's own byte order; the port as it is written.
+/// The address is hexadecimal digits in groups of 32 bits, each in the machine's byte order. The port is in the usual order.
 fn address(text: &str) -> Option<SocketAddr> {
     let (digits, port) = text.split_once(':')?;
     let mut bytes = Vec::new();
@@ -69,7 +69,7 @@ fn state(text: &str) -> Option<TcpState> {
     Some(match text {
         "01" => TcpState::Established,
         "02" => TcpState::SynSent,
-        // The last is a request socket of a listener: the same to anybody who looks from outside.
+        // 0C is a request socket of a listener, which is the same state for the peer.
         "03" | "0C" => TcpState::SynReceived,
         "04" => TcpState::FinWait1,
         "05" => TcpState::FinWait2,

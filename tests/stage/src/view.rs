@@ -1,5 +1,5 @@
-//! The throw-away view of the file system: what is written to /etc, /root, /run, /var/lib and /var/log lands in
-//! memory. It must never let one of these writes through to the machine; everything else is the machine's own.
+//! The temporary view of the file system. Files written to /etc, /root, /run, /var/lib and /var/log are kept in memory, and no such
+//! write must ever reach the machine. All other folders are the machine's own.
 
 use std::fs;
 use std::io;
@@ -14,19 +14,19 @@ use crate::error::{StageError, Step};
 use crate::packages::Unpacked;
 use crate::privileges::Privileges;
 
-/// Where the upper layers are made; they are out of sight afterwards.
+/// Where the upper layers are made. They are hidden afterwards.
 const SCRATCH: &str = "/run";
 
-/// For the stage's own files in the view, such as sockets.
+/// The folder for the stage's own files in the view, such as sockets.
 pub(crate) const OWN: &str = "/run/stage";
 /// Where Linux shows the hypervisor's DMI data.
 const DMI: &str = "/sys/class/dmi/id";
-/// The files that are shown there, in [`OWN`].
+/// The folder in [`OWN`] whose files are shown there.
 const OWN_DMI: &str = "/run/stage/dmi";
-/// What the hypervisor of a Scaleway Instance writes as the system vendor.
+/// The system vendor that the hypervisor of a Scaleway Instance shows.
 const VENDOR: &str = "Scaleway";
 
-/// What the machine may have that a fresh Instance has not.
+/// Files that the machine may have, but a new Instance has not.
 const LEFT_OUT: [&str; 7] = [
     "/etc/ssh/sshd_config",
     "/etc/ssh/sshd_config.d",
@@ -37,11 +37,11 @@ const LEFT_OUT: [&str; 7] = [
     AGENT_STATE,
 ];
 const AGENT_STATE: &str = "/var/lib/scw-agent";
-/// What holds in every world: there is no default route and no resolver, for which the first script of a boot would wait. A test of that
-/// waiting has a drop-in of its own, with a later name.
+/// Settings for every world. A world has neither a default route nor a resolver, so the first script of a boot would wait for them. A
+/// test of that wait writes its own drop-in, with a later name.
 const OWN_SETTINGS: &str = "/run/scw-agent.toml.d/10-world.toml";
 
-/// Makes the view for the calling thread, which has a mount namespace of its own already. Returns who the daemon is.
+/// Makes the view for the calling thread, which must already be in its own mount namespace. Returns the daemon's account.
 pub(crate) fn make(privileges: Privileges, packages: &[Unpacked]) -> Result<Account, StageError> {
     mount_at(None, "/", None, MsFlags::MS_REC | MsFlags::MS_PRIVATE, "")?;
     tmpfs(SCRATCH, "0755")?;
@@ -49,7 +49,7 @@ pub(crate) fn make(privileges: Privileges, packages: &[Unpacked]) -> Result<Acco
     overlay("/etc", 0o755, privileges)?;
     for (target, mode) in [("/var/lib", 0o755), ("/var/log", 0o755), ("/root", 0o700)] {
         if privileges == Privileges::UserNamespace {
-            // Its files are not ours to change, and the kernel covers no folder with a mount below it by an overlay.
+            // The files belong to other users, and the kernel makes no overlay over a folder that has a mount inside.
             tmpfs(target, &format!("{mode:o}"))?;
         } else {
             overlay(target, mode, privileges)?;
@@ -60,14 +60,14 @@ pub(crate) fn make(privileges: Privileges, packages: &[Unpacked]) -> Result<Acco
         overlay_packages(&unpacked)?;
     }
     overlay_dmi()?;
-    // Nothing is written to the machine's own.
+    // Programs in the world must not write to the machine's console.
     if Path::new("/dev/console").exists() {
         mount_at(Some("/dev/null"), "/dev/console", None, MsFlags::MS_BIND, "")?;
     }
     umount2(SCRATCH, MntFlags::MNT_DETACH).step("hide the upper layers")?;
     tmpfs(SCRATCH, "0755")?;
 
-    empty().step("empty the view of the machine's own settings")?;
+    remove_settings().step("remove the machine's own settings from the view")?;
     if privileges == Privileges::UserNamespace {
         agent = Account { uid: 0, gid: 0 };
     }
@@ -77,7 +77,7 @@ pub(crate) fn make(privileges: Privileges, packages: &[Unpacked]) -> Result<Acco
     Ok(agent)
 }
 
-/// Makes sure that there is a folder for DMI data, also on a machine without them.
+/// Makes a folder for DMI data, since a machine may have none.
 fn overlay_dmi() -> Result<(), StageError> {
     let class = Path::new(SCRATCH).join("class");
     make_dir(&class.join("dmi/id"), 0o755).step("make a folder for DMI data")?;
@@ -85,7 +85,7 @@ fn overlay_dmi() -> Result<(), StageError> {
     mount_at(Some("stage"), "/sys/class", Some("overlay"), MsFlags::empty(), &layers)
 }
 
-/// Writes the DMI data that are shown: the system vendor, for everybody to read, and the product's UUID, for root alone.
+/// Writes the DMI data that the view shows: the system vendor, readable for all users, and the product UUID, readable for root.
 pub(crate) fn set_dmi(vendor: Option<&str>, uuid: Option<&str>) -> io::Result<()> {
     make_dir(Path::new(OWN_DMI), 0o755)?;
     for (name, text, mode) in [("sys_vendor", vendor, 0o444), ("product_uuid", uuid, 0o400)] {
@@ -118,7 +118,7 @@ fn tmpfs(target: &str, mode: &str) -> Result<(), StageError> {
     mount_at(Some("stage"), target, Some("tmpfs"), flags, &format!("mode={mode}"))
 }
 
-/// The upper layer's folder for `target`.
+/// The folder of the upper layer for `target`.
 fn upper(target: &str) -> PathBuf {
     Path::new(SCRATCH).join(target.trim_start_matches('/').replace('/', "-"))
 }
@@ -129,17 +129,17 @@ fn overlay(target: &str, mode: u32, privileges: Privileges) -> Result<(), StageE
     for folder in [&upper, &work] {
         make_dir(folder, mode).step("make an upper layer")?;
     }
-    // Without root, the trusted attributes are out of reach.
+    // In a user namespace the overlay cannot set trusted extended attributes, so it uses those of the user.
     let user = if privileges == Privileges::UserNamespace { ",userxattr" } else { "" };
     let options = format!("lowerdir={target},upperdir={},workdir={}{user}", upper.display(), work.display());
     mount_at(Some("stage"), target, Some("overlay"), MsFlags::empty(), &options)
 }
 
-/// Shows the unpacked packages as if they were installed. Read-only, like /usr on a careful machine.
+/// Shows the unpacked packages as if they were installed. The overlay is read-only.
 fn overlay_packages(unpacked: &[&Path]) -> Result<(), StageError> {
     let mut layers = String::from("lowerdir=");
     for (number, folder) in unpacked.iter().enumerate() {
-        // A name without colons and commas, which would mean something in the options.
+        // The link's name has no colon and no comma, which have a meaning in mount options.
         let link = Path::new(SCRATCH).join(format!("package-{number}"));
         symlink(folder, &link).step("link an unpacked package")?;
         layers.push_str(&format!("{}/usr:", link.display()));
@@ -147,11 +147,11 @@ fn overlay_packages(unpacked: &[&Path]) -> Result<(), StageError> {
     mount_at(Some("stage"), "/usr", Some("overlay"), MsFlags::empty(), &format!("{layers}/usr"))
 }
 
-/// Writes what must be there before /etc is covered: in a user namespace, the machine's own files are nobody's, and
-/// can be replaced but not changed.
+/// Writes the account files to the upper layer before the overlay over /etc is mounted. In a user namespace the machine's own files
+/// belong to nobody: they can be replaced, but not changed.
 fn write_etc_upper(scratch: &Path) -> Result<Account, StageError> {
     let read = |path: &str| fs::read_to_string(path).step(format!("read {path}"));
-    // Only root may read it, and without root nobody needs it.
+    // Only root can read it. Without root it is not needed.
     let shadow = fs::read_to_string("/etc/shadow").unwrap_or_default();
     let accounts = Accounts::complete(read("/etc/passwd")?, read("/etc/group")?, &shadow);
     let etc = scratch.join("etc");
@@ -169,7 +169,8 @@ fn write_secret(path: &Path, text: &str) -> io::Result<()> {
     fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?.write_all(text.as_bytes())
 }
 
-fn empty() -> io::Result<()> {
+/// Removes host keys, settings and state of the machine from the view.
+fn remove_settings() -> io::Result<()> {
     for entry in fs::read_dir("/etc/ssh")? {
         let path = entry?.path();
         if path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"ssh_host_")) {
@@ -186,7 +187,7 @@ fn empty() -> io::Result<()> {
     Ok(())
 }
 
-/// Makes the folders that systemd makes for the units, and those of the stage.
+/// Makes the folders that systemd makes for the units, and the stage's own folders.
 fn fill(agent: Account) -> io::Result<()> {
     make_dir(Path::new(AGENT_STATE), 0o700)?;
     let own_class = format!("{OWN}/class/dmi/id");
@@ -200,7 +201,7 @@ fn fill(agent: Account) -> io::Result<()> {
         ("/run/scw-agent-requests/setup", 0o755),
         (OWN, 0o755),
         ("/run/scw-agent.toml.d", 0o755),
-        // Containers in the world need a folder for DMI data as well.
+        // Containers in the world need a folder for DMI data, too.
         (&own_class, 0o755),
     ] {
         make_dir(Path::new(path), mode)?;
@@ -212,7 +213,7 @@ fn fill(agent: Account) -> io::Result<()> {
     Ok(())
 }
 
-/// What a reboot does to files: /run is made anew, but for the stage's own, and the boot has another id.
+/// The effects of a reboot on files: /run is empty, except for the stage's own folder, and the boot id is new.
 pub(crate) fn reboot(agent: Account) -> Result<(), StageError> {
     let renew = || -> io::Result<()> {
         for entry in fs::read_dir("/run")? {
@@ -226,16 +227,16 @@ pub(crate) fn reboot(agent: Account) -> Result<(), StageError> {
             }
         }
         fill(agent)?;
-        // The kernel makes another with each reading.
+        // The kernel returns a new random id at each read.
         fs::write(Path::new(OWN).join("boot_id"), fs::read("/proc/sys/kernel/random/uuid")?)
     };
-    renew().step("make /run anew")?;
+    renew().step("empty /run")?;
     let (source, target) = (format!("{OWN}/boot_id"), "/proc/sys/kernel/random/boot_id");
     mount_at(Some(&source), target, None, MsFlags::MS_BIND, "")
 }
 
 fn make_dir(path: &Path, mode: u32) -> io::Result<()> {
     fs::create_dir_all(path)?;
-    // Not left to the umask.
+    // create_dir_all applies the umask.
     fs::set_permissions(path, fs::Permissions::from_mode(mode))
 }

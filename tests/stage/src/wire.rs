@@ -1,25 +1,25 @@
-//! The wire between the guest and the platform: a veth pair, its addresses and routes, and what becomes of
-//! packets to the metadata addresses. There is never a default route over it, on either side.
+//! The wire between the guest and the platform: a veth pair, its addresses and routes, and the handling of packets to the metadata
+//! addresses. Neither side ever has a default route over it.
 //!
-//! All neighbours are permanent, so that nothing waits for ARP or neighbour discovery: a family falls silent
-//! when both ends send to a hardware address that nobody has. It is refused when the platform hands its packets on
-//! to a third namespace, which has the address but no listener, so the stand-in needs no telling.
+//! All neighbour entries are permanent, so that nothing waits for ARP or neighbour discovery. To make a family silent, both ends send to
+//! a hardware address that no device has. To make it refuse connections, the platform forwards its packets to a third namespace, which
+//! has the address but no listener. So the stand-in need not know about it.
 
 use scw_standin::Family;
 
 use crate::error::{StageError, Step};
 use crate::netns::{Netns, ip};
 
-/// What a connection to the metadata address of one family meets.
+/// What happens to a connection to the metadata address of one family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reach {
-    /// The stand-in.
+    /// The stand-in answers.
     Served,
-    /// No address and no route: ENETUNREACH at once.
+    /// The guest has no address and no route: ENETUNREACH at once.
     Absent,
-    /// The address is there and nothing listens: ECONNREFUSED at once.
+    /// The address exists, but nothing listens: ECONNREFUSED at once.
     Refused,
-    /// Packets vanish in both directions: a connection hangs.
+    /// Packets are lost in both directions: a connection hangs.
     Silent,
 }
 
@@ -29,14 +29,14 @@ const TO_SHUT_MAC: &str = "02:00:00:00:01:42";
 const SHUT_MAC: &str = "02:00:00:00:02:42";
 const NOBODY_MAC: &str = "02:00:00:00:ff:ff";
 
-/// The addresses of one family, in the words of `ip`.
+/// The addresses of one family, in the syntax of `ip`.
 struct Plan {
     guest: &'static str,
-    /// Keeps the platform's end in the family while the metadata address is away.
+    /// An address that the platform's end keeps while it does not have the metadata address.
     platform: &'static str,
     metadata: &'static str,
     bits: u8,
-    /// IPv6 addresses must be usable at once.
+    /// The flag that makes an IPv6 address usable at once.
     nodad: &'static str,
 }
 
@@ -59,12 +59,12 @@ fn plan(family: Family) -> &'static Plan {
     }
 }
 
-/// Both ends of the wire, and what they are set to.
+/// Both ends of the wire, and their settings.
 #[derive(Debug)]
 pub(crate) struct Wire {
     guest: Netns,
     platform: Netns,
-    /// Has the metadata addresses, but no listener; made when a family is first refused.
+    /// The namespace that has the metadata addresses but no listener. It is made when a family first becomes `Refused`.
     shut: Option<Netns>,
     ipv4: Reach,
     ipv6: Reach,
@@ -72,8 +72,8 @@ pub(crate) struct Wire {
 }
 
 impl Wire {
-    /// Joins the calling thread's fresh namespace to a new one for the platform. The platform's end is ready for
-    /// the stand-in then; the guest's end is still down.
+    /// Connects the calling thread's new namespace to a new one for the platform. After that, the stand-in can start at the platform's
+    /// end, and the guest's end is still down.
     pub(crate) fn new() -> Result<Wire, StageError> {
         let (guest, platform) = (Netns::here()?, Netns::new()?);
         platform.ip(&platform_lines(&guest))?;
@@ -85,7 +85,7 @@ impl Wire {
         &self.platform
     }
 
-    /// Brings the guest's end up for the first time, both families at once.
+    /// Brings the guest's end up for the first time, with both families.
     pub(crate) fn open(&mut self, ipv4: Reach, ipv6: Reach) -> Result<(), StageError> {
         let mut platform = String::new();
         let mut lines = "link set lo up\nlink set eth0 addrgenmode none up\n".to_owned();
@@ -98,7 +98,7 @@ impl Wire {
         ip(&lines)
     }
 
-    /// Changes what one family meets. While the link is down, this takes effect when it comes up.
+    /// Changes the reach of one family. While the link is down, the change has no effect until it comes up.
     pub(crate) fn set_reach(&mut self, family: Family, to: Reach) -> Result<(), StageError> {
         let from = std::mem::replace(self.reach_mut(family), to);
         if from == to {
@@ -110,7 +110,7 @@ impl Wire {
         if self.up { self.guest.ip(&lines) } else { Ok(()) }
     }
 
-    /// Takes the guest's link down or up, as a pulled cable and a plugged one do, with addresses and routes.
+    /// Takes the guest's link down or up, like an unplugged or plugged cable, together with its addresses and routes.
     pub(crate) fn set_link(&mut self, up: bool) -> Result<(), StageError> {
         if std::mem::replace(&mut self.up, up) == up {
             return Ok(());
@@ -120,7 +120,7 @@ impl Wire {
             let reach = *self.reach_mut(family);
             let (from, to) = if up { (Reach::Absent, reach) } else { (reach, Reach::Absent) };
             let change = guest_lines(plan(family), from, to);
-            // Down: routes and addresses go first, since the kernel takes some of them away with the link.
+            // Remove routes and addresses before the link goes down, since the kernel removes some of them with the link.
             lines = if up { lines + &change } else { change + &lines };
         }
         self.guest.ip(&lines)
@@ -133,7 +133,7 @@ impl Wire {
         }
     }
 
-    /// What the platform's end must do for a family's new reach.
+    /// The lines of `ip` for the platform's end that set a family's new reach.
     fn change_platform(&mut self, family: Family, to: Reach) -> Result<String, StageError> {
         if to == Reach::Refused && self.shut.is_none() {
             self.shut = Some(make_shut(&self.platform)?);
@@ -151,7 +151,7 @@ impl Wire {
     }
 }
 
-/// Makes the wire from the platform's side, with the guest's end already in the guest.
+/// The lines that make the wire in the platform's namespace, with the other end in the guest's.
 fn platform_lines(guest: &Netns) -> String {
     let mut lines = format!(
         "link set lo up\n\
@@ -169,7 +169,7 @@ fn platform_lines(guest: &Netns) -> String {
     lines
 }
 
-/// What brings the guest's end from one reach to another.
+/// The lines that change the guest's end from one reach to another.
 fn guest_lines(Plan { guest, metadata, bits, nodad, .. }: &Plan, from: Reach, to: Reach) -> String {
     let mut lines = String::new();
     if to == Reach::Absent {
@@ -181,13 +181,13 @@ fn guest_lines(Plan { guest, metadata, bits, nodad, .. }: &Plan, from: Reach, to
     let mac = if to == Reach::Silent { NOBODY_MAC } else { PLATFORM_MAC };
     lines += &format!("neigh replace {metadata} lladdr {mac} nud permanent dev eth0\n");
     if from == Reach::Absent {
-        // The route comes last: when a client sees it appear, everything else is there.
+        // The route is added last: when a client notices it, everything else is ready.
         lines += &format!("addr add {guest}/{bits} dev eth0 {nodad}\nroute add {metadata}/{bits} dev eth0\n");
     }
     lines
 }
 
-/// Makes the namespace that has the metadata addresses and no listener, behind the platform.
+/// Makes the namespace that has the metadata addresses but no listener, and connects it to the platform.
 fn make_shut(platform: &Netns) -> Result<Netns, StageError> {
     let shut = Netns::new()?;
     let mut near = format!(
@@ -206,7 +206,8 @@ fn make_shut(platform: &Netns) -> Result<Netns, StageError> {
     }
     platform.within(|| {
         for switch in ["ipv4/conf/all/forwarding", "ipv6/conf/all/forwarding"] {
-            std::fs::write(format!("/proc/sys/net/{switch}"), "1").step("let the platform forward")?;
+            std::fs::write(format!("/proc/sys/net/{switch}"), "1")
+                .step("enable forwarding on the platform")?;
         }
         ip(&near)
     })?;

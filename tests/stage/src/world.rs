@@ -1,5 +1,5 @@
-//! A world: made for the calling thread, asked for commands to run in it, and gone with everything in it when dropped.
-//! The thread stays in its dead world afterwards; it must never get back into the machine's network.
+//! A world: it is made for the calling thread, makes commands that run in it, and disappears with all its processes when it is dropped.
+//! The thread remains in the namespaces of its world. It must never return to the machine's network.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -23,7 +23,7 @@ use crate::tcp::{self, TcpEntry};
 use crate::view;
 use crate::wire::{Reach, Wire};
 
-/// How a world is to be. By default both families are served, by a stand-in with its own defaults.
+/// The configuration of a new world. By default a stand-in with its own default options serves both families.
 #[derive(Debug)]
 pub struct Builder {
     ipv4: Reach,
@@ -33,39 +33,39 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// What connections to 169.254.42.42 meet.
+    /// What happens to connections to 169.254.42.42.
     pub fn ipv4(mut self, reach: Reach) -> Builder {
         self.ipv4 = reach;
         self
     }
 
-    /// What connections to fd00:42::42 meet.
+    /// What happens to connections to fd00:42::42.
     pub fn ipv6(mut self, reach: Reach) -> Builder {
         self.ipv6 = reach;
         self
     }
 
-    /// What the stand-in is started with. It can listen on both real addresses, whatever the reach is.
+    /// The options of the stand-in. It can listen on both real addresses, whatever the reach is.
     pub fn standin(mut self, options: Options) -> Builder {
         self.standin = options;
         self
     }
 
-    /// Puts openssh-server into the view, with a plain /etc/ssh/sshd_config; fetches it first if it must.
+    /// Adds openssh-server to the view, with a simple /etc/ssh/sshd_config. Fetches the package first if necessary.
     pub fn with_sshd(mut self) -> Builder {
         self.packages.push(Package::OpensshServer);
         self
     }
 
-    /// Puts cloud-init into the view, with its package's configuration; fetches it first if it must.
+    /// Adds cloud-init to the view, with its package's configuration. Fetches the package first if necessary.
     pub fn with_cloud_init(mut self) -> Builder {
         self.packages.push(Package::CloudInit);
         self
     }
 
-    /// Makes the world, for the calling thread and the children and threads that it starts from now on.
+    /// Makes the world for the calling thread, and for the children and threads that it starts from now on.
     pub fn build(self) -> Result<World, StageError> {
-        if !guard::at_home().step("look at the network namespace")? {
+        if !guard::at_home().step("read the network namespace")? {
             return Err(StageError::SecondWorld);
         }
         let privileges = Privileges::of_this_process()?;
@@ -81,8 +81,8 @@ impl Builder {
         let standin = wire.platform().within(|| Standin::start(options).map_err(StageError::Standin))?;
         wire.open(self.ipv4, self.ipv6)?;
         Ok(World {
-            net: NsId::net_here().step("look at the network namespace")?,
-            mount: NsId::mount_here().step("look at the mount namespace")?,
+            net: NsId::net_here().step("read the network namespace")?,
+            mount: NsId::mount_here().step("read the mount namespace")?,
             privileges,
             agent,
             standin,
@@ -92,8 +92,8 @@ impl Builder {
         })
     }
 
-    /// Makes the world on a thread of its own and runs `f` there; a panic of `f` goes on in the caller.
-    /// This is the way for tests: it does not matter on which thread their harness runs them.
+    /// Makes the world on a new thread and runs `f` there. A panic of `f` continues in the caller.
+    /// Tests use this method, since it does not depend on the thread on which the harness runs them.
     pub fn run<T: Send>(self, f: impl FnOnce(&World) -> T + Send) -> T {
         let name = thread::current().name().unwrap_or("world").to_owned();
         let body = || f(&self.build().expect("a world"));
@@ -104,8 +104,8 @@ impl Builder {
     }
 }
 
-/// A world like a small Instance. The thread that built it is the guest: its file system calls meet the view, its
-/// sockets the guest's network. Dropping it kills every process in it.
+/// A world that resembles a small Instance. The thread that built it is the guest: it sees the view of the file system, and its sockets
+/// use the guest's network. Dropping the world kills every process in it.
 #[derive(Debug)]
 pub struct World {
     net: NsId,
@@ -114,14 +114,14 @@ pub struct World {
     agent: Account,
     standin: Standin,
     wire: RefCell<Wire>,
-    /// Programs shown in the view, by their path outside.
+    /// The programs that are mounted in the view, by their path outside.
     shown: RefCell<BTreeMap<PathBuf, PathBuf>>,
     /// A world belongs to its thread.
     thread: PhantomData<Rc<()>>,
 }
 
 impl World {
-    /// A world with both families served, to be changed before it is built.
+    /// A builder for a world in which both families are served.
     pub fn builder() -> Builder {
         Builder {
             ipv4: Reach::Served,
@@ -136,7 +136,7 @@ impl World {
         &self.standin
     }
 
-    /// What the world can do with user ids.
+    /// The user ids that the world has.
     pub fn privileges(&self) -> Privileges {
         self.privileges
     }
@@ -151,13 +151,12 @@ impl World {
         self.agent.gid
     }
 
-    /// Makes sure that the calling thread is in this world's network and that no default route leads out of it.
+    /// Checks that the calling thread is in this world's network, and that no default route leads out of it.
     pub fn check_inside(&self) -> Result<(), Outside> {
         guard::check(self.net)
     }
 
-    /// A command that runs `program` in the world, as root. To be spawned from the world's thread, or from threads
-    /// that it started.
+    /// A command that runs `program` in the world as root. Spawn it from the world's thread, or from a thread that this one started.
     ///
     /// Panics if [`World::check_inside`] fails, so that no client can be started on the machine's own network.
     pub fn command(&self, program: impl AsRef<Path>) -> Command {
@@ -165,15 +164,15 @@ impl World {
         Command::new(program.as_ref())
     }
 
-    /// A command that runs `program` as the daemon's unit does: as its own user, with CAP_NET_BIND_SERVICE,
-    /// CAP_NET_RAW and no other capability, with no way to get more, with a clean environment, in `/`. It dies with the world's thread.
+    /// A command that runs `program` as the daemon's unit does: as its own user, in `/`, with a clean environment. It has
+    /// CAP_NET_BIND_SERVICE and CAP_NET_RAW, and cannot acquire other capabilities. It dies with the world's thread.
     ///
     /// Panics as [`World::command`] does.
     pub fn agent_command(&self, program: impl AsRef<Path>) -> Command {
         self.agent_command_with(program, &["net_bind_service", "net_raw"])
     }
 
-    /// The same with other capabilities, in the words of setpriv.
+    /// The same with other capabilities, in the syntax of setpriv.
     ///
     /// Panics as [`World::command`] does.
     pub fn agent_command_with(&self, program: impl AsRef<Path>, capabilities: &[&str]) -> Command {
@@ -192,8 +191,8 @@ impl World {
         command
     }
 
-    /// A path in the view for a program, since the daemon's user may have no way to where it was built. A bare name
-    /// stays one.
+    /// The path of a program in the view, since the daemon's user may have no access to the folder in which it was built. A name without
+    /// a slash is returned unchanged.
     fn show(&self, program: &Path) -> PathBuf {
         if program.components().count() < 2 {
             return program.to_owned();
@@ -204,30 +203,28 @@ impl World {
         }
         let folder = Path::new(view::OWN).join(format!("bin-{}", shown.len()));
         let path = folder.join(program.file_name().unwrap_or_default());
-        std::fs::create_dir(&folder)
-            .and_then(|()| std::fs::write(&path, ""))
-            .expect("the view can be written");
+        std::fs::create_dir(&folder).and_then(|()| std::fs::write(&path, "")).expect("the view is writable");
         let none = None::<&Path>;
-        mount(Some(program), &path, none, MsFlags::MS_BIND, none).expect("the program is there to be shown");
+        mount(Some(program), &path, none, MsFlags::MS_BIND, none).expect("the program exists");
         shown.insert(program.to_owned(), path.clone());
         path
     }
 
-    /// Changes what connections to a family's metadata address meet, while everything runs.
+    /// Changes what happens to connections to a family's metadata address, while programs run.
     ///
-    /// Panics when the network cannot be changed: a test must not go on as if it had been.
+    /// Panics if the network cannot be changed, since the test would be meaningless.
     pub fn set_reach(&self, family: Family, reach: Reach) {
         self.wire.borrow_mut().set_reach(family, reach).expect("the network can be changed");
     }
 
-    /// Pulls the cable of the guest's `eth0`, or plugs it in: addresses and routes go and come with it.
+    /// Unplugs the cable of the guest's `eth0`, or plugs it in. Addresses and routes disappear and reappear with it.
     ///
     /// Panics as [`World::set_reach`] does.
     pub fn set_link(&self, up: bool) {
         self.wire.borrow_mut().set_link(up).expect("the network can be changed");
     }
 
-    /// Gives the guest a default route over IPv4 to where nothing is, or takes it away.
+    /// Adds an IPv4 default route of the guest that leads nowhere, or removes it.
     ///
     /// Panics as [`World::set_reach`] does.
     pub fn set_default_route(&self, there: bool) {
@@ -242,24 +239,24 @@ impl World {
         netns::ip(&lines).expect("the network can be changed");
     }
 
-    /// Sets what the hypervisor shows as DMI data: the system vendor and the product's UUID; `None` for no such file.
+    /// Sets the DMI data that the hypervisor shows: the system vendor and the product UUID. `None` removes the file.
     /// A new world has the vendor of a Scaleway Instance, and no UUID.
     ///
-    /// Panics when they cannot be written.
+    /// Panics if the data cannot be written.
     pub fn set_dmi(&self, vendor: Option<&str>, uuid: Option<&str>) {
         view::set_dmi(vendor, uuid).expect("the DMI data can be written");
     }
 
-    /// Boots the Instance again, after a power cut: every process in the world is killed, /run is empty, the boot has
-    /// another id. What was written elsewhere in the view stays, and the network is as it was.
+    /// Boots the Instance again, as after a power cut: every process in the world is killed, /run is empty, and the boot id is new. Other
+    /// files in the view remain, and the network does not change.
     ///
-    /// Panics when that cannot be done: a test must not go on as if it had been.
+    /// Panics if that fails, since the test would be meaningless.
     pub fn reboot(&self) {
         assert!(guard::kill_all_in(self.net, self.mount), "every process of the world can be killed");
         view::reboot(self.agent).expect("the view can be changed");
     }
 
-    /// The guest's TCP sockets, those in TIME_WAIT included.
+    /// The guest's TCP sockets, including those in TIME_WAIT.
     pub fn tcp_table(&self) -> Vec<TcpEntry> {
         self.check_inside().expect("a thread inside the world");
         tcp::table().expect("the kernel's tables are readable")

@@ -1,4 +1,4 @@
-//! What the guest's network promises: the reach of each family, source ports, the refusal, and worlds side by side.
+//! Tests of the guest's network: the reach of each family, source ports, the guard against commands outside, and parallel worlds.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
@@ -22,12 +22,12 @@ fn metadata(family: Family) -> SocketAddr {
     SocketAddr::new(ip, 80)
 }
 
-/// Connects; the time limit is generous, unless silence is expected.
+/// Connects to the metadata service over one family.
 fn connect(family: Family, timeout: Duration) -> io::Result<TcpStream> {
     TcpStream::connect_timeout(&metadata(family), timeout)
 }
 
-fn ask(mut stream: &TcpStream) -> String {
+fn request(mut stream: &TcpStream) -> String {
     stream.write_all(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").expect("sent");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).expect("answered");
@@ -41,7 +41,7 @@ fn assert_reach(world: &World, family: Family, reach: Reach) {
     };
     let result = connect(family, timeout);
     match reach {
-        Reach::Served => assert!(ask(&result.expect("connected")).starts_with("HTTP/1.1 200")),
+        Reach::Served => assert!(request(&result.expect("connected")).starts_with("HTTP/1.1 200")),
         Reach::Absent => assert_eq!(errno(result), Errno::ENETUNREACH),
         Reach::Refused => assert_eq!(errno(result), Errno::ECONNREFUSED),
         Reach::Silent => {
@@ -53,7 +53,7 @@ fn assert_reach(world: &World, family: Family, reach: Reach) {
 }
 
 #[test]
-fn each_reach_does_what_it_says_in_each_family() {
+fn each_reach_works_in_each_family() {
     for ipv4 in ALL {
         for ipv6 in ALL {
             World::builder().ipv4(ipv4).ipv6(ipv6).run(|world| {
@@ -65,7 +65,7 @@ fn each_reach_does_what_it_says_in_each_family() {
 }
 
 #[test]
-fn the_reach_can_go_from_each_state_to_each_other() {
+fn reach_changes_between_all_states() {
     World::builder().run(|world| {
         for family in FAMILIES {
             for from in ALL {
@@ -95,27 +95,27 @@ fn unplugged_cable_stops_both_families() {
 }
 
 #[test]
-fn an_open_connection_falls_silent_and_comes_back() {
+fn open_connection_becomes_silent_and_recovers() {
     World::builder().run(|world| {
         for family in FAMILIES {
             let stream = connect(family, Duration::from_secs(300)).expect("connected");
             world.set_reach(family, Reach::Silent);
             stream.set_read_timeout(Some(Duration::from_millis(300))).expect("set");
             (&stream).write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").expect("sent");
-            let error = (&stream).read(&mut [0; 1]).expect_err("nothing comes");
+            let error = (&stream).read(&mut [0; 1]).expect_err("no answer");
             assert_eq!(error.kind(), ErrorKind::WouldBlock);
             assert!(world.standin().requests().is_empty());
 
             world.set_reach(family, Reach::Served);
             stream.set_read_timeout(Some(Duration::from_secs(300))).expect("set");
-            assert_eq!((&stream).read(&mut [0; 1]).expect("the answer comes after all"), 1);
+            assert_eq!((&stream).read(&mut [0; 1]).expect("the answer arrives"), 1);
             world.standin().clear_requests();
         }
     });
 }
 
 #[test]
-fn a_source_port_below_1024_is_let_in_and_a_higher_one_is_not() {
+fn only_source_ports_below_1024_are_accepted() {
     World::builder().run(|world| {
         let status = |port: u16| {
             let script = "exec curl --silent --max-time 300 --output /dev/null --write-out '%{http_code}' \
@@ -130,7 +130,7 @@ fn a_source_port_below_1024_is_let_in_and_a_higher_one_is_not() {
 }
 
 #[test]
-fn the_tcp_table_shows_who_closed_first() {
+fn tcp_table_shows_which_side_closed_first() {
     World::builder().run(|world| {
         for family in FAMILIES {
             let stream = connect(family, Duration::from_secs(300)).expect("connected");
@@ -154,7 +154,7 @@ fn the_tcp_table_shows_who_closed_first() {
 }
 
 #[test]
-fn no_command_is_made_on_the_machines_own_network() {
+fn no_command_on_the_machines_own_network() {
     thread::spawn(|| {
         let home = std::fs::File::open("/proc/thread-self/ns/net").expect("there");
         let world = World::builder().build().expect("a world");
@@ -191,14 +191,14 @@ fn no_command_outside_the_world_or_with_a_route_out() {
 }
 
 #[test]
-fn a_thread_cannot_have_a_second_world() {
+fn thread_cannot_have_a_second_world() {
     World::builder().run(|_| {
         assert!(matches!(World::builder().build(), Err(StageError::SecondWorld)));
     });
 }
 
 #[test]
-fn worlds_in_parallel_threads_do_not_disturb_each_other() {
+fn parallel_worlds_do_not_disturb_each_other() {
     const WORLDS: usize = 6;
     let barrier = Barrier::new(WORLDS);
     thread::scope(|scope| {
@@ -209,7 +209,7 @@ fn worlds_in_parallel_threads_do_not_disturb_each_other() {
                     std::fs::write("/etc/scw-agent.toml", number.to_string()).expect("written");
                     world.standin().set_user_data("number", number.to_string());
                     barrier.wait();
-                    // Half of them lose a family, which the others must not notice.
+                    // Half of the worlds lose a family. The others must not notice that.
                     let reach = if number % 2 == 0 { Reach::Served } else { Reach::Refused };
                     world.set_reach(Family::Ipv4, reach);
                     barrier.wait();

@@ -1,4 +1,4 @@
-//! What becomes of processes in a world: none outlives it, what they print and tell is kept, signals arrive.
+//! Tests of processes in a world: none survives it, their output and messages are kept, and signals arrive.
 
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
@@ -10,10 +10,11 @@ use scw_stage::{Daemon, Journald, Notify, World};
 
 const LONG: Duration = Duration::from_secs(300);
 
-fn gone(pid: &str) -> bool {
+/// Waits until a process has ended; returns whether it has.
+fn has_ended(pid: &str) -> bool {
     let proc = PathBuf::from("/proc").join(pid.trim());
     let deadline = Instant::now() + LONG;
-    // A killed process is there until its new parent has waited for it.
+    // A killed process remains as a zombie until its new parent has waited for it.
     let alive = || fs::read_to_string(proc.join("stat")).is_ok_and(|stat| !stat.contains(") Z "));
     while alive() && Instant::now() < deadline {
         sleep(Duration::from_millis(5));
@@ -22,7 +23,7 @@ fn gone(pid: &str) -> bool {
 }
 
 #[test]
-fn a_daemonised_grandchild_does_not_outlive_its_world() {
+fn daemonised_grandchild_does_not_survive_its_world() {
     // The second one has left the world's network, but sees its files.
     let pids = World::builder().run(|world| {
         ["setsid", "setsid unshare --net"].map(|way| {
@@ -43,33 +44,33 @@ fn a_daemonised_grandchild_does_not_outlive_its_world() {
         })
     });
     for pid in pids {
-        assert!(gone(&pid), "{pid} lives on");
+        assert!(has_ended(&pid), "{pid} still runs");
     }
 }
 
 #[test]
-fn a_daemon_dies_with_its_guard_and_when_a_test_fails() {
+fn daemon_dies_when_dropped_and_when_a_test_fails() {
     let pid = World::builder().run(|world| {
         let daemon = Daemon::spawn(world.agent_command("sleep").arg("1000")).expect("started");
         daemon.pid().to_string()
     });
-    assert!(gone(&pid));
+    assert!(has_ended(&pid));
 
     let pid = std::sync::Mutex::new(String::new());
     let result = std::panic::catch_unwind(|| {
         World::builder().run(|world| {
             let daemon = Daemon::spawn(world.command("sleep").arg("1000")).expect("started");
             *pid.lock().expect("not poisoned") = daemon.pid().to_string();
-            // Not the hook's business: this is the failing test.
+            // This simulates a failing test. resume_unwind does not call the panic hook.
             std::panic::resume_unwind(Box::new("a failed test"));
         })
     });
     assert!(result.is_err());
-    assert!(gone(&pid.into_inner().expect("not poisoned")));
+    assert!(has_ended(&pid.into_inner().expect("not poisoned")));
 }
 
 #[test]
-fn what_a_daemon_prints_is_kept_and_a_signal_ends_it() {
+fn output_is_kept_and_a_signal_ends_the_daemon() {
     World::builder().run(|world| {
         let script = "trap 'echo bye >&2; exit 7' TERM; echo up; while :; do sleep 0.01; done";
         let daemon = Daemon::spawn(world.command("sh").args(["-c", script])).expect("started");
@@ -79,10 +80,10 @@ fn what_a_daemon_prints_is_kept_and_a_signal_ends_it() {
 
         let mut daemon = Daemon::spawn(world.command("sleep").arg("1000")).expect("started");
         assert_eq!(daemon.wait(Duration::from_millis(20)), None);
-        // Not SIGINT: a process that a shell started in the background ignores that one.
+        // Not SIGINT: a process that a shell started in the background ignores SIGINT.
         daemon.signal(nix::sys::signal::Signal::SIGUSR1);
         assert_eq!(daemon.wait(LONG).expect("ended").signal(), Some(10));
-        // It has ended: no process gets this one.
+        // The child has ended, so no process receives this signal.
         daemon.signal(nix::sys::signal::Signal::SIGKILL);
     });
 }
@@ -108,7 +109,7 @@ fn notify_socket_receives_every_message() {
 }
 
 #[test]
-fn a_real_journald_gives_back_the_fields_that_were_logged() {
+fn real_journald_returns_the_logged_fields() {
     if !Journald::is_there() {
         eprintln!("systemd-journald is missing: not tested");
         return;

@@ -1,4 +1,4 @@
-//! The real sshd in a world: it answers with the view's keys, lets the stage's key in, and nothing else is trusted.
+//! Tests of the real sshd in a world: it serves the view's host keys and accepts the stage's login key; ssh trusts no other host key.
 
 use std::fs;
 use std::path::Path;
@@ -36,7 +36,7 @@ fn sshd_serves_the_views_keys_and_accepts_a_login() {
 }
 
 #[test]
-fn sshd_tells_its_settings_before_it_runs_and_drop_ins_count() {
+fn sshd_prints_its_settings_with_drop_ins() {
     World::builder().with_sshd().run(|world| {
         make_host_keys(world);
         fs::write("/etc/ssh/sshd_config.d/one.conf", "HostKey /etc/ssh/ssh_host_rsa_key\n").expect("written");
@@ -47,7 +47,7 @@ fn sshd_tells_its_settings_before_it_runs_and_drop_ins_count() {
 }
 
 #[test]
-fn without_host_keys_sshd_says_why_it_does_not_start() {
+fn sshd_without_host_keys_reports_the_reason() {
     World::builder().with_sshd().run(|world| {
         let error = Sshd::start(world).expect_err("no keys").to_string();
         assert!(error.contains("no hostkeys available"), "{error}");
@@ -55,7 +55,7 @@ fn without_host_keys_sshd_says_why_it_does_not_start() {
 }
 
 #[test]
-fn nothing_is_installed_on_the_machine() {
+fn no_package_is_installed_on_the_machine() {
     let was_there = Path::new("/usr/sbin/sshd").exists();
     let packages =
         || Command::new("dpkg-query").args(["-W", "openssh-server"]).output().ok().map(|out| out.stdout);

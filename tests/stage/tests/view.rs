@@ -1,4 +1,4 @@
-//! What the view promises: a fresh Instance's files, the daemon's privileges, and nothing written to the machine.
+//! Tests of the view: it has the files of a new Instance and the daemon's privileges, and no write reaches the machine.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use scw_stage::{Daemon, Privileges, World};
 
-/// What changes when somebody writes to a file: inode, size, mode and time of change.
+/// The metadata that change when a file is written: inode, size, mode and change time.
 type Trace = Option<(u64, u64, u32, i64, i64)>;
 
 fn trace(path: &str) -> Trace {
@@ -16,7 +16,7 @@ fn trace(path: &str) -> Trace {
     Some((meta.ino(), meta.len(), meta.mode(), meta.ctime(), meta.ctime_nsec()))
 }
 
-/// The traces of all under `root`.
+/// The traces of all files below `root`.
 fn traces(root: &str) -> BTreeMap<String, Trace> {
     let mut all = BTreeMap::from([(root.to_owned(), trace(root))]);
     for entry in fs::read_dir(root).into_iter().flatten().flatten() {
@@ -35,7 +35,7 @@ fn mode(path: &str) -> u32 {
 }
 
 #[test]
-fn nothing_of_the_machine_changes() {
+fn files_of_the_machine_do_not_change() {
     let paths = [
         "/etc/ssh/ssh_host_ed25519_key",
         "/etc/scw-agent.toml",
@@ -66,7 +66,7 @@ fn nothing_of_the_machine_changes() {
 }
 
 #[test]
-fn the_view_is_that_of_a_fresh_instance() {
+fn view_is_that_of_a_new_instance() {
     World::builder().run(|world| {
         for entry in fs::read_dir("/etc/ssh").expect("there").flatten() {
             assert!(!entry.file_name().to_string_lossy().starts_with("ssh_host_"), "{entry:?}");
@@ -85,17 +85,17 @@ fn the_view_is_that_of_a_fresh_instance() {
         let runtime = fs::metadata("/run/scw-agent").expect("there");
         assert_eq!((runtime.uid(), runtime.gid()), (world.agent_uid(), world.agent_gid()));
         assert!(!Path::new("/etc/scw-agent.toml").exists());
-        // The accounts are known to programs, too.
+        // Programs find the accounts, too.
         let output = world.command("id").args(["-u", "scw-agent"]).output().expect("run");
         assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), world.agent_uid().to_string());
     });
 }
 
 #[test]
-fn the_daemon_has_two_capabilities_and_no_way_to_get_more() {
+fn daemon_has_two_capabilities_and_cannot_get_more() {
     World::builder().run(|world| {
         assert_eq!(world.privileges(), Privileges::Root);
-        // A path with a slash is shown in the view, wherever it was.
+        // A program whose path has a slash is mounted in the view.
         let mut command = world.agent_command("/usr/bin/cat");
         let output = command.args(["/proc/self/status", "/proc/self/environ"]).output().expect("run");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -118,7 +118,7 @@ fn the_daemon_has_two_capabilities_and_no_way_to_get_more() {
 }
 
 #[test]
-fn a_program_in_a_closed_folder_can_be_run_as_the_daemon() {
+fn program_in_an_inaccessible_folder_runs_as_the_daemon() {
     World::builder().run(|world| {
         fs::copy("/usr/bin/true", "/root/program").expect("copied");
         assert_eq!(mode("/root"), 0o700);

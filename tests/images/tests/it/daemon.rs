@@ -27,17 +27,17 @@ hears 2>/dev/null && echo "hears others yes" || echo "hears others no"
 "#;
 
 #[test]
-fn d3_the_daemon_is_confined_on_debian_12() {
+fn d3_daemon_is_confined_on_debian_12() {
     check_confinement(Suite::Bookworm);
 }
 
 #[test]
-fn d3_the_daemon_is_confined_on_debian_13() {
+fn d3_daemon_is_confined_on_debian_13() {
     check_confinement(Suite::Trixie);
 }
 
 #[test]
-fn d3_the_daemon_is_confined_on_forky() {
+fn d3_daemon_is_confined_on_forky() {
     check_confinement(Suite::ForkyImds);
 }
 

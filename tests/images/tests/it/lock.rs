@@ -47,7 +47,7 @@ fn check_locked(machine: &Machine) {
 }
 
 #[test]
-fn t2_image_with_systemds_lock_does_its_whole_job() {
+fn t2_image_with_systemds_lock_does_complete_job() {
     let kit = Kit::new(Suite::ForkyImds);
     World::builder().run(|world| {
         world.standin().set_user_data("setup-script", SCRIPT);
@@ -78,7 +78,7 @@ fn t2_image_with_systemds_lock_does_its_whole_job() {
 }
 
 #[test]
-fn t2_image_whose_daemon_is_locked_out_leaves_it_to_root() {
+fn t2_image_with_locked_out_daemon_leaves_work_to_root() {
     let kit = Kit::new(Suite::ForkyImds);
     World::builder().run(|world| {
         world.standin().set_user_data("setup-script", SCRIPT);

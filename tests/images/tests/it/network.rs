@@ -9,7 +9,7 @@ use scw_stage::{Reach, World};
 use crate::common::{SCRIPT, failed_units, log_in, published, script_runs};
 
 #[test]
-fn t3_an_image_does_its_whole_job_over_ipv6_alone() {
+fn t3_image_does_complete_job_over_ipv6_alone() {
     let kit = Kit::new(Suite::Trixie);
     World::builder().ipv4(Reach::Absent).run(|world| {
         world.standin().set_user_data("setup-script", SCRIPT);

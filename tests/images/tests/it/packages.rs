@@ -17,7 +17,7 @@ fn text(path: &Path) -> &str {
 }
 
 #[test]
-fn the_packages_stay_small() {
+fn packages_stay_small() {
     let kit = Kit::new(Suite::Trixie);
     let rpm = Kit::rpm();
     let size = |path: &Path| fs::metadata(path).expect("there").len();
@@ -78,7 +78,7 @@ fn assert_needs_only_glibc(deb: &Path, architecture: &str, machine: &str) {
 }
 
 #[test]
-fn the_same_sources_give_the_same_packages_in_another_folder() {
+fn builds_are_reproducible_in_another_folder() {
     let kit = Kit::new(Suite::Trixie);
     let rpm = Kit::rpm();
     // A copy of the present sources, with the uncommitted ones, in another folder, built from scratch.

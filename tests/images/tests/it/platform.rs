@@ -8,7 +8,7 @@ use scw_stage::World;
 use crate::common::{SCRIPT, failed_units, published, script_runs};
 
 #[test]
-fn p1_image_elsewhere_asks_nothing_and_has_sshd() {
+fn p1_image_elsewhere_sends_no_request_and_has_sshd() {
     for suite in Suite::ALL {
         check_elsewhere(suite);
     }

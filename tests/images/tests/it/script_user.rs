@@ -21,7 +21,7 @@ while [ ! -e /home/deploy/go-on ]; do sleep 0.1; done
 const MOUNT: &str = r"run-scw\x2dagent\x2dsetup-scripts.mount";
 
 #[test]
-fn d3_user_script_in_images_has_no_hold_on_root() {
+fn d3_user_script_in_images_gains_no_root_rights() {
     for suite in Suite::ALL {
         check_user_script(suite);
     }
