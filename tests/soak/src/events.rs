@@ -1,4 +1,4 @@
-//! What others do to an Instance in a month: one thing at a time, drawn from the seed.
+//! The events of a month: changes by others, and faults. They are chosen one at a time, at random from the seed.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,27 +13,27 @@ use scw_standin::{Fault, Order};
 use crate::Stop;
 use crate::truth::{FINGERPRINTS, Truth};
 
-/// Between two things that happen, on average, on the daemon's clock.
+/// The average time between two events, on the daemon's clock.
 const PAUSE: Duration = Duration::from_secs(3600);
-/// A fault lasts for at most so long.
+/// The longest duration of a fault.
 const LONGEST: Duration = Duration::from_secs(6 * 3600);
 const BROKEN: &str = "/etc/scw-agent.toml.d/50-broken.toml";
 
-/// Everything that can happen, each as likely as the others.
+/// All events, with equal probability.
 const EVENTS: [(&str, Event); 13] = [
     ("the published value deleted", Event::Delete),
     ("the published value overwritten", Event::Overwrite),
     ("a host key remade by another tool", Event::Remake),
-    ("a host key lost, and made by host-keys ensure", Event::Lose),
+    ("a host key deleted, and made by host-keys ensure", Event::Lose),
     ("other user data changed", Event::UserData),
     ("the metadata changed", Event::Metadata),
-    ("storing refused for a time", Event::Refuse),
-    ("errors, cuts or silence for a time", Event::Fail),
-    ("one family gone for a time", Event::OneFamily),
+    ("writes refused for a time", Event::Refuse),
+    ("errors, closed connections or silence for a time", Event::Fail),
+    ("one family unreachable for a time", Event::OneFamily),
     ("no network for a time", Event::NoNetwork),
-    ("settings changed and read again", Event::Settings),
-    ("broken settings read again", Event::Broken),
-    ("scw-userdata and status asked", Event::Ask),
+    ("settings changed and reloaded", Event::Settings),
+    ("invalid settings reloaded", Event::Broken),
+    ("scw-userdata and status called", Event::Ask),
 ];
 
 #[derive(Clone, Copy, PartialEq)]
@@ -53,7 +53,7 @@ enum Event {
     Ask,
 }
 
-/// What happens, and when.
+/// Chooses and makes the events.
 pub(crate) struct Events<'a> {
     world: &'a World,
     programs: &'a Programs,
@@ -61,7 +61,7 @@ pub(crate) struct Events<'a> {
     next: Duration,
     /// When the fault in force ends, and whether it is an outage.
     fault: Option<(Duration, bool)>,
-    /// How often each happened.
+    /// The number of each event.
     pub(crate) counts: BTreeMap<&'static str, u64>,
 }
 
@@ -71,10 +71,10 @@ impl<'a> Events<'a> {
         Self { world, programs, random, next: PAUSE, fault: None, counts: BTreeMap::new() }
     }
 
-    /// Lets happen what is due.
+    /// Makes the events that are due.
     pub(crate) fn turn(&mut self, now: Duration, daemon: &Daemon, truth: &mut Truth) -> Result<(), Stop> {
         if self.fault.is_some_and(|(end, _)| end <= now) {
-            self.mend(now, truth);
+            self.end_fault(now, truth);
         }
         if now < self.next {
             return Ok(());
@@ -94,15 +94,15 @@ impl<'a> Events<'a> {
                 truth.outage_begins(now);
             }
         }
-        self.happen(event, daemon)?;
+        self.make(event, daemon)?;
         if matches!(event, Event::Remake | Event::Lose) {
             truth.read_keys(self.world)?;
         }
         Ok(())
     }
 
-    /// Everything works again.
-    pub(crate) fn mend(&mut self, now: Duration, truth: &mut Truth) {
+    /// Ends the fault: the service is reachable again and makes no faults.
+    pub(crate) fn end_fault(&mut self, now: Duration, truth: &mut Truth) {
         self.world.standin().set_orders(Vec::new());
         for family in [Family::Ipv4, Family::Ipv6] {
             self.world.set_reach(family, Reach::Served);
@@ -112,11 +112,11 @@ impl<'a> Events<'a> {
         }
     }
 
-    fn happen(&mut self, event: Event, daemon: &Daemon) -> Result<(), Stop> {
+    fn make(&mut self, event: Event, daemon: &Daemon) -> Result<(), Stop> {
         let standin = self.world.standin();
         match event {
             Event::Delete => standin.delete_user_data(FINGERPRINTS),
-            Event::Overwrite => standin.set_user_data(FINGERPRINTS, "what somebody else thinks"),
+            Event::Overwrite => standin.set_user_data(FINGERPRINTS, "a value of somebody else"),
             Event::Remake => self.remake_key()?,
             Event::Lose => {
                 fs::remove_file("/etc/ssh/ssh_host_ecdsa_key")?;
@@ -159,7 +159,7 @@ impl<'a> Events<'a> {
                 fs::remove_file(BROKEN)?;
             }
             Event::Ask => {
-                // What they say depends on the fault in force; the daemon's health is what counts here.
+                // The output depends on the fault in force, so it is not checked. The calls must not harm the daemon.
                 self.world.command(&self.programs.userdata).output()?;
                 self.world.command(&self.programs.agent).args(["status", "--json"]).output()?;
             }
@@ -192,21 +192,21 @@ impl<'a> Events<'a> {
         faults[self.random.usize(..faults.len())].clone()
     }
 
-    /// Beside its place first, then into it, as a careful tool does.
+    /// Makes a new key under another name and then renames it, as a careful tool does.
     fn remake_key(&self) -> Result<(), Stop> {
-        let (new, place) = ("/etc/ssh/new", "/etc/ssh/ssh_host_ed25519_key");
+        let (new, path) = ("/etc/ssh/new", "/etc/ssh/ssh_host_ed25519_key");
         self.run(Path::new("ssh-keygen"), &["-q", "-t", "ed25519", "-N", "", "-C", "soak", "-f", new])?;
-        fs::rename(new, place)?;
-        fs::rename(format!("{new}.pub"), format!("{place}.pub"))?;
+        fs::rename(new, path)?;
+        fs::rename(format!("{new}.pub"), format!("{path}.pub"))?;
         Ok(())
     }
 
     fn run(&self, program: &Path, words: &[&str]) -> Result<(), Stop> {
-        let said = self.world.command(program).args(words).output()?;
-        if said.status.success() {
+        let output = self.world.command(program).args(words).output()?;
+        if output.status.success() {
             return Ok(());
         }
-        let said = String::from_utf8_lossy(&said.stderr).into_owned();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
         Err(Stop::Violated(format!("{} {words:?}: {said}", program.display())))
     }
 }

@@ -1,7 +1,9 @@
-//! `cargo soak`: the real daemon, with its clock sped up from outside, through a month in which others change, delete and refuse, and the
-//! network goes and comes back. It says how long what is published was ever wrong, and what became of memory and descriptors.
-//! `cargo soak socket`: half an hour of right and hostile callers at its socket. Needs root.
-//! Exit code 0: all that is promised held; 1: it did not, and what did not is said; 2: it cannot be run here.
+//! `cargo soak`: runs the real daemon through a month of changes, deletions, refused requests and network outages. libfaketime makes the
+//! daemon's clock run faster. It reports the longest time for which the published value was wrong, and the use of memory and descriptors.
+//!
+//! `cargo soak socket`: half an hour of normal and hostile clients at the daemon's socket.
+//!
+//! Both need root. Exit code 0: all promises were kept; 1: a promise was broken, which the output describes; 2: it cannot run here.
 
 mod events;
 mod month;
@@ -16,11 +18,11 @@ use scw_stage::Programs;
 
 const USAGE: &str = "cargo soak [--days N] [--seed S] [--speed X] | cargo soak socket [--minutes N]";
 
-/// Why it ended early.
+/// The reason why it ended early.
 enum Stop {
-    /// It cannot be run here.
+    /// It cannot run here.
     Cannot(String),
-    /// Something that is promised did not hold.
+    /// A promise was broken.
     Violated(String),
 }
 
@@ -33,7 +35,7 @@ impl<E: std::error::Error> From<E> for Stop {
 fn main() -> ExitCode {
     match run(&std::env::args().skip(1).collect::<Vec<_>>()) {
         Ok(()) => {
-            println!("all that is promised held");
+            println!("all promises were kept");
             ExitCode::SUCCESS
         }
         Err(Stop::Violated(what)) => {
@@ -41,7 +43,7 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
         Err(Stop::Cannot(why)) => {
-            eprintln!("cannot be run here: {why}");
+            eprintln!("cannot run here: {why}");
             ExitCode::from(2)
         }
     }
@@ -66,7 +68,7 @@ fn run(words: &[String]) -> Result<(), Stop> {
     if socket { socket::run(&programs, minutes) } else { month::run(&programs, &plan) }
 }
 
-/// What a length of time is made of, within bounds that no sum with the present leaves.
+/// A positive number of at most `most`, so that a time computed from it cannot overflow.
 fn above_zero(word: &str, most: f64) -> Result<f64, Stop> {
     let number: f64 = number(word)?;
     let good = number > 0.0 && number <= most;

@@ -1,6 +1,6 @@
-//! The month: the shipped daemon with libfaketime before its C library, so that its clock runs as much faster as is asked for, and so do
-//! its waits. The service, the network and the tools beside it go at their own pace: that makes them slow in its eyes, which is why the settings
-//! here give each request more time than usual.
+//! The month: the release build of the daemon with libfaketime preloaded, so that its clock and its timers run faster by a given factor.
+//! The service, the network and the other programs run at normal speed. So they appear slow to the daemon, and the settings here give
+//! each request more time than usual.
 
 use std::fs;
 use std::path::PathBuf;
@@ -14,16 +14,16 @@ use crate::events::Events;
 use crate::truth::{self, Truth};
 use crate::usage::{self, Usage};
 
-/// Between two looks at what is published, on this machine's clock.
+/// The time between two checks of the published value, on this computer's clock.
 const LOOK: Duration = Duration::from_millis(2);
-/// Between two looks at the process, on the daemon's.
+/// The time between two samples of the process, on the daemon's clock.
 const SAMPLE: Duration = Duration::from_secs(1800);
 const SETTINGS: &str = "[host-keys]\ntypes = [\"ecdsa\", \"ed25519\"]\n[metadata]\nconnect-timeout = \"8m\"\nheaders-timeout = \"8m\"\nbody-timeout = \"8m\"\nwhole-timeout = \"10m\"\n";
 
-/// Where the daemon's user can start it.
+/// A path that the daemon's user can access.
 const AGENT: &str = "/run/scw-agent-soak";
 
-/// What is to be run.
+/// The parameters of a run.
 pub(crate) struct Plan {
     pub(crate) days: f64,
     pub(crate) seed: u64,
@@ -37,12 +37,12 @@ impl Plan {
     }
 }
 
-/// Runs it, and prints what came of it.
+/// Runs the month, and prints the results.
 pub(crate) fn run(programs: &Programs, plan: &Plan) -> Result<(), Stop> {
     let library = library()?;
     let real = plan.length().div_f64(plan.speed).as_secs() / 60;
     println!(
-        "{} days with seed {}, {} times as fast: {real} minutes and more",
+        "{} days with seed {}, {} times as fast: at least {real} minutes",
         plan.days, plan.seed, plan.speed
     );
     World::builder().run(|world| {
@@ -53,7 +53,7 @@ pub(crate) fn run(programs: &Programs, plan: &Plan) -> Result<(), Stop> {
             return Err(Stop::Cannot(String::from_utf8_lossy(&made.stderr).into_owned()));
         }
         let notify = Notify::new(world).map_err(|why| Stop::Cannot(why.to_string()))?;
-        // The library is for the daemon alone: what it shares, it shares with its own user.
+        // Only the daemon gets the library. It shares memory between processes of one user, and the daemon has its own user.
         let mut command = world.agent_command("env");
         fs::copy(&programs.agent, AGENT)?;
         command.arg(format!("LD_PRELOAD={}", library.display())).arg(format!("FAKETIME=+0 x{}", plan.speed));
@@ -74,12 +74,12 @@ pub(crate) fn run(programs: &Programs, plan: &Plan) -> Result<(), Stop> {
 #[derive(Default)]
 struct Watched {
     samples: Vec<Usage>,
-    /// How often the daemon asked for the list of user data.
+    /// How often the daemon checked the published value.
     looks: usize,
     requests: usize,
 }
 
-/// Lets the events happen, and checks the published value, until the month has passed.
+/// Makes the events, and checks the published value, until the month has passed.
 fn watch(
     world: &World,
     plan: &Plan,
@@ -97,7 +97,7 @@ fn watch(
             events.turn(now, daemon, truth)?;
         } else if ending == length {
             // The effects of the last events must be repaired, too.
-            events.mend(now, truth);
+            events.end_fault(now, truth);
             ending = now + SAMPLE * 3;
         } else if now > ending {
             return Ok(watched);
@@ -132,19 +132,19 @@ fn report(
     let (lines, fed) = (daemon.lines().len(), count_fed(notify));
     let Watched { looks, requests, .. } = watched;
     println!(
-        "{looks} looks at what is published, {requests} requests, {lines} lines in the log, watchdog fed {fed} times"
+        "{looks} checks of the published value, {requests} requests, {lines} lines in the log, {fed} watchdog messages"
     );
     let [usual, after] = truth.longest.map(|longest| longest.as_secs_f64() / 60.0);
-    println!("published something else {} times, each while the service could be asked:", truth.times);
+    println!("the published value was wrong {} times while the service was reachable:", truth.times);
     println!("  for {usual:.1} minutes at most; after an outage for {after:.1} minutes at most");
-    // The daemon looks every 18 minutes at most where there is no outage: fewer looks mean that its clock did not run fast.
+    // Without an outage the daemon checks at least every 18 minutes. Fewer checks mean that its clock did not run fast.
     if (*looks as f64) < plan.days * 24.0 {
-        return Err(Stop::Violated(format!("{looks} looks in {} days", plan.days)));
+        return Err(Stop::Violated(format!("{looks} checks in {} days", plan.days)));
     }
     Ok(())
 }
 
-/// What the daemon said last, for whoever has to find out why.
+/// Prints the last lines of the daemon, to help find the cause.
 fn show_end(daemon: &Daemon) {
     let lines = daemon.lines();
     lines[lines.len().saturating_sub(20)..].iter().for_each(|line| eprintln!("daemon: {line}"));
@@ -154,7 +154,7 @@ fn count_fed(notify: &Notify) -> usize {
     notify.messages().iter().filter(|message| message.contains("WATCHDOG=1")).count()
 }
 
-/// Where Debian's libfaketime has it; its folder is named after the machine.
+/// The path of Debian's libfaketime. Its folder has the name of the architecture.
 fn library() -> Result<PathBuf, Stop> {
     let mut folders = fs::read_dir("/usr/lib")?.flatten().map(|entry| entry.path());
     let found = folders.find_map(|folder| {

@@ -1,5 +1,5 @@
-//! Half an hour at the socket: callers that read, callers that write and read back, and hostile ones beside them. Each right caller gets the right
-//! answer or a clear refusal, and the daemon stays as small as it was.
+//! Half an hour at the socket: clients that read, clients that write and read back, and hostile clients at the same time. Each normal
+//! client gets the correct answer or a refusal, and the daemon's use of memory, descriptors and threads does not grow.
 
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -17,7 +17,7 @@ const READERS: u64 = 6;
 const WRITERS: u64 = 2;
 const HOSTILE: u64 = 4;
 const VALUE: &str = "the value that everybody reads";
-/// Nobody waits longer for an answer than the daemon for its own.
+/// How long a client waits for an answer. The daemon waits less for its own requests.
 const PATIENCE: Duration = Duration::from_secs(300);
 const SAMPLES: u32 = 120;
 
@@ -30,9 +30,9 @@ struct Tally {
     done: AtomicBool,
 }
 
-/// Runs it, and prints what came of it.
+/// Runs the clients, and prints the results.
 pub(crate) fn run(programs: &Programs, minutes: f64) -> Result<(), Stop> {
-    println!("{minutes} minutes: {READERS} readers, {WRITERS} writers, {HOSTILE} hostile callers");
+    println!("{minutes} minutes: {READERS} readers, {WRITERS} writers, {HOSTILE} hostile clients");
     World::builder().run(|world| {
         world.standin().set_user_data("shared", VALUE);
         let notify = Notify::new(world).map_err(|why| Stop::Cannot(why.to_string()))?;
@@ -48,7 +48,7 @@ pub(crate) fn run(programs: &Programs, minutes: f64) -> Result<(), Stop> {
                 let tally = &tally;
                 scope.spawn(move || {
                     while !tally.done.load(Relaxed) {
-                        caller(number, tally);
+                        run_client(number, tally);
                         sleep(Duration::from_millis(10));
                     }
                 });
@@ -60,11 +60,11 @@ pub(crate) fn run(programs: &Programs, minutes: f64) -> Result<(), Stop> {
         let count = |counter: &AtomicU64| counter.load(Relaxed);
         let (right, refused, wrong) = (count(&tally.right), count(&tally.refused), count(&tally.wrong));
         println!(
-            "{right} right answers, {refused} refusals, {wrong} wrong answers, {} hostile callers",
+            "{right} correct answers, {refused} refusals, {wrong} wrong answers, {} hostile clients",
             count(&tally.hostile)
         );
         if wrong > 0 || right == 0 {
-            return Err(Stop::Violated(format!("{wrong} answers were wrong, {right} right")));
+            return Err(Stop::Violated(format!("{wrong} answers were wrong, {right} correct")));
         }
         usage::judge(&samples)
     })
@@ -80,25 +80,25 @@ fn watch(world: &World, daemon: &Daemon, length: Duration) -> Result<Vec<Usage>,
     Ok(samples)
 }
 
-/// One call, as its number says.
-fn caller(number: u64, tally: &Tally) {
+/// One request. The number decides the kind of client.
+fn run_client(number: u64, tally: &Tally) {
     if number >= READERS + WRITERS {
         tally.hostile.fetch_add(1, Relaxed);
-        // It does not matter what becomes of them.
-        drop(hostile(number));
+        // The result does not matter.
+        drop(run_hostile_client(number));
         return;
     }
     let result = if number < READERS {
-        ask("GET /user_data/shared HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-            .map(|said| (said, VALUE.to_owned()))
+        request("GET /user_data/shared HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            .map(|answer| (answer, VALUE.to_owned()))
     } else {
         let value = format!("{number} {:?}", Instant::now());
-        write_and_read(number, &value).map(|said| (said, value))
+        write_and_read(number, &value).map(|answer| (answer, value))
     };
     let counter = match result {
-        Ok((Some(said), value)) if said == value => &tally.right,
+        Ok((Some(answer), value)) if answer == value => &tally.right,
         Ok((Some(_), _)) => &tally.wrong,
-        // No place for one more caller, or a refusal that says so.
+        // The connection limit was reached, or the answer was a refusal.
         Ok((None, _)) | Err(_) => &tally.refused,
     };
     counter.fetch_add(1, Relaxed);
@@ -110,17 +110,17 @@ fn write_and_read(number: u64, value: &str) -> std::io::Result<Option<String>> {
     let set = format!(
         "PATCH {path} HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{value}"
     );
-    if ask(&set)?.is_none() {
+    if request(&set)?.is_none() {
         return Ok(None);
     }
-    ask(&format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"))
+    request(&format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"))
 }
 
-/// The body of a good answer; none where the status is another.
-fn ask(request: &str) -> std::io::Result<Option<String>> {
+/// Sends a request; returns the body if the status is 200 or 204.
+fn request(text: &str) -> std::io::Result<Option<String>> {
     let mut stream = UnixStream::connect(SOCKET)?;
     stream.set_read_timeout(Some(PATIENCE))?;
-    stream.write_all(request.as_bytes())?;
+    stream.write_all(text.as_bytes())?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
     let (head, body) = answer.split_once("\r\n\r\n").ok_or(ErrorKind::UnexpectedEof)?;
@@ -128,10 +128,10 @@ fn ask(request: &str) -> std::io::Result<Option<String>> {
     Ok(good.then(|| body.to_owned()))
 }
 
-fn hostile(number: u64) -> std::io::Result<()> {
+fn run_hostile_client(number: u64) -> std::io::Result<()> {
     let mut stream = UnixStream::connect(SOCKET)?;
     match number % 4 {
-        // Half a request, and then nothing for a while.
+        // Sends half of a request, and then nothing for a while.
         0 => {
             stream.write_all(b"GET /user_data/sha")?;
             sleep(Duration::from_millis(200));
@@ -140,7 +140,7 @@ fn hostile(number: u64) -> std::io::Result<()> {
             stream.write_all(format!("GET / HTTP/1.1\r\nX: {}\r\n\r\n", "a".repeat(1_000_000)).as_bytes())?
         }
         2 => stream.write_all(&[0, 255, 13, 10, 13, 10])?,
-        // Asks, and does not wait for the answer.
+        // Sends a request, and does not wait for the answer.
         _ => stream.write_all(b"GET /conf HTTP/1.1\r\nHost: x\r\n\r\n")?,
     }
     Ok(())

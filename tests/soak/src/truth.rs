@@ -1,6 +1,6 @@
-//! What should be published, read off the key files by the real ssh-keygen; for how long something else was; and whether that was longer than
-//! law H4 allows. Times are those of the daemon's clock. A busy machine may be late by more than is allowed on that clock: then it is the
-//! daemon's own looks that count.
+//! Compares the published value with the correct one, which the real ssh-keygen prints from the key files. Measures for how long the value
+//! was wrong, and whether that was longer than invariant H4 allows. All times are times of the daemon's clock. Since that clock runs fast,
+//! a busy computer can be late by more than the allowed time. In that case the number of the daemon's own checks is used instead.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -10,24 +10,24 @@ use scw_stage::World;
 
 use crate::Stop;
 
-/// The key that is to be true.
+/// The user data key of the fingerprints.
 pub(crate) const FINGERPRINTS: &str = "ssh-host-fingerprints";
-/// Without an outage: a look comes every quarter of an hour, give or take a fifth, and asks for at most ten minutes.
+/// Without an outage: the daemon checks every 15 minutes, more or less a fifth, and one check takes at most ten minutes.
 const USUAL: Duration = Duration::from_secs((18 + 11) * 60);
-/// After an outage the next try is at most an hour away.
+/// After an outage the next attempt comes within one hour.
 const AFTER_OUTAGE: Duration = Duration::from_secs((60 + 11) * 60);
-/// How late the machine may be, on its own clock, before the daemon's looks are counted.
+/// How late this computer may be, on its own clock, before the daemon's checks are counted.
 const LATE: Duration = Duration::from_millis(200);
-/// How many of its looks the daemon may let pass then: the first may be under way already, the second puts it right.
+/// After how many checks of the daemon the value must be correct. The first may have started before, the second corrects the value.
 const LOOKS: usize = 3;
-/// How long it may take for them, on the machine's clock: far more than it takes.
+/// How long these checks may take on this computer's clock: far longer than they take.
 const HANGS: Duration = Duration::from_secs(300);
 
-/// The daemon's looks at what is published since the time on the clock was up.
+/// The daemon's checks of the published value since the allowed time ended.
 struct Overdue {
     since: Instant,
     looks: usize,
-    /// So many are in the stand-in's list, which is emptied now and then.
+    /// The number of checks in the stand-in's record, which is cleared from time to time.
     listed: usize,
 }
 
@@ -36,7 +36,7 @@ impl Overdue {
         Self { since: Instant::now(), looks: 0, listed: listed(world) }
     }
 
-    /// Whether the daemon had its chance.
+    /// Whether the daemon has made enough checks to correct the value.
     fn is_over(&mut self, world: &World) -> bool {
         let listed = listed(world);
         self.looks += if listed < self.listed { listed } else { listed - self.listed };
@@ -45,25 +45,25 @@ impl Overdue {
     }
 }
 
-/// How many looks are in the stand-in's list.
+/// The number of checks in the stand-in's record.
 pub(crate) fn listed(world: &World) -> usize {
     let target = format!("/user_data/{FINGERPRINTS}");
     let requests = world.standin().requests();
-    requests.iter().filter(|asked| asked.method == "GET" && asked.target == target).count()
+    requests.iter().filter(|request| request.method == "GET" && request.target == target).count()
 }
 
-/// The watch over what is published.
+/// Watches the published value.
 pub(crate) struct Truth {
     right: BTreeSet<String>,
     wrong_since: Option<Duration>,
     overdue: Option<Overdue>,
     outage: Option<Duration>,
     outage_ended: Option<Duration>,
-    /// Of this machine's own time, in the daemon's.
+    /// [`LATE`], converted to the daemon's clock.
     late: Duration,
-    /// The longest time that something wrong was published, without and after an outage.
+    /// The longest time for which the value was wrong: without an outage, and after an outage.
     pub(crate) longest: [Duration; 2],
-    /// For how many times it was wrong.
+    /// How many times the value was wrong.
     pub(crate) times: u64,
 }
 
@@ -81,26 +81,26 @@ impl Truth {
         })
     }
 
-    /// The keys have changed.
+    /// Reads the keys again after a change.
     pub(crate) fn read_keys(&mut self, world: &World) -> Result<(), Stop> {
         self.right = keys(world)?;
         Ok(())
     }
 
-    /// From now on nothing can be stored.
+    /// From now on no value can be stored.
     pub(crate) fn outage_begins(&mut self, now: Duration) {
         self.outage = Some(now);
         self.wrong_since = None;
         self.overdue = None;
     }
 
-    /// From now on it can again.
+    /// From now on values can be stored again.
     pub(crate) fn outage_ends(&mut self, now: Duration) {
         self.outage = None;
         self.outage_ended = Some(now);
     }
 
-    /// Looks at what is published.
+    /// Checks the published value.
     pub(crate) fn look(&mut self, world: &World, now: Duration) -> Result<(), Stop> {
         let stored = world.standin().user_data(FINGERPRINTS);
         let stored = stored.and_then(|stored| String::from_utf8(stored).ok()).unwrap_or_default();
@@ -119,9 +119,9 @@ impl Truth {
             if now.saturating_sub(since) > allowed
                 && self.overdue.get_or_insert_with(|| Overdue::begin(world)).is_over(world)
             {
-                let what = format!("wrong since {since:?}, now it is {now:?}, and {allowed:?} are allowed");
+                let what = format!("wrong since {since:?}, now it is {now:?}; allowed are {allowed:?}");
                 return Err(Stop::Violated(format!(
-                    "{what}; published: {stored:?}, right: {:?}",
+                    "{what}; published: {stored:?}, correct: {:?}",
                     self.right
                 )));
             }
@@ -130,14 +130,14 @@ impl Truth {
     }
 }
 
-/// What the real ssh-keygen says of the public keys, in the same words: no comment here has a space in it.
+/// The lines that the real ssh-keygen prints for the public keys. They equal the published lines, since no comment here has a space.
 fn keys(world: &World) -> Result<BTreeSet<String>, Stop> {
     let mut lines = BTreeSet::new();
     for entry in fs::read_dir("/etc/ssh")? {
         let path = entry?.path();
         if path.extension().is_some_and(|extension| extension == "pub") {
-            let said = world.command("ssh-keygen").arg("-lf").arg(&path).output()?;
-            let line = String::from_utf8_lossy(&said.stdout);
+            let output = world.command("ssh-keygen").arg("-lf").arg(&path).output()?;
+            let line = String::from_utf8_lossy(&output.stdout);
             lines.insert(line.trim_end().to_owned());
         }
     }

@@ -1,14 +1,14 @@
-//! What the daemon holds: memory, descriptors, threads, as the kernel says; and whether that stayed flat.
+//! The daemon's use of memory, descriptors and threads, as the kernel reports it, and a check that it does not grow.
 
 use std::fmt::Display;
 use std::fs;
 
 use crate::Stop;
 
-/// Memory may differ by so much between a busy moment and another: what the allocator keeps, and pages that were never touched before.
+/// How much memory may grow, in KiB. The allocator keeps freed memory, and the daemon touches some pages for the first time late.
 const SLACK: u64 = 512;
 
-/// One look.
+/// One sample.
 #[derive(Clone, Copy)]
 pub(crate) struct Usage {
     /// KiB
@@ -18,7 +18,7 @@ pub(crate) struct Usage {
 }
 
 impl Usage {
-    /// Of the process with this id.
+    /// A sample of the process with this id.
     pub(crate) fn of(pid: impl Display) -> Result<Self, Stop> {
         let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
         let field = |name: &str| {
@@ -36,11 +36,12 @@ impl Usage {
     }
 }
 
-/// Prints a row for each quarter, and compares the last one with the second: the first may warm up.
+/// Prints a row for each quarter of the samples, and compares the last quarter with the second. In the first one the daemon may still
+/// allocate what it keeps.
 pub(crate) fn judge(samples: &[Usage]) -> Result<(), Stop> {
     let quarters: Vec<&[Usage]> = samples.chunks(samples.len().div_ceil(4).max(1)).collect();
     if quarters.len() < 4 {
-        return Err(Stop::Violated(format!("{} looks at the process are too few to judge", samples.len())));
+        return Err(Stop::Violated(format!("{} samples of the process are too few", samples.len())));
     }
     println!("quarter   resident (KiB, least to most)   descriptors   threads");
     for (number, quarter) in quarters.iter().enumerate() {
@@ -49,9 +50,13 @@ pub(crate) fn judge(samples: &[Usage]) -> Result<(), Stop> {
         println!("{:<9} {resident:<31} {descriptors:<13} {threads}", number + 1);
     }
     let (early, late) = (range(quarters[1]), range(quarters[3]));
-    // A leak shows in the quietest moments: the busy ones come and go.
+    // A leak raises the minimum. The maximum also depends on how busy the daemon was.
     let grown = late[0].0 > early[0].1 + SLACK || late[1].0 > early[1].1 || late[2].0 > early[2].1;
-    if grown { Err(Stop::Violated("it grew from the second quarter to the last".to_owned())) } else { Ok(()) }
+    if grown {
+        Err(Stop::Violated("the daemon's use grew from the second quarter to the last".to_owned()))
+    } else {
+        Ok(())
+    }
 }
 
 fn range(samples: &[Usage]) -> [(u64, u64); 3] {

@@ -1,4 +1,4 @@
-//! The soak as the test command runs it: a day of it, and its socket for some seconds. The month and the half hour are for whoever asks.
+//! Short runs of the soak for the test command: one day, and some seconds of the socket. The month and the half hour run only on request.
 
 use std::process::Command;
 
@@ -6,7 +6,7 @@ fn soak(words: &[&str]) {
     let ended = Command::new(env!("CARGO_BIN_EXE_scw-soak")).args(words).output().expect("run");
     let (out, err) = (String::from_utf8_lossy(&ended.stdout), String::from_utf8_lossy(&ended.stderr));
     println!("{out}");
-    assert!(ended.status.success() && out.ends_with("all that is promised held\n"), "{out}{err}");
+    assert!(ended.status.success() && out.ends_with("all promises were kept\n"), "{out}{err}");
 }
 
 #[test]
@@ -20,7 +20,7 @@ fn hostile_clients_harm_no_other_client() {
 }
 
 #[test]
-fn a_length_of_time_beyond_use_is_refused_and_no_panic() {
+fn absurd_duration_is_refused_without_a_panic() {
     for words in [
         &["--days", "1e300"][..],
         &["--days", "-1"],

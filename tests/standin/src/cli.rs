@@ -1,5 +1,4 @@
-//! The command line: what it may say, and how it becomes options. Files that it names are read here; no
-//! socket is touched.
+//! The command line and its conversion to options. This module reads the files that the options name, and opens no socket.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -13,7 +12,7 @@ use lexopt::{Arg, Parser, ValueExt};
 use scw_standin::{EmptyValue, HighPort, Options, Order, PatchStatus};
 
 const HELP: &str = "\
-Plays the Metadata API of a Scaleway Instance, records what it is asked, and fails on order.
+Stands in for the Metadata API of a Scaleway Instance, records all requests, and makes faults on order.
 
 Usage: scw-standin [OPTION]...
 
@@ -21,20 +20,20 @@ Usage: scw-standin [OPTION]...
   --conf FILE               JSON document to serve as /conf [a small Instance in nl-ams-1]
   --user-data KEY=VALUE     set a user data key (repeatable)
   --user-data KEY@FILE      the same, with the value from a file
-  --vendor-data FILE        what /vendor_data/cloud-init tells [404]
+  --vendor-data FILE        the answer to /vendor_data/cloud-init [404]
   --orders FILE             faults to make, see the README
   --record FILE             append one line of JSON per request
   --control PATH            make a control socket here, see the README
-  --keep-alive SECONDS      close a connection that is idle for so long [5]
+  --keep-alive SECONDS      close a connection that is idle for this time [5]
   --high-port-status CODE   403 or 400: the answer to a source port of 1024 or more [403]
   --patch-status CODE       204 or 200: the answer to a PATCH of user data [204]
-  --empty-status CODE       200 or 204: the answer where a value is set, but empty [200]
+  --empty-status CODE       200 or 204: the answer for a value that is set, but empty [200]
   --help, --version         print this, or the version
 
 It prints `listening on ADDRESS:PORT` for each address once it serves, and stops on SIGTERM or SIGINT.
 ";
 
-/// What the command line asks for.
+/// The task that the command line requests.
 #[derive(Debug)]
 pub(crate) enum Task {
     Serve(Box<Options>),
@@ -69,7 +68,7 @@ pub(crate) fn parse(mut parser: Parser) -> Result<Task, UsageError> {
                 options.keep_alive = parser.value()?.parse_with(|text| {
                     text.parse()
                         .map_err(|_| "not a number")
-                        .and_then(|n| Duration::try_from_secs_f64(n).map_err(|_| "not a length of time"))
+                        .and_then(|n| Duration::try_from_secs_f64(n).map_err(|_| "not a valid duration"))
                 })?;
             }
             Arg::Long("high-port-status") => {
@@ -107,7 +106,7 @@ fn orders(parser: &mut Parser) -> Result<Vec<Order>, UsageError> {
     Order::parse_all(&text).map_err(|error| UsageError::content(path, error))
 }
 
-/// `KEY=VALUE` or `KEY@FILE`, whichever sign comes first.
+/// Parses `KEY=VALUE` or `KEY@FILE`. The first `=` or `@` decides.
 fn user_data(argument: &OsStr) -> Result<(Vec<u8>, Vec<u8>), UsageError> {
     let bytes = argument.as_bytes();
     let sign = bytes.iter().position(|b| matches!(b, b'=' | b'@')).filter(|at| *at > 0);
@@ -129,7 +128,7 @@ fn read(path: &Path) -> Result<Vec<u8>, UsageError> {
     std::fs::read(path).map_err(|error| UsageError::File(path.to_owned(), error))
 }
 
-/// Why the command line was not taken.
+/// The reason why the command line was refused.
 #[derive(Debug)]
 pub(crate) enum UsageError {
     Option(lexopt::Error),

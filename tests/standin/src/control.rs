@@ -1,5 +1,4 @@
-//! The control socket: HTTP over a Unix socket, to look at a running stand-in and to change it. It changes
-//! nothing by itself and is no part of the API that is played.
+//! The control socket: HTTP over a Unix socket, to inspect and change a running stand-in. It is not part of the Metadata API.
 
 use std::io;
 use std::os::unix::fs::FileTypeExt;
@@ -19,10 +18,10 @@ use crate::http::{Answer, Incoming, Received, Receiver};
 use crate::server::Shared;
 use crate::switchboard::Switchboard;
 
-/// A person may type between two requests.
+/// Long enough for a person who types the next request.
 const IDLE: Duration = Duration::from_secs(60);
 
-/// Makes the socket. A socket that nobody serves any more is in nobody's way.
+/// Makes the socket. Replaces a stale socket, which no process serves any more.
 pub(crate) fn bind(path: &Path) -> io::Result<UnixListener> {
     let is_socket = path.symlink_metadata().is_ok_and(|meta| meta.file_type().is_socket());
     if is_socket && std::os::unix::net::UnixStream::connect(path).is_err() {
@@ -83,7 +82,7 @@ async fn answer(switchboard: &Switchboard, request: &Incoming) -> Answer {
         },
         (method, target) => match target.strip_prefix("/user_data/") {
             Some(key) => user_data(shared, method, percent_decode_str(key).collect(), &request.body),
-            None => Answer::text(404, "no such thing here: see the README\n"),
+            None => Answer::text(404, "not found: see the README\n"),
         },
     }
 }

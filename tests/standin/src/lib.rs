@@ -1,5 +1,5 @@
-//! The stand-in for the platform's Metadata API: a small HTTP server that answers as the platform does,
-//! records what it was asked, and fails on order. It is for tests only: nothing of it may be shipped.
+//! The stand-in for the platform's Metadata API: a small HTTP server that answers like the platform, records all requests, and makes
+//! faults on order. It is for tests only and must not be shipped.
 
 mod api;
 mod control;

@@ -1,5 +1,4 @@
-//! The program: a stand-in with its options from the command line, until SIGTERM or SIGINT. No behaviour of
-//! the server is decided here.
+//! The program: runs a stand-in with options from the command line until SIGTERM or SIGINT.
 
 mod cli;
 
@@ -32,7 +31,7 @@ fn fail(code: u8, error: &dyn Display) -> ExitCode {
 fn serve(options: Options) -> Result<(), Box<dyn std::error::Error>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
     runtime.block_on(async {
-        // First of all, so that a signal never finds the server without its clean end.
+        // The signal handlers are installed first, so that a signal always ends the server cleanly.
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let standin = Standin::start(options)?;

@@ -1,4 +1,4 @@
-//! What a stand-in is started with. Plain data: nothing here opens a file or a socket.
+//! The options of a stand-in. They are plain data: this module opens no file and no socket.
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -9,31 +9,31 @@ use serde_json::Value;
 
 use crate::faults::Order;
 
-/// What a stand-in is started with.
+/// The options of a stand-in.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// The addresses to listen on, each of which must be there. Port 0 takes any free port.
+    /// The addresses to listen on. Each must exist. Port 0 means any free port.
     pub listen: Vec<SocketAddr>,
-    /// What `/conf` tells.
+    /// The document of `/conf`.
     pub conf: Value,
-    /// The user data at the start: key to value, both of them bytes.
+    /// The user data at the start: keys and values, both as bytes.
     pub user_data: BTreeMap<Vec<u8>, Vec<u8>>,
-    /// What `/vendor_data/cloud-init` tells; `None` is a 404.
+    /// The answer to `/vendor_data/cloud-init`; `None` means 404.
     pub vendor_data: Option<Vec<u8>>,
     /// The faults to make.
     pub orders: Vec<Order>,
     /// How long a connection may be idle before the server closes it.
     pub keep_alive: Duration,
-    /// Which of two reported behaviours to show where the sources differ.
+    /// The behaviour to choose where sources report two different ones.
     pub dialect: Dialect,
     /// A file that gets one line of JSON per request.
     pub record: Option<PathBuf>,
-    /// Where to put the control socket.
+    /// The path of the control socket.
     pub control: Option<PathBuf>,
 }
 
 impl Default for Options {
-    /// Both real addresses, the fixture, no user data and no faults.
+    /// Listens on both real addresses, with the fixture as `/conf`, without user data and faults.
     fn default() -> Self {
         Options {
             listen: vec![
@@ -57,10 +57,10 @@ pub fn fixture() -> Value {
     serde_json::from_str(include_str!("../fixtures/conf.json")).expect("the fixture is valid JSON")
 }
 
-/// Which of two reported behaviours to show where the sources differ. The default is the documented one.
+/// The behaviour to choose where sources report two different ones. The default is the documented one.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Dialect {
-    /// The answer to a source port of 1024 or more where a lower one is needed.
+    /// The answer to a source port of 1024 or more where a lower one is required.
     pub high_port: HighPort,
     /// The answer to a PATCH of user data.
     pub patch: PatchStatus,
@@ -68,13 +68,13 @@ pub struct Dialect {
     pub empty: EmptyValue,
 }
 
-/// The answer to a source port of 1024 or more where a lower one is needed.
+/// The answer to a source port of 1024 or more where a lower one is required.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum HighPort {
-    /// 403, with the documented sentence in the body.
+    /// 403 with the documented sentence as body.
     #[default]
     Forbidden,
-    /// 400 `invalid argument(s)`, as a newer report has it.
+    /// 400 `invalid argument(s)`, according to a newer report.
     InvalidArgument,
 }
 
@@ -84,7 +84,7 @@ pub enum PatchStatus {
     /// 204.
     #[default]
     NoContent,
-    /// 200, as older servers say.
+    /// 200, as older servers answer.
     Ok,
 }
 

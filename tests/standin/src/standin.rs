@@ -1,4 +1,4 @@
-//! The handle of a running stand-in: starts it, asks it, changes it, stops it.
+//! The handle of a stand-in, with methods that start, inspect, change and stop it.
 
 use std::fmt;
 use std::fs::{File, OpenOptions};
@@ -31,8 +31,8 @@ pub struct Standin {
 }
 
 impl Standin {
-    /// Starts a stand-in and returns when it listens. The sockets are made in the calling thread, so in its
-    /// network namespace; a thread of its own serves them.
+    /// Starts a stand-in, and returns when it listens. The sockets are made in the calling thread and so in its network namespace. A
+    /// separate thread serves them.
     pub fn start(options: Options) -> Result<Standin, StartError> {
         check_all(&options.orders).map_err(StartError::Orders)?;
         let runtime = Builder::new_current_thread().enable_all().build().map_err(StartError::Thread)?;
@@ -40,7 +40,7 @@ impl Standin {
         let switchboard = match set_up(&runtime, options) {
             Ok(switchboard) => switchboard,
             Err(error) => {
-                // Plainly dropped, it would panic where the caller is asynchronous itself.
+                // Dropping the runtime would panic if the caller is itself in an asynchronous context.
                 runtime.shutdown_background();
                 return Err(error);
             }
@@ -52,7 +52,7 @@ impl Standin {
         Ok(Standin { switchboard, control, stop: Some(stop), thread })
     }
 
-    /// The addresses that it listens on, in the order of the options, with the real port in place of port 0.
+    /// The addresses on which it listens, in the order of the options. Port 0 is replaced by the real port.
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.switchboard.listeners.iter().map(|(address, _)| *address).collect()
     }
@@ -62,7 +62,7 @@ impl Standin {
         self.switchboard.shared.requests()
     }
 
-    /// Forgets the requests so far. Connections and the counters of orders stay.
+    /// Clears the recorded requests. Connections and the counters of orders are kept.
     pub fn clear_requests(&self) {
         self.switchboard.shared.clear_requests();
     }
@@ -77,38 +77,38 @@ impl Standin {
         self.switchboard.shared.world(|world| world.user_data.get(key.as_bytes()).cloned())
     }
 
-    /// Sets a user data key, as the Instance's owner would.
+    /// Sets a user data key, like the owner of the Instance.
     pub fn set_user_data(&self, key: &str, value: impl Into<Vec<u8>>) {
         let (key, value) = (key.as_bytes().to_vec(), value.into());
         self.switchboard.shared.world(|world| world.user_data.insert(key, value));
     }
 
-    /// Deletes a user data key, as the Instance's owner would.
+    /// Deletes a user data key, like the owner of the Instance.
     pub fn delete_user_data(&self, key: &str) {
         self.switchboard.shared.world(|world| world.user_data.remove(key.as_bytes()));
     }
 
-    /// Replaces what `/conf` tells.
+    /// Replaces the document of `/conf`.
     pub fn set_conf(&self, conf: Value) {
         self.switchboard.shared.world(|world| world.conf = conf);
     }
 
-    /// What `/conf` tells.
+    /// The document of `/conf`.
     pub fn conf(&self) -> Value {
         self.switchboard.shared.world(|world| world.conf.clone())
     }
 
-    /// Replaces the orders; all count anew. Returns when they are in force.
+    /// Replaces the orders, and returns when they are in force. All counters start again.
     ///
-    /// Panics on orders that contradict themselves, and when a listener that was closed by `refuse` cannot be
-    /// opened again: a test must not go on as if the server were there.
+    /// Panics if the orders contradict themselves, and if a listener that `refuse` closed cannot be opened again, since the test would be
+    /// meaningless.
     pub fn set_orders(&self, orders: Vec<Order>) {
-        check_all(&orders).expect("orders that make sense");
+        check_all(&orders).expect("orders without contradictions");
         self.switchboard.put_in_force_and_wait(orders).expect("listening again");
     }
 
-    /// Waits until `f` holds for the requests so far, at most for `timeout`; returns whether it holds. `f` runs
-    /// at each new request and each answer; it must not use the handle.
+    /// Waits until `f` is true for the requests so far, at most for `timeout`; returns the last result of `f`. `f` runs at each new
+    /// request and each answer. It must not use the handle.
     pub fn wait_for(&self, timeout: Duration, f: impl Fn(&[Request]) -> bool) -> bool {
         self.switchboard.shared.wait_for(timeout, f)
     }
@@ -118,17 +118,17 @@ impl Drop for Standin {
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
-            // A panic of the server's thread has been printed, and this may be a panic's clean-up already.
+            // A panic of the server's thread was already printed, and this drop may itself be part of a panic.
             drop(thread.join());
         }
         if let Some(path) = &self.control {
-            // Somebody else may have removed it, which is as good.
+            // Another process may already have removed the socket.
             drop(std::fs::remove_file(path));
         }
     }
 }
 
-/// Makes all sockets, and the tasks that serve them once the runtime runs.
+/// Makes all sockets, and the tasks that serve them as soon as the runtime runs.
 fn set_up(runtime: &Runtime, options: Options) -> Result<Arc<Switchboard>, StartError> {
     let record = options.record.map(open_record).transpose()?;
     let Options { conf, user_data, vendor_data, .. } = options;
@@ -156,7 +156,7 @@ fn open_record(path: PathBuf) -> Result<File, StartError> {
     file.map_err(|source| StartError::Record { path, source })
 }
 
-/// Listens on an address. Where connections are refused from the start, this only makes sure that one could.
+/// Listens on an address. If an order refuses connections from the start, this only checks that listening is possible.
 fn listen(runtime: &Runtime, address: SocketAddr, shared: &Shared) -> io::Result<Listening> {
     let socket = bind(address)?;
     let address = socket.local_addr()?;
@@ -165,28 +165,28 @@ fn listen(runtime: &Runtime, address: SocketAddr, shared: &Shared) -> io::Result
     Ok(Listening { address, socket: (!shared.refuses(address)).then_some(socket) })
 }
 
-/// Why a stand-in could not start.
+/// The reason why a stand-in could not start.
 #[derive(Debug)]
 pub enum StartError {
-    /// An address that cannot be listened on.
+    /// The stand-in cannot listen on an address.
     Listen {
         /// The address.
         address: SocketAddr,
-        /// What the system said.
+        /// The error of the system call.
         source: io::Error,
     },
     /// The record file cannot be opened.
     Record {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system call.
         source: io::Error,
     },
     /// The control socket cannot be made.
     Control {
         /// The socket's path.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system call.
         source: io::Error,
     },
     /// Orders that contradict themselves.

@@ -1,4 +1,4 @@
-//! Puts orders in force: the book for requests, and the listeners for `refuse`. It decides nothing itself.
+//! Puts orders in force: in the book for requests, and in the listeners for `refuse`.
 
 use std::io;
 use std::net::SocketAddr;
@@ -9,7 +9,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use crate::faults::{Book, Order};
 use crate::server::{Command, Shared};
 
-/// The way to the shared state and to all listeners.
+/// The shared state, and the channels to all listeners.
 #[derive(Debug)]
 pub(crate) struct Switchboard {
     pub(crate) shared: Arc<Shared>,
@@ -17,8 +17,8 @@ pub(crate) struct Switchboard {
 }
 
 impl Switchboard {
-    /// Replaces the orders, which must have been checked, and calls `done` once per listener, when it is
-    /// closed or open as they say.
+    /// Replaces the orders, which must have been checked. Calls `done` once for each listener, after it was closed or opened as the orders
+    /// require.
     pub(crate) fn put_in_force(
         &self,
         orders: Vec<Order>,
@@ -29,12 +29,12 @@ impl Switchboard {
             let (address, done) = (*address, done.clone());
             let refuse = self.shared.refuses(address);
             let command = Command { refuse, done: Box::new(move |result| done(address, result)) };
-            // A listener's task ends with the server only, and nobody can ask a server that has ended.
+            // A listener's task ends only with the server, and a stopped server receives no command.
             drop(listener.send(command));
         }
     }
 
-    /// As above, and waits. Not for the server's own thread, which has to do the work.
+    /// The same, but waits for the listeners. Must not be called on the server's thread, which has to do the work.
     pub(crate) fn put_in_force_and_wait(&self, orders: Vec<Order>) -> Result<(), (SocketAddr, io::Error)> {
         let (sender, receiver) = mpsc::channel();
         self.put_in_force(orders, move |address, result| {

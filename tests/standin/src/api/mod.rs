@@ -1,4 +1,4 @@
-//! The Metadata API itself, pure: a request and the data go in, an answer comes out. No sockets, no faults.
+//! The Metadata API itself, as a pure function: from a request and the data to an answer. It knows neither sockets nor faults.
 
 mod routes;
 mod text_form;

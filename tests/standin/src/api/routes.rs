@@ -1,5 +1,4 @@
-//! The table of paths, methods and source ports, and the answer to each. Pure: it must never know of
-//! sockets or faults.
+//! The table of paths, methods and source ports, and the answer to each request. This module must never depend on sockets or faults.
 
 use std::collections::BTreeMap;
 
@@ -27,7 +26,7 @@ pub(crate) struct Call<'a> {
     pub(crate) source_port: u16,
 }
 
-/// One thing that the API serves.
+/// A resource of the API.
 #[derive(Debug, PartialEq, Eq)]
 enum Resource {
     Root,
@@ -48,7 +47,7 @@ impl Resource {
             "/state" => Some(Resource::State),
             _ => {
                 let key = path.strip_prefix("/user_data/")?;
-                // A slash that belongs to a key must come percent-encoded.
+                // A slash that is part of a key must be percent-encoded.
                 (!key.contains('/')).then(|| Resource::UserData(percent_decode_str(key).collect()))
             }
         }
@@ -62,13 +61,13 @@ impl Resource {
         }
     }
 
-    /// Whether only a source port below 1024 will do.
+    /// Whether the resource requires a source port below 1024.
     fn is_guarded(&self) -> bool {
         matches!(self, Resource::Keys | Resource::UserData(_) | Resource::VendorData)
     }
 }
 
-/// Carries the request out and returns its answer.
+/// Carries out the request and returns the answer.
 pub(crate) fn answer(world: &mut World, dialect: Dialect, call: Call<'_>) -> Answer {
     let (path, query) = call.target.split_once('?').unwrap_or((call.target, ""));
     let json = query.split('&').any(|pair| pair == "format=json");
@@ -140,8 +139,8 @@ fn user_data(
 }
 
 fn state(body: &[u8]) -> Answer {
-    let told = serde_json::from_slice::<Value>(body);
-    if told.is_ok_and(|value| value["state_detail"].is_string()) {
+    let parsed = serde_json::from_slice::<Value>(body);
+    if parsed.is_ok_and(|value| value["state_detail"].is_string()) {
         Answer::empty(200)
     } else {
         Answer::text(400, "invalid argument(s)")
@@ -153,7 +152,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_port_that_may_read_user_data_is_1023() {
+    fn port_1023_is_the_last_that_may_read_user_data() {
         let user_data = BTreeMap::from([(b"x".to_vec(), b"v".to_vec())]);
         let mut world = World { conf: Value::Null, user_data, vendor_data: None };
         for (source_port, status) in [(1, 200), (1023, 200), (1024, 403), (65535, 403)] {

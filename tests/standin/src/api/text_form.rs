@@ -1,4 +1,4 @@
-//! The shell-style text form, made from the JSON form. It is only ever emitted: no parser belongs here.
+//! The text form in the style of shell variables, made from the JSON form. This module only writes it; it has no parser.
 
 use serde_json::Value;
 
@@ -13,7 +13,7 @@ pub(super) fn document(value: &Value) -> String {
     out
 }
 
-/// A dictionary tells its sub-keys and a list its length; their members follow, each with a longer name.
+/// The value of an object is its keys, that of a list is its length. Their members follow, each with a longer name.
 fn entry(out: &mut String, name: &str, value: &Value) {
     match value {
         Value::Object(entries) => {
@@ -44,7 +44,7 @@ fn line(out: &mut String, name: &str, value: &str) {
     if value.chars().all(is_plain) {
         out.push_str(value);
     } else {
-        // How a quote inside is written is not documented: this is how a POSIX shell reads one.
+        // The API's description does not say how to write a quote inside of a value. This form is what a POSIX shell reads.
         out.push_str(&format!("'{}'", value.replace('\'', r"'\''")));
     }
     out.push('\n');

@@ -1,4 +1,4 @@
-//! The orders in force and how often each has matched. Pure: it decides, others act.
+//! The orders in force, and how often each has matched. This module only decides; other modules make the faults.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -7,25 +7,25 @@ use super::fault::Fault;
 use super::order::Order;
 use super::pattern::Family;
 
-/// The orders in force. Each counts every request that meets its conditions, also one that an earlier order
-/// took, so that `nth` means the same wherever the order stands.
+/// The orders in force. Each order counts every request that meets its conditions, even if an earlier order applies to that request.
+/// So `nth` does not depend on an order's position.
 #[derive(Debug, Default)]
 pub(crate) struct Book {
     entries: Vec<(Order, u64)>,
 }
 
-/// What is to happen to a request.
+/// The decision about a request.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Verdict {
-    /// How long to wait first.
+    /// How long to wait before the answer.
     pub(crate) delay: Duration,
     /// The fault to make, never a `delay`.
     pub(crate) fault: Option<Fault>,
-    /// The names of all that happens, joined by `+`.
+    /// The names of delay and fault, joined by `+`.
     pub(crate) name: Option<String>,
 }
 
-/// The parts of a request that conditions look at; no method and target means a new connection.
+/// The parts of a request that conditions use. Without method and target it is a new connection.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Seen<'a> {
     pub(crate) local: SocketAddr,
@@ -33,12 +33,12 @@ pub(crate) struct Seen<'a> {
 }
 
 impl Book {
-    /// Orders of which none has matched yet.
+    /// A book with these orders, whose counters are 0.
     pub(crate) fn new(orders: Vec<Order>) -> Book {
         Book { entries: orders.into_iter().map(|order| (order, 0)).collect() }
     }
 
-    /// Whether nobody is to listen on this address.
+    /// Whether connections to this address must be refused.
     pub(crate) fn refuses(&self, local: SocketAddr) -> bool {
         let family = Family::of(local);
         let refuses =
@@ -46,7 +46,7 @@ impl Book {
         self.entries.iter().any(|(order, _)| refuses(order))
     }
 
-    /// Counts a request (or connection) and says what is to happen to it.
+    /// Counts a request (or connection), and decides what happens to it.
     pub(crate) fn judge(&mut self, seen: Seen<'_>) -> Verdict {
         let mut verdict = Verdict::default();
         let mut names = Vec::new();

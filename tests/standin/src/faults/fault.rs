@@ -1,14 +1,14 @@
-//! The faults and their names. What a fault does to an answer is told in `wire`, to a connection in `server`.
+//! The faults and their names. The module `wire` implements their effect on answers, `server` their effect on connections.
 
 use std::fmt;
 
 use serde::Deserialize;
 
-/// What goes wrong.
+/// A fault.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Fault {
-    /// On connect: nobody listens while the order is in force. Open connections stay.
+    /// On connect: the listener is closed while the order is in force. Open connections stay.
     Refuse,
     /// On connect: accepted, and never answered.
     AcceptSilent,
@@ -29,21 +29,21 @@ pub enum Fault {
     CloseInHeaders,
     /// Closed when half of the answer's body is sent.
     CloseInBody,
-    /// `Content-Length` is half of the body's length; then closed.
+    /// `Content-Length` is half of the body's length. Then the connection is closed.
     ShortLength,
-    /// `Content-Length` is ten more than the body's length; then closed.
+    /// `Content-Length` is the body's length plus ten. Then the connection is closed.
     LongLength,
     /// A valid chunked answer, in chunks of at most 16 bytes.
     Chunked,
-    /// Announced as chunked, but with a body that is not; then closed.
+    /// The answer is announced as chunked, but the body is not chunked. Then the connection is closed.
     ChunkedGarbage,
-    /// Bytes that are not HTTP at all; then closed. Not carried out.
+    /// Bytes that are not HTTP. Then the connection is closed. The request is not carried out.
     Garbage,
     /// Another status; not carried out.
     Status {
         /// The status, 200 to 599.
         code: u16,
-        /// The body, empty when left out.
+        /// The body; by default empty.
         #[serde(default)]
         body: String,
         /// The `Retry-After` header.
@@ -55,39 +55,39 @@ pub enum Fault {
     Huge {
         /// The body's length.
         bytes: u64,
-        /// Whether a `Content-Length` tells it; without one, the end of the connection does.
+        /// Whether there is a `Content-Length`. Without one, the end of the connection ends the body.
         #[serde(default = "yes")]
         length: bool,
     },
-    /// The normal answer with many more headers.
+    /// The normal answer with many additional headers.
     ManyHeaders {
-        /// How many more.
+        /// The number of additional headers.
         count: u32,
     },
-    /// The normal answer with one huge header more.
+    /// The normal answer with one huge additional header.
     HugeHeader {
         /// The length of its value.
         bytes: usize,
     },
-    /// The normal answer, headers included, in drips.
+    /// The normal answer with its headers, sent in small pieces.
     Slow {
-        /// How many bytes at a time.
+        /// The number of bytes in each piece.
         bytes: usize,
-        /// The milliseconds between two drips.
+        /// The time between two pieces, in milliseconds.
         ms: u64,
     },
-    /// 200 with other content, this time; not carried out.
+    /// 200 with this content; not carried out.
     Body {
         /// The content.
         text: String,
     },
-    /// The normal answer; then the server closes without having announced it.
+    /// The normal answer. Then the server closes the connection without `Connection: close`.
     CloseAfter,
-    /// The normal answer with `Connection: close`; but the server leaves closing to the client.
+    /// The normal answer with `Connection: close`, but the server waits until the client closes.
     CloseToClient,
-    /// The normal answer with `Connection: close`; then bytes without end.
+    /// The normal answer with `Connection: close`, followed by bytes until the client closes.
     Endless,
-    /// Carried out, but closed without an answer.
+    /// Carried out, then closed without an answer.
     ApplyThenDrop,
 }
 
@@ -96,12 +96,12 @@ fn yes() -> bool {
 }
 
 impl Fault {
-    /// Whether the fault comes before any request is read.
+    /// Whether the fault happens before a request is read.
     pub(super) fn is_on_connect(&self) -> bool {
         matches!(self, Fault::Refuse | Fault::AcceptSilent | Fault::AcceptReset)
     }
 
-    /// The name that the order file uses.
+    /// The name in an order file.
     pub fn name(&self) -> &'static str {
         match self {
             Fault::Refuse => "refuse",
@@ -131,7 +131,7 @@ impl Fault {
         }
     }
 
-    /// A status with no body and no special header.
+    /// A status without a body and without additional headers.
     pub fn status(code: u16) -> Fault {
         Fault::Status { code, body: String::new(), retry_after: None, location: None }
     }
@@ -143,7 +143,7 @@ impl Fault {
 pub enum RetryAfter {
     /// Seconds from now.
     Seconds(u64),
-    /// An HTTP date, or anything else, sent as it is.
+    /// An HTTP date, or any other text, sent unchanged.
     Date(String),
 }
 

@@ -1,4 +1,4 @@
-//! Faults on order: what an order says, which requests it meets, and how it changes the bytes of an answer.
+//! Faults on order: the orders, the requests to which they apply, and their effect on the bytes of an answer.
 
 mod book;
 mod fault;

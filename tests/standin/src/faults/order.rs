@@ -1,5 +1,4 @@
-//! What an order says, and the file format for a list of them. One type serves the file, the control socket
-//! and the library. It never touches a connection.
+//! Orders, and the file format for a list of orders. The file, the control socket and the library use the same type.
 
 use std::fmt;
 
@@ -8,8 +7,8 @@ use serde::Deserialize;
 use super::fault::Fault;
 use super::pattern::{Family, Nth, PathPattern};
 
-/// An order to fail: the conditions, and the fault to make. The first matching order wins, except that a
-/// `delay` lets a later order take part too.
+/// An order to make a fault, with its conditions. The first matching order applies. After a `delay`, a later matching order applies,
+/// too.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Order {
@@ -65,11 +64,11 @@ impl Order {
         Ok(file.order)
     }
 
-    /// Whether the parts of the order can go together.
+    /// Checks that the parts of the order do not contradict each other.
     fn check(&self) -> Result<(), &'static str> {
         let has_request_conditions = self.path != PathPattern::default() || self.method.is_some();
         if self.fault.is_on_connect() && has_request_conditions {
-            return Err("a fault on connect comes before any request: it takes no path and no method");
+            return Err("a fault on connect happens before any request: it takes no path and no method");
         }
         if self.fault == Fault::Refuse && self.nth != Nth::default() {
             return Err("refused connections cannot be counted: `refuse` takes no nth");
@@ -88,7 +87,7 @@ impl Order {
     }
 }
 
-/// Checks orders from whichever door they came.
+/// Checks orders from the file, the control socket or the library.
 pub(crate) fn check_all(orders: &[Order]) -> Result<(), OrderError> {
     for (index, order) in orders.iter().enumerate() {
         order.check().map_err(|reason| OrderError::Contradiction { number: index + 1, reason })?;
@@ -96,16 +95,16 @@ pub(crate) fn check_all(orders: &[Order]) -> Result<(), OrderError> {
     Ok(())
 }
 
-/// Why orders were not taken.
+/// The reason why orders were refused.
 #[derive(Debug)]
 pub enum OrderError {
-    /// The file is not TOML, or says something that no order can.
+    /// The file is not valid TOML, or has an unknown field or value.
     Syntax(toml::de::Error),
-    /// An order whose parts cannot go together.
+    /// An order whose parts contradict each other.
     Contradiction {
-        /// Which order, counted from 1.
+        /// The number of the order, from 1.
         number: usize,
-        /// What is wrong with it.
+        /// The contradiction.
         reason: &'static str,
     },
 }
@@ -130,7 +129,7 @@ mod tests {
     const README: &str = include_str!("../../README.md");
 
     #[test]
-    fn the_example_in_the_readme_is_an_order_file() {
+    fn readme_example_is_a_valid_order_file() {
         let example = README.split("```").nth(1).and_then(|block| block.strip_prefix("toml")).unwrap();
         let orders = Order::parse_all(example).unwrap();
         let fault = Fault::Status {
@@ -144,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn every_fault_in_the_readme_is_read_by_its_name() {
+    fn readme_names_every_fault_correctly() {
         let cells = README.lines().filter_map(|line| line.strip_prefix("| `")?.split('|').next());
         let mut names = BTreeSet::new();
         for written in cells.flat_map(|cell| cell.split('`').step_by(2)).filter(|part| part.contains("fault"))
@@ -158,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_retry_after_can_be_a_date() {
+    fn retry_after_can_be_a_date() {
         let text =
             "[[order]]\nfault.status = { code = 429, retry_after = \"Fri, 31 Dec 1999 23:59:59 GMT\" }";
         let Fault::Status { retry_after, .. } = &Order::parse_all(text).unwrap()[0].fault else {
@@ -168,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_order_file_is_refused_with_its_line() {
+    fn invalid_order_file_is_refused_with_its_line() {
         for (order, line) in [
             ("fault = \"dorp\"", "line 2"),
             ("fault.delay = { seconds = 1 }", "line 2"),

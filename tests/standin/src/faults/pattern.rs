@@ -1,12 +1,12 @@
-//! The conditions of an order: path, address family, and which of the matching requests. Pure.
+//! The conditions of an order: path, address family, and which of the matching requests.
 
 use std::fmt;
 use std::net::SocketAddr;
 
 use serde::Deserialize;
 
-/// A path, or the start of one followed by `*`. One without `?` is compared with the path alone,
-/// one with `?` with the whole target.
+/// A path, or the beginning of a path followed by `*`. A pattern without `?` is compared with the path only, one with `?` with the
+/// complete target.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub struct PathPattern {
@@ -61,7 +61,7 @@ impl Family {
     }
 }
 
-/// Which of the matching requests an order is for, counted from 1: `"2"`, `"1-3"` or `"4-"`.
+/// The matching requests to which an order applies, counted from 1: `"2"`, `"1-3"` or `"4-"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub struct Nth {
@@ -114,7 +114,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_path_pattern_matches_exactly_or_by_its_start() {
+    fn path_pattern_matches_exactly_or_by_its_beginning() {
         let table = [
             ("*", "/", true),
             ("*", "/user_data/x?y", true),
@@ -133,14 +133,14 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_path_pattern_is_refused() {
+    fn invalid_path_pattern_is_refused() {
         for pattern in ["", "conf", "/a*b", "/a**"] {
             assert!(PathPattern::try_from(pattern.to_owned()).is_err(), "{pattern}");
         }
     }
 
     #[test]
-    fn nth_takes_one_request_a_range_or_all_from_one_on() {
+    fn nth_is_a_number_a_range_or_an_open_range() {
         let table = [("2", [false, true, false, false]), ("1-3", [true, true, true, false])];
         let table = table.into_iter().chain([("3-", [false, false, true, true])]);
         for (text, expected) in table {

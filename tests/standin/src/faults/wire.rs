@@ -1,19 +1,19 @@
-//! An answer as the bytes that go over the wire, and how a fault changes them. Pure: it must never see a
-//! socket, so that each fault can be checked byte by byte.
+//! An answer as bytes, and how a fault changes them. This module must never use a socket, so that each fault can be checked byte by
+//! byte.
 
 use std::time::Duration;
 
 use super::fault::Fault;
 use crate::http::{Answer, Incoming, reason};
 
-/// What is sent, how fast, and what happens to the connection then.
+/// The bytes to send, the speed, and what happens to the connection afterwards.
 #[derive(Debug)]
 pub(crate) struct Wire {
-    /// The status in the status line, if there is one.
+    /// The status in the status line, if there is a status line.
     pub(crate) status: Option<u16>,
     pub(crate) head: Vec<u8>,
     pub(crate) body: Body,
-    /// So many bytes, then a pause of so long.
+    /// The size of each piece in bytes, and the pause between two pieces.
     pub(crate) pace: Option<(usize, Duration)>,
     pub(crate) end: End,
 }
@@ -22,24 +22,24 @@ pub(crate) struct Wire {
 #[derive(Debug)]
 pub(crate) enum Body {
     Bytes(Vec<u8>),
-    /// So many `x`, made as they are sent.
+    /// This number of `x`, generated during sending.
     Filler(u64),
 }
 
 /// What happens to the connection after an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum End {
-    /// It waits for the next request.
+    /// The server waits for the next request.
     KeepOpen,
     /// The server closes it.
     Close,
-    /// It is of no more use, but closing it is left to the client.
+    /// The server reads no further request, and waits until the client closes.
     LeaveToClient,
-    /// Bytes follow until the client closes it.
+    /// The server sends bytes until the client closes.
     Endless,
 }
 
-/// How the end of the body is told.
+/// How the answer marks the end of the body.
 enum Framing {
     Nothing,
     Length(u64),
@@ -48,23 +48,23 @@ enum Framing {
 }
 
 impl Wire {
-    /// The answer as it should be.
+    /// The correct answer.
     pub(crate) fn plain(answer: Answer, request: &Incoming) -> Wire {
         Draft::new(answer, request).finish(request.method == "HEAD")
     }
 
-    /// The answer as the fault makes it. Faults that keep the request from being carried out replace the
-    /// answer first, see [`replacement`].
+    /// The answer with a fault. If the fault prevents that the request is carried out, the caller must have replaced the answer; see
+    /// [`replacement`].
     pub(crate) fn faulty(answer: Answer, request: &Incoming, fault: &Fault) -> Wire {
         if *fault == Fault::Garbage {
             let head = b"\x16\x03\x01\x00\xff SSH-2.0-not-http\n\0\r\n\r\n{]".to_vec();
             return Wire { status: None, head, body: Body::Bytes(Vec::new()), pace: None, end: End::Close };
         }
         let mut draft = Draft::new(answer, request);
-        draft.spoil(fault);
+        draft.apply(fault);
         let mut wire = draft.finish(request.method == "HEAD");
         if *fault == Fault::CloseInHeaders {
-            // The status line is whole and so is half of what follows.
+            // Keep the complete status line and half of the bytes after it.
             let line = wire.head.windows(2).position(|pair| pair == b"\r\n").unwrap_or_default() + 2;
             wire.head.truncate(line + (wire.head.len() - line) / 2);
             wire.body = Body::Bytes(Vec::new());
@@ -72,7 +72,7 @@ impl Wire {
         wire
     }
 
-    /// The answer to something that is not a request.
+    /// The answer to an invalid request.
     pub(crate) fn refusal(status: u16, reason: &str) -> Wire {
         let mut draft = Draft::open(Answer::text(status, reason));
         (draft.connection, draft.end) = (Some("close"), End::Close);
@@ -80,7 +80,7 @@ impl Wire {
     }
 }
 
-/// The answer that takes the place of the normal one, when the fault keeps the request from being carried out.
+/// The answer that replaces the normal one, if the fault prevents that the request is carried out.
 pub(crate) fn replacement(fault: &Fault) -> Option<Answer> {
     match fault {
         Fault::Status { code, body, retry_after, location } => {
@@ -99,7 +99,7 @@ pub(crate) fn replacement(fault: &Fault) -> Option<Answer> {
     }
 }
 
-/// An answer that a fault may still change.
+/// An answer that a fault can still change.
 struct Draft {
     answer: Answer,
     filler: Option<u64>,
@@ -110,7 +110,7 @@ struct Draft {
 }
 
 impl Draft {
-    /// The answer, with the connection staying open.
+    /// The answer, after which the connection stays open.
     fn open(mut answer: Answer) -> Draft {
         let framing = if matches!(answer.status, 204 | 304) {
             answer.body.clear();
@@ -121,18 +121,18 @@ impl Draft {
         Draft { answer, filler: None, framing, connection: None, pace: None, end: End::KeepOpen }
     }
 
-    /// The answer, with the connection treated as the request wants it.
+    /// The answer, after which the connection is closed or stays open as the request asks.
     fn new(answer: Answer, request: &Incoming) -> Draft {
         let mut draft = Draft::open(answer);
         if request.wants_close() {
             (draft.connection, draft.end) = (Some("close"), End::Close);
-        } else if request.wants_keep_alive_said() {
+        } else if request.needs_keep_alive_header() {
             draft.connection = Some("keep-alive");
         }
         draft
     }
 
-    fn spoil(&mut self, fault: &Fault) {
+    fn apply(&mut self, fault: &Fault) {
         let body = &mut self.answer.body;
         let length = body.len() as u64;
         match fault {
@@ -178,12 +178,12 @@ impl Draft {
                 | Fault::ChunkedGarbage
         );
         if changes_framing && self.answer.status == 204 {
-            // A 204 has no body to go wrong.
+            // A 204 has no body that a fault could change.
             self.answer.status = 200;
         }
         let closes = changes_framing && *fault != Fault::Chunked;
         if closes || matches!(fault, Fault::CloseInHeaders | Fault::CloseAfter) {
-            // Closing without a word is the point: what the client asked for is not confirmed either.
+            // These faults close without announcing it, even if the client requested `Connection: close`.
             (self.connection, self.end) = (None, End::Close);
         }
     }

@@ -1,4 +1,4 @@
-//! An answer before it becomes bytes. It knows nothing of connections and faults.
+//! An answer before it is converted to bytes. It does not depend on connections and faults.
 
 use serde_json::Value;
 
@@ -6,7 +6,7 @@ use serde_json::Value;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
-    /// All headers but those about length and connection, which depend on how the answer is sent.
+    /// All headers except those about length and connection, which depend on how the answer is sent.
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: Vec<u8>,
 }
@@ -35,7 +35,7 @@ impl Answer {
     }
 }
 
-/// The words after the number in a status line.
+/// The reason phrase of a status line.
 pub(crate) fn reason(status: u16) -> &'static str {
     match status {
         200 => "OK",

@@ -1,4 +1,4 @@
-//! HTTP/1 by hand: reading requests, and answers before faults touch them.
+//! HTTP/1 without a library: reading requests, and answers before faults change them.
 
 mod answer;
 mod read;

@@ -1,4 +1,4 @@
-//! Reads requests from a stream, one after the other. It never answers, save for `100 Continue`.
+//! Reads requests from a stream, one after the other. The only answer that it sends is `100 Continue`.
 
 use std::io;
 use std::time::Duration;
@@ -6,13 +6,13 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 
-/// No known client comes near it.
+/// Far more than any known client sends.
 const HEAD_LIMIT: usize = 64 * 1024;
-/// Far over the largest value that is of use in a test.
+/// Far more than the largest value in a test.
 const BODY_LIMIT: usize = 64 * 1024 * 1024;
 const MAX_HEADERS: usize = 128;
 
-/// A request as it came.
+/// A received request.
 #[derive(Debug)]
 pub(crate) struct Incoming {
     pub(crate) method: String,
@@ -23,7 +23,7 @@ pub(crate) struct Incoming {
 }
 
 impl Incoming {
-    /// The values of a header, in the order in which they came.
+    /// The values of a header, in their order in the request.
     fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         self.headers.iter().filter(move |(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_str())
     }
@@ -32,21 +32,21 @@ impl Incoming {
         self.values("connection").flat_map(|v| v.split(',')).any(|v| v.trim().eq_ignore_ascii_case(word))
     }
 
-    /// Whether the connection is to be closed after the answer.
+    /// Whether the server must close the connection after the answer.
     pub(crate) fn wants_close(&self) -> bool {
         self.connection_says("close") || (self.is_http_1_0 && !self.connection_says("keep-alive"))
     }
 
-    /// Whether the client must be told that the connection stays open: HTTP/1.0 assumes that it does not.
-    pub(crate) fn wants_keep_alive_said(&self) -> bool {
+    /// Whether the answer must have `Connection: keep-alive`, since an HTTP/1.0 client otherwise assumes that the connection is closed.
+    pub(crate) fn needs_keep_alive_header(&self) -> bool {
         self.is_http_1_0 && !self.wants_close()
     }
 }
 
-/// What came of waiting for a request.
+/// The result of waiting for a request.
 #[derive(Debug)]
 pub(crate) enum Received {
-    /// A whole request.
+    /// A complete request.
     Request(Incoming),
     /// The client closed between two requests.
     Closed,
@@ -54,13 +54,13 @@ pub(crate) enum Received {
     Cut,
     /// The client reset the connection.
     Reset,
-    /// Nothing came for the keep-alive time.
+    /// The client sent nothing for the keep-alive time.
     Idle,
-    /// Not a request that this server takes: the status to answer with, and what is wrong.
+    /// A request that this server does not accept: the status of the answer, and the reason.
     Bad(u16, &'static str),
 }
 
-/// Reads requests from one connection and keeps what came too early for the next.
+/// Reads requests from one connection. Keeps bytes that belong to the next request.
 #[derive(Debug)]
 pub(crate) struct Receiver {
     buffer: Vec<u8>,
@@ -116,7 +116,7 @@ impl Receiver {
     }
 }
 
-/// The request at the start of the buffer and the length of its head, or `None` while the head is not whole.
+/// The request at the start of the buffer and the length of its head, or `None` while the head is incomplete.
 fn parse_head(buffer: &[u8]) -> Result<Option<(Incoming, usize)>, Received> {
     let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
     let mut head = httparse::Request::new(&mut headers);

@@ -1,5 +1,4 @@
-//! One connection: reads requests, has them judged and answered, sends the bytes, and notes who closed first.
-//! What to send is decided elsewhere.
+//! One connection: reads requests, sends the answers, and records which side closed first. Other modules decide what to send.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -19,17 +18,17 @@ use crate::http::{Incoming, Received, Receiver};
 
 /// How long a client may leave its side open after the server has closed.
 const LINGER: Duration = Duration::from_secs(2);
-/// Often enough to see the client close during a delay.
+/// How often to check during a delay whether the client has closed.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// Serves a connection to its end.
+/// Serves a connection until it ends.
 pub(super) async fn run(stream: TcpStream, peer: SocketAddr, shared: Arc<Shared>) {
     let Ok(local) = stream.local_addr() else {
         return;
     };
-    // Small drips are to leave at once. It fails only when the client is gone, which will show.
+    // Small pieces must be sent at once. This fails only if the client is gone, which later calls report.
     drop(stream.set_nodelay(true));
-    let (id, verdict) = shared.connected(peer, local);
+    let (id, verdict) = shared.record_connection(peer, local);
     let mut connection = Served { stream, peer, local, id, shared };
     match verdict.fault {
         Some(Fault::AcceptSilent) => connection.ignore().await,
@@ -55,12 +54,12 @@ impl Served {
                 Received::Closed => return self.client_closed(How::Fin),
                 Received::Reset => return self.client_closed(How::Rst),
                 Received::Cut => {
-                    self.shared.misbehaved(self.id, "closed in the middle of a request");
+                    self.shared.record_error(self.id, "closed in the middle of a request");
                     return self.client_closed(How::Fin);
                 }
                 Received::Idle => Some(End::Close),
                 Received::Bad(status, reason) => {
-                    self.shared.misbehaved(self.id, reason);
+                    self.shared.record_error(self.id, reason);
                     self.send(Wire::refusal(status, reason)).await
                 }
             };
@@ -74,9 +73,9 @@ impl Served {
         }
     }
 
-    /// Answers one request, or not; `None` when the connection is gone.
+    /// Answers one request, unless a fault prevents it. Returns `None` if the connection is gone.
     async fn respond(&mut self, request: &Incoming) -> Option<End> {
-        let (number, verdict) = self.shared.arrived(self.id, self.peer, self.local, request);
+        let (number, verdict) = self.shared.record_request(self.id, self.peer, self.local, request);
         self.pause(verdict.delay).await;
         let fault = match verdict.fault {
             None => {
@@ -90,16 +89,16 @@ impl Served {
         }
         match fault {
             Fault::Drop | Fault::ApplyThenDrop => {
-                self.shared.decided(number, None);
+                self.shared.record_status(number, None);
                 Some(End::Close)
             }
             Fault::Reset => {
-                self.shared.decided(number, None);
+                self.shared.record_status(number, None);
                 self.reset();
                 None
             }
             Fault::Silent => {
-                self.shared.decided(number, None);
+                self.shared.record_status(number, None);
                 Some(End::LeaveToClient)
             }
             fault => {
@@ -111,11 +110,11 @@ impl Served {
     }
 
     async fn decide(&mut self, number: u64, wire: Wire) -> Option<End> {
-        self.shared.decided(number, wire.status);
+        self.shared.record_status(number, wire.status);
         self.send(wire).await
     }
 
-    /// Sends an answer; `None` when the client is gone.
+    /// Sends an answer. Returns `None` if the client is gone.
     async fn send(&mut self, wire: Wire) -> Option<End> {
         let end = wire.end;
         match self.write(wire).await {
@@ -136,7 +135,7 @@ impl Served {
         }
         let Some((size, rest)) = wire.pace else {
             if wire.end == End::Close {
-                // The end then travels with the last bytes, so that the client cannot be quicker to close.
+                // With TCP_CORK, the FIN is sent with the last bytes, so that the client cannot close first.
                 SockRef::from(&self.stream).set_tcp_cork(true)?;
             }
             self.stream.write_all(&bytes).await?;
@@ -153,7 +152,7 @@ impl Served {
         Ok(())
     }
 
-    /// Waits, and notes when the client closes in the meantime.
+    /// Waits, and records if the client closes in the meantime.
     async fn pause(&self, length: Duration) {
         let end = Instant::now() + length;
         while Instant::now() < end {
@@ -162,7 +161,7 @@ impl Served {
         }
     }
 
-    /// Notes it if the client has closed already.
+    /// Records it if the client has already closed.
     fn look(&self) {
         match SockRef::from(&self.stream).peek(&mut [MaybeUninit::uninit()]) {
             Ok(0) => self.client_closed(How::Fin),
@@ -171,11 +170,11 @@ impl Served {
         }
     }
 
-    /// Closes in good order: what was sent arrives, whatever the client still sends.
+    /// Closes so that the client receives all bytes, even if it is still sending.
     async fn close(&mut self) {
         self.look();
         self.shared.closed(self.id, Side::Server, How::Fin);
-        // Fails only when the client is gone, and then there is nothing left to do.
+        // This fails only if the client is gone. Then nothing remains to be done.
         drop(self.stream.shutdown().await);
         drop(timeout(LINGER, self.drain()).await);
     }
@@ -183,17 +182,17 @@ impl Served {
     fn reset(&mut self) {
         self.look();
         self.shared.closed(self.id, Side::Server, How::Rst);
-        // With a zero linger, dropping the stream sends a reset.
+        // With a linger time of zero, dropping the stream sends a reset.
         drop(SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)));
     }
 
-    /// Says nothing until the client closes.
+    /// Sends nothing until the client closes.
     async fn ignore(&mut self) {
         let how = self.drain().await;
         self.client_closed(how);
     }
 
-    /// Sends without end, until the client closes.
+    /// Sends bytes until the client closes.
     async fn flood(&mut self) {
         drop(tokio::io::copy(&mut tokio::io::repeat(b'x'), &mut self.stream).await);
         self.client_closed(How::Rst);

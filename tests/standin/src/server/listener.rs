@@ -1,4 +1,4 @@
-//! The listening sockets. Each has one task, which closes it while an order says so and opens it again.
+//! The listening sockets. Each has a task, which closes it while an order refuses connections and then opens it again.
 
 use std::io;
 use std::net::SocketAddr;
@@ -11,7 +11,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use super::connection;
 use super::shared::Shared;
 
-/// An order to one listener's task: be closed or open, then say whether that worked.
+/// A command to a listener's task: close or open the socket, then call `done` with the result.
 pub(crate) struct Command {
     pub(crate) refuse: bool,
     pub(crate) done: Box<dyn FnOnce(io::Result<()>) + Send>,
@@ -30,7 +30,7 @@ pub(crate) fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
     }
-    // Connections that the server closed stay in TIME_WAIT: a new start must not have to wait for them.
+    // Connections that the server closed stay in TIME_WAIT. A restart must not wait for them.
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
     socket.bind(&SockAddr::from(address))?;
@@ -38,7 +38,7 @@ pub(crate) fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     Ok(socket.into())
 }
 
-/// Accepts connections until the sender of commands is gone.
+/// Accepts connections until the sender of commands is dropped.
 pub(crate) async fn accept_loop(
     listening: Listening,
     mut commands: UnboundedReceiver<Command>,
@@ -56,7 +56,7 @@ pub(crate) async fn accept_loop(
                 Ok((stream, peer)) => {
                     tokio::spawn(connection::run(stream, peer, Arc::clone(&shared)));
                 }
-                // The client may be gone before it was accepted; the next one is not to suffer for it.
+                // The client may be gone before the accept. The server must continue to serve other clients.
                 Err(error) => eprintln!("scw-standin: cannot accept on {address}: {error}"),
             },
         }
@@ -84,8 +84,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_listener_for_ipv6_takes_no_ipv4() {
-        // Only the wildcard address could: the others are of one family anyway.
+    fn ipv6_listener_accepts_no_ipv4() {
+        // Only the wildcard address could accept both families.
         let socket = bind(SocketAddr::from((std::net::Ipv6Addr::UNSPECIFIED, 0))).unwrap();
         assert!(socket2::SockRef::from(&socket).only_v6().unwrap());
     }

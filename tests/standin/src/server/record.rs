@@ -1,4 +1,4 @@
-//! What is remembered of each request and each connection, and its JSON form. Plain data.
+//! The record of requests and connections, and its JSON form. It is plain data.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -6,12 +6,12 @@ use std::time::Duration;
 use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 use serde_json::{Value, json};
 
-/// A request, as it came.
+/// A received request.
 #[derive(Debug, Clone)]
 pub struct Request {
-    /// When it had come whole, since the server's start.
+    /// When it was completely received, since the server's start.
     pub at: Duration,
-    /// The connection that it came on, see [`Connection::id`].
+    /// The connection on which it was received; see [`Connection::id`].
     pub connection: u64,
     /// The client's address, with the source port.
     pub peer: SocketAddr,
@@ -19,13 +19,13 @@ pub struct Request {
     pub local: SocketAddr,
     /// The method.
     pub method: String,
-    /// The target as it was sent, not decoded.
+    /// The target as it was sent, without decoding.
     pub target: String,
-    /// The headers in the order in which they came.
+    /// The headers, in their order in the request.
     pub headers: Vec<(String, String)>,
     /// The body.
     pub body: Vec<u8>,
-    /// The status sent; `None` while there is none, and for good if a fault sends no status line.
+    /// The status of the answer. `None` before the answer, and if a fault sends no status line.
     pub status: Option<u16>,
     /// The names of the faults made, joined by `+`.
     pub fault: Option<String>,
@@ -37,7 +37,7 @@ impl Request {
         self.headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
 
-    /// A body that is not UTF-8 is told percent-encoded instead.
+    /// A body that is not UTF-8 is percent-encoded instead.
     pub(crate) fn to_json(&self) -> Value {
         let text = std::str::from_utf8(&self.body).ok();
         let encoded = text.is_none().then(|| percent_encode(&self.body, NON_ALPHANUMERIC).to_string());
@@ -68,31 +68,31 @@ pub struct Connection {
     pub peer: SocketAddr,
     /// The server's address.
     pub local: SocketAddr,
-    /// How many whole requests came on it.
+    /// The number of complete requests on it.
     pub requests: u64,
-    /// Who closed it first; `None` while nobody has.
+    /// Which side closed it first; `None` while it is open.
     pub closed: Option<Closed>,
     /// The fault made on connect.
     pub fault: Option<String>,
-    /// What the client sent that was not a whole, valid request.
+    /// The reason, if the client sent an incomplete or invalid request.
     pub error: Option<String>,
 }
 
-/// How a connection came to its end.
+/// How a connection ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Closed {
     /// When, since the server's start.
     pub at: Duration,
-    /// Who closed first.
+    /// Which side closed first.
     pub by: Side,
-    /// By which kind of segment.
+    /// The kind of segment that closed it.
     pub how: How,
 }
 
 /// One of the two ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
-    /// The one that connected.
+    /// The side that connected.
     Client,
     /// The stand-in.
     Server,

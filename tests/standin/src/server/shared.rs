@@ -1,5 +1,5 @@
-//! The state that the server's tasks and the handle share, behind one lock that is never held across an
-//! `await`. Each change is a method; nobody else takes the lock.
+//! The state that the server's tasks and the handle share. One lock protects it, which is never held across an `await`. Only the methods
+//! in this module take the lock.
 
 use std::fs::File;
 use std::io::Write;
@@ -13,7 +13,7 @@ use crate::faults::{Book, Seen, Verdict};
 use crate::http::{Answer, Incoming};
 use crate::options::Dialect;
 
-/// What all parts of the server share.
+/// The state that all parts of the server share.
 #[derive(Debug)]
 pub(crate) struct Shared {
     state: Mutex<State>,
@@ -29,7 +29,7 @@ struct State {
     world: World,
     book: Book,
     requests: Vec<Request>,
-    /// How many requests were cleared away: the number of `requests[0]`.
+    /// The number of cleared requests, which is the number of `requests[0]`.
     cleared: u64,
     connections: Vec<Connection>,
     record: Option<File>,
@@ -53,12 +53,12 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a look at the data behind the API, or changes it.
+    /// Reads or changes the data behind the API.
     pub(crate) fn world<T>(&self, f: impl FnOnce(&mut World) -> T) -> T {
         f(&mut self.lock().world)
     }
 
-    /// Puts other orders in force.
+    /// Replaces the orders in force.
     pub(crate) fn set_book(&self, book: Book) {
         self.lock().book = book;
     }
@@ -67,8 +67,8 @@ impl Shared {
         self.lock().book.refuses(local)
     }
 
-    /// Notes a new connection; returns its number and what is to happen to it.
-    pub(crate) fn connected(&self, peer: SocketAddr, local: SocketAddr) -> (u64, Verdict) {
+    /// Records a new connection; returns its number, and the decision about it.
+    pub(crate) fn record_connection(&self, peer: SocketAddr, local: SocketAddr) -> (u64, Verdict) {
         let mut state = self.lock();
         let verdict = state.book.judge(Seen { local, request: None });
         let id = state.connections.len() as u64 + 1;
@@ -78,7 +78,7 @@ impl Shared {
         (id, verdict)
     }
 
-    /// Changes what is remembered of a connection.
+    /// Changes the record of a connection.
     fn note(&self, id: u64, f: impl FnOnce(&mut Connection)) {
         let index = usize::try_from(id - 1).unwrap_or(usize::MAX);
         if let Some(connection) = self.lock().connections.get_mut(index) {
@@ -86,7 +86,7 @@ impl Shared {
         }
     }
 
-    /// Notes who closed a connection; only the first one counts.
+    /// Records which side closed a connection. Only the first call has an effect.
     pub(crate) fn closed(&self, id: u64, by: Side, how: How) {
         let at = self.started.elapsed();
         self.note(id, |connection| {
@@ -94,13 +94,13 @@ impl Shared {
         });
     }
 
-    /// Notes that the client sent something that is not a whole, valid request.
-    pub(crate) fn misbehaved(&self, id: u64, error: &str) {
+    /// Records that the client sent an incomplete or invalid request.
+    pub(crate) fn record_error(&self, id: u64, error: &str) {
         self.note(id, |connection| connection.error = Some(error.to_owned()));
     }
 
-    /// Notes a request; returns its number and what is to happen to it.
-    pub(crate) fn arrived(
+    /// Records a request; returns its number, and the decision about it.
+    pub(crate) fn record_request(
         &self,
         id: u64,
         peer: SocketAddr,
@@ -128,9 +128,9 @@ impl Shared {
         (number, verdict)
     }
 
-    /// Notes the status that is about to be sent (or that there will be none), and writes the request to the
-    /// record. Done before the first byte leaves, so that whoever has the answer finds the record complete.
-    pub(crate) fn decided(&self, number: u64, status: Option<u16>) {
+    /// Records the status of the answer (or that there will be none), and writes the request to the record file. This happens before the
+    /// first byte is sent, so that the record is complete when a client has the answer.
+    pub(crate) fn record_status(&self, number: u64, status: Option<u16>) {
         let mut state = self.lock();
         let State { requests, cleared, record, .. } = &mut *state;
         let index = number.checked_sub(*cleared).and_then(|index| usize::try_from(index).ok());
@@ -148,7 +148,7 @@ impl Shared {
         self.changed.notify_all();
     }
 
-    /// Carries a request out.
+    /// Carries out a request.
     pub(crate) fn answer(&self, request: &Incoming, source_port: u16) -> Answer {
         let Incoming { method, target, body, .. } = request;
         let call = Call { method, target, body, source_port };
@@ -169,7 +169,7 @@ impl Shared {
         self.lock().connections.clone()
     }
 
-    /// Waits until `f` holds for the requests, at most for `timeout`; returns whether it holds.
+    /// Waits until `f` is true for the requests, at most for `timeout`; returns the last result of `f`.
     pub(crate) fn wait_for(&self, timeout: Duration, f: impl Fn(&[Request]) -> bool) -> bool {
         let waiting = self.changed.wait_timeout_while(self.lock(), timeout, |state| !f(&state.requests));
         let (state, _) = waiting.unwrap_or_else(PoisonError::into_inner);

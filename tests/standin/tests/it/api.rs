@@ -1,4 +1,4 @@
-//! The table of the Metadata API: paths, methods, source ports, both forms.
+//! Tests of the Metadata API: paths, methods, source ports, and both forms of a document.
 
 use scw_standin::{Dialect, EmptyValue, HighPort, Options, PatchStatus, fixture};
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::client::{Client, local, start, start_with};
 
 #[test]
-fn the_root_tells_which_api_it_is() {
+fn root_identifies_the_api() {
     let (_standin, address) = start(vec![]);
     let answer = Client::connect(address).get("/");
     assert_eq!((answer.status, answer.header("Content-Type")), (200, Some("application/json")));
@@ -15,7 +15,7 @@ fn the_root_tells_which_api_it_is() {
 }
 
 #[test]
-fn conf_is_told_as_json_and_as_text() {
+fn conf_has_a_json_and_a_text_form() {
     let (standin, address) = start(vec![]);
     let mut client = Client::connect(address);
     let answer = client.get("/conf?format=json");
@@ -66,7 +66,7 @@ fn user_data_needs_a_low_port() {
 }
 
 #[test]
-fn a_key_is_percent_decoded_and_cannot_change_the_path() {
+fn key_is_percent_decoded_and_cannot_change_the_path() {
     let (standin, address) = start(vec![]);
     let mut client = Client::connect_low(address);
     assert_eq!(client.call("PATCH", "/user_data/a%2Fb%20c?x=1", b"v").status, 204);
@@ -76,7 +76,7 @@ fn a_key_is_percent_decoded_and_cannot_change_the_path() {
 }
 
 #[test]
-fn a_request_from_a_high_port_is_refused() {
+fn request_from_a_high_port_is_refused() {
     let (standin, address) = start_with(Options { vendor_data: Some(b"v".to_vec()), ..local() });
     let mut client = Client::connect(address);
     let guarded =
@@ -92,7 +92,7 @@ fn a_request_from_a_high_port_is_refused() {
 }
 
 #[test]
-fn the_other_reported_behaviours_can_be_chosen() {
+fn other_reported_behaviours_can_be_chosen() {
     let dialect = Dialect {
         high_port: HighPort::InvalidArgument,
         patch: PatchStatus::Ok,
@@ -107,7 +107,7 @@ fn the_other_reported_behaviours_can_be_chosen() {
 }
 
 #[test]
-fn an_empty_value_is_not_a_missing_one() {
+fn empty_value_differs_from_a_missing_one() {
     let (standin, address) = start(vec![]);
     standin.set_user_data("x", "");
     let mut client = Client::connect_low(address);
@@ -125,7 +125,7 @@ fn vendor_data_is_a_404_unless_set() {
 }
 
 #[test]
-fn the_state_is_taken_from_any_port_and_recorded() {
+fn state_is_accepted_from_any_port_and_recorded() {
     let (standin, address) = start(vec![]);
     let mut client = Client::connect(address);
     assert_eq!(client.call("PATCH", "/state", br#"{"state_detail":"booted"}"#).status, 200);
@@ -134,7 +134,7 @@ fn the_state_is_taken_from_any_port_and_recorded() {
 }
 
 #[test]
-fn an_unknown_path_is_a_404_and_a_wrong_method_a_405() {
+fn unknown_path_is_a_404_and_a_wrong_method_a_405() {
     let (_standin, address) = start(vec![]);
     let mut client = Client::connect_low(address);
     let table = [

@@ -1,4 +1,4 @@
-//! A client that sees every byte. It must not be cleverer than the server that it checks.
+//! A client that sees every byte. It must not correct or hide errors of the server that it checks.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -8,17 +8,17 @@ use std::time::{Duration, Instant};
 use scw_standin::{Options, Order, Standin};
 use socket2::{Domain, Socket, Type};
 
-/// Only a guard against hanging.
+/// Only keeps a broken test from hanging.
 pub(crate) const LONG: Duration = Duration::from_secs(300);
-/// Long enough to believe that nothing comes.
+/// If nothing arrives for this time, nothing will arrive.
 pub(crate) const SHORT: Duration = Duration::from_millis(300);
 
-/// Options for a stand-in on loopback.
+/// Options for a stand-in on the loopback interface.
 pub(crate) fn local() -> Options {
     Options { listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0))], ..Options::default() }
 }
 
-/// A stand-in on loopback with these orders.
+/// A stand-in on the loopback interface with these orders, and its address.
 pub(crate) fn start(orders: Vec<Order>) -> (Standin, SocketAddr) {
     start_with(Options { orders, ..local() })
 }
@@ -30,11 +30,11 @@ pub(crate) fn start_with(options: Options) -> (Standin, SocketAddr) {
     (standin, address)
 }
 
-/// Waits for something that is about to happen.
+/// Waits until `f` is true.
 pub(crate) fn eventually(what: &str, f: impl Fn() -> bool) {
     let start = Instant::now();
     while !f() {
-        assert!(start.elapsed() < LONG, "waited in vain: {what}");
+        assert!(start.elapsed() < LONG, "timed out waiting for: {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
 }
@@ -46,7 +46,7 @@ pub(crate) struct Client<S> {
     buffer: Vec<u8>,
 }
 
-/// An answer whose body is told by its Content-Length.
+/// An answer whose body has the length in Content-Length.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -73,12 +73,12 @@ pub(crate) enum Ending {
 }
 
 impl Client<TcpStream> {
-    /// Connects from any port, so from a high one.
+    /// Connects from any port, which is 1024 or higher.
     pub(crate) fn connect(address: SocketAddr) -> Self {
         Client::of(TcpStream::connect(address).expect("a connection"))
     }
 
-    /// Connects from a port below 1024; this takes root.
+    /// Connects from a port below 1024, which needs root.
     pub(crate) fn connect_low(address: SocketAddr) -> Self {
         static NEXT: AtomicU16 = AtomicU16::new(0);
         for _ in 0..400 {
@@ -102,7 +102,7 @@ impl Client<TcpStream> {
         Client::new(stream)
     }
 
-    /// All that still comes, and how it ends.
+    /// The remaining bytes, and how the connection ends.
     pub(crate) fn rest(&mut self) -> (Vec<u8>, Ending) {
         let ending = match self.stream.read_to_end(&mut self.buffer) {
             Ok(_) => Ending::Fin,
@@ -115,7 +115,7 @@ impl Client<TcpStream> {
         (std::mem::take(&mut self.buffer), ending)
     }
 
-    /// The same where the connection should stay open after so many bytes: a short silence is enough then.
+    /// The same if the connection should stay open after this number of bytes. Then it waits only for [`SHORT`].
     pub(crate) fn rest_after(&mut self, bytes: usize) -> (Vec<u8>, Ending) {
         while self.buffer.len() < bytes {
             self.fill();
@@ -131,11 +131,11 @@ impl<S: Read + Write> Client<S> {
     }
 
     pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
-        self.stream.write_all(bytes.as_ref()).expect("bytes to be taken");
+        self.stream.write_all(bytes.as_ref()).expect("sent");
     }
 
     /// Sends a request with the headers that every request needs.
-    pub(crate) fn ask(&mut self, method: &str, target: &str, body: &[u8]) {
+    pub(crate) fn request(&mut self, method: &str, target: &str, body: &[u8]) {
         let length =
             if method == "GET" { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
         self.send(format!("{method} {target} HTTP/1.1\r\nHost: x\r\n{length}\r\n"));
@@ -143,7 +143,7 @@ impl<S: Read + Write> Client<S> {
     }
 
     pub(crate) fn call(&mut self, method: &str, target: &str, body: &[u8]) -> Answer {
-        self.ask(method, target, body);
+        self.request(method, target, body);
         self.answer()
     }
 
@@ -151,7 +151,7 @@ impl<S: Read + Write> Client<S> {
         self.call("GET", target, b"")
     }
 
-    /// Reads one answer; the rest stays for the next.
+    /// Reads one answer, and keeps further bytes for the next.
     pub(crate) fn answer(&mut self) -> Answer {
         let end = loop {
             if let Some(at) = self.buffer.windows(4).position(|w| w == b"\r\n\r\n") {

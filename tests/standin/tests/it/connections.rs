@@ -1,4 +1,4 @@
-//! Connections: keeping them, closing them, who closes first, and the record of it all.
+//! Tests of connections: keep-alive, which side closes first, invalid requests, and the record.
 
 use std::net::{Ipv6Addr, SocketAddr, TcpListener};
 use std::time::Duration;
@@ -11,12 +11,12 @@ use crate::client::{Client, Ending, LONG, SHORT, eventually, local, start, start
 fn end_of(standin: &Standin) -> (Side, How) {
     let find = || standin.connections().first().and_then(|connection| connection.closed);
     eventually("the connection to be closed", || find().is_some());
-    let closed = find().expect("it was there a moment ago");
+    let closed = find().expect("it was closed before");
     (closed.by, closed.how)
 }
 
 #[test]
-fn a_connection_is_kept_for_further_requests() {
+fn connection_is_kept_for_further_requests() {
     let (standin, address) = start(vec![]);
     let mut client = Client::connect(address);
     client.get("/");
@@ -29,7 +29,7 @@ fn a_connection_is_kept_for_further_requests() {
 }
 
 #[test]
-fn the_server_closes_first_when_asked_to() {
+fn server_closes_first_on_request() {
     for head in ["GET / HTTP/1.1\r\nHost: x\r\nConnection: foo, Close\r\n\r\n", "GET / HTTP/1.0\r\n\r\n"] {
         let (standin, address) = start(vec![]);
         let mut client = Client::connect(address);
@@ -41,7 +41,7 @@ fn the_server_closes_first_when_asked_to() {
 }
 
 #[test]
-fn http_1_0_keeps_the_connection_only_if_it_says_so() {
+fn http_1_0_connection_needs_keep_alive() {
     let (_standin, address) = start(vec![]);
     let mut client = Client::connect(address);
     client.send("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
@@ -50,8 +50,8 @@ fn http_1_0_keeps_the_connection_only_if_it_says_so() {
 }
 
 #[test]
-fn an_idle_connection_is_closed_by_the_server() {
-    // Longer than a busy machine takes from the connection to the request.
+fn server_closes_an_idle_connection() {
+    // Longer than the time between connection and request on a busy computer.
     let keep_alive = Duration::from_secs(3);
     let (standin, address) = start_with(Options { keep_alive, ..local() });
     let mut client = Client::connect(address);
@@ -61,7 +61,7 @@ fn an_idle_connection_is_closed_by_the_server() {
 }
 
 #[test]
-fn a_reset_by_the_client_is_told_from_an_orderly_end() {
+fn reset_by_the_client_differs_from_a_normal_close() {
     let (standin, address) = start(vec![]);
     let mut client = Client::connect(address);
     client.get("/");
@@ -71,7 +71,7 @@ fn a_reset_by_the_client_is_told_from_an_orderly_end() {
 }
 
 #[test]
-fn what_is_not_a_request_is_refused_and_noted() {
+fn invalid_request_is_refused_and_recorded() {
     let table = [
         ("hello\r\n\r\n", 400),
         ("GET / HTTP/1.1\r\n\r\n", 400),
@@ -98,13 +98,13 @@ fn what_is_not_a_request_is_refused_and_noted() {
     client.send("PATCH /state HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhalf");
     drop(client);
     eventually("the connection", || standin.connections().len() == 2);
-    eventually("the cut to be noted", || {
+    eventually("the error to be recorded", || {
         standin.connections().iter().all(|connection| connection.error.is_some())
     });
 }
 
 #[test]
-fn a_body_is_asked_for_when_the_client_waits_to_be_asked() {
+fn expect_continue_is_answered() {
     let (_standin, address) = start(vec![]);
     let mut client = Client::connect_low(address);
     client
@@ -115,7 +115,7 @@ fn a_body_is_asked_for_when_the_client_waits_to_be_asked() {
 }
 
 #[test]
-fn each_request_is_recorded_as_it_came() {
+fn each_request_is_recorded_unchanged() {
     let (standin, address) = start(vec![]);
     let mut client = Client::connect_low(address);
     client.send("PATCH /user_data/a%41 HTTP/1.1\r\nHost: x\r\ncontent-type: text/plain\r\nContent-Length: 2\r\n\r\n\u{e9}");
@@ -141,7 +141,7 @@ fn each_request_is_recorded_as_it_came() {
 fn answer_to_cleared_request_is_not_recorded() {
     let (standin, address) = start(vec![Order::new(Fault::Delay { ms: 500 }).path("/nothing")]);
     let mut slow = Client::connect(address);
-    slow.ask("GET", "/nothing", b"");
+    slow.request("GET", "/nothing", b"");
     assert!(standin.wait_for(LONG, |requests| requests.len() == 1));
     standin.clear_requests();
     Client::connect(address).get("/");
@@ -151,7 +151,7 @@ fn answer_to_cleared_request_is_not_recorded() {
 }
 
 #[test]
-fn an_answer_arrives_whole_even_if_the_client_sends_on() {
+fn answer_is_complete_while_the_client_still_sends() {
     let bytes = 3_000_000;
     let (_standin, address) = start(vec![Order::new(Fault::Huge { bytes, length: true })]);
     let mut client = Client::connect(address);
@@ -164,13 +164,13 @@ fn an_answer_arrives_whole_even_if_the_client_sends_on() {
 fn wait_for_requests_ends_on_arrival_or_timeout() {
     let (standin, address) = start(vec![]);
     assert!(!standin.wait_for(SHORT, |requests| !requests.is_empty()));
-    let asker = std::thread::spawn(move || Client::connect(address).get("/").status);
+    let client = std::thread::spawn(move || Client::connect(address).get("/").status);
     assert!(standin.wait_for(LONG, |requests| requests.iter().any(|r| r.status == Some(200))));
-    assert_eq!(asker.join().unwrap(), 200);
+    assert_eq!(client.join().unwrap(), 200);
 }
 
 #[test]
-fn several_addresses_are_served_and_all_are_let_go_in_the_end() {
+fn several_addresses_are_served_and_released() {
     let mut options = local();
     options.listen.push(SocketAddr::from((Ipv6Addr::LOCALHOST, 0)));
     let standin = Standin::start(options).unwrap();
@@ -182,15 +182,15 @@ fn several_addresses_are_served_and_all_are_let_go_in_the_end() {
     drop(standin);
     for (client, address) in clients.iter_mut().zip(addresses) {
         assert_eq!(client.rest(), (vec![], Ending::Fin));
-        // A child that another test starts holds the listener until it becomes its program.
+        // A child of another test keeps the listener open between fork and exec.
         eventually("the address to be free", || TcpListener::bind(address).is_ok());
     }
 }
 
 #[test]
-fn an_address_that_is_taken_or_absent_is_an_error() {
+fn used_or_missing_address_is_an_error() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    // 192.0.2.0/24 is kept for documentation: no machine has it.
+    // 192.0.2.0/24 is reserved for documentation, so no machine has this address.
     for address in [taken.local_addr().unwrap(), "192.0.2.1:80".parse().unwrap()] {
         let error = Standin::start(Options { listen: vec![address], ..local() }).unwrap_err();
         assert!(matches!(error, StartError::Listen { address: a, .. } if a == address));

@@ -1,4 +1,4 @@
-//! The control socket, as another program would use it.
+//! Tests of the control socket, as another program uses it.
 
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -27,8 +27,8 @@ fn json_of(client: &mut Client<UnixStream>, target: &str) -> Value {
 }
 
 #[test]
-fn requests_and_connections_are_told_and_requests_forgotten() {
-    let (_folder, _, standin, mut control) = with_control("told");
+fn requests_and_connections_are_listed_and_cleared() {
+    let (_folder, _, standin, mut control) = with_control("listed");
     let address = standin.addresses()[0];
     let mut client = Client::connect(address);
     client.get("/conf?format=json");
@@ -49,7 +49,7 @@ fn requests_and_connections_are_told_and_requests_forgotten() {
 }
 
 #[test]
-fn orders_are_put_in_force_and_taken_back() {
+fn orders_are_replaced_and_removed() {
     let (_folder, _, standin, mut control) = with_control("orders");
     let address = standin.addresses()[0];
     let orders = b"[[order]]\npath = \"/conf\"\nfault.status = { code = 429, retry_after = 2 }\n";
@@ -77,11 +77,11 @@ fn user_data_and_conf_can_be_changed_from_any_port() {
     assert_eq!(standin.conf(), json!({"id": "x"}));
     assert_eq!(control.call("PUT", "/conf", b"{").status, 400);
     assert_eq!(control.get("/nothing").status, 404);
-    assert!(standin.requests().is_empty(), "control is no part of the record");
+    assert!(standin.requests().is_empty(), "requests to the control socket are not recorded");
 }
 
 #[test]
-fn curl_can_speak_to_the_control_socket() {
+fn curl_can_use_the_control_socket() {
     let (_folder, path, standin, _) = with_control("curl");
     let curl = Command::new("curl")
         .args(["--silent", "--show-error", "--fail", "--noproxy", "*", "--unix-socket"])
@@ -90,7 +90,7 @@ fn curl_can_speak_to_the_control_socket() {
         .status();
     match curl {
         Ok(status) => assert!(status.success()),
-        Err(error) => return eprintln!("not checked, there is no curl: {error}"),
+        Err(error) => return eprintln!("not tested: curl is missing: {error}"),
     }
     assert_eq!(standin.user_data("k").as_deref(), Some(&b"from curl"[..]));
 }

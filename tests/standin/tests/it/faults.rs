@@ -1,4 +1,4 @@
-//! Each fault, by the bytes that arrive and by how the connection ends.
+//! Tests of each fault: the bytes that arrive, and how the connection ends.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv6Addr, SocketAddr, TcpStream};
@@ -8,13 +8,13 @@ use scw_standin::{Family, Fault, How, Order, RetryAfter, Side, Standin, StartErr
 
 use crate::client::{Answer, Client, Ending, LONG, eventually, local, start, start_with};
 
-/// A stand-in that makes this fault on each request, with user data `x` = `abcdefgh`; what a GET of it
-/// brings, and how the connection ends. Where it should stay open, `open_after` says after how many bytes.
+/// Starts a stand-in that makes this fault on each request, with user data `x` = `abcdefgh`. Returns the bytes that a GET of `x`
+/// receives, and how the connection ends. If it should stay open, `open_after` is the number of bytes after which it does.
 fn with_fault(fault: Fault, open_after: Option<usize>) -> (Standin, Vec<u8>, Ending) {
     let (standin, address) = start(vec![Order::new(fault)]);
     standin.set_user_data("x", "abcdefgh");
     let mut client = Client::connect_low(address);
-    client.ask("GET", "/user_data/x", b"");
+    client.request("GET", "/user_data/x", b"");
     let (bytes, ending) = match open_after {
         Some(length) => client.rest_after(length),
         None => client.rest(),
@@ -22,13 +22,13 @@ fn with_fault(fault: Fault, open_after: Option<usize>) -> (Standin, Vec<u8>, End
     (standin, bytes, ending)
 }
 
-/// The head of a good answer, with other words for the length.
+/// The head of a normal answer with these headers for the length.
 fn head(framing: &str) -> String {
     format!("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n{framing}\r\n\r\n")
 }
 
 #[test]
-fn faults_that_change_the_bytes_change_just_those() {
+fn each_fault_changes_only_its_bytes() {
     let chunked = head("Transfer-Encoding: chunked");
     let eight = head("Content-Length: 8");
     let many = head("X-Filler-0: x\r\nX-Filler-1: x\r\nContent-Length: 8");
@@ -61,13 +61,13 @@ fn faults_that_change_the_bytes_change_just_those() {
     ];
     for (fault, bytes, ending) in table {
         let open_after = (ending == Ending::StillOpen).then_some(bytes.len());
-        let (_standin, came, how) = with_fault(fault.clone(), open_after);
-        assert_eq!((String::from_utf8(came).unwrap(), how), (bytes, ending), "{fault:?}");
+        let (_standin, received, how) = with_fault(fault.clone(), open_after);
+        assert_eq!((String::from_utf8(received).unwrap(), how), (bytes, ending), "{fault:?}");
     }
 }
 
 #[test]
-fn the_record_names_the_fault_and_the_status_that_was_sent() {
+fn record_has_the_fault_and_the_sent_status() {
     let table = [
         (Fault::Drop, None, None),
         (Fault::Reset, None, None),
@@ -89,14 +89,14 @@ fn the_record_names_the_fault_and_the_status_that_was_sent() {
 fn close_in_headers_ends_after_the_status_line() {
     let (_standin, bytes, ending) = with_fault(Fault::CloseInHeaders, None);
     let text = String::from_utf8(bytes).unwrap();
-    let whole = head("Content-Length: 8");
-    assert!(whole.starts_with(&text) && text.starts_with("HTTP/1.1 200 OK\r\nContent"), "{text:?}");
+    let complete = head("Content-Length: 8");
+    assert!(complete.starts_with(&text) && text.starts_with("HTTP/1.1 200 OK\r\nContent"), "{text:?}");
     assert!(!text.contains("\r\n\r\n"));
     assert_eq!(ending, Ending::Fin);
 }
 
 #[test]
-fn garbage_is_not_http_at_all() {
+fn garbage_is_not_http() {
     let (_standin, bytes, ending) = with_fault(Fault::Garbage, None);
     let mut headers = [httparse::EMPTY_HEADER; 8];
     assert!(httparse::Response::new(&mut headers).parse(&bytes).is_err());
@@ -104,7 +104,7 @@ fn garbage_is_not_http_at_all() {
 }
 
 #[test]
-fn a_status_can_have_a_body_a_retry_after_and_a_location() {
+fn status_can_have_body_retry_after_and_location() {
     let status = |retry_after, location: Option<&str>| Fault::Status {
         code: 307,
         body: "later".to_owned(),
@@ -126,7 +126,7 @@ fn a_status_can_have_a_body_a_retry_after_and_a_location() {
 }
 
 #[test]
-fn a_status_without_a_body_stays_without() {
+fn status_204_sends_no_body() {
     let mut fault = Fault::status(204);
     if let Fault::Status { body, .. } = &mut fault {
         body.push_str("not sent");
@@ -137,7 +137,7 @@ fn a_status_without_a_body_stays_without() {
 }
 
 #[test]
-fn a_huge_body_arrives_whole() {
+fn huge_body_arrives_completely() {
     let bytes = 20_000_000;
     let (_standin, address) = start(vec![Order::new(Fault::Huge { bytes, length: true })]);
     let answer = Client::connect(address).get("/");
@@ -145,17 +145,17 @@ fn a_huge_body_arrives_whole() {
 }
 
 #[test]
-fn a_slow_answer_takes_its_time() {
+fn slow_answer_is_sent_in_pieces() {
     let (_standin, address) = start(vec![Order::new(Fault::Slow { bytes: 20, ms: 20 })]);
     let begin = Instant::now();
     let Answer { status, head, body } = Client::connect(address).get("/");
-    let drips = (head.len() + body.len()).div_ceil(20) as u64;
+    let pieces = (head.len() + body.len()).div_ceil(20) as u64;
     assert_eq!(status, 200);
-    assert!(begin.elapsed() >= Duration::from_millis(20 * (drips - 1)), "{drips} drips");
+    assert!(begin.elapsed() >= Duration::from_millis(20 * (pieces - 1)), "{pieces} pieces");
 }
 
 #[test]
-fn a_delay_is_followed_by_the_answer_or_by_a_later_order() {
+fn delay_is_followed_by_answer_or_later_order() {
     let orders = vec![
         Order::new(Fault::Delay { ms: 50 }),
         Order::new(Fault::status(503)).nth("2"),
@@ -178,12 +178,12 @@ fn client_close_during_delay_is_recorded() {
     client.send("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
     assert!(standin.wait_for(LONG, |requests| requests.len() == 1));
     drop(client);
-    eventually("the end to be noted", || standin.connections()[0].closed.is_some());
+    eventually("the end to be recorded", || standin.connections()[0].closed.is_some());
     assert_eq!(standin.connections()[0].closed.unwrap().by, Side::Client);
 }
 
 #[test]
-fn the_server_leaves_closing_to_the_client_only_on_order() {
+fn client_closes_first_only_on_order() {
     for (fault, by) in [(Fault::CloseToClient, Side::Client), (Fault::CloseAfter, Side::Server)] {
         let (standin, address) = start(vec![Order::new(fault)]);
         let mut client = Client::connect(address);
@@ -192,14 +192,14 @@ fn the_server_leaves_closing_to_the_client_only_on_order() {
             assert_eq!(client.rest_after(0), (vec![], Ending::StillOpen));
         }
         drop(client);
-        eventually("the end to be noted", || standin.connections()[0].closed.is_some());
+        eventually("the end to be recorded", || standin.connections()[0].closed.is_some());
         let closed = standin.connections()[0].closed.unwrap();
         assert_eq!((closed.by, closed.how), (by, How::Fin));
     }
 }
 
 #[test]
-fn an_endless_answer_ends_with_the_client() {
+fn endless_answer_ends_when_the_client_closes() {
     let (standin, address) = start(vec![Order::new(Fault::Endless)]);
     let mut stream = TcpStream::connect(address).unwrap();
     stream.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
@@ -208,12 +208,12 @@ fn an_endless_answer_ends_with_the_client() {
     let text = String::from_utf8_lossy(&bytes);
     assert!(text.contains("Connection: close\r\n") && text.ends_with("xxxx"));
     drop(stream);
-    eventually("the end to be noted", || standin.connections()[0].closed.is_some());
+    eventually("the end to be recorded", || standin.connections()[0].closed.is_some());
     assert_eq!(standin.connections()[0].closed.unwrap().by, Side::Client);
 }
 
 #[test]
-fn a_write_is_carried_out_or_not_as_the_fault_says() {
+fn fault_decides_whether_a_write_is_carried_out() {
     let table = [
         (Fault::ApplyThenDrop, true),
         (Fault::CloseInHeaders, true),
@@ -240,7 +240,7 @@ fn a_write_is_carried_out_or_not_as_the_fault_says() {
 }
 
 #[test]
-fn an_answer_without_a_body_can_have_a_wrong_length_too() {
+fn answer_without_a_body_can_have_a_wrong_length() {
     let table = [
         (Fault::CloseInBody, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n"),
         (Fault::LongLength, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n"),
@@ -250,14 +250,14 @@ fn an_answer_without_a_body_can_have_a_wrong_length_too() {
     for (fault, expected) in table {
         let (_standin, address) = start(vec![Order::new(fault.clone())]);
         let mut client = Client::connect_low(address);
-        client.ask("PATCH", "/user_data/x", b"v");
+        client.request("PATCH", "/user_data/x", b"v");
         let bytes = client.rest_after(expected.len()).0;
         assert_eq!(String::from_utf8(bytes).unwrap(), expected, "{fault:?}");
     }
 }
 
 #[test]
-fn an_order_is_for_the_requests_that_meet_its_conditions() {
+fn order_applies_to_requests_that_meet_its_conditions() {
     let orders = vec![
         Order::new(Fault::status(500)).path("/user_data/*").method("PATCH"),
         Order::new(Fault::status(501)).path("/conf").nth("2-3"),
@@ -285,7 +285,7 @@ fn refused_connections_affect_one_family() {
         Ok(_) => false,
         Err(error) => error.kind() == ErrorKind::ConnectionRefused,
     };
-    // A child that another test starts holds the listeners until it becomes its program.
+    // A child of another test keeps the listeners open between fork and exec.
     let refused = |expected| {
         let what = format!("refusals: {expected:?}");
         eventually(&what, || (is_refused(v4), is_refused(v6)) == expected);
@@ -305,7 +305,7 @@ fn connection_is_ignored_or_reset_before_any_byte() {
     let orders = vec![Order::new(Fault::AcceptSilent).nth("1"), Order::new(Fault::AcceptReset).nth("2")];
     let (standin, address) = start(orders);
     let mut silent = Client::connect(address);
-    silent.ask("GET", "/", b"");
+    silent.request("GET", "/", b"");
     assert_eq!(silent.rest_after(0), (vec![], Ending::StillOpen));
     assert_eq!(Client::connect(address).rest(), (vec![], Ending::Reset));
     assert_eq!(Client::connect(address).get("/").status, 200);
@@ -317,7 +317,7 @@ fn connection_is_ignored_or_reset_before_any_byte() {
 }
 
 #[test]
-fn orders_that_contradict_themselves_are_refused() {
+fn contradictory_orders_are_refused() {
     let table = [
         Order::new(Fault::Refuse).path("/conf"),
         Order::new(Fault::AcceptReset).method("GET"),

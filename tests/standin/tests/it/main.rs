@@ -1,4 +1,4 @@
-//! The stand-in over loopback, byte by byte. Nothing here leaves 127.0.0.1 and [::1].
+//! Tests of the stand-in over the loopback interface. They use only 127.0.0.1 and [::1].
 
 mod api;
 mod client;

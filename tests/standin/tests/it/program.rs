@@ -1,4 +1,4 @@
-//! The program: its options, its files, its signals.
+//! Tests of the program: options, files and signals.
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::client::{Client, Ending};
 use crate::control;
 
-/// A folder of its own for a test, removed in the end.
+/// A temporary folder for one test, removed when dropped.
 #[derive(Debug)]
 pub(crate) struct Folder(PathBuf);
 
@@ -40,11 +40,11 @@ impl Drop for Folder {
     }
 }
 
-/// A running program; killed when a test gives up on it.
+/// A running program. Dropping it kills the program.
 struct Running(Child);
 
 impl Running {
-    /// Starts the program and waits until it says where it listens.
+    /// Starts the program, and waits until it prints its addresses.
     fn start(args: &[&str], addresses: usize) -> (Running, Vec<SocketAddr>) {
         let mut child = command(args).stdout(Stdio::piped()).spawn().expect("the program");
         let stdout = BufReader::new(child.stdout.take().expect("its output"));
@@ -52,7 +52,7 @@ impl Running {
         let address = |line: std::io::Result<String>| {
             let line = line.expect("a line");
             let address = line.strip_prefix("listening on ").and_then(|rest| rest.parse().ok());
-            address.expect("a line that tells an address")
+            address.expect("a line with an address")
         };
         (running, stdout.lines().take(addresses).map(address).collect())
     }
@@ -107,7 +107,7 @@ fn program_serves_its_options_until_stopped() {
     for (signal, requests) in [(Signal::SIGTERM, 6), (Signal::SIGINT, 12)] {
         let (running, addresses) = Running::start(args, 2);
         let mut dropped = Client::connect(addresses[0]);
-        dropped.ask("GET", "/", b"");
+        dropped.request("GET", "/", b"");
         assert_eq!(dropped.rest(), (vec![], Ending::Fin));
         let mut client = Client::connect_low(addresses[1]);
         assert_eq!(client.get("/conf?format=json").text(), r#"{"id":"from a file"}"#);
@@ -127,7 +127,7 @@ fn program_serves_its_options_until_stopped() {
 }
 
 #[test]
-fn a_wrong_option_or_file_is_named_in_the_error() {
+fn error_shows_the_wrong_option_or_file() {
     let folder = Folder::new("wrong");
     let orders = folder.write("orders", "[[order]]\nfault = \"drop\"\nhost = \"x\"\n");
     let contradiction = folder.write("contradiction", "[[order]]\nfault = \"refuse\"\nnth = \"1\"\n");
@@ -159,7 +159,7 @@ fn a_wrong_option_or_file_is_named_in_the_error() {
 }
 
 #[test]
-fn help_tells_every_option_and_version_the_version() {
+fn help_lists_every_option_and_version_prints_it() {
     let help = String::from_utf8(run(&["--help"]).stdout).unwrap();
     for option in ["--listen", "--conf", "--user-data", "--orders", "--record", "--control", "--keep-alive"] {
         assert!(help.contains(option), "{option}");
