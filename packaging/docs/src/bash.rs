@@ -1,4 +1,5 @@
-//! Completion for bash, without the helper functions of the bash-completion package: it works with either version of them, and alone.
+//! Completion for bash. It does not use helper functions of the bash-completion package, so it works with all versions of that package and
+//! without it.
 
 use scw_agent::command::Program;
 
@@ -11,7 +12,7 @@ pub(crate) fn completion(program: &Program) -> String {
     let mut text = format!(
         "# Made by packaging/docs; do not edit.\n_{function}() {{\n    local word=${{COMP_WORDS[COMP_CWORD]}} before=${{COMP_WORDS[COMP_CWORD-1]}} words= at\n    local -a typed=()\n    COMPREPLY=()\n"
     );
-    // The words so far, without options and their values.
+    // Collects the words so far, without options and their values.
     text.push_str("    for (( at = 1; at < COMP_CWORD; at++ )); do\n        case ${COMP_WORDS[at]} in\n");
     let with_value = with_value(program, |_| true);
     if !with_value.is_empty() {
@@ -32,7 +33,7 @@ pub(crate) fn completion(program: &Program) -> String {
     text
 }
 
-/// The options that take a value, as a pattern.
+/// A pattern that matches the options that take a value.
 fn with_value(program: &Program, takes: impl Fn(&str) -> bool) -> String {
     let options = program.options.iter().filter(|option| option.value.is_some_and(&takes));
     let options = options.map(|option| match option.short {
@@ -42,7 +43,7 @@ fn with_value(program: &Program, takes: impl Fn(&str) -> bool) -> String {
     options.collect::<Vec<_>>().join("|")
 }
 
-/// A program with commands: each has options of its own.
+/// The completion of a program with commands, each of which has its own options.
 fn of_commands(program: &Program) -> String {
     let list = |before: &[&str]| {
         next_words(program, before).into_iter().map(|(word, _)| word).collect::<Vec<_>>().join(" ")
@@ -76,7 +77,7 @@ fn of_commands(program: &Program) -> String {
     text
 }
 
-/// A program without commands: its options stand before its first word, but for one that names a file.
+/// The completion of a program without commands. Its options precede its first word, except for the one that takes a file.
 fn of_words(program: &Program) -> String {
     let long = |wanted: &dyn Fn(Option<&str>) -> bool| {
         let options = program.options.iter().filter(|option| wanted(option.value));

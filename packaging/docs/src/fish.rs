@@ -1,4 +1,4 @@
-//! Completion for fish, with what each word does.
+//! Completion for fish, with a description of each word.
 
 use scw_agent::command::{Program, words};
 
@@ -37,7 +37,7 @@ pub(crate) fn completion(program: &Program) -> String {
         let mut commands: Vec<_> = option.with.iter().map(|form| words(form)).collect();
         commands.dedup();
         let conditions = match &commands[..] {
-            // Without commands, options stand before the first word, but for one that names a file.
+            // In a program without commands, options precede the first word, except for the one that takes a file.
             [] if groups(program).is_empty() && option.value.is_none() => {
                 vec![" -n __fish_use_subcommand".to_owned()]
             }
@@ -56,7 +56,7 @@ pub(crate) fn completion(program: &Program) -> String {
     text
 }
 
-/// The condition that this command was typed.
+/// The condition that the user has typed this command.
 fn seen(command: &str) -> String {
     let each = command.split(' ').map(|word| format!("__fish_seen_subcommand_from {word}"));
     each.collect::<Vec<_>>().join("; and ")

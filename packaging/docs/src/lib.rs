@@ -1,5 +1,5 @@
-//! The manual pages ([`man`]) and the completions of bash, zsh and fish, made of the tables that the programs' `--help` and `config show` are
-//! made of. Pure: `main` writes them.
+//! The manual pages ([`man`]) and the completions of bash, zsh and fish. They are generated from the tables that `--help` and `config show`
+//! use. This library only makes the texts; the program writes the files.
 
 mod bash;
 mod fish;
@@ -25,7 +25,7 @@ pub fn files() -> Vec<(String, String)> {
     files
 }
 
-/// What may stand after these words: each next word once, with what it does where it ends a command.
+/// The words that can follow these words, each once. A word that ends a command has the command's description.
 fn next_words(program: &Program, before: &[&str]) -> Vec<(String, &'static str)> {
     let mut found: Vec<(String, &'static str)> = Vec::new();
     for (form, does) in program.uses {
@@ -50,20 +50,20 @@ fn groups(program: &Program) -> Vec<String> {
         .collect()
 }
 
-/// The commands, each once, by the words that are typed.
+/// The commands, each once, as the words that a user types.
 fn commands(program: &Program) -> Vec<String> {
     let mut commands: Vec<_> = program.uses.iter().map(|(form, _)| words(form)).collect();
     commands.dedup();
     commands
 }
 
-/// The commands that files are named for.
+/// The commands that take a file name.
 fn file_commands(program: &Program) -> Vec<String> {
     let uses = program.uses.iter().filter(|(form, _)| form.contains("FILE"));
     uses.map(|(form, _)| words(form)).filter(|command| !command.is_empty()).collect()
 }
 
-/// The options that go with a command that begins with these words; without words, all of them.
+/// The options of the commands that begin with these words; without words, all options.
 fn fitting(program: &Program, before: &[&str]) -> Vec<&'static Opt> {
     let before = before.join(" ");
     let begins = |form: &str| {
@@ -76,7 +76,7 @@ fn fitting(program: &Program, before: &[&str]) -> Vec<&'static Opt> {
     program.options.iter().filter(goes).collect()
 }
 
-/// Where scripts leave what shells would take for something else.
+/// A text that can be put between single quotes in a shell script.
 fn quoted(text: &str) -> String {
     text.replace('\'', "'\\''")
 }

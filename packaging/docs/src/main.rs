@@ -1,5 +1,5 @@
-//! `cargo docs`: writes the manual pages and completions below packaging/usr/share. They are kept in the repository, so that a package can be built
-//! without running this; a test says when they are no longer current.
+//! `cargo docs`: writes the manual pages and completions below packaging/usr/share. These files are in the repository, so that a package can be
+//! built without this program. A test fails if they are not current.
 
 use std::fs;
 use std::io;

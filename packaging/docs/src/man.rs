@@ -1,14 +1,14 @@
-//! The manual pages. What only a manual has (examples, files) is here; all else is in the tables.
+//! The manual pages. This module has the texts that only a manual needs (examples, files). All other texts are in the tables.
 
 use scw_agent::command::{AGENT, Exit, Program, USERDATA};
 use scw_agent::settings::{FILE, FOLDERS, KEYS, Settings};
 
 use crate::scripts;
 
-/// Of the last change that a reader would notice.
+/// The date of the last change that a reader would notice.
 const DATE: &str = "2026-11-29";
 
-/// Lines of a table in a section: what is typed, and what it does or means.
+/// The rows of a table in a section: what the user types, and its description.
 pub(crate) type Rows<'a> = &'a [(&'a str, &'a str)];
 
 const AGENT_FILES: Rows<'_> = &[
@@ -182,7 +182,7 @@ fn paragraph(text: &mut String, words: &str) {
     text.push_str(&format!("{}\n", escaped(words)));
 }
 
-/// Lines as they stand.
+/// Lines without line filling.
 fn verbatim(text: &mut String, lines: &[&str]) {
     text.push_str(".PP\n.nf\n");
     lines.iter().for_each(|line| text.push_str(&format!("{}\n", escaped(line))));
@@ -217,7 +217,7 @@ fn see_also(text: &mut String, pages: &[&str]) {
     text.push_str(&format!("{}\n", pages.join(" ,\n")));
 }
 
-/// What is typed is bold, what stands for something in italics.
+/// Words that the user types are bold, placeholders are in italics.
 fn form_of(form: &str) -> String {
     let capitals = |word: &str| word.len() > 1 && word.chars().all(char::is_uppercase);
     let placeholder = |word: &str| capitals(word.trim_end_matches('…'));
@@ -229,7 +229,7 @@ fn form_of(form: &str) -> String {
     words.collect::<Vec<_>>().join(" ")
 }
 
-/// Nothing in a text may be taken for a request of roff.
+/// Escapes a text, so that roff does not interpret it as a request.
 fn escaped(text: &str) -> String {
     let text = text.replace('\\', "\\e").replace('-', "\\-").replace('`', "\\(ga");
     if text.starts_with(['.', '\'']) { format!("\\&{text}") } else { text }

@@ -1,5 +1,5 @@
-//! What a manual says of the scripts in user data: the keys, the settings that a script carries, its environment, cloud-init. A test
-//! compares the names with what the agent takes and sets.
+//! The text of the manual about scripts in user data: keys, header settings, environment, and cloud-init. A test compares the names with
+//! those that the agent accepts and sets.
 
 use crate::man::Rows;
 

@@ -1,10 +1,10 @@
-//! Completion for zsh, with what each word does.
+//! Completion for zsh, with a description of each word.
 
 use scw_agent::command::{Opt, Program};
 
 use crate::{commands, file_commands, fitting, groups, next_words, quoted};
 
-/// What the functions of zsh's completion leave in variables.
+/// The variables that zsh's completion functions set.
 const VARIABLES: &str = "local curcontext=$curcontext state line\nlocal -a list\ntypeset -A opt_args\n";
 
 pub(crate) fn completion(program: &Program) -> String {
@@ -12,7 +12,7 @@ pub(crate) fn completion(program: &Program) -> String {
         format!("#compdef {}\n# Made by packaging/docs; do not edit.\n\n{VARIABLES}", program.name);
     if groups(program).is_empty() {
         let options = options(program, &[]);
-        // Options stand before the first word, but for one that names a file.
+        // Options precede the first word, except for the one that takes a file.
         text.push_str(&format!("_arguments -s -A '-*' {options} '1:key: ' '*:: :->rest'\n"));
         text.push_str("[[ $state == rest ]] || return\n");
         text.push_str("if (( CURRENT == 2 )); then\n    compadd -- --file\nelif [[ $words[2] == (-f|--file) ]]; then\n    _files\nfi\n");

@@ -1,4 +1,4 @@
-//! The files in the repository are what the programs' tables make today, and the real `man`, `mandoc`, bash, zsh and fish take them.
+//! The files in the repository are current, and the real `man`, `mandoc`, bash, zsh and fish accept them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -21,7 +21,7 @@ fn run(command: &mut Command) -> String {
 }
 
 #[test]
-fn what_is_in_the_repository_is_current() {
+fn files_in_the_repository_are_current() {
     for (name, text) in scw_docs::files() {
         let there = fs::read_to_string(top().join(&name)).unwrap_or_default();
         assert!(there == text, "{name} is not current: run `cargo docs`");
@@ -29,7 +29,7 @@ fn what_is_in_the_repository_is_current() {
 }
 
 #[test]
-fn the_manual_pages_are_read_without_a_complaint() {
+fn manual_pages_have_no_warnings() {
     for (name, _) in scw_docs::files().iter().filter(|(name, _)| name.starts_with("man/")) {
         run(Command::new("mandoc").args(["-T", "lint", "-W", "warning"]).arg(top().join(name)));
         let page = run(Command::new("man")
@@ -43,7 +43,7 @@ fn the_manual_pages_are_read_without_a_complaint() {
 
 #[test]
 fn bash_completes_commands_and_options() {
-    let ask = |line: &str| {
+    let complete = |line: &str| {
         let words: Vec<_> = line.split(' ').collect();
         let script = format!(
             "set -eu; . {}/bash-completion/completions/{name}; COMP_WORDS=({}); COMP_CWORD={}; _{} ; echo \"${{COMPREPLY[*]}}\"",
@@ -55,78 +55,80 @@ fn bash_completes_commands_and_options() {
         );
         run(Command::new("bash").args(["--norc", "-c", &script])).trim().to_owned()
     };
-    assert_eq!(ask("scw-agent st"), "status");
-    assert_eq!(ask("scw-agent config "), "check show");
-    assert_eq!(ask("scw-agent config show --def"), "--defaults");
-    // Only the options of the command that was typed, wherever they stand; and files where files are named.
-    assert_eq!(ask("scw-agent setup show key --"), "--json --follow --help");
-    assert_eq!(ask("scw-agent --json setup "), "list show validate run run-shutdown");
-    assert_eq!(ask("scw-agent --json status --"), "--json --wait --timeout --help");
-    assert_eq!(ask("scw-agent config --def"), "--defaults");
-    assert_eq!(ask("scw-agent doctor --w"), "");
-    assert!(ask("scw-agent setup validate /etc/host").contains("/etc/hosts"));
-    assert!(ask("scw-agent setup validate /etc/hostname /etc/host").contains("/etc/hosts"));
-    assert_eq!(ask("scw-agent setup show /etc/host"), "");
-    assert_eq!(ask("scw-userdata key --"), "--file");
-    assert_eq!(ask("scw-userdata --del"), "--delete");
-    assert_eq!(ask("scw-userdata key --file /etc/host"), ask("scw-userdata key -f /etc/host"));
-    assert!(ask("scw-userdata key -f /etc/host").contains("/etc/hosts"));
+    assert_eq!(complete("scw-agent st"), "status");
+    assert_eq!(complete("scw-agent config "), "check show");
+    assert_eq!(complete("scw-agent config show --def"), "--defaults");
+    // Only the options of the typed command are offered, at any position, and files only where a file is expected.
+    assert_eq!(complete("scw-agent setup show key --"), "--json --follow --help");
+    assert_eq!(complete("scw-agent --json setup "), "list show validate run run-shutdown");
+    assert_eq!(complete("scw-agent --json status --"), "--json --wait --timeout --help");
+    assert_eq!(complete("scw-agent config --def"), "--defaults");
+    assert_eq!(complete("scw-agent doctor --w"), "");
+    assert!(complete("scw-agent setup validate /etc/host").contains("/etc/hosts"));
+    assert!(complete("scw-agent setup validate /etc/hostname /etc/host").contains("/etc/hosts"));
+    assert_eq!(complete("scw-agent setup show /etc/host"), "");
+    assert_eq!(complete("scw-userdata key --"), "--file");
+    assert_eq!(complete("scw-userdata --del"), "--delete");
+    assert_eq!(complete("scw-userdata key --file /etc/host"), complete("scw-userdata key -f /etc/host"));
+    assert!(complete("scw-userdata key -f /etc/host").contains("/etc/hosts"));
 }
 
 #[test]
 fn fish_completes_commands_and_options() {
-    let ask = |line: &str| {
+    let complete = |line: &str| {
         let name = line.split(' ').next().unwrap_or_default();
         let file = top().join(format!("fish/vendor_completions.d/{name}.fish"));
         run(Command::new("fish")
             .args(["--no-config", "-c", &format!("source {}; complete -C '{line}'", file.display())])
-            // It keeps a folder of its own there.
+            // fish makes a folder in HOME.
             .env("HOME", env!("CARGO_TARGET_TMPDIR")))
     };
     assert!(
-        ask("scw-agent stat").starts_with("status\tshow what the agent sees"),
+        complete("scw-agent stat").starts_with("status\tshow what the agent sees"),
         "{}",
-        ask("scw-agent stat")
+        complete("scw-agent stat")
     );
-    assert!(ask("scw-agent config ").contains("check\t") && ask("scw-agent config ").contains("show\t"));
-    assert!(!ask("scw-agent config ").contains("doctor"));
-    assert!(ask("scw-agent config show --").contains("--defaults\t"));
-    assert!(!ask("scw-agent doctor --").contains("--defaults"));
-    assert!(!ask("scw-agent config show --").contains("--version"));
-    assert!(ask("scw-agent setup validate /etc/host").contains("/etc/hosts"));
-    assert!(!ask("scw-agent setup show /etc/host").contains("/etc/hosts"));
-    assert!(ask("scw-userdata --del").contains("--delete"));
-    assert!(ask("scw-userdata key --file /etc/host").contains("/etc/hosts"));
-    let after_key = ask("scw-userdata key --");
+    assert!(
+        complete("scw-agent config ").contains("check\t") && complete("scw-agent config ").contains("show\t")
+    );
+    assert!(!complete("scw-agent config ").contains("doctor"));
+    assert!(complete("scw-agent config show --").contains("--defaults\t"));
+    assert!(!complete("scw-agent doctor --").contains("--defaults"));
+    assert!(!complete("scw-agent config show --").contains("--version"));
+    assert!(complete("scw-agent setup validate /etc/host").contains("/etc/hosts"));
+    assert!(!complete("scw-agent setup show /etc/host").contains("/etc/hosts"));
+    assert!(complete("scw-userdata --del").contains("--delete"));
+    assert!(complete("scw-userdata key --file /etc/host").contains("/etc/hosts"));
+    let after_key = complete("scw-userdata key --");
     assert!(after_key.contains("--file") && !after_key.contains("--delete"), "{after_key}");
 }
 
-/// zsh completes only in an interactive shell: one in a terminal of its own, whose list of matches is read.
+/// zsh completes only in an interactive shell. The test starts one in a pseudo-terminal, and reads the list of matches.
 #[test]
 fn zsh_completes_commands_and_options() {
-    let ask = |line: &str, last: &str| {
+    let complete = |line: &str, last: &str| {
         let script = format!(
             "zmodload zsh/zpty; zpty z zsh -f -i; zpty -w z \"PS1=; fpath=({}/zsh/site-functions \\$fpath); autoload -U compinit; compinit -u -D; bindkey '^I' list-choices; print rea''dy\"; zpty -r -m z seen '*ready*'; zpty -w -n z $'{line}\\t'; zpty -r -m z seen '*{last}*'; print -r -- $seen; zpty -d z",
             fs::canonicalize(top()).expect("there").display()
         );
-        // Where what is waited for never comes, time ends it.
+        // If the expected text never appears, `timeout` ends the test.
         run(Command::new("timeout")
             .args(["60", "zsh", "-f", "-c", &script])
             .env("TERM", "dumb")
             .env("COLUMNS", "200"))
     };
-    let seen = ask("scw-agent config ", "print the settings");
+    let seen = complete("scw-agent config ", "print the settings");
     assert!(seen.contains("check") && seen.contains("show") && seen.contains("print the settings"), "{seen}");
-    let seen = ask("scw-agent host-keys --", "wait first if");
+    let seen = complete("scw-agent host-keys --", "wait first if");
     assert!(seen.contains("--host") && seen.contains("--json"), "{seen}");
-    let seen = ask("scw-agent setup show --", "answer in JSON");
+    let seen = complete("scw-agent setup show --", "answer in JSON");
     assert!(seen.contains("--follow") && !seen.contains("--again") && !seen.contains("--host"), "{seen}");
-    let seen = ask("scw-agent status --", "wait until all");
+    let seen = complete("scw-agent status --", "wait until all");
     assert!(seen.contains("--wait") && !seen.contains("--again"), "{seen}");
-    let seen = ask("scw-agent setup validate /etc/host", "hosts");
+    let seen = complete("scw-agent setup validate /etc/host", "hosts");
     assert!(seen.contains("hostname"), "{seen}");
-    let seen = ask("scw-userdata key --file /etc/host", "hosts");
+    let seen = complete("scw-userdata key --file /etc/host", "hosts");
     assert!(seen.contains("hostname"), "{seen}");
-    let seen = ask("scw-userdata --", "show the version");
+    let seen = complete("scw-userdata --", "show the version");
     assert!(seen.contains("--file") && seen.contains("take the value"), "{seen}");
 }

@@ -1,8 +1,8 @@
-//! The work of a boot, the making of keys left out: ours beside a shell script in the manner of the images of today and beside cloud-init, on
-//! the same machine, against the same stand-in, in turn.
+//! The work of a boot without making host keys. It compares the agent with a shell script, written in the style of today's images, and
+//! with cloud-init. They run in turn, on the same machine, with the same stand-in.
 //!
-//! All three learn which machine this is, see to host keys, and run one script from user data once. Ours and the shell publish the
-//! fingerprints; the shell and cloud-init also install the owner's SSH keys.
+//! All three read the metadata, check the host keys, and run one script from user data once. The agent and the shell script publish the
+//! fingerprints; the shell script and cloud-init also install the owner's SSH keys.
 
 use std::fs;
 use std::path::PathBuf;
@@ -17,12 +17,13 @@ use crate::statistics::Spread;
 use crate::usage::{self, Step, Usage};
 
 const RUNS: usize = 15;
-/// cloud-init takes a second.
+/// Fewer runs, since cloud-init takes one second each.
 const RUNS_OF_CLOUD_INIT: usize = 7;
 const SCRIPT: &str = "#!/bin/sh\necho hello >/root/hello\n";
 const FINGERPRINTS: &str = "ssh-host-fingerprints";
 
-/// As `scw-fetch-ssh-keys`, `scw-generate-ssh-keys` and the like do it, from a description of what they do: one curl a question.
+/// A shell script that does what `scw-fetch-ssh-keys`, `scw-generate-ssh-keys` and similar programs do, written from a description of
+/// them. Each request is one curl.
 const SHELL: &str = r#"
 get() { curl -sf --local-port 1-1023 --connect-timeout 3 --retry 3 "http://169.254.42.42/$1"; }
 curl -sf --connect-timeout 3 http://169.254.42.42/conf >/run/conf || exit 1
@@ -52,19 +53,20 @@ struct Contender {
     steps: Vec<Step>,
     /// The user data key of its script.
     key: &'static str,
-    /// What its script leaves.
+    /// The file that its script writes.
     hello: PathBuf,
     publishes: bool,
 }
 
-/// Measures and reports.
+/// Measures, and adds the results to the report.
 pub(crate) fn measure(
     programs: &Programs,
     cloud_init: &CloudInit,
     report: &mut Report,
 ) -> Result<(), String> {
     let [first, later, parts] = World::builder().with_sshd().run(|world| {
-        // A reboot forgets TIME_WAIT, and the kernel here does not reboot; cloud-init would sleep for five seconds over each port of the shell's.
+        // The kernel here does not reboot, so sockets in TIME_WAIT would remain. cloud-init would sleep for five seconds for each port that
+        // the shell script used.
         sh(world, "ssh-keygen -A >/dev/null; echo 0 >/proc/sys/net/ipv4/tcp_max_tw_buckets", &[])?;
         let mut first = vec![Vec::new(); 3];
         let mut later = first.clone();
@@ -96,7 +98,7 @@ pub(crate) fn measure(
     Ok(())
 }
 
-/// The steps of our boot, each by itself, and for comparison what is no work of ours in them.
+/// The steps of the agent's boot, one by one. For comparison also the parts of them that are not the agent's own work.
 fn parts_of(programs: &Programs) -> Vec<(&'static str, Vec<Step>)> {
     let agent = programs.agent.display().to_string();
     let run =
@@ -162,7 +164,7 @@ fn contenders(programs: &Programs) -> [Contender; 3] {
     ]
 }
 
-/// As before the first boot.
+/// Resets the disk, /run and the user data to the state before a first boot.
 fn fresh(world: &World, cloud_init: &CloudInit) -> Result<(), String> {
     reboot(world)?;
     sh(world, "rm -rf /var/lib/scw-agent/* /root/hello", &[])?;
@@ -179,22 +181,22 @@ fn first_boot(world: &World, contender: &Contender, cloud_init: &CloudInit) -> R
     world.standin().set_user_data(contender.key, SCRIPT);
     let usage = boot(world, contender)?;
     if fs::read_to_string(&contender.hello).ok().as_deref() != Some("hello\n") {
-        return Err(format!("{} did not run its script\n{}", contender.name, CloudInit::complaints()));
+        return Err(format!("{} did not run its script\n{}", contender.name, CloudInit::warnings()));
     }
-    // A second time it would be a fault.
+    // Another run of the script would replace this content, which `boot` detects.
     fs::write(&contender.hello, "once\n").map_err(|why| why.to_string())?;
     Ok(usage)
 }
 
-/// Boots, and sees that the work was done.
+/// Boots, and checks that the work was done.
 fn boot(world: &World, contender: &Contender) -> Result<Usage, String> {
-    // Kept alive, its connections hold the one source port that it tries next, and it sleeps for five seconds over each.
+    // With keep-alive, a connection of cloud-init occupies the source port that cloud-init tries next, and it sleeps for five seconds.
     let orders = if contender.publishes { Vec::new() } else { vec![Order::new(Fault::CloseToClient)] };
     world.standin().set_orders(orders);
     world.standin().clear_requests();
     let usage = usage::of(world, &contender.steps)?;
     if world.standin().requests().is_empty() {
-        return Err(format!("{} asked for nothing", contender.name));
+        return Err(format!("{} sent no request", contender.name));
     }
     if contender.publishes && world.standin().user_data(FINGERPRINTS).is_none() {
         return Err(format!("{} did not publish the fingerprints", contender.name));

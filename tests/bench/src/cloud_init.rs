@@ -1,7 +1,7 @@
-//! The real cloud-init to compare with: Debian 13's package in a root file system of its own (`tests/images/rootfs`), with its data source
-//! for Scaleway, its units' commands, and no DHCP client, so that it goes straight to the metadata service over IPv6.
+//! The real cloud-init, for comparison: Debian 13's package in a root file system that `tests/images/rootfs` makes. It uses its data source
+//! for Scaleway and the commands of its units. It has no DHCP client, so that it contacts the metadata service directly over IPv6.
 //!
-//! It runs in the world's network only, sees no device of the machine, and cannot change the machine's name.
+//! It runs only in the world's network, sees no device of the machine, and cannot change the machine's hostname.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -10,10 +10,10 @@ use scw_stage::World;
 
 use crate::usage::Step;
 
-/// Where the world sees it.
+/// Its root folder in the world's view.
 const ROOT: &str = "/mnt/cloud-init/root";
 
-/// A fresh disk over the root file system: $1 is that.
+/// Makes a new disk as an overlay over the root file system `$1`.
 const FRESH: &str = r#"
 umount --recursive --lazy /mnt 2>/dev/null || true
 mount -t tmpfs bench /mnt
@@ -25,7 +25,7 @@ rm -f etc/cloud/cloud.cfg.d/90-test.cfg usr/sbin/dhcpcd usr/sbin/dhclient usr/bi
 printf 'datasource_list: [Scaleway]\nssh_deletekeys: false\n' >etc/cloud/cloud.cfg.d/99-bench.cfg
 "#;
 
-/// What is mounted anew at each boot. The file is by what cloud-init knows that this is an Instance.
+/// Mounts the file systems of a new boot. From the file /run/scaleway, cloud-init recognises an Instance.
 const BOOT: &str = r#"
 cd /mnt/cloud-init/root
 for folder in run dev sys proc; do umount --recursive --lazy $folder 2>/dev/null || true; done
@@ -34,17 +34,17 @@ for node in null:3 zero:5 full:7 random:8 urandom:9; do mknod -m 666 dev/${node%
 mkdir run/lock; : >run/scaleway
 "#;
 
-/// The root file system; the first time, it is made, which takes minutes.
+/// The root file system with cloud-init.
 pub(crate) struct CloudInit {
     lower: PathBuf,
 }
 
 impl CloudInit {
-    /// To be called outside of any world, where there is a network.
+    /// Finds the root file system, or makes it, which takes minutes. Call this outside of a world, where there is a network.
     pub(crate) fn find() -> Result<Self, String> {
         let checkout = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
         let program = std::env::current_exe().map_err(|why| why.to_string())?;
-        // Cargo marks its target folder, and the running program is in it.
+        // Cargo marks its target folder with CACHEDIR.TAG, and the running program is inside of it.
         let target = program.ancestors().find(|folder| folder.join("CACHEDIR.TAG").exists());
         let mut command = Command::new(checkout.join("tests/images/rootfs"));
         command.arg("trixie-cloud-init").stdin(Stdio::null()).stderr(Stdio::inherit());
@@ -66,28 +66,28 @@ impl CloudInit {
         String::from_utf8_lossy(&output).into_owned()
     }
 
-    /// As before the first boot.
+    /// Resets the disk to the state before a first boot.
     pub(crate) fn fresh(&self, world: &World) -> Result<(), String> {
         sh(world, FRESH, &[&self.lower])
     }
 
-    /// As at the beginning of a boot.
+    /// Resets /run and the mounts to the state at the beginning of a boot.
     pub(crate) fn boot(world: &World) -> Result<(), String> {
         sh(world, BOOT, &[])
     }
 
-    /// A file of it, as the world sees it.
+    /// The path of one of its files in the world's view.
     pub(crate) fn path(inside: &str) -> PathBuf {
         Path::new(ROOT).join(inside.trim_start_matches('/'))
     }
 
-    /// What it warned of in its log.
-    pub(crate) fn complaints() -> String {
+    /// The warnings in its log.
+    pub(crate) fn warnings() -> String {
         let log = std::fs::read_to_string(Self::path("/var/log/cloud-init.log")).unwrap_or_default();
         log.lines().filter(|line| line.contains("[WARNING]")).collect::<Vec<_>>().join("\n")
     }
 
-    /// What the package's five units do: one process with all stages, and for each stage one that gives it the word and waits.
+    /// The commands of the package's five units: one process runs all stages, and a short process for each stage starts it and waits.
     pub(crate) fn steps() -> Vec<Step> {
         let inside = |words: &[&str]| {
             let way = ["unshare", "--uts", "chroot", ROOT];

@@ -1,4 +1,5 @@
-//! Writes a report into the documentation: all of it to docs/benchmark.md, the picture beside it, the ratios into the README between two marks.
+//! Writes a report into the documentation: the complete report to docs/benchmark.md, the picture to docs/benchmark.svg, and the ratios into
+//! the README between two marks.
 
 use std::fs;
 
@@ -18,7 +19,7 @@ pub(crate) fn write(report: &Report, machine: &str) -> Result<(), String> {
     fs::create_dir_all(checkout().join("docs")).map_err(|why| format!("docs: {why}"))?;
     put("docs/benchmark.svg", &picture::draw(&report.ratios))?;
     let sections: Vec<_> = report.sections.iter().map(ToString::to_string).collect();
-    let whole = format!(
+    let complete = format!(
         "# Measured\n\n\
          Written by `cargo measure --write`; no figure is typed in. Every ratio is of two programs in the same run, in turn, on the same machine, against \
          the same stand-in for the Metadata API. Times are medians.\n\n\
@@ -26,17 +27,15 @@ pub(crate) fn write(report: &Report, machine: &str) -> Result<(), String> {
         report.short(),
         sections.join("\n")
     );
-    put("docs/benchmark.md", &whole)?;
+    put("docs/benchmark.md", &complete)?;
     let readme =
         fs::read_to_string(checkout().join("README.md")).map_err(|why| format!("README.md: {why}"))?;
     let block = format!("\n{machine}\n{}\n", report.short());
-    put(
-        "README.md",
-        &between(&readme, &block).ok_or("README.md has lost the marks between which the ratios stand")?,
-    )
+    put("README.md", &replace_between(&readme, &block).ok_or("README.md has no marks for the ratios")?)
 }
 
-fn between(text: &str, block: &str) -> Option<String> {
+/// The text with `block` between the marks, or nothing if the marks are missing.
+fn replace_between(text: &str, block: &str) -> Option<String> {
     let (before, rest) = text.split_once(BEGIN)?;
     let (_, after) = rest.split_once(END)?;
     Some(format!("{before}{BEGIN}{block}{END}{after}"))
@@ -47,15 +46,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_stands_between_the_marks_is_replaced_and_nothing_else() {
+    fn only_the_text_between_the_marks_is_replaced() {
         let text = format!("a\n{BEGIN}old\n{END}b\n");
-        assert_eq!(between(&text, "new\n"), Some(format!("a\n{BEGIN}new\n{END}b\n")));
-        assert_eq!(between("a\n", "new\n"), None);
+        assert_eq!(replace_between(&text, "new\n"), Some(format!("a\n{BEGIN}new\n{END}b\n")));
+        assert_eq!(replace_between("a\n", "new\n"), None);
     }
 
     #[test]
-    fn the_readme_has_the_marks() {
+    fn readme_has_the_marks() {
         let readme = fs::read_to_string(checkout().join("README.md")).expect("read");
-        assert!(between(&readme, "new\n").is_some());
+        assert!(replace_between(&readme, "new\n").is_some());
     }
 }

@@ -1,6 +1,7 @@
-//! How the costs grow: with the keys of user data, the size of a value, the number of scripts, the callers of the local socket.
+//! How the costs grow with the number of user data keys, the size of a value, the number of scripts, and the number of clients of the local
+//! socket.
 //!
-//! Beside each row stands the exponent of the growth since the row before: 1 is linear, less is better than that.
+//! Each row has the exponent of the growth since the row before: 1 is linear, less is better.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -20,7 +21,7 @@ const SOCKET: &str = "/run/scw-agent/api.sock";
 const ABOUT: &str = "Medians of five runs. `grows` is the exponent of a growth since the row before: 1 is linear, less is better, and small numbers \
 are mostly the fixed cost of a start. Memory is the peak of the largest process; where a daemon is asked, its own peak.";
 
-/// Measures and reports.
+/// Measures, and adds the results to the report.
 pub(crate) fn measure(programs: &Programs, report: &mut Report) -> Result<(), String> {
     let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).map_err(|why| why.to_string())?;
     setrlimit(Resource::RLIMIT_NOFILE, most, most).map_err(|why| why.to_string())?;
@@ -76,7 +77,7 @@ fn table(what: &str, work: &str, rows: &[(u32, Usage)]) -> Table {
     table
 }
 
-/// The median of each, the most memory.
+/// The medians of the times, and the maximum of memory.
 fn median(runs: &[Usage]) -> Usage {
     let of = |what: fn(&Usage) -> Duration| Spread::of(runs.iter().map(what).collect()).median();
     let peak = runs.iter().map(|usage| usage.peak).max().unwrap_or_default();
@@ -89,7 +90,7 @@ fn keys(world: &World, programs: &Programs, count: u32) -> Result<Usage, String>
     }
     let agent = programs.agent.display().to_string();
     let words = |words: &[&str]| [&[&*agent], words].concat().into_iter().map(str::to_owned).collect();
-    // One script, so that the daemon asks for the runner.
+    // One script, so that the daemon requests the setup runner.
     world.standin().set_user_data("startup-script", "#!/bin/sh\n");
     let steps = [
         Step::Start(words(&["daemon"])),
@@ -153,7 +154,7 @@ fn callers(world: &World, programs: &Programs, count: u32) -> Result<Usage, Stri
             let mut answer = String::new();
             caller.read_to_string(&mut answer).map_err(|why| why.to_string())?;
             if !answer.ends_with("blue") {
-                return Err(format!("one of {count} callers heard {answer:?}"));
+                return Err(format!("one of {count} clients received {answer:?}"));
             }
         }
         let wall = start.elapsed();
@@ -169,7 +170,7 @@ fn call() -> std::io::Result<UnixStream> {
     Ok(stream)
 }
 
-/// A daemon that has done its first round.
+/// Starts a daemon, and waits until its first round has requested the host-keys role.
 fn daemon(world: &World, programs: &Programs) -> Result<Daemon, String> {
     let daemon =
         Daemon::spawn(world.agent_command(&programs.agent).arg("daemon")).map_err(|why| why.to_string())?;

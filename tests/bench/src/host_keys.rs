@@ -1,4 +1,4 @@
-//! Making the host keys of a first boot beside `ssh-keygen -A`, and what the role costs when they are there.
+//! The time to make the host keys of a first boot, compared with `ssh-keygen -A`, and the cost of the role if the keys exist.
 
 use std::fs;
 use std::process::{Command, Stdio};
@@ -9,13 +9,13 @@ use scw_stage::{Programs, Reach, World};
 use crate::report::{Ratio, Report, Table};
 use crate::statistics::Spread;
 
-/// The time of an RSA key has a long tail: many runs, in turn.
+/// Many runs, in turn, since the time to make an RSA key varies widely.
 const FIRST_BOOTS: usize = 15;
 const LATER_BOOTS: usize = 50;
 const ABOUT: &str = "ecdsa, ed25519 and RSA. The time of an RSA key is chance: look at the least and the most, too. \
 When the keys are there, this is what sshd waits for at a boot.";
 
-/// Measures and reports.
+/// Measures, and adds the results to the report.
 pub(crate) fn measure(programs: &Programs, report: &mut Report) -> Result<(), String> {
     let world = World::builder().ipv4(Reach::Absent).ipv6(Reach::Absent);
     let [ours, all, rsa, later, nothing] = world.run(|world| in_world(world, programs))?;
@@ -79,7 +79,7 @@ fn remove_keys() -> Result<(), String> {
     Ok(())
 }
 
-/// By the clock.
+/// Runs a command; returns the elapsed time.
 pub(crate) fn timed(mut command: Command) -> Result<Duration, String> {
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let start = Instant::now();

@@ -1,5 +1,5 @@
-//! What the daemon costs while nothing happens, beside `qemu-ga` (Debian's qemu-guest-agent, where it is installed) on the same machine at the
-//! same time; and how long it takes until it is ready.
+//! The cost of the idle daemon, compared with `qemu-ga` (Debian's qemu-guest-agent, if installed) on the same machine at the same time, and
+//! the time until the daemon is ready.
 
 use std::fs;
 use std::path::Path;
@@ -11,24 +11,24 @@ use scw_stage::{Daemon, Notify, PathUnit, Programs, Reach, World};
 use crate::statistics::Spread;
 
 const STARTS: usize = 20;
-/// Long enough for any machine.
+/// Long enough even for a slow computer.
 const PATIENCE: Duration = Duration::from_secs(30);
 const QEMU_GA: &str = "/usr/sbin/qemu-ga";
 
-/// What the kernel says of a process.
+/// The kernel's figures for a process.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Usage {
     /// KiB
     resident: u64,
-    /// KiB; the most that it ever had.
+    /// KiB; the peak so far.
     pub(crate) peak: u64,
-    /// KiB; what it shares with others, counted in part.
+    /// KiB; memory shared with other processes is counted in proportion.
     proportional: u64,
     pub(crate) on_cpu: Duration,
     wake_ups: u64,
 }
 
-/// Measures over a window and prints.
+/// Measures for the time `window`, and prints the results.
 pub(crate) fn measure(programs: &Programs, window: Duration) -> Result<(), String> {
     World::builder().ipv6(Reach::Absent).run(|world| {
         let made = world.command(&programs.agent).args(["host-keys", "ensure"]).output();
@@ -40,14 +40,14 @@ pub(crate) fn measure(programs: &Programs, window: Duration) -> Result<(), Strin
 
         let notify = Notify::new(world).map_err(|why| why.to_string())?;
         let mut command = world.agent_command(&programs.agent);
-        // As in its unit.
+        // With a watchdog, as in its unit.
         command.arg("daemon").env("NOTIFY_SOCKET", notify.path()).env("WATCHDOG_USEC", "120000000");
         let agent = Daemon::spawn(&mut command).map_err(|why| why.to_string())?;
         let other = Path::new(QEMU_GA).exists().then(|| {
             Daemon::spawn(world.command(QEMU_GA).args(["-m", "unix-listen", "-p", "/run/qga.sock"]))
         });
         let other = other.transpose().map_err(|why| why.to_string())?;
-        // The first rounds are no idling.
+        // During its first rounds the daemon is not idle.
         sleep(Duration::from_secs(5));
         let usage = |daemon: &Daemon| usage(daemon.pid());
         let before = (usage(&agent)?, other.as_ref().map(usage).transpose()?);
@@ -72,7 +72,7 @@ fn ready(world: &World, programs: &Programs) -> Result<Duration, String> {
     let daemon = Daemon::spawn(command.arg("daemon").env("NOTIFY_SOCKET", notify.path()));
     let daemon = daemon.map_err(|why| why.to_string())?;
     if !notify.wait_for("READY=1", PATIENCE) {
-        return Err(format!("never ready: {}", daemon.output()));
+        return Err(format!("the daemon did not become ready: {}", daemon.output()));
     }
     let took = start.elapsed();
     daemon.terminate();
@@ -89,7 +89,7 @@ fn row(name: &str, before: Usage, after: Usage, window: Duration) {
     );
 }
 
-/// Of all its threads. A switch away from the processor that was asked for is a wait that began, and so a wake-up when it ends.
+/// The figures of a process with all its threads. A voluntary context switch begins a wait, and the end of each wait is a wake-up.
 pub(crate) fn usage(pid: impl std::fmt::Display) -> Result<Usage, String> {
     let read = |path: String| fs::read_to_string(&path).map_err(|why| format!("{path}: {why}"));
     let field = |text: &str, name: &str| -> Option<u64> {

@@ -1,7 +1,8 @@
-//! `cargo measure`: the agent beside other programs, on the same machine, in the same run, against the same stand-in.
-//! It reports figures and ratios. Needs root. Exit code 0: measured; 2: it cannot be done here.
+//! `cargo measure`: compares the agent with other programs, on the same machine, in the same run, with the same stand-in. It prints figures
+//! and ratios. It needs root. Exit code 0: measured; 2: it cannot run here.
+//!
 //! With `--write` it also writes them into the documentation (`docs` and the README), with the date and the machine.
-//! `cargo measure idle [SECONDS]` measures only what the daemon costs while nothing happens (a minute, if nothing is said).
+//! `cargo measure idle [SECONDS]` measures only the cost of the idle daemon (by default for 60 seconds).
 
 mod boot;
 mod cloud_init;
@@ -26,13 +27,13 @@ use report::Report;
 use scw_stage::Programs;
 
 fn main() -> ExitCode {
-    if let Some(code) = usage::second() {
+    if let Some(code) = usage::run_as_second_process() {
         return code;
     }
     match measure(&std::env::args().skip(1).collect::<Vec<_>>()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
-            eprintln!("cannot measure it here: {why}");
+            eprintln!("cannot measure here: {why}");
             ExitCode::from(2)
         }
     }
@@ -51,17 +52,18 @@ fn measure(words: &[String]) -> Result<(), String> {
         ["idle"] => idle::measure(&Programs::build()?, Duration::from_secs(60)),
         ["idle", seconds] => {
             let parsed = seconds.parse().ok().filter(|seconds| (1..=366 * 24 * 3600).contains(seconds));
-            let seconds = parsed
-                .ok_or_else(|| format!("{seconds:?} is no number of seconds from 1 to a year; {USAGE}"))?;
+            let seconds = parsed.ok_or_else(|| {
+                format!("{seconds:?} is not a number of seconds from 1 to one year; {USAGE}")
+            })?;
             idle::measure(&Programs::build()?, Duration::from_secs(seconds))
         }
         _ => Err(USAGE.to_owned()),
     }
 }
 
-/// The report, and a description of the machine.
+/// Measures everything; returns the report and a description of the machine.
 fn everything() -> Result<(Report, String), String> {
-    tools()?;
+    check_tools()?;
     let programs = Programs::build()?;
     let cloud_init = CloudInit::find()?;
     let machine = machine::description(&cloud_init.version());
@@ -81,8 +83,8 @@ fn everything() -> Result<(Report, String), String> {
     Ok((report, machine))
 }
 
-/// All that is compared with, or needed for it; better missed now than after minutes.
-fn tools() -> Result<(), String> {
+/// Checks that all necessary programs are installed, before the measurements take minutes.
+fn check_tools() -> Result<(), String> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let is_there = |tool: &str| std::env::split_paths(&path).any(|folder| folder.join(tool).exists());
     let tools = [

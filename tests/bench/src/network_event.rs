@@ -1,4 +1,4 @@
-//! From "route added" to "fingerprints stored", beside one curl that stores the same value when the network is there already.
+//! The time from a new route to stored fingerprints, compared with one curl that stores the same value over an existing network.
 
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -12,13 +12,13 @@ use crate::statistics::Spread;
 
 const RUNS: usize = 20;
 const KEY: &str = "ssh-host-fingerprints";
-/// Only against hanging.
+/// Only keeps the measurement from hanging.
 const LONG: Duration = Duration::from_secs(60);
 
 const ABOUT: &str = "The daemon waits without a network; the clock starts with the kernel's news of a route and stops when the stand-in has \
 the fingerprints. Beside it one curl that stores the same value when the network is there already, its whole process.";
 
-/// Measures and reports.
+/// Measures, and adds the results to the report.
 pub(crate) fn measure(programs: &Programs, report: &mut Report) -> Result<(), String> {
     let mut table = Table::new(&["", "median", "least", "most", "runs"]);
     for (family, what) in [
@@ -51,7 +51,7 @@ fn in_world(
     if !made.status.success() {
         return Err(String::from_utf8_lossy(&made.stderr).into_owned());
     }
-    // The Instance is known from an earlier boot: nothing keeps the daemon from publishing.
+    // The Instance is recorded, as after an earlier boot, so the daemon may publish at once.
     world.set_reach(family, Reach::Served);
     PathUnit::once(world, &programs.agent).map_err(|why| why.to_string())?;
     world.set_reach(family, Reach::Absent);
@@ -65,7 +65,7 @@ fn in_world(
     Ok((ours, curl))
 }
 
-/// A daemon that finds no network, and then a route.
+/// Starts a daemon without a network, then adds a route. Returns the time from the route to the stored value.
 fn daemon_run(
     world: &World,
     programs: &Programs,
@@ -88,13 +88,13 @@ fn daemon_run(
         world.set_reach(family, Reach::Served);
         waiting.join().ok().flatten()
     });
-    let at = at.ok_or_else(|| format!("never stored: {}", daemon.output()))?;
-    let route = routes.last_before(at).ok_or("the kernel told of no route")?;
+    let at = at.ok_or_else(|| format!("not stored: {}", daemon.output()))?;
+    let route = routes.last_before(at).ok_or("the kernel reported no route")?;
     daemon.terminate();
     Ok(at - route)
 }
 
-/// Waits for the PATCH to be answered; the stand-in wakes us at each request.
+/// Waits until the PATCH is answered.
 fn is_stored(standin: &Standin) -> bool {
     let is_patch = |request: &Request| request.method == "PATCH" && request.status.is_some();
     standin.wait_for(LONG, |requests| requests.iter().any(is_patch))

@@ -1,12 +1,12 @@
-//! The ratios as a picture: bars on a logarithmic scale, in plain SVG, for light and dark pages, with its content in words for those who
-//! cannot see it.
+//! The ratios as a picture: bars on a logarithmic scale, in SVG, for light and dark pages. It has a description for readers who cannot see
+//! the picture.
 
 use std::fmt::Write as _;
 
 use crate::report::{Aim, Ratio, figure};
 
 const WIDTH: f64 = 860.0;
-/// Where the bars begin, and how far the longest may go.
+/// The left and the right end of the area for bars.
 const LEFT: f64 = 390.0;
 const RIGHT: f64 = 790.0;
 const TOP: f64 = 56.0;
@@ -17,7 +17,7 @@ const STYLE: &str = "text{font:13px system-ui,sans-serif;fill:#1f2328}.small{fon
 .bar{fill:#4f0599}.line{stroke:#d1d9e0}.one{stroke:#59636e}.aim{stroke:#bc4c00;stroke-width:2.5}\
 @media(prefers-color-scheme:dark){text{fill:#f0f6fc}.small{fill:#9198a1}.bar{fill:#a371f7}.line{stroke:#3d444d}.one{stroke:#9198a1}.aim{stroke:#f0883e}}";
 
-/// Where values and rows are drawn.
+/// The scale of the picture: converts values to positions.
 struct Scale {
     /// Decimal logarithms of the smallest and the largest value.
     least: f64,
@@ -65,7 +65,7 @@ pub(crate) fn draw(ratios: &[Ratio]) -> String {
     svg
 }
 
-/// A vertical line with its figure for each power of ten.
+/// A vertical line with a figure for each power of ten.
 fn draw_marks(svg: &mut String, scale: &Scale) {
     let marks: Vec<f64> = (-2..=8)
         .map(|exponent| 10_f64.powi(exponent))
@@ -90,7 +90,7 @@ fn draw_marks(svg: &mut String, scale: &Scale) {
     }
 }
 
-/// A ratio: label, bar, the mark of its aim, and figure.
+/// The row of one ratio: label, bar, mark of its aim, and figure.
 fn draw_bar(svg: &mut String, scale: &Scale, number: usize, ratio: &Ratio) {
     let y = TOP + STEP * number as f64;
     let (one, times) = (scale.x(1.0), scale.x(ratio.times()));
@@ -135,7 +135,7 @@ fn label(ratio: &Ratio) -> String {
     escaped(&format!("{}: {}", ratio.what, ratio.other))
 }
 
-/// The picture in words.
+/// The description of the picture in words.
 fn words(ratios: &[Ratio]) -> String {
     let words: Vec<_> =
         ratios.iter().map(|ratio| format!("{}, {} times", label(ratio), figure(ratio.times()))).collect();
@@ -151,7 +151,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_ratio_is_a_bar_with_its_figure_and_stands_in_the_words() {
+    fn each_ratio_has_a_bar_and_a_description() {
         let ratio = |theirs, aim| Ratio { what: "time", other: "a & b", ours: 1.0, theirs, unit: "ms", aim };
         let svg = draw(&[ratio(10.0, Some(Aim::Times(100.0))), ratio(0.5, None)]);
         assert_eq!(svg.matches("<rect").count(), 2);
@@ -162,7 +162,7 @@ mod tests {
             ),
             "{svg}"
         );
-        // Half as much is to the left of "the same".
+        // The bar of a ratio below 1 begins further left than that of a larger one.
         let bars: Vec<f64> = svg
             .lines()
             .filter(|line| line.starts_with("<rect"))

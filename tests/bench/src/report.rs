@@ -1,22 +1,22 @@
-//! What was measured, as text: tables in Markdown, good to read on a terminal as well, and the ratios that the README and the picture show.
+//! The results as text: tables in Markdown that are also readable on a terminal, and the ratios that the README and the picture show.
 
 use std::fmt::{self, Write as _};
 
-/// Everything that a run measured.
+/// All results of a run.
 #[derive(Default)]
 pub(crate) struct Report {
     pub(crate) sections: Vec<Section>,
     pub(crate) ratios: Vec<Ratio>,
 }
 
-/// A table with what must be known to read it.
+/// A table with its explanation.
 pub(crate) struct Section {
     pub(crate) title: &'static str,
     pub(crate) about: &'static str,
     pub(crate) table: Table,
 }
 
-/// One thing that another program and ours were measured at.
+/// A comparison of the agent with another program.
 pub(crate) struct Ratio {
     /// For example "CPU time of a first boot".
     pub(crate) what: &'static str,
@@ -27,17 +27,17 @@ pub(crate) struct Ratio {
     pub(crate) aim: Option<Aim>,
 }
 
-/// What was aimed at.
+/// The aim of a comparison.
 #[derive(Clone, Copy)]
 pub(crate) enum Aim {
-    /// How many times ours the other's is to be, at least.
+    /// The other's cost is at least this many times the agent's.
     Times(f64),
-    /// What ours is to be at most, in the ratio's unit.
+    /// The agent's cost is at most this, in the ratio's unit.
     AtMost(f64),
 }
 
 impl Ratio {
-    /// How many times ours the other's is.
+    /// The other's cost divided by the agent's.
     pub(crate) fn times(&self) -> f64 {
         self.theirs / self.ours
     }
@@ -54,7 +54,7 @@ impl Ratio {
 }
 
 impl Report {
-    /// Takes a table, and shows it at once.
+    /// Adds a table, and prints it.
     pub(crate) fn add(&mut self, title: &'static str, about: &'static str, table: Table) {
         let section = Section { title, about, table };
         println!("{section}");
@@ -86,7 +86,7 @@ impl fmt::Display for Section {
     }
 }
 
-/// Rows of text under a head.
+/// A head and rows of text.
 pub(crate) struct Table {
     rows: Vec<Vec<String>>,
 }
@@ -102,7 +102,7 @@ impl Table {
 }
 
 impl fmt::Display for Table {
-    /// The first column to the left, figures to the right.
+    /// Columns of figures are aligned to the right, others to the left.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let columns = self.rows.iter().map(Vec::len).max().unwrap_or_default();
         let cell = |row: &Vec<String>, column: usize| row.get(column).cloned().unwrap_or_default();
@@ -135,7 +135,7 @@ impl fmt::Display for Table {
     }
 }
 
-/// Three digits that mean something, and no more.
+/// A value with three significant digits; larger ones as a whole number.
 pub(crate) fn figure(value: f64) -> String {
     match value {
         value if value >= 99.95 => whole(value),
@@ -144,7 +144,7 @@ pub(crate) fn figure(value: f64) -> String {
     }
 }
 
-/// Without decimals, thousands set apart.
+/// A value without decimals, with commas between thousands.
 pub(crate) fn whole(value: f64) -> String {
     let digits = format!("{value:.0}");
     let mut text = String::new();
@@ -162,7 +162,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_figure_has_three_digits_and_thousands_are_set_apart() {
+    fn figure_has_three_digits_and_commas() {
         for (value, text) in [
             (0.123, "0.12"),
             (9.99, "9.99"),
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_table_is_markdown_with_figures_to_the_right() {
+    fn table_is_markdown_with_figures_to_the_right() {
         let mut table = Table::new(&["", "wall"]);
         table.row(["ours".to_owned(), "1.0 ms".to_owned()]);
         assert_eq!(table.to_string(), "|      |   wall |\n|------|-------:|\n| ours | 1.0 ms |\n");

@@ -1,4 +1,4 @@
-//! When the kernel told of a new route: an rtnetlink subscription of our own, beside the daemon's.
+//! The times at which the kernel reported new routes, from an rtnetlink subscription of this program.
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -18,7 +18,7 @@ const NEW_ROUTE: u16 = 24;
 pub(crate) struct RouteWatch(Receiver<Instant>);
 
 impl RouteWatch {
-    /// Watches the calling thread's network for as long as the process lives.
+    /// Watches the calling thread's network until the process ends.
     pub(crate) fn start() -> io::Result<Self> {
         let socket = socket(
             AddressFamily::Netlink,
@@ -27,10 +27,10 @@ impl RouteWatch {
             SockProtocol::NetlinkRoute,
         )?;
         bind(socket.as_raw_fd(), &NetlinkAddr::new(0, ROUTES))?;
-        let (told, instants) = channel();
+        let (sender, instants) = channel();
         thread::spawn(move || {
             while let Ok(true) = new_route(&socket) {
-                if told.send(Instant::now()).is_err() {
+                if sender.send(Instant::now()).is_err() {
                     return;
                 }
             }
@@ -38,23 +38,23 @@ impl RouteWatch {
         Ok(Self(instants))
     }
 
-    /// The last route that was added by `until`, of those not yet asked for.
+    /// When the last route was added that is not later than `until`. Considers only routes since the last call.
     pub(crate) fn last_before(&self, until: Instant) -> Option<Instant> {
         self.0.try_iter().take_while(|instant| *instant <= until).last()
     }
 
-    /// Forgets what there was.
+    /// Discards the routes so far.
     pub(crate) fn clear(&self) {
         self.0.try_iter().for_each(drop);
     }
 }
 
-/// Waits for the next news of a route.
+/// Waits for the next notification of a new route.
 fn new_route(socket: &OwnedFd) -> nix::Result<bool> {
     let mut buffer = [0; 8192];
     loop {
         let length = recv(socket.as_raw_fd(), &mut buffer, MsgFlags::empty())?;
-        // Each change of one route comes in a datagram of its own.
+        // The kernel sends one datagram for each changed route.
         if length >= 6 && u16::from_ne_bytes([buffer[4], buffer[5]]) == NEW_ROUTE {
             return Ok(true);
         }

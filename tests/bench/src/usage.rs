@@ -1,7 +1,7 @@
-//! What a piece of work and all that it started cost: time by the clock, time on the processors, the largest process's memory.
+//! The cost of a sequence of commands and all their children: elapsed time, CPU time, and the memory of the largest process.
 //!
-//! The kernel counts that for the children of a process only, and never forgets: so this program starts itself once more for each
-//! measurement, and the second one has no other children. It plays PID 1's part as well: its own time is nobody's.
+//! The kernel adds these figures up for all children of a process, and they cannot be reset. So this program starts itself again for each
+//! measurement, and that second process has no other children. The second process also does the work of PID 1; its own time is not counted.
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
@@ -15,36 +15,36 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use scw_stage::World;
 
-/// The word by which this program knows that it is the second one.
+/// The argument that marks the second process.
 const WORD: &str = "run-and-tell";
-/// Between the steps, in the second program's arguments.
+/// The separator of steps in the arguments of the second process.
 const NEXT: &str = "--next--";
 /// Long enough for any step.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The cost of a piece of work.
+/// The cost of a sequence of commands.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Usage {
     pub(crate) wall: Duration,
     pub(crate) cpu: Duration,
-    /// Of the largest process, in KiB.
+    /// The peak memory of the largest process, in KiB.
     pub(crate) peak: u64,
 }
 
-/// A step of a piece of work.
+/// A step of the sequence.
 #[derive(Clone, Debug)]
 pub(crate) enum Step {
-    /// A command, to its end.
+    /// Runs a command, and waits for its end.
     Run(Vec<String>),
-    /// A command that goes on until the work is done.
+    /// Starts a command that runs until all steps are done.
     Start(Vec<String>),
     /// Waits for a file, as PID 1 does for a path unit.
     Until(String),
-    /// Waits until the daemon says that the fingerprints are published.
+    /// Waits until the daemon reports that the fingerprints are published.
     UntilPublished,
 }
 
-/// Does the steps one after the other in the world, and counts. Exit codes are not looked at: whether the work was done, its caller sees.
+/// Runs the steps one after the other in the world, and measures them. It ignores exit codes; the caller checks that the work was done.
 pub(crate) fn of(world: &World, steps: &[Step]) -> Result<Usage, String> {
     let own = std::env::current_exe().map_err(|why| why.to_string())?;
     let mut command = world.command(own);
@@ -67,7 +67,7 @@ pub(crate) fn of(world: &World, steps: &[Step]) -> Result<Usage, String> {
     Ok(Usage { wall: Duration::from_micros(wall), cpu: Duration::from_micros(cpu), peak })
 }
 
-/// What this process's children have cost until now, those that are waited for.
+/// The cost so far of this process's children that have ended.
 pub(crate) fn of_children() -> Result<Usage, String> {
     let usage = getrusage(UsageWho::RUSAGE_CHILDREN).map_err(|why| why.to_string())?;
     let micros = |time: nix::sys::time::TimeVal| time.tv_sec() * 1_000_000 + time.tv_usec();
@@ -79,8 +79,8 @@ pub(crate) fn of_children() -> Result<Usage, String> {
     })
 }
 
-/// The second program's part; `None` for the first one.
-pub(crate) fn second() -> Option<ExitCode> {
+/// Runs the second process; returns `None` in the first one.
+pub(crate) fn run_as_second_process() -> Option<ExitCode> {
     let mut words = std::env::args().skip(1);
     if words.next()? != WORD {
         return None;
@@ -105,7 +105,7 @@ fn work(words: &[String]) -> Result<Usage, String> {
         let [kind, words @ ..] = step else { continue };
         match kind.as_str() {
             "until" => until(&words[0], Duration::from_micros(100), || Path::new(&words[0]).exists())?,
-            // Each question costs the daemon something.
+            // Each status request costs the daemon some time.
             "published" => until("published", Duration::from_millis(20), is_published)?,
             "start" => running.push(spawn(words)?),
             _ => drop(spawn(words)?.wait().map_err(|why| why.to_string())?),
@@ -130,7 +130,7 @@ fn until(what: &str, pause: Duration, is_there: impl Fn() -> bool) -> Result<(),
     let end = Instant::now() + PATIENCE;
     while !is_there() {
         if Instant::now() > end {
-            return Err(format!("{what} never came"));
+            return Err(format!("timed out waiting for {what}"));
         }
         sleep(pause);
     }

@@ -1,5 +1,5 @@
-//! `scw-userdata KEY` beside `curl --local-port 1-1023`, in turn, against the same stand-in: through the daemon, as on any Instance where
-//! that runs, and without one. And beside `true`, the least that a process costs here.
+//! `scw-userdata KEY` compared with `curl --local-port 1-1023`, in turn, with the same stand-in: through the daemon, as on an Instance, and
+//! without a daemon. `true` shows the minimum cost of a process.
 
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use crate::usage::{self, Step};
 const CALLS: usize = 200;
 const KEY: &str = "colour";
 const VALUE: &str = "blue";
-/// Only against hanging.
+/// Only keeps the measurement from hanging.
 const LONG: Duration = Duration::from_secs(60);
 
 const ABOUT: &str = "A value of four bytes, 200 calls each, in turn, each a whole process with its start and its end. `true` is the least that a \
@@ -26,7 +26,7 @@ struct Calls {
     peak: f64,
 }
 
-/// Measures and reports.
+/// Measures, and adds the results to the report.
 pub(crate) fn measure(programs: &Programs, report: &mut Report) -> Result<(), String> {
     let ours = programs.userdata.display().to_string();
     let curl: Vec<_> = "curl -sf --local-port 1-1023 http://169.254.42.42/user_data/colour"
@@ -47,7 +47,7 @@ pub(crate) fn measure(programs: &Programs, report: &mut Report) -> Result<(), St
         let command = command.arg("daemon").env("NOTIFY_SOCKET", notify.path());
         let daemon = Daemon::spawn(command).map_err(|why| why.to_string())?;
         if !notify.wait_for("STATUS=", LONG) {
-            return Err(format!("never ready: {}", daemon.output()));
+            return Err(format!("the daemon did not become ready: {}", daemon.output()));
         }
         calls(world, through)
     })?;
@@ -81,7 +81,7 @@ pub(crate) fn measure(programs: &Programs, report: &mut Report) -> Result<(), St
     Ok(())
 }
 
-/// All of them in turn, and once more each for the memory.
+/// Calls all programs in turn, and each one once more to measure its memory.
 fn calls<const N: usize>(
     world: &World,
     programs: [(&'static str, Vec<String>); N],

@@ -1,8 +1,8 @@
-//! Fingerprints as `ssh-keygen -l` prints them. Pure text.
+//! Fingerprints in the format of `ssh-keygen -l`.
 
 use std::collections::BTreeSet;
 
-/// What a person compares: the hash and the type of a key.
+/// The hash and the type of a key, which a person compares.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Fingerprint {
     hash: String,
@@ -10,7 +10,7 @@ pub(crate) struct Fingerprint {
 }
 
 impl Fingerprint {
-    /// `<bits> SHA256:<hash> <comment> (<TYPE>)`.
+    /// Parses `<bits> SHA256:<hash> <comment> (<TYPE>)`.
     fn parse(line: &str) -> Result<Fingerprint, String> {
         let fields: Vec<&str> = line.split_whitespace().collect();
         match fields.as_slice() {
@@ -23,7 +23,7 @@ impl Fingerprint {
         }
     }
 
-    /// All of a text, of which each line must be one.
+    /// The fingerprints in a text, each line of which must be one.
     pub(crate) fn set(text: &str) -> Result<BTreeSet<Fingerprint>, String> {
         text.lines().map(Fingerprint::parse).collect()
     }
@@ -34,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_comment_and_the_order_do_not_count() {
+    fn comment_and_order_are_ignored() {
         let one = "256 SHA256:aa root@x (ED25519)\n3072 SHA256:bb root@x (RSA)";
         let two = "3072 SHA256:bb 127.0.0.1 (RSA)\n256 SHA256:aa no comment (ED25519)\n";
         assert_eq!(Fingerprint::set(one), Fingerprint::set(two));
@@ -42,7 +42,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_an_error() {
+    fn other_lines_are_an_error() {
         for line in ["", "no such key", "256 MD5:aa:bb root@x (ED25519)", "x SHA256:aa root@x (RSA)"] {
             assert!(Fingerprint::set(&format!("{line}\n")).is_err(), "{line:?}");
         }

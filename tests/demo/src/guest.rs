@@ -1,14 +1,14 @@
-//! The Instance that the story plays on: its world, its running daemons, and how programs are run there.
+//! The Instance of the demo: its world, its running daemons, and functions that run programs in it.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use scw_stage::{Daemon, Notify, PathUnit, Programs, Sshd, World};
 
-/// A bound for everything that must come; nothing comes near it.
+/// The timeout of every step, far longer than any step takes.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(300);
 
-/// What a program did.
+/// The result of a program.
 #[derive(Debug)]
 pub(crate) struct Ran {
     pub(crate) code: Option<i32>,
@@ -18,8 +18,8 @@ pub(crate) struct Ran {
 }
 
 impl Ran {
-    /// The same, if the program was successful.
-    pub(crate) fn well(self) -> Result<Ran, String> {
+    /// The same result if the program succeeded; otherwise an error.
+    pub(crate) fn succeeded(self) -> Result<Ran, String> {
         match self.code {
             Some(0) => Ok(self),
             Some(124) => Err("it took more than five minutes".to_owned()),
@@ -29,7 +29,7 @@ impl Ran {
     }
 }
 
-/// A daemon that said that it is ready.
+/// How a daemon became ready.
 #[derive(Debug)]
 pub(crate) struct Ready {
     pub(crate) took: Duration,
@@ -42,12 +42,12 @@ pub(crate) struct Guest<'w> {
     pub(crate) world: &'w World,
     programs: Programs,
     daemon: Option<Daemon>,
-    /// What PID 1 does for the host-keys role.
+    /// In place of PID 1: the path unit of the host-keys role.
     path_unit: Option<PathUnit>,
     sshd: Option<Sshd>,
     /// When the first daemon was started.
     pub(crate) started: Option<Instant>,
-    /// What earlier daemons printed.
+    /// The output of earlier daemons.
     printed: String,
 }
 
@@ -105,8 +105,8 @@ impl<'w> Guest<'w> {
             let ended = daemon.wait(Duration::ZERO);
             if ended.is_some() || started.elapsed() > PATIENCE {
                 self.printed += &daemon.output();
-                let why = ended.map_or("still has not".to_owned(), |status| format!("ended with {status}"));
-                return Err(format!("the daemon did not say READY=1: it {why}"));
+                let why = ended.map_or("timed out".to_owned(), |status| format!("ended with {status}"));
+                return Err(format!("the daemon did not send READY=1: it {why}"));
             }
         }
         let took = started.elapsed();
@@ -140,7 +140,7 @@ impl<'w> Guest<'w> {
         }
     }
 
-    /// All that the daemon has printed, in both boots.
+    /// The output of the daemon in both boots.
     pub(crate) fn daemon_output(&self) -> String {
         format!("{}{}", self.printed, self.daemon.as_ref().map(Daemon::output).unwrap_or_default())
     }
@@ -150,7 +150,7 @@ impl<'w> Guest<'w> {
 pub(crate) fn run(command: &mut std::process::Command) -> Result<Ran, String> {
     let started = Instant::now();
     let output =
-        command.output().map_err(|error| format!("{:?} cannot be run: {error}", command.get_program()))?;
+        command.output().map_err(|error| format!("cannot run {:?}: {error}", command.get_program()))?;
     let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
     let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
     Ok(Ran { code: output.status.code(), stdout, stderr, took: started.elapsed() })

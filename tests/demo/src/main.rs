@@ -1,6 +1,6 @@
-//! `cargo demo`: builds the agent, makes a small Instance of its own, and shows that the whole job holds.
-//! Exit code 0: all of it was seen to hold; 1: something did not; 2: it could not be shown here.
-//! It must leave nothing behind on the machine, and start no client outside of the Instance.
+//! `cargo demo`: builds the agent, makes a small Instance, and shows the complete job of the agent in it.
+//! Exit code 0: all steps succeeded; 1: a step failed; 2: the demo cannot run here.
+//! It must not leave anything on the machine, and must not start a client outside of the Instance.
 
 mod fingerprint;
 mod guest;
@@ -26,18 +26,18 @@ fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(reason) => {
-            eprintln!("cannot show it here: {reason}");
+            eprintln!("cannot run the demo here: {reason}");
             ExitCode::from(2)
         }
     }
 }
 
-/// Tells the story; `Ok` says whether all of it held.
+/// Runs the demo; returns whether all steps succeeded.
 fn show() -> Result<bool, String> {
     programs::check_tools()?;
     let programs = Programs::build()?;
     drop(Package::OpensshServer.find().map_err(|error| error.to_string())?);
-    // After the build, which belongs to the user as he is; there is still one thread only.
+    // The build runs before this, as the original user. The process still has only one thread.
     enter_user_namespace_if_needed().map_err(|error| error.to_string())?;
 
     let user_data = [(b"setup-script".to_vec(), story::SCRIPT.as_bytes().to_vec())].into();
@@ -52,9 +52,9 @@ fn show() -> Result<bool, String> {
         );
     }
     let mut guest = Guest::new(&world, programs);
-    let held = story::tell(&mut guest, &mut screen);
+    let held = story::run_steps(&mut guest, &mut screen);
     if !held {
-        screen.words_of("the daemon", &guest.daemon_output());
+        screen.output_of("the daemon", &guest.daemon_output());
     }
     Ok(held)
 }

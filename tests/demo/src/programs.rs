@@ -1,8 +1,8 @@
-//! The programs of the machine that the story needs, looked for.
+//! The programs of the machine that the demo needs.
 
 use std::path::PathBuf;
 
-/// Program and Debian package.
+/// Programs and their Debian packages.
 const TOOLS: [(&str, &str); 6] = [
     ("ip", "iproute2"),
     ("setpriv", "util-linux"),
@@ -12,7 +12,7 @@ const TOOLS: [(&str, &str); 6] = [
     ("ssh-keygen", "openssh-client"),
 ];
 
-/// Says which tools are missing, if any.
+/// Checks that all programs are installed; the error lists the missing ones.
 pub(crate) fn check_tools() -> Result<(), String> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders: Vec<PathBuf> = std::env::split_paths(&path).collect();

@@ -1,8 +1,8 @@
-//! What the person sees. Colours only on a terminal, and not where `NO_COLOR` is set.
+//! The output on the terminal. It has colours only on a terminal, and not if `NO_COLOR` is set.
 
 use std::io::IsTerminal;
 
-/// Prints the story.
+/// Prints the steps.
 #[derive(Debug)]
 pub(crate) struct Screen {
     colours: bool,
@@ -28,7 +28,7 @@ impl Screen {
         println!("{}", self.paint("33", text));
     }
 
-    /// A step that held or did not, and what was seen.
+    /// Prints a step, whether it succeeded, and what it found.
     pub(crate) fn step(&self, held: bool, what: &str, seen: &[String]) {
         let mark = if held { self.paint("32", "✓") } else { self.paint("31", "✗") };
         println!("{mark} {}", self.paint("1", what));
@@ -37,7 +37,7 @@ impl Screen {
         }
     }
 
-    /// The end: how much of it held.
+    /// Prints how many steps succeeded.
     pub(crate) fn verdict(&self, held: usize, of: usize) {
         let (code, text) = match held == of {
             true => ("32", format!("all {of} steps held")),
@@ -46,8 +46,8 @@ impl Screen {
         println!("{}", self.paint(code, &text));
     }
 
-    /// All that a program printed.
-    pub(crate) fn words_of(&self, who: &str, text: &str) {
-        println!("--- what {who} printed ---\n{}\n---", text.trim_end());
+    /// Prints the output of a program.
+    pub(crate) fn output_of(&self, who: &str, text: &str) {
+        println!("--- output of {who} ---\n{}\n---", text.trim_end());
     }
 }

@@ -1,4 +1,4 @@
-//! The story: what an Instance's life must show, step by step. Each step looks for itself, and says what it saw.
+//! The steps of the demo, in the order of an Instance's life. Each step checks its result, and reports what it found.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,7 +12,7 @@ use crate::fingerprint::Fingerprint;
 use crate::guest::{Guest, PATIENCE, run};
 use crate::screen::Screen;
 
-/// The owner's script, in user data before the first boot. Each run adds a line to a file.
+/// The owner's script, which is in user data before the first boot. Each run adds a line to a file.
 pub(crate) const SCRIPT: &str = "#!/bin/sh\n\
     echo \"hello from $(id -un)'s setup script\"\n\
     echo ran >>/root/setup-script-was-here\n";
@@ -24,7 +24,7 @@ const FINGERPRINTS: &str = "ssh-host-fingerprints";
 const CAPABILITIES: &str = "0000000000002400";
 const KNOWN_HOSTS: &str = "/run/known_hosts";
 
-/// What a step saw, or why it does not hold.
+/// What a step found, or why it failed.
 type Seen = Result<Vec<String>, String>;
 type Step = (&'static str, fn(&mut Guest) -> Seen);
 
@@ -40,8 +40,8 @@ const STEPS: [Step; 9] = [
     ("a second boot makes no key, writes nothing, runs no script", second_boot),
 ];
 
-/// Tells the story, to its end even where a step does not hold; returns whether all do.
-pub(crate) fn tell(guest: &mut Guest, screen: &mut Screen) -> bool {
+/// Runs all steps, even after a failed one; returns whether all succeeded.
+pub(crate) fn run_steps(guest: &mut Guest, screen: &mut Screen) -> bool {
     let mut held = 0;
     for (what, step) in STEPS {
         match step(guest) {
@@ -64,11 +64,11 @@ fn ms(time: Duration) -> String {
     format!("{} ms", time.as_millis())
 }
 
-fn that(holds: bool, otherwise: impl Into<String>) -> Result<(), String> {
+fn ensure(holds: bool, otherwise: impl Into<String>) -> Result<(), String> {
     if holds { Ok(()) } else { Err(otherwise.into()) }
 }
 
-/// The host keys of the view, name to content.
+/// The host keys of the view: file names and contents.
 fn key_files() -> Result<BTreeMap<String, Vec<u8>>, String> {
     let mut keys = BTreeMap::new();
     for entry in fs::read_dir("/etc/ssh").map_err(|error| error.to_string())?.flatten() {
@@ -81,16 +81,16 @@ fn key_files() -> Result<BTreeMap<String, Vec<u8>>, String> {
 }
 
 fn host_keys(guest: &mut Guest) -> Seen {
-    that(key_files()?.is_empty(), "there are host keys before the first boot")?;
-    let ran = guest.agent(&["host-keys", "ensure"])?.well()?;
+    ensure(key_files()?.is_empty(), "there are host keys before the first boot")?;
+    let ran = guest.agent(&["host-keys", "ensure"])?.succeeded()?;
     let keys = key_files()?;
     let private: Vec<&String> = keys.keys().filter(|name| name.ends_with("_key")).collect();
-    that(!private.is_empty(), "no host key was made")?;
+    ensure(!private.is_empty(), "no host key was made")?;
     for name in &private {
         let mode = fs::metadata(Path::new("/etc/ssh").join(name)).map_err(|error| error.to_string())?;
         let mode = mode.permissions().mode() & 0o777;
-        that(mode == 0o600, format!("{name} has mode {mode:o}"))?;
-        that(keys.contains_key(&format!("{name}.pub")), format!("{name} has no .pub"))?;
+        ensure(mode == 0o600, format!("{name} has mode {mode:o}"))?;
+        ensure(keys.contains_key(&format!("{name}.pub")), format!("{name} has no .pub"))?;
     }
     let names: Vec<&str> = private.iter().map(|name| name.as_str()).collect();
     Ok(vec![format!("scw-agent host-keys ensure: {} in {}", names.join(", "), ms(ran.took))])
@@ -104,13 +104,13 @@ fn sshd(guest: &mut Guest) -> Seen {
 fn daemon(guest: &mut Guest) -> Seen {
     let ready = guest.start_daemon()?;
     let status = fs::read_to_string(format!("/proc/{}/status", guest.daemon()?.pid()));
-    let status = status.map_err(|error| format!("it cannot be looked at: {error}"))?;
+    let status = status.map_err(|error| format!("cannot read its status: {error}"))?;
     let field =
         |name: &str| status.lines().find_map(|line| line.strip_prefix(name)?.split_whitespace().next());
     let uid = field("Uid:").unwrap_or_default();
-    that(uid == guest.world.agent_uid().to_string(), format!("its user id is {uid}"))?;
+    ensure(uid == guest.world.agent_uid().to_string(), format!("its user id is {uid}"))?;
     let capabilities = field("CapEff:").unwrap_or_default();
-    that(capabilities == CAPABILITIES, format!("its capabilities are {capabilities}"))?;
+    ensure(capabilities == CAPABILITIES, format!("its capabilities are {capabilities}"))?;
     Ok(vec![
         format!("READY=1 after {}; user id {uid}; only CAP_NET_BIND_SERVICE and CAP_NET_RAW", ms(ready.took)),
         format!("STATUS={}", ready.status),
@@ -126,15 +126,15 @@ fn fingerprints(guest: &mut Guest) -> Seen {
     let published = |requests: &[Request]| {
         requests.iter().any(|request| is_user_data_write(request) && request.status.is_some())
     };
-    that(guest.world.standin().wait_for(PATIENCE, published), "nothing was published")?;
+    ensure(guest.world.standin().wait_for(PATIENCE, published), "nothing was published")?;
     let waited = guest.started.map(|started| started.elapsed()).unwrap_or_default();
-    let text = guest.userdata(&[FINGERPRINTS])?.well()?.stdout;
+    let text = guest.userdata(&[FINGERPRINTS])?.succeeded()?.stdout;
     let kept = guest.world.standin().user_data(FINGERPRINTS).unwrap_or_default();
-    that(text.trim_end().as_bytes() == kept, "scw-userdata prints something else than the API keeps")?;
+    ensure(text.trim_end().as_bytes() == kept, "scw-userdata prints another value than the API has")?;
 
     let scanned = scan(guest)?;
     let (ours, theirs) = (Fingerprint::set(&text)?, Fingerprint::set(&fingerprints_of(guest, &scanned)?)?);
-    that(!ours.is_empty() && ours == theirs, format!("published: {ours:?}\nof sshd: {theirs:?}"))?;
+    ensure(!ours.is_empty() && ours == theirs, format!("published: {ours:?}\nof sshd: {theirs:?}"))?;
     let mut seen =
         vec![format!("published within {} of the daemon's start; scw-userdata {FINGERPRINTS}:", ms(waited))];
     seen.extend(text.lines().map(|line| format!("  {line}")));
@@ -142,16 +142,16 @@ fn fingerprints(guest: &mut Guest) -> Seen {
     Ok(seen)
 }
 
-/// The keys that sshd shows to a stranger, as known_hosts lines.
+/// The keys that sshd offers to any client, as lines of known_hosts.
 fn scan(guest: &Guest) -> Result<String, String> {
-    Ok(run(&mut guest.sshd()?.keyscan(guest.world))?.well()?.stdout)
+    Ok(run(&mut guest.sshd()?.keyscan(guest.world))?.succeeded()?.stdout)
 }
 
-/// The fingerprints of known_hosts lines, in the words of `ssh-keygen -l`.
+/// The fingerprints of lines of known_hosts, in the format of `ssh-keygen -l`.
 fn fingerprints_of(guest: &Guest, keys: &str) -> Result<String, String> {
     let file = "/run/scanned";
     fs::write(file, keys).map_err(|error| error.to_string())?;
-    Ok(guest.run("ssh-keygen", &["-l", "-f", file])?.well()?.stdout)
+    Ok(guest.run("ssh-keygen", &["-l", "-f", file])?.succeeded()?.stdout)
 }
 
 fn login(guest: &mut Guest) -> Seen {
@@ -165,8 +165,8 @@ fn login(guest: &mut Guest) -> Seen {
     }
     fs::write(KNOWN_HOSTS, &known).map_err(|error| error.to_string())?;
     let mut ssh = guest.sshd()?.ssh(guest.world, KNOWN_HOSTS.as_ref());
-    let ran = run(ssh.arg("echo in as $(id -un)"))?.well()?;
-    that(ran.stdout.starts_with("in as "), format!("it printed {:?}", ran.stdout))?;
+    let ran = run(ssh.arg("echo in as $(id -un)"))?.succeeded()?;
+    ensure(ran.stdout.starts_with("in as "), format!("it printed {:?}", ran.stdout))?;
     Ok(vec![format!(
         "ssh -o StrictHostKeyChecking=yes, {} keys trusted: {}",
         known.lines().count(),
@@ -175,35 +175,35 @@ fn login(guest: &mut Guest) -> Seen {
 }
 
 fn setup_script(guest: &mut Guest) -> Seen {
-    let ran = guest.agent(&["setup", "run"])?.well()?;
-    that(script_runs() == 1, format!("the script ran {} times", script_runs()))?;
-    let shown = guest.agent(&["setup", "show", "setup-script"])?.well()?.stdout;
-    that(shown.lines().any(|line| line == SCRIPT_SAYS), format!("its output is not shown: {shown}"))?;
+    let ran = guest.agent(&["setup", "run"])?.succeeded()?;
+    ensure(script_runs() == 1, format!("the script ran {} times", script_runs()))?;
+    let shown = guest.agent(&["setup", "show", "setup-script"])?.succeeded()?.stdout;
+    ensure(shown.lines().any(|line| line == SCRIPT_SAYS), format!("its output is not shown: {shown}"))?;
     let mut seen =
         vec![format!("scw-agent setup run: exit code 0 in {}; setup show setup-script:", ms(ran.took))];
     seen.extend(shown.lines().map(|line| format!("  {line}")));
     Ok(seen)
 }
 
-/// How often the owner's script ran to its end.
+/// How often the owner's script has run to its end.
 fn script_runs() -> usize {
     fs::read_to_string(SCRIPT_MARK).unwrap_or_default().lines().count()
 }
 
 fn user_data(guest: &mut Guest) -> Seen {
-    guest.userdata(&["colour", "blue"])?.well()?;
-    that(
+    guest.userdata(&["colour", "blue"])?.succeeded()?;
+    ensure(
         guest.world.standin().user_data("colour").as_deref() == Some(b"blue"),
         "the API does not have the value",
     )?;
-    let value = guest.userdata(&["colour"])?.well()?.stdout;
-    that(value.trim_end() == "blue", format!("it prints {value:?}"))?;
-    let list = guest.userdata(&[])?.well()?.stdout;
+    let value = guest.userdata(&["colour"])?.succeeded()?.stdout;
+    ensure(value.trim_end() == "blue", format!("it prints {value:?}"))?;
+    let list = guest.userdata(&[])?.succeeded()?.stdout;
     for key in ["colour", "setup-script", FINGERPRINTS] {
-        that(list.contains(key), format!("the list is without {key}: {list}"))?;
+        ensure(list.contains(key), format!("{key} is missing in the list: {list}"))?;
     }
     let missing = guest.userdata(&["no-such-key"])?;
-    that(missing.code.is_some_and(|code| code != 0), "a key that is not set is no failure")?;
+    ensure(missing.code.is_some_and(|code| code != 0), "reading a key that is not set does not fail")?;
     Ok(vec![
         "scw-userdata colour blue; scw-userdata colour: blue".to_owned(),
         format!("scw-userdata: {}", list.lines().collect::<Vec<_>>().join(" ")),
@@ -212,8 +212,8 @@ fn user_data(guest: &mut Guest) -> Seen {
 }
 
 fn status(guest: &mut Guest) -> Seen {
-    let ran = guest.agent(&["status"])?.well()?;
-    that(!ran.stdout.trim().is_empty(), "it prints nothing")?;
+    let ran = guest.agent(&["status"])?.succeeded()?;
+    ensure(!ran.stdout.trim().is_empty(), "it prints nothing")?;
     Ok(lines(&ran.stdout))
 }
 
@@ -222,27 +222,27 @@ fn second_boot(guest: &mut Guest) -> Seen {
     let keys = key_files()?;
     let standin = guest.world.standin();
     standin.clear_requests();
-    let ensured = guest.agent(&["host-keys", "ensure"])?.well()?;
+    let ensured = guest.agent(&["host-keys", "ensure"])?.succeeded()?;
     guest.start_sshd()?;
     let ready = guest.start_daemon()?;
-    guest.agent(&["setup", "run"])?.well()?;
+    guest.agent(&["setup", "run"])?.succeeded()?;
     let looked = |requests: &[Request]| {
         let path = format!("/user_data/{FINGERPRINTS}");
         requests.iter().any(|request| request.target.starts_with(&path) && request.status.is_some())
     };
-    that(standin.wait_for(PATIENCE, looked), "the daemon did not look at what is published")?;
-    // Time for a write that must not come. A slow machine makes this blind, not wrong.
+    ensure(standin.wait_for(PATIENCE, looked), "the daemon did not check the published value")?;
+    // Wait for a write that must not happen. On a slow computer the wait may be too short to notice it, but never fails wrongly.
     standin.wait_for(Duration::from_secs(1), |requests| requests.iter().any(is_user_data_write));
 
-    that(key_files()? == keys, "host keys were changed")?;
-    that(script_runs() == 1, format!("the script ran {} times in all", script_runs()))?;
+    ensure(key_files()? == keys, "host keys were changed")?;
+    ensure(script_runs() == 1, format!("the script ran {} times in all", script_runs()))?;
     let requests = standin.requests();
     let writes: Vec<String> = requests
         .iter()
         .filter(|request| is_user_data_write(request))
         .map(|request| format!("{} {}", request.method, request.target))
         .collect();
-    that(writes.is_empty(), format!("user data was written: {}", writes.join(", ")))?;
+    ensure(writes.is_empty(), format!("user data was written: {}", writes.join(", ")))?;
     Ok(vec![
         format!("host-keys ensure in {}, READY=1 after {}", ms(ensured.took), ms(ready.took)),
         format!("the API was asked {} times, and told nothing", requests.len()),

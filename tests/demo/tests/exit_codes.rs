@@ -1,4 +1,4 @@
-//! The demo must not say that all is well when it is not: tried with agents that do nothing, or fail.
+//! The demo must not report success if a step failed: tests with agents that do nothing or fail.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 
 const DEMO: &str = env!("CARGO_BIN_EXE_scw-demo");
 
-/// Runs the demo with two programs in place of the agent's, of which one line of shell is all.
+/// Runs the demo with shell scripts of one line in place of the agent's two programs.
 fn demo_with(name: &str, line: &str) -> Output {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     fs::create_dir_all(&folder).expect("made");
@@ -26,7 +26,7 @@ fn demo_with(name: &str, line: &str) -> Output {
 }
 
 #[test]
-fn an_agent_that_fails_or_does_nothing_is_not_praised() {
+fn failing_or_idle_agent_fails_every_step() {
     for (name, line) in [("fails", "echo no luck >&2; exit 1"), ("idle", "exit 0")] {
         let output = demo_with(name, line);
         let text = String::from_utf8_lossy(&output.stdout);
@@ -38,7 +38,7 @@ fn an_agent_that_fails_or_does_nothing_is_not_praised() {
 }
 
 #[test]
-fn what_is_missing_on_the_machine_is_said_in_one_line() {
+fn missing_programs_are_reported_in_one_line() {
     let output = Command::new(DEMO).env("PATH", "/nowhere").output().expect("run");
     assert_eq!(output.status.code(), Some(2));
     let text = String::from_utf8_lossy(&output.stderr);
@@ -47,7 +47,7 @@ fn what_is_missing_on_the_machine_is_said_in_one_line() {
 }
 
 #[test]
-fn an_agent_that_does_not_build_cannot_be_shown() {
+fn failed_build_ends_the_demo() {
     let output = Command::new(DEMO).env("CARGO", "false").output().expect("run");
     assert_eq!(output.status.code(), Some(2));
     assert!(output.stdout.is_empty());

@@ -1,4 +1,4 @@
-//! What a boot asks of the service and of the processor, with the programs as they are shipped.
+//! The requests and the instructions of a boot, with release builds of the programs.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -12,23 +12,23 @@ use scw_budgets::{
 };
 use scw_stage::{Daemon, Programs, World};
 
-/// Far over what anything takes, under valgrind as well.
+/// Far longer than any step takes, even with valgrind.
 const LONG: Duration = Duration::from_secs(600);
 const LIST: &str = "/user_data?format=json";
 const FINGERPRINTS: &str = "/user_data/ssh-host-fingerprints";
-/// The daemon's request to compare the Instance with the record.
+/// The daemon's request to compare the Instance with the identity record.
 const INSTANCE_SEEN: &str = "/run/scw-agent-requests/host-keys/instance-seen";
 
-fn done(command: &mut Command) {
+fn run(command: &mut Command) {
     let output = command.output().expect("started");
     assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// The roles, one after the other, each started by `start` with its words: the daemon until it has seen everything and published, the
-/// host-keys role once more when the daemon requests it.
+/// Runs the roles of a boot, one after the other. `start` makes the command of each from its arguments. The daemon runs until it has read
+/// everything and published; the settle pass runs when the daemon requests it.
 fn boot(world: &World, start: impl Fn(&str) -> Command) {
     world.standin().clear_requests();
-    done(&mut start("host-keys ensure"));
+    run(&mut start("host-keys ensure"));
     let daemon = Daemon::spawn(&mut start("daemon")).expect("started");
     let has = |target: &str| {
         let listed = world.standin().wait_for(LONG, |requests| {
@@ -42,15 +42,15 @@ fn boot(world: &World, start: impl Fn(&str) -> Command) {
         assert!(Instant::now() < deadline, "{}", daemon.output());
         sleep(Duration::from_millis(10));
     }
-    done(&mut start("host-keys settle"));
+    run(&mut start("host-keys settle"));
     has(FINGERPRINTS);
     while world.standin().user_data("ssh-host-fingerprints").is_none() {
         assert!(Instant::now() < deadline, "{}", daemon.output());
         sleep(Duration::from_millis(10));
     }
     daemon.terminate();
-    done(&mut start("setup run"));
-    // In the next boot, nothing of this one is in /run.
+    run(&mut start("setup run"));
+    // The next boot must not find files of this one in /run.
     for folder in ["/run/scw-agent-setup", "/run/scw-agent-hostkeys"] {
         let _ = fs::remove_dir_all(folder);
     }
@@ -72,7 +72,7 @@ fn requests_and_connections(world: &World) -> (u64, u64) {
 }
 
 #[test]
-fn t4_a_boot_asks_little_over_few_connections() {
+fn t4_boot_makes_few_requests_and_connections() {
     let programs = Programs::build().expect("built");
     World::builder().run(|world| {
         fs::write("/etc/scw-agent.toml", "[host-keys]\ntypes = [\"ed25519\"]\n").expect("written");
@@ -86,14 +86,14 @@ fn t4_a_boot_asks_little_over_few_connections() {
     });
 }
 
-/// `program` under callgrind, which counts instructions.
+/// A command that runs `program` in callgrind, which counts instructions.
 fn counted(world: &World, program: &std::path::Path) -> Command {
     let mut command = world.command("valgrind");
     command.args(["--quiet", "--tool=callgrind", "--callgrind-out-file=/run/stage/counted.%p"]).arg(program);
     command
 }
 
-/// The sum of what was counted since the last time.
+/// The sum of instructions since the last call.
 fn instructions() -> u64 {
     let mut sum = 0;
     for entry in fs::read_dir("/run/stage").expect("listed").flatten() {
@@ -110,14 +110,14 @@ fn instructions() -> u64 {
 }
 
 #[test]
-fn instructions_of_a_question_and_of_an_idle_boot_stay_few() {
+fn instructions_of_a_read_and_a_later_boot_stay_few() {
     let programs = Programs::build().expect("built");
     World::builder().run(|world| {
         fs::write("/etc/scw-agent.toml", "[host-keys]\ntypes = [\"ed25519\"]\n").expect("written");
         world.standin().set_user_data("key", "value");
         boot(world, |words| agent(world, &programs, words));
 
-        done(counted(world, &programs.userdata).arg("key"));
+        run(counted(world, &programs.userdata).arg("key"));
         USERDATA_INSTRUCTIONS.check(instructions());
 
         boot(world, |words| {

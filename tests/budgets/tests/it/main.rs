@@ -1,5 +1,5 @@
-//! Each budget of the table, counted: what the programs weigh, what a boot asks, how much they compute, how often they wake; and where
-//! foreign code comes from, by deny.toml.
+//! Tests of all budgets: sizes of the programs, requests of a boot, instructions and wake-ups. Also a test of the sources and licences of
+//! other crates against deny.toml.
 
 mod boot;
 mod size;

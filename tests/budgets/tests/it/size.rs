@@ -1,4 +1,4 @@
-//! What the programs weigh, and of how much foreign code they are made.
+//! The sizes of the programs, and the number of crates in them.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -8,7 +8,7 @@ use scw_budgets::{AGENT, CRATES, USERDATA};
 use scw_stage::Programs;
 
 #[test]
-fn the_programs_stay_small() {
+fn programs_stay_small() {
     let programs = Programs::build().expect("built");
     let size = |path| fs::metadata(path).expect("there").len();
     AGENT.check(size(&programs.agent));
@@ -16,7 +16,7 @@ fn the_programs_stay_small() {
 }
 
 #[test]
-fn the_programs_are_made_of_few_crates() {
+fn programs_have_few_crates() {
     let tree = Command::new(env!("CARGO"))
         .args(["tree", "--locked", "--package", "scw-agent", "--edges", "normal,no-proc-macro"])
         .args(["--prefix", "none", "--no-dedupe", "--format", "{p}"])
@@ -27,5 +27,5 @@ fn the_programs_are_made_of_few_crates() {
     let crates: BTreeSet<&str> = tree.lines().filter(|line| !line.starts_with("scw-agent ")).collect();
     let names: BTreeSet<&str> = crates.iter().filter_map(|line| line.split(' ').next()).collect();
     CRATES.check(crates.len() as u64);
-    assert_eq!(crates.len(), names.len(), "a crate is there in two versions: {crates:#?}");
+    assert_eq!(crates.len(), names.len(), "a crate is linked in two versions: {crates:#?}");
 }

@@ -1,5 +1,5 @@
-//! Where foreign code comes from and on what terms, by deny.toml: what cargo-deny checks without the database of advisories, for a machine
-//! that does not have it. Of all crates, those of the tests too.
+//! The sources and licences of all crates, including those of the tests, compared with deny.toml. These are the checks of cargo-deny that need
+//! no database of advisories, for a machine that does not have cargo-deny.
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -25,7 +25,7 @@ fn crates() -> Vec<Value> {
     metadata["packages"].as_array_mut().map(std::mem::take).expect("packages")
 }
 
-/// Whether an SPDX expression leaves a choice of which all is allowed.
+/// Whether an SPDX expression permits a choice in which all licences are allowed.
 fn is_allowed(expression: &str, allowed: &[String]) -> bool {
     let spaced = expression.replace('/', " OR ").replace('(', " ( ").replace(')', " ) ");
     let words: Vec<&str> = spaced.split_whitespace().collect();
@@ -61,7 +61,7 @@ fn one(words: &[&str], at: &mut usize, allowed: &[String]) -> bool {
         return good;
     }
     if words.get(*at) == Some(&"WITH") {
-        // An exception is another licence, and none is allowed.
+        // A licence with an exception is another licence, and none of these is allowed.
         *at += 2;
         return false;
     }
@@ -69,7 +69,7 @@ fn one(words: &[&str], at: &mut usize, allowed: &[String]) -> bool {
 }
 
 #[test]
-fn an_expression_of_licences_is_understood() {
+fn licence_expression_is_evaluated() {
     let allowed = ["MIT".to_owned(), "Unicode-3.0".to_owned()];
     for (expression, expected) in [
         ("MIT", true),
@@ -88,7 +88,7 @@ fn an_expression_of_licences_is_understood() {
 }
 
 #[test]
-fn every_crate_has_a_licence_and_a_source_that_are_allowed() {
+fn every_crate_has_an_allowed_licence_and_source() {
     let (licences, registries) = (allowed("licenses", "allow"), allowed("sources", "allow-registry"));
     let crates = crates();
     assert!(crates.len() > 60, "{}", crates.len());
@@ -105,7 +105,7 @@ fn every_crate_has_a_licence_and_a_source_that_are_allowed() {
 }
 
 #[test]
-fn no_crate_is_there_in_two_versions() {
+fn no_crate_has_two_versions() {
     let mut versions: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for one in crates() {
         let text = |key: &str| one[key].as_str().expect("a string").to_owned();

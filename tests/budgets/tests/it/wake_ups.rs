@@ -1,5 +1,5 @@
-//! How often the daemon wakes the processor when nothing happens. A wake-up is a wait that came to its end. One by the runtime's own doing
-//! does not count: it is told before the wait begins, which so is none.
+//! How often the idle daemon wakes the processor. A wake-up is the end of a wait. A wake-up of the event loop by itself is not counted: its
+//! event is signalled before the wait begins, so that the daemon does not wait.
 
 use std::fs;
 use std::thread::sleep;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use scw_budgets::WAKE_UPS;
 use scw_stage::{Daemon, Notify, Programs, World};
 
-/// Twice the watchdog's period, in which it is fed.
+/// Twice the watchdog's period, so that the daemon must feed the watchdog.
 const WINDOW: Duration = Duration::from_secs(120);
 
 /// `WatchdogSec=` of the unit.
@@ -20,7 +20,7 @@ fn watchdog() -> Duration {
 }
 
 #[test]
-fn t5_an_idle_daemon_wakes_less_than_five_times_a_minute() {
+fn t5_idle_daemon_wakes_less_than_five_times_a_minute() {
     let programs = Programs::build().expect("built");
     World::builder().run(|world| {
         let notify = Notify::new(world).expect("a socket");
@@ -38,7 +38,7 @@ fn t5_an_idle_daemon_wakes_less_than_five_times_a_minute() {
             let ended = trace.lines().filter(|line| line.contains(" = ") && !own(line));
             ended.map(str::to_owned).collect::<Vec<_>>()
         };
-        // PID 1's part: the daemon repeats a request until it is served.
+        // Do the work of PID 1: the daemon repeats a request until it is served.
         let served = || {
             fs::read_dir("/run/scw-agent-requests/host-keys")
                 .is_ok_and(|mut entries| entries.next().is_none())
@@ -48,14 +48,14 @@ fn t5_an_idle_daemon_wakes_less_than_five_times_a_minute() {
             assert!(requested.elapsed() < Duration::from_secs(600), "{}", daemon.output());
             sleep(Duration::from_millis(50));
         }
-        // It may make another one meanwhile.
+        // The daemon may make another request in the meantime.
         while !served() {
             let settled =
                 world.command(&programs.agent).args(["host-keys", "settle"]).output().expect("started");
-            let told = String::from_utf8_lossy(&settled.stderr).into_owned();
-            assert!(requested.elapsed() < Duration::from_secs(600), "{told}");
+            let output = String::from_utf8_lossy(&settled.stderr).into_owned();
+            assert!(requested.elapsed() < Duration::from_secs(600), "{output}");
         }
-        // The first round is no idling: it is over when nothing has happened for a while.
+        // During its first round the daemon is not idle. The round has ended when there was no wake-up for a while.
         let mut before = waits().len();
         loop {
             sleep(Duration::from_secs(8));
@@ -68,9 +68,9 @@ fn t5_an_idle_daemon_wakes_less_than_five_times_a_minute() {
         let waits = waits().split_off(before);
         println!("{}", waits.join("\n"));
         WAKE_UPS.check(waits.len() as u64);
-        let fed = notify.messages().iter().filter(|told| told.contains("WATCHDOG=1")).count();
-        assert!(fed > 0, "the watchdog must be fed all the same");
-        // strace hears no SIGTERM; the world ends both.
+        let fed = notify.messages().iter().filter(|message| message.contains("WATCHDOG=1")).count();
+        assert!(fed > 0, "the daemon must feed the watchdog");
+        // strace ignores SIGTERM; the end of the world kills both.
         drop(daemon);
     });
 }
