@@ -1,6 +1,6 @@
-//! What an answer means: `/conf`, the list of user data, values, writes. Laws T1 and T5: only a status that says so makes a value.
+//! The meaning of an answer: `/conf`, the list of user data, values, writes. Invariants T1 and T5: only a status of success makes a value.
 //!
-//! The first line is the status and, behind a space, `Retry-After`; the rest is the body.
+//! The first line is the status and, after a space, `Retry-After`. The remaining lines are the body.
 #![no_main]
 
 use std::collections::BTreeSet;
@@ -32,25 +32,25 @@ fuzz_target!(|data: &[u8]| {
     let mut service = Canned(Response { status, headers, body: body.to_vec().into() });
     runtime().block_on(async {
         match service.instance().await {
-            Ok(instance) => is_an_instance(status, &instance),
-            Err(why) => failed(&why),
+            Ok(instance) => check_instance(status, &instance),
+            Err(why) => check_error(&why),
         }
         match service.list().await {
-            Ok(keys) => is_the_list(status, body, &keys),
-            Err(why) => failed(&why),
+            Ok(keys) => check_list(status, body, &keys),
+            Err(why) => check_error(&why),
         }
         let key = UserDataKey::cloud_init();
         match service.get(&key).await {
             Ok(Some(value)) => assert!(matches!(status, 200 | 204) && (status == 204 || value == body)),
             Ok(None) => assert_eq!(status, 404),
-            Err(why) => failed(&why),
+            Err(why) => check_error(&why),
         }
         assert_eq!(service.set(&key, "v".into()).await.is_ok(), matches!(status, 200 | 204));
         assert_eq!(service.delete(&key).await.is_ok(), matches!(status, 200 | 204 | 404));
     });
 });
 
-fn is_an_instance(status: u16, instance: &Instance) {
+fn check_instance(status: u16, instance: &Instance) {
     assert_eq!(status, 200);
     let id = instance.id.as_str();
     assert!(id.len() == 36 && id.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f' | b'-')));
@@ -58,21 +58,21 @@ fn is_an_instance(status: u16, instance: &Instance) {
     assert_eq!(serde_json::from_slice::<Instance>(&json).expect("the same shape"), *instance);
 }
 
-/// No name is lost and none is made up.
-fn is_the_list(status: u16, body: &[u8], keys: &[UserDataKey]) {
+/// The list has exactly the valid names of the body.
+fn check_list(status: u16, body: &[u8], keys: &[UserDataKey]) {
     assert_eq!(status, 200);
-    // In a field that nobody wants, a string need not be UTF-8.
+    // In a field that the agent ignores, a string need not be UTF-8.
     let document: serde_json::Value = serde_json::from_str(&String::from_utf8_lossy(body)).expect("JSON");
     let names = document["user_data"].as_array().into_iter().flatten().filter_map(serde_json::Value::as_str);
     let expected: BTreeSet<_> = names.filter(|name| UserDataKey::new(name).is_ok()).collect();
-    // In an array with three fields left out, serde reads a structure, too.
+    // serde also reads the structure from an array in which three fields are missing.
     if document.is_object() {
         assert_eq!(keys.iter().map(UserDataKey::as_str).collect::<Vec<_>>(), Vec::from_iter(expected));
     }
 }
 
-/// Whatever it asks for, the wait is bounded and its message has one line.
-fn failed(why: &MetadataError) {
+/// Whatever Retry-After requests, the wait is bounded. The message has one line.
+fn check_error(why: &MetadataError) {
     let mut random = Default::default();
     if let Next::After(wait) = Retry::new(Budget::Unlimited).after(Failure::of(why), &mut random) {
         assert!(wait.as_secs() <= 3630, "{wait:?}");

@@ -1,8 +1,8 @@
-//! What the key `cloud-init` may hold: scripts, MIME messages, all packed or not. Law S5 and the bounds of `setup::unpack`: whatever grows
-//! does so within a bound, each part has a name of its own, and what is nothing that cloud-init knows is a failure.
+//! The value of the key `cloud-init`: scripts and MIME messages, compressed or not. Invariant S5 and the limits of `setup::unpack`: memory and
+//! output are limited, each part has a unique name, and a value of a kind that cloud-init does not know is a failure.
 //!
-//! The first byte: bit 7 packs the value; with bits 5 and 6, bits 0 to 4 double its last line so many times. So a few bytes make what a
-//! mutation never finds, and most mutations stay small, and quick.
+//! In the first byte, bit 7 compresses the value. If bits 5 and 6 are set, bits 0 to 4 are the number of times that its last line is doubled.
+//! So a few bytes make values that mutations would not find, and most mutations stay small and fast.
 #![no_main]
 
 use std::collections::BTreeSet;
@@ -18,7 +18,7 @@ use scw_agent::scripts::{Content, Policy, Preview, unpack};
 #[global_allocator]
 static MEMORY: PeakAlloc = PeakAlloc;
 
-/// Three times what may be unpacked: packed, unpacked, and taken apart.
+/// More than three times the limit for unpacked values: one is compressed, one unpacked, and one split into parts.
 const MOST_MEMORY: usize = 64 << 20;
 const MOST_UNPACKED: usize = 16 << 20;
 
@@ -33,11 +33,11 @@ fuzz_target!(|data: &[u8]| {
     if choice & 0x80 != 0 {
         let packed = zipped(&value);
         if !value.starts_with(b"\x1f\x8b") && value.len() <= MOST_UNPACKED {
-            assert_eq!(unpack(&packed).len(), unpack(&value).len(), "packing makes a difference");
+            assert_eq!(unpack(&packed).len(), unpack(&value).len(), "a compressed value has other parts");
         }
         value = packed;
     }
-    // More the service never gives.
+    // The service stores no larger value.
     if value.len() > 1 << 20 {
         return;
     }
@@ -53,13 +53,14 @@ fuzz_target!(|data: &[u8]| {
             UserDataKey::new(&format!("cloud-init.{name}")).expect("a name for records");
             assert!(!name.contains('/'), "{name}");
         }
-        assert!(names.insert(item.name.clone()), "two parts are called {:?}", item.name);
+        assert!(names.insert(item.name.clone()), "two parts have the name {:?}", item.name);
         if let Content::Script(_, body) = &item.content {
             bytes += body.len();
         }
     }
     assert!(bytes <= MOST_UNPACKED && items.len() <= 100);
-    // What is not packed can be looked at here, too: only white space and a message hold nothing, and a kind of cloud-init's is in front.
+    // For a value that is not compressed, check here, too: only white space and a message can have no parts, and a kind that only cloud-init
+    // knows is named at the beginning.
     if !value.starts_with(b"\x1f\x8b") {
         let lower = String::from_utf8_lossy(&value).to_ascii_lowercase();
         assert!(!items.is_empty() || value.trim_ascii().is_empty() || lower.contains("mime-version:"));
@@ -74,10 +75,10 @@ fuzz_target!(|data: &[u8]| {
         }
     }
     let preview = Preview::of("cloud-init", &value, &Policy::default());
-    assert_eq!(preview.parts.len(), items.len(), "`setup validate` says something else");
+    assert_eq!(preview.parts.len(), items.len(), "`setup validate` shows another number of parts");
 });
 
-/// White space as cloud-init's language has it.
+/// Whether Python, the language of cloud-init, treats the character as white space.
 fn is_space(c: char) -> bool {
     c.is_whitespace() || ('\x1c'..='\x1f').contains(&c)
 }

@@ -1,7 +1,7 @@
-//! Any history of a machine: boots, runs that end in any way or are cut off, new contents, other Instances. Laws S1 (a success is never repeated,
-//! nothing goes round in circles) and H1 (another Instance is never said without a proof).
+//! Any history of a machine: boots, runs with any outcome, interrupted runs, new contents, other Instances. Invariants S1 (a success is never
+//! repeated, and no script runs in an endless loop) and H1 (the verdict is another Instance only with a proof).
 //!
-//! Each byte is one event.
+//! The first byte chooses the settings, the second one the evidence of the identity. Each further byte is one event.
 #![no_main]
 
 use std::collections::BTreeSet;
@@ -14,12 +14,12 @@ use scw_agent::scripts::{Decision, Digest, Outcome, DueCheck, Record, Run, When,
 
 fuzz_target!(|data: &[u8]| {
     let Some(([settings, proof], events)) = data.split_first_chunk::<2>() else { return };
-    verdict(*proof);
+    check_verdict(*proof);
     let when = [When::Once, When::Change, When::Boot][usize::from(settings % 3)];
     let retries = u32::from(settings >> 4).min(10);
     let (mut boot, mut content, mut instance) = (0, 0, 0);
     let mut record = Record::default();
-    // What ran: the boot, the content, the Instance, and how it ended.
+    // The runs: boot, content, Instance, and outcome.
     let mut ran: Vec<(u32, u8, u8, Option<Outcome>)> = Vec::new();
     for event in events.iter().take(400) {
         match event % 8 {
@@ -37,7 +37,7 @@ fuzz_target!(|data: &[u8]| {
                 };
                 let before: Vec<_> = ran.iter().filter(same).cloned().collect();
                 let Decision::Run { attempt, .. } = decide(&question, &record) else {
-                    assert!(!before.is_empty(), "a script that never ran is passed over");
+                    assert!(!before.is_empty(), "a script that never ran is not run");
                     continue;
                 };
                 let had = |what: &dyn Fn(&Option<Outcome>) -> bool| {
@@ -48,14 +48,14 @@ fuzz_target!(|data: &[u8]| {
                 assert!(failures <= retries as usize, "started again after {failures} failures");
                 let cut_off: Vec<_> = before.iter().rev().take_while(|run| run.3.is_none()).collect();
                 let boots: BTreeSet<_> = cut_off.iter().map(|run| run.0).collect();
-                assert!(cut_off.len() < 5 && boots.len() < 3, "round in circles");
+                assert!(cut_off.len() < 5 && boots.len() < 3, "an interrupted script runs in a loop");
                 assert!(attempt >= 1 && attempt as usize <= before.len() + 1);
                 let outcome = match ending {
                     3 => Some(Outcome::Exit(0)),
                     4 => Some(Outcome::Exit(i32::from(event >> 4) + 1)),
                     5 => Some(if event & 0x80 == 0 { Outcome::TimedOut } else { Outcome::Signal(9) }),
                     6 => Some(Outcome::NotRun("no such user".to_owned())),
-                    // The power goes.
+                    // A power cut.
                     _ => None,
                 };
                 let run = Run::new(digest, id, Moment::now());
@@ -71,22 +71,23 @@ fn id(number: u8) -> InstanceId {
     format!("daa2ea5a-0ee6-4cdc-9f1a-e0d1cb4e6d8{number:x}").try_into().expect("a good id")
 }
 
-/// Two bits each: what is recorded, what the hypervisor says, what the metadata say; 0 is nothing. One more: whether the hypervisor counts.
-fn verdict(bits: u8) {
+/// Two bits each for the ids in the record, in the hypervisor's DMI data and in the metadata; 0 means none. Bit 6: whether the DMI data name
+/// the Instance.
+fn check_verdict(bits: u8) {
     let known = |shift: u8| Some(bits >> shift & 3).filter(|number| *number > 0).map(id);
     let recorded = known(0).map(|instance| Identity { instance, dmi_names_instance: bits & 0x40 != 0 });
     let evidence = Evidence { dmi: known(2), metadata: known(4) };
     let verdict = judge(recorded.as_ref(), &evidence);
     let Some(recorded) = recorded else { return assert_eq!(verdict, Verdict::Unknown) };
     let hypervisor = evidence.dmi.as_ref().filter(|_| recorded.dmi_names_instance);
-    let says = [hypervisor, evidence.metadata.as_ref()];
+    let ids = [hypervisor, evidence.metadata.as_ref()];
     match verdict {
         Verdict::Another(other) => {
-            assert!(other != recorded.instance && says.contains(&Some(&other)), "no proof");
-            assert!(hypervisor.is_none_or(|id| *id == other), "against the hypervisor's word");
+            assert!(other != recorded.instance && ids.contains(&Some(&other)), "no proof");
+            assert!(hypervisor.is_none_or(|id| *id == other), "contradicts the hypervisor");
         }
-        Verdict::Same => assert!(says.contains(&Some(&recorded.instance))),
-        Verdict::Unknown => assert_eq!(says, [None, None]),
-        Verdict::Conflict(other) => assert_eq!(says, [Some(&recorded.instance), Some(&other)]),
+        Verdict::Same => assert!(ids.contains(&Some(&recorded.instance))),
+        Verdict::Unknown => assert_eq!(ids, [None, None]),
+        Verdict::Conflict(other) => assert_eq!(ids, [Some(&recorded.instance), Some(&other)]),
     }
 }

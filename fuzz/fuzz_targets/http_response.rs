@@ -1,6 +1,6 @@
-//! What a service may answer, byte by byte, through the client's own connection. Law T1: an answer is whole, and within its bounds.
+//! Any bytes that a service can answer, read through the client's own connection. Invariant T1: an answer is complete, and within its limits.
 //!
-//! The first byte chooses the question. The stream is a pair of Unix sockets, so that no packet goes anywhere.
+//! The first byte chooses the request. The stream is a pair of Unix sockets, so that no packet is sent.
 #![no_main]
 
 use std::os::fd::OwnedFd;
@@ -28,7 +28,7 @@ fuzz_target!(|data: &[u8]| {
         let stream = TcpStream::from_std(OwnedFd::from(ours).into()).expect("a stream");
         let mut theirs = tokio::net::UnixStream::from_std(theirs).expect("a stream");
         let service = async {
-            // The whole request is there at once.
+            // One read returns the complete request.
             let _ = theirs.read(&mut [0; 4096]).await;
             let _ = theirs.write_all(bytes).await;
             let _ = theirs.shutdown().await;
@@ -44,20 +44,20 @@ fuzz_target!(|data: &[u8]| {
         let known = |coding: &&hyper::header::HeaderValue| coding.as_bytes().eq_ignore_ascii_case(b"chunked");
         assert!(codings.iter().all(known), "a value in an unknown coding: {codings:?}");
         let chunked = answer.headers.contains_key("transfer-encoding");
-        // What these announce, nobody reads: they have no body.
+        // Answers with these statuses have no body, so their announced length is ignored.
         let without_body = matches!(answer.status, 100..=199 | 204 | 304);
         if let Some(length) = answer.headers.get("content-length").filter(|_| !chunked && !without_body) {
             let length: usize = length.to_str().expect("digits").parse().expect("a number");
-            assert!(answer.body.len() == length, "a part was taken for the whole");
+            assert!(answer.body.len() == length, "an incomplete body was accepted");
             if closing && !request.writes() && answer.status == 200 {
-                assert!(bytes.ends_with(&answer.body), "more came than was announced, and was not seen");
+                assert!(bytes.ends_with(&answer.body), "more bytes than announced were not noticed");
             }
         }
         if chunked && !answer.body.is_empty() {
             let last = |line: &[u8]| line.starts_with(b"0");
             assert!(
                 bytes.split(|byte| *byte == b'\n').any(last),
-                "chunks without an end were taken for the whole"
+                "chunks without an end were accepted as complete"
             );
         }
     });

@@ -1,5 +1,5 @@
-//! What a client of the local socket may send, into the daemon's own server. Law D3: who may only read never writes, and who may nothing learns
-//! nothing.
+//! Any bytes that a client of the local API can send to the daemon's server. Invariant D3: a client with the right to read never writes, and a
+//! client without rights gets no data.
 //!
 //! The first byte chooses the client's right.
 #![no_main]
@@ -50,15 +50,15 @@ fuzz_target!(|data: &[u8]| {
         };
         tokio::join!(server, client).1
     });
-    let asked = service.0.lock().expect("not poisoned");
+    let requests = service.0.lock().expect("not poisoned");
     let text = String::from_utf8_lossy(&answers);
     assert!(answers.is_empty() || text.starts_with("HTTP/1."), "{text}");
     match right {
-        Right::Nothing => assert!(asked.is_empty() && !text.contains(VALUE), "{asked:?}: {text}"),
-        Right::Read => assert!(!asked.iter().any(Request::writes), "{asked:?}"),
+        Right::Nothing => assert!(requests.is_empty() && !text.contains(VALUE), "{requests:?}: {text}"),
+        Right::Read => assert!(!requests.iter().any(Request::writes), "{requests:?}"),
         Right::Write => {}
     }
-    for request in asked.iter() {
+    for request in requests.iter() {
         let body = request.body().cloned().unwrap_or_default();
         let target = request.target();
         let (path, query) =

@@ -1,7 +1,8 @@
-//! A private key file. Invariants H1 and H3: nothing that ssh-keygen reads is called broken, and nothing is called good that ssh-keygen does
-//! not read; the public half is the same; a text that is rewritten stays the same key.
+//! A private key file. Invariants H1 and H3: a key is usable if and only if ssh-keygen reads it, both find the same public key, and rewriting
+//! a key's text does not change the key.
 //!
-//! ssh-keygen is a process, so it is asked only about what could be a key. It reads a file here: the agent passes the key in another way.
+//! Since starting ssh-keygen is slow, it runs only on inputs that could be a key. It reads a file here; the agent passes the key in another
+//! way.
 #![no_main]
 
 use std::fs;
@@ -19,26 +20,28 @@ fuzz_target!(|data: &[u8]| {
     }
     let read = by_ssh_keygen(data);
     match &parsed {
-        PrivateKey::Good(key) => assert_eq!(read.as_ref(), Some(&key.key_text()), "called good"),
-        PrivateKey::Locked(_) => assert_eq!(read, None, "called locked"),
+        PrivateKey::Good(key) => assert_eq!(read.as_ref(), Some(&key.key_text()), "parsed as good"),
+        PrivateKey::Locked(_) => assert_eq!(read, None, "parsed as locked"),
         PrivateKey::Unknown => {}
     }
     let content = match private_key_content(data) {
         Ok(content) => content,
-        // It says so of some damaged keys, and where the machine has a fault: such a key is left alone and reported.
+        // ssh-keygen reports an internal error for some damaged keys and if the machine has a fault. Such a key is kept and reported.
         Err(why) => return assert!(read.is_none() && why.to_string().contains("internal error"), "{why}"),
     };
     match (&read, &content) {
         (Some(text), KeyContent::Usable(key)) => assert_eq!(*text, key.key_text()),
-        (Some(_), other) => panic!("ssh-keygen reads what is called {other:?}"),
-        (None, KeyContent::Usable(_)) => panic!("ssh-keygen does not read what is called usable"),
+        (Some(_), other) => panic!("ssh-keygen reads a key that is classified as {other:?}"),
+        (None, KeyContent::Usable(_)) => {
+            panic!("ssh-keygen does not read a key that is classified as usable")
+        }
         (None, KeyContent::Damaged(key, text)) => {
             assert_eq!(by_ssh_keygen(text), Some(key.key_text()), "rewritten");
         }
         (None, _) => {}
     }
     if let (Some(before), Some(text)) = (&read, reformat(data)) {
-        // ssh-keygen may have read another key of the file, or none of a text that only looks like a key.
+        // ssh-keygen may have read another key of the file, or may read no key from a text that only looks like one.
         let after = by_ssh_keygen(&text);
         assert!(
             after.is_none()

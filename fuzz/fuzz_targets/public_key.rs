@@ -1,4 +1,5 @@
-//! A public key file. Law H3: what we take for a key another reader does, too, with the same fingerprint; and its published line has four fields.
+//! A public key file. Invariant H3: another parser accepts each key that the agent accepts, with the same fingerprint. The published line has
+//! four fields.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -6,10 +7,11 @@ use scw_agent::host_keys::{PublicKey, published_value};
 
 fuzz_target!(|text: &str| {
     let Ok(key) = PublicKey::parse(text) else { return };
-    let other = ssh_key::PublicKey::from_openssh(&key.key_text()).expect("a key to other readers, too");
+    let other = ssh_key::PublicKey::from_openssh(&key.key_text()).expect("a key for the other parser, too");
     assert_eq!(other.fingerprint(ssh_key::HashAlg::Sha256).to_string(), key.fingerprint());
     assert_eq!(other.algorithm().as_str(), key.algorithm);
-    let again = PublicKey::parse(&format!("{} {}", key.key_text(), key.comment)).expect("as we write it");
+    let again = PublicKey::parse(&format!("{} {}", key.key_text(), key.comment))
+        .expect("the agent reads its own text");
     assert_eq!(again, key);
     let value = published_value([&key]).expect("a key");
     let fields: Vec<_> = value.as_str().split(' ').collect();

@@ -1,5 +1,5 @@
-//! A script's first line and the settings in its comments. Law S5: what is refused says where, and what runs is what `setup validate` said.
-//! Law S3: an error cannot quote the script.
+//! A script's first line and its script header. Invariant S5: an error has its line, and a script runs with the settings that `setup validate`
+//! shows. Invariant S3: an error cannot quote the script.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -18,14 +18,18 @@ fuzz_target!(|data: &[u8]| {
         let terms =
             script.as_ref().ok().and_then(|script| Terms::of(kind, false, &script.header, &policy).ok());
         let preview = Preview::of(key, data, &policy);
-        assert_eq!(preview.is_good(), terms.is_some(), "`setup validate` says something else: {preview:?}");
+        assert_eq!(preview.is_good(), terms.is_some(), "`setup validate` disagrees: {preview:?}");
         let [part] = &preview.parts[..] else { panic!("not one part: {preview:?}") };
         match (&part.fate, terms) {
             (Prediction::Runs(plan), Some(terms)) => {
                 let shown =
                     |name| plan.settings.iter().find(|setting| setting.name == name).map(|s| &*s.value);
                 let timeout = humantime::parse_duration(shown("timeout").expect("always shown"));
-                assert_eq!(timeout.as_ref(), Ok(&terms.timeout), "what is shown is not what holds");
+                assert_eq!(
+                    timeout.as_ref(),
+                    Ok(&terms.timeout),
+                    "the shown timeout differs from the timeout in use"
+                );
             }
             (Prediction::NotRun { line, why }, None) => {
                 let lines = data.split(|byte| *byte == b'\n').count();
@@ -35,23 +39,23 @@ fuzz_target!(|data: &[u8]| {
         }
     }
     match &script {
-        Ok(script) => is_good(data, script),
+        Ok(script) => check_script(data, script),
         Err(ScriptError::Header(why)) => {
-            let line = data.split(|byte| *byte == b'\n').nth(why.line - 1).expect("the line is there");
+            let line = data.split(|byte| *byte == b'\n').nth(why.line - 1).expect("the line exists");
             let line = String::from_utf8_lossy(line);
             let Some(number) = why.word else {
-                // A mark that is nearly right, and a setting.
+                // An almost correct mark of a script header, followed by a setting.
                 assert!(line.to_ascii_lowercase().contains("setup"));
                 return;
             };
-            let (_, settings) = line.split_once("scw-setup:").expect("a line of settings");
-            let word = settings.split_whitespace().nth(number - 1).expect("the word is there");
+            let (_, settings) = line.split_once("scw-setup:").expect("a script header");
+            let word = settings.split_whitespace().nth(number - 1).expect("the setting exists");
             assert!(!word.is_empty());
         }
         Err(why) => {
             let form = (!data.is_empty() && !data.starts_with(b"#!")).then(|| WrongForm::of(data));
             assert_eq!(form.map(ScriptError::NoInterpreter), is_no_interpreter(*why).then_some(*why));
-            holds_no_text(*why);
+            assert_has_no_text(*why);
         }
     }
 });
@@ -60,10 +64,10 @@ fn is_no_interpreter(why: ScriptError) -> bool {
     matches!(why, ScriptError::NoInterpreter(_))
 }
 
-/// What can be copied and lives for ever holds no text of the script (law S3).
-fn holds_no_text(_: impl Copy + 'static) {}
+/// Compiles only for types that are `Copy` and `'static`, which cannot have text of the script (invariant S3).
+fn assert_has_no_text(_: impl Copy + 'static) {}
 
-fn is_good(data: &[u8], script: &Script<'_>) {
+fn check_script(data: &[u8], script: &Script<'_>) {
     let first_line = data.split(|byte| *byte == b'\n').next().unwrap_or_default();
     assert!(data.starts_with(b"#!") && !first_line.contains(&0) && script.body == data);
     let interpreter = &script.interpreter;

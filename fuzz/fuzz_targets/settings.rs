@@ -1,7 +1,7 @@
-//! The configuration: one file and drop-ins. A file counts or is named with its fault, a faulty one changes nothing, and what is shown is what
-//! holds.
+//! The configuration: one file and drop-ins. Each file is either used or reported with its error. A file with an error changes nothing, and the
+//! shown settings are those in use.
 //!
-//! What stands behind a line `=== NAME` is the drop-in of that name.
+//! The lines after a line `=== NAME` are the drop-in of that name.
 #![no_main]
 
 use std::fs;
@@ -30,14 +30,14 @@ fuzz_target!(|data: &[u8]| {
         assert!(problem.to_string().starts_with(&path.display().to_string()));
         assert!(
             fault.at.is_some() || std::str::from_utf8(text.as_bytes()).is_err() || text.contains('\u{fffd}'),
-            "no place: {problem}"
+            "no line and column: {problem}"
         );
         fs::remove_file(path).expect("removed");
     }
-    let mended = load(&sources);
+    let fixed = load(&sources);
     assert!(
-        mended.problems.is_empty() && mended.settings == loaded.settings,
-        "a faulty file changed something"
+        fixed.problems.is_empty() && fixed.settings == loaded.settings,
+        "a file with an error changed the settings"
     );
     let shown = Sources { file: folder.join("shown"), folders: Vec::new() };
     fs::write(&shown.file, loaded.to_toml()).expect("written");

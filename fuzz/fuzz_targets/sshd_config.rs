@@ -1,17 +1,17 @@
-//! sshd's configuration with what it includes, and what `sshd -T` prints. Law H3: whatever stands there, the reading ends soon, and it is the same
-//! by both ways.
+//! sshd's configuration with its included files, and the output of `sshd -T`. Invariant H3: reading any content ends soon, and both sources
+//! give the same result.
 //!
-//! What stands behind a line `=== NAME` is the file of that name beside `sshd_config`.
+//! The lines after a line `=== NAME` are the file of that name beside `sshd_config`.
 #![no_main]
 
 use std::fs;
 
 use libfuzzer_sys::{Corpus, fuzz_target};
-use scw_agent::host_keys::{EffectiveHostKeys, ConfigSource, SshdConfig};
+use scw_agent::host_keys::{EffectiveHostKeys, Source, SshdConfig};
 use scw_agent_fuzz::{files, folder};
 
 fuzz_target!(|data: &[u8]| -> Corpus {
-    // Only the files of the folder are of this input.
+    // Reject includes of other folders, since only files in this folder belong to the input.
     let includes = |line: &[u8]| line.to_ascii_lowercase().windows(7).any(|word| word == b"include");
     if data.split(|byte| *byte == b'\n').any(|line| includes(line) && line.contains(&b'/')) {
         return Corpus::Reject;
@@ -33,15 +33,15 @@ fuzz_target!(|data: &[u8]| -> Corpus {
     config.algorithms.iter().for_each(|list| printed += &format!("hostkeyalgorithms {list}\n"));
     config.required_rsa.iter().for_each(|size| printed += &format!("RequiredRSASize {size}\n"));
     config.agent.iter().for_each(|socket| printed += &format!("HostKeyAgent {socket}\n"));
-    // A value with a line break in it cannot be printed; a carriage return at its end is one to the reader.
+    // A value with a line break cannot be printed. The parser also takes a carriage return at the end as a line break.
     if printed.lines().count() == printed.matches('\n').count()
         && !printed.contains('\r')
         && is_plain(&config)
     {
         assert_eq!(SshdConfig::parse_printed(&printed), config, "{printed}");
     }
-    let effective = EffectiveHostKeys::configured(config.clone(), ConfigSource::Sshd, folder);
-    // Each file once, and only files that an Include line names.
+    let effective = EffectiveHostKeys::configured(config.clone(), Source::Sshd, folder);
+    // Each file is listed once, and only files in HostKey lines.
     for (number, path) in effective.files.iter().enumerate() {
         assert!(!effective.files[..number].contains(path));
         assert!(!config.names_keys || config.host_keys.contains(path));
@@ -49,7 +49,7 @@ fuzz_target!(|data: &[u8]| -> Corpus {
     Corpus::Keep
 });
 
-/// Whether every value comes back as it is from where it is printed: a path may look like another one, or be empty.
+/// Whether every value can be read back unchanged from the printed form. A path may be empty or look like a path in root's home.
 fn is_plain(config: &SshdConfig) -> bool {
     let words = config.algorithms.iter().chain(&config.agent).map(String::as_str);
     let paths = config.host_keys.iter().filter_map(|path| path.to_str());

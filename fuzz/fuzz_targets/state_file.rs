@@ -1,6 +1,7 @@
-//! Our own files, as a disk may give them back. Law D1: what can be read and is written is the same, what cannot is no first boot.
+//! The agent's own files with any content, as a damaged disk may return it. Invariant D1: a file that can be read does not change when it is
+//! written again, and an unreadable file does not look like a first boot.
 //!
-//! The first byte chooses the file; the rest is its content.
+//! The first byte chooses the file. The remaining bytes are its content.
 #![no_main]
 
 use std::fs;
@@ -35,14 +36,17 @@ fn record(bytes: &[u8]) {
             let Some(last) = record.runs.last().cloned() else { return };
             let before = record.clone();
             records.write(&key, &mut record, last).expect("written");
-            assert_eq!(records.read(&key).expect("ours"), record);
+            assert_eq!(records.read(&key).expect("readable"), record);
             if before.runs.len() <= 20 {
                 assert_eq!(record, before, "a run was lost or changed");
             }
         }
         Err(RecordError::Unreadable(..)) => {
             records.set_aside(&key).expect("set aside");
-            assert!(matches!(records.read(&key), Err(RecordError::Unreadable(..))), "taken for a first boot");
+            assert!(
+                matches!(records.read(&key), Err(RecordError::Unreadable(..))),
+                "looks like a first boot"
+            );
         }
         Err(why) => panic!("{why}"),
     }
@@ -54,7 +58,7 @@ fn identity(bytes: &[u8]) {
     match identity::read(&path) {
         Ok(Some(known)) => {
             identity::write(&path, &known).expect("written");
-            assert_eq!(identity::read(&path).expect("ours"), Some(known));
+            assert_eq!(identity::read(&path).expect("readable"), Some(known));
         }
         Err(IdentityError::SetAside(aside, _)) => {
             assert_eq!(fs::read(aside).expect("kept"), bytes);
@@ -67,7 +71,7 @@ fn identity(bytes: &[u8]) {
 fn served(bytes: &[u8]) {
     let path = folder().join("served.json");
     fs::write(&path, bytes).expect("written");
-    // What cannot be read is nothing: then nothing is published.
+    // If the file cannot be read, nothing is published.
     let Some(served) = ServedKeys::read(&path) else { return };
     assert!(served.keys.iter().all(|key| !key.served || key.key.is_some()));
     fs::remove_file(&path).expect("removed");
@@ -80,11 +84,11 @@ fn summary(bytes: &[u8]) {
     fs::write(&path, bytes).expect("written");
     let Ok(Some(summary)) = Summary::read(&path) else { return };
     summary.write(&path).expect("written");
-    assert_eq!(Summary::read(&path).expect("ours"), Some(summary.clone()));
+    assert_eq!(Summary::read(&path).expect("readable"), Some(summary.clone()));
     assert_eq!(summary.clone().with(&summary).is_success(), summary.is_success());
 }
 
-/// What a daemon of any version may say to `scw-agent status`.
+/// Any status that a daemon of another version may send to `scw-agent status`.
 fn status(bytes: &[u8]) {
     let Ok(status) = serde_json::from_slice::<Status>(bytes) else { return };
     let again = serde_json::from_slice(&serde_json::to_vec(&status).expect("JSON"));

@@ -1,4 +1,4 @@
-//! A user data key's name, as a person, the list or a path has it. Law T1: no name changes the path that it is put in.
+//! The name of a user data key, from a person, the list or a path. Invariant T1: no name changes the path into which it is inserted.
 #![no_main]
 
 use hyper::body::Bytes;

@@ -1,6 +1,6 @@
-//! What the fuzz targets share: a folder, one event loop, an input that is several files.
+//! Functions that the fuzz targets share: a folder, an event loop, and splitting an input into several files.
 //!
-//! A target gives its input to the function that ships, and then asserts a law; nothing here knows of either.
+//! A target passes its input to a function of the agent and then asserts an invariant. This module does neither.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 
 use tokio::runtime::{Builder, Runtime};
 
-/// A folder of this process alone, empty; `fuzz/run` sees to it that it is in memory.
+/// An empty folder that only this process uses. `fuzz/run` places it in memory.
 pub fn folder() -> &'static Path {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     let folder =
@@ -24,8 +24,8 @@ pub fn runtime() -> &'static Runtime {
     RUNTIME.get_or_init(|| Builder::new_current_thread().enable_all().build().expect("an event loop"))
 }
 
-/// Takes an input apart into files: what stands behind a line `=== NAME` is the file of that name, what stands before the first such line
-/// is the file `first`. Names are numbers and letters; at most 8 files.
+/// Splits an input into files. The lines after a line `=== NAME` are the file of that name; the lines before the first such line are the
+/// file `first`. Names have letters, digits, dots and hyphens. There are at most 8 files.
 pub fn files(input: &[u8], first: &str) -> Vec<(String, Vec<u8>)> {
     let mut files = vec![(first.to_owned(), Vec::new())];
     for line in input.split_inclusive(|byte| *byte == b'\n') {
