@@ -70,7 +70,7 @@ fn table(what: &str, work: &str, rows: &[(u32, Usage)]) -> Table {
             })
         };
         let text = |at: usize, unit: &str| format!("{} {unit}", figure(values[at]));
-        let head = crate::report::whole(size);
+        let head = crate::report::rounded(size);
         table.row([head, text(0, "ms"), grows(0), text(1, "ms"), grows(1), text(2, "MiB"), grows(2)]);
         before = Some((size, values));
     }

@@ -138,14 +138,14 @@ impl fmt::Display for Table {
 /// A value with three significant digits; larger ones as a whole number.
 pub(crate) fn figure(value: f64) -> String {
     match value {
-        value if value >= 99.95 => whole(value),
+        value if value >= 99.95 => rounded(value),
         value if value >= 9.995 => format!("{value:.1}"),
         value => format!("{value:.2}"),
     }
 }
 
 /// A value without decimals, with commas between thousands.
-pub(crate) fn whole(value: f64) -> String {
+pub(crate) fn rounded(value: f64) -> String {
     let digits = format!("{value:.0}");
     let mut text = String::new();
     for (place, digit) in digits.chars().enumerate() {

@@ -28,13 +28,13 @@ impl Incoming {
         self.headers.iter().filter(move |(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_str())
     }
 
-    fn connection_says(&self, word: &str) -> bool {
+    fn connection_has_token(&self, word: &str) -> bool {
         self.values("connection").flat_map(|v| v.split(',')).any(|v| v.trim().eq_ignore_ascii_case(word))
     }
 
     /// Whether the server must close the connection after the answer.
     pub(crate) fn wants_close(&self) -> bool {
-        self.connection_says("close") || (self.is_http_1_0 && !self.connection_says("keep-alive"))
+        self.connection_has_token("close") || (self.is_http_1_0 && !self.connection_has_token("keep-alive"))
     }
 
     /// Whether the answer must have `Connection: keep-alive`, since an HTTP/1.0 client otherwise assumes that the connection is closed.
