@@ -7,7 +7,7 @@
 use std::fs;
 
 use libfuzzer_sys::{Corpus, fuzz_target};
-use scw_agent::host_keys::{EffectiveHostKeys, Source, SshdConfig};
+use scw_agent::host_keys::{EffectiveHostKeys, ConfigSource, SshdConfig};
 use scw_agent_fuzz::{files, folder};
 
 fuzz_target!(|data: &[u8]| -> Corpus {
@@ -40,7 +40,7 @@ fuzz_target!(|data: &[u8]| -> Corpus {
     {
         assert_eq!(SshdConfig::parse_printed(&printed), config, "{printed}");
     }
-    let effective = EffectiveHostKeys::configured(config.clone(), Source::Sshd, folder);
+    let effective = EffectiveHostKeys::configured(config.clone(), ConfigSource::Sshd, folder);
     // Each file is listed once, and only files in HostKey lines.
     for (number, path) in effective.files.iter().enumerate() {
         assert!(!effective.files[..number].contains(path));
