@@ -5,7 +5,7 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::time::Instant;
 
-use scw_agent::doctor::{Daemon, Report, Diagnosis};
+use scw_agent::doctor::{Daemon, Diagnosis, Report};
 use scw_agent::local_api;
 use scw_stage::{Reach, TcpState, World};
 use scw_standin::{Fault, Order, Side};
@@ -31,7 +31,12 @@ fn each_state_of_the_network_has_its_diagnosis() {
         (Reach::Served, Reach::Served, [None, None], 0),
         (Reach::Served, Reach::Absent, [None, Some(Diagnosis::NoRoute)], 0),
         (Reach::Absent, Reach::Served, [Some(Diagnosis::NoRoute), None], 0),
-        (Reach::Refused, Reach::Silent, [Some(Diagnosis::NobodyListens), Some(Diagnosis::SilentToConnect)], 5),
+        (
+            Reach::Refused,
+            Reach::Silent,
+            [Some(Diagnosis::NobodyListens), Some(Diagnosis::SilentToConnect)],
+            5,
+        ),
         (Reach::Absent, Reach::Absent, [Some(Diagnosis::NoRoute), Some(Diagnosis::NoRoute)], 5),
     ] {
         World::builder().ipv4(ipv4).ipv6(ipv6).run(|world| {

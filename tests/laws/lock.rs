@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use scw_agent::doctor::{Report, Diagnosis};
+use scw_agent::doctor::{Diagnosis, Report};
 use scw_stage::{Reach, World};
 
 use crate::machine::*;
