@@ -1,116 +1,91 @@
-//! One script in one boot: whether it is due, its attempts, their records, and what the log says of them.
+//! One script in one boot: decides whether the script is due, makes its attempts, records and logs them.
 //!
-//! Whatever goes wrong is told, and stops no other script (law S5).
+//! A failure of one script is logged, and it never stops another script (invariant S5).
 
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use crate::metadata::api::instance::Instance;
 use crate::metadata::api::response::Ask;
 use crate::metadata::api::user_data_key::UserDataKey;
-use crate::scripts::history::record::{Outcome, Record, RecordError, Records, Run};
+use crate::scripts::history::record::{Outcome, Record, RecordError, Run};
 use crate::scripts::history::running::RunningScript;
 use crate::scripts::history::summary::ScriptSummary;
-use crate::scripts::model::policy::{Policy, Terms};
+use crate::scripts::model::policy::Terms;
 use crate::scripts::model::script::{Digest, Script, ScriptKind};
 use crate::scripts::model::warnings;
-use crate::scripts::paths::SetupPaths;
-use crate::scripts::prepare::apt;
-use crate::scripts::prepare::preparation::Preparation;
 use crate::scripts::run::account::Account;
 use crate::scripts::run::execute::{EndedScript, RunSpec, execute};
 use crate::scripts::run::leftovers;
 use crate::scripts::run::stop::Stop;
-use crate::scripts::runner::due::{Decision, DueCheck, again, decide};
+use crate::scripts::runner::boot_context::BootContext;
+use crate::scripts::runner::due::{Decision, DueCheck, decide, decide_again};
 use crate::scripts::runner::fetch::FetchedScript;
-use crate::system::console::Console;
 use crate::util::events;
-use crate::util::time::Moment;
 
-/// What all scripts of a boot have in common.
-pub(crate) struct BootContext<'a> {
-    pub(crate) instance: Instance,
-    /// The kernel's id of this boot.
-    pub(crate) id: String,
-    pub(crate) records: Records,
-    pub(crate) places: &'a SetupPaths,
-    pub(crate) policy: &'a Policy,
-    /// Whether somebody wants them to run, whatever was.
-    pub(crate) again: bool,
-    /// When all of it must be over; a machine that goes down does not wait longer.
-    pub(crate) deadline: Option<Instant>,
-    /// Where an owner outside sees how scripts start and end.
-    pub(crate) console: Console,
-    /// What the first script that is started waits for.
-    pub(crate) preparation: Preparation,
-}
+/// Why a script is not started after too many runs that were cut off.
+const GIVEN_UP: &str = "it was cut off in three boots in a row, or five times; to run it again, use `scw-agent setup run KEY --again`";
 
-/// A script that can be run, or why it cannot.
+/// A validated script, or the reason why the value cannot run.
 struct Candidate<'a> {
     key: &'a UserDataKey,
     kind: ScriptKind,
     digest: Digest,
-    /// The reasons are for a person.
+    /// The reasons are texts for a person.
     script: Result<Script<'a>, String>,
     terms: Terms,
 }
 
 impl BootContext<'_> {
-    /// Does what is due for one key. `None` when told to stop.
-    pub(crate) async fn one(
+    /// Runs one script as often as it is due, and returns its summary. `None` when the runner has to stop.
+    pub(crate) async fn run_script(
         &self,
         api: &mut impl Ask,
-        found: FetchedScript,
+        fetched: FetchedScript,
         stop: &mut Stop,
     ) -> Option<ScriptSummary> {
-        let (key, kind) = (&found.key, found.kind);
-        let body = match found.body {
+        let (key, kind) = (&fetched.key, fetched.kind);
+        let body = match fetched.body {
             Ok(body) => body,
-            Err(why) => return Some(self.not_run(key, kind, why)),
+            Err(why) => return Some(self.report_not_run(key, kind, why)),
         };
-        let candidate = self.candidate(key, kind, found.is_part, &body);
+        let candidate = self.candidate(key, kind, fetched.is_part, &body);
         let mut record = match self.records.read(key) {
             Ok(record) => record,
             Err(why @ RecordError::Unreadable(..)) => {
-                tracing::error!(SCW_SCRIPT = %key, "{key}: {why}; it is set aside");
-                let (unknown, kept) = self.keep_unknown(key, candidate.digest.clone());
-                if !self.again {
+                tracing::error!(SCW_SCRIPT = %key, "{key}: {why}; the file is set aside");
+                let (unknown, record) = self.replace_record(key, candidate.digest.clone());
+                if !self.run_again {
                     return Some(ScriptSummary::of(key.as_str().to_owned(), kind, &unknown, false));
                 }
-                kept
+                record
             }
-            Err(why) => return Some(self.not_run(key, kind, why.to_string())),
+            Err(why) => return Some(self.report_not_run(key, kind, why.to_string())),
         };
-        if let Some(run) = record.runs.last().filter(|run| run.outcome.is_none() && run.boot == self.id) {
-            let still = leftovers::processes_of(&run.id, &[]);
-            if !still.is_empty() {
-                let why = format!("an earlier attempt is still running: {}", still.join(", "));
-                return Some(self.not_run(key, kind, why));
-            }
+        if let Some(processes) = self.running_attempt(&record) {
+            let why = format!("an earlier attempt is still running: {processes}");
+            return Some(self.report_not_run(key, kind, why));
         }
-        let ran_now = match self.attempts(&candidate, &mut record, stop).await {
+        let ran = match self.run_attempts(&candidate, &mut record, stop).await {
             Attempts::Ran => true,
-            Attempts::Nothing => false,
+            Attempts::NotDue => false,
             Attempts::Stopped => return None,
-            Attempts::Failed(why) => return Some(self.not_run(key, kind, why)),
+            Attempts::CannotRun(why) => return Some(self.report_not_run(key, kind, why)),
         };
-        let same = |run: &&Run| run.digest == candidate.digest && run.outcome.is_some();
-        let at = record.runs.iter().rposition(|run| same(&run)).or(record.runs.len().checked_sub(1));
-        let Some(last) = at.map(|at| record.runs[at].clone()) else {
-            return Some(self.not_run(key, kind, "its record is empty".to_owned()));
+        let Some(last) = latest_run(&record, &candidate.digest).cloned() else {
+            return Some(self.report_not_run(key, kind, "its record is empty".to_owned()));
         };
         let has_succeeded =
             last.outcome.as_ref().is_some_and(Outcome::is_success) && last.digest == candidate.digest;
         if candidate.terms.delete_after_success && has_succeeded {
-            self.delete(api, (key, &found.value), &mut record, last.clone()).await;
+            self.delete_key(api, (key, &fetched.value), &mut record, last.clone()).await;
         }
-        // A second look in the same boot finds done what the first one ran.
-        let in_this_boot = ran_now || !self.id.is_empty() && last.boot == self.id;
-        Some(ScriptSummary::of(key.as_str().to_owned(), kind, &last, in_this_boot))
+        // When the runner is started twice in one boot, the second one finds the runs of the first one in the records.
+        let ran_in_this_boot = ran || !self.boot_id.is_empty() && last.boot == self.boot_id;
+        Some(ScriptSummary::of(key.as_str().to_owned(), kind, &last, ran_in_this_boot))
     }
 
-    /// Everything that can be wrong with a value is found before anything is done with it.
+    /// Validates the complete value before anything is done with it.
     fn candidate<'b>(
         &self,
         key: &'b UserDataKey,
@@ -134,73 +109,95 @@ impl BootContext<'_> {
         }
     }
 
-    /// Runs the script as often as is due.
-    async fn attempts(&self, candidate: &Candidate<'_>, record: &mut Record, stop: &mut Stop) -> Attempts {
-        let Candidate { key, digest, terms, .. } = candidate;
+    /// The processes of an attempt of this boot that has no outcome yet, if any of them still runs.
+    fn running_attempt(&self, record: &Record) -> Option<String> {
+        let run = record.runs.last().filter(|run| run.outcome.is_none() && run.boot == self.boot_id)?;
+        let processes = leftovers::processes_of(&run.id, &[]);
+        (!processes.is_empty()).then(|| processes.join(", "))
+    }
+
+    /// Runs the script as often as it is due.
+    async fn run_attempts(
+        &self,
+        candidate: &Candidate<'_>,
+        record: &mut Record,
+        stop: &mut Stop,
+    ) -> Attempts {
+        let Candidate { key, terms, .. } = candidate;
         let mut ran = false;
         loop {
-            let question = DueCheck {
-                when: terms.when,
-                retries: terms.retries,
-                digest,
-                instance: &self.instance.id,
-                boot: &self.id,
+            let (attempt, after_failure) = match self.decision(candidate, record, ran) {
+                Decision::Run { attempt, after_failure } => (attempt, after_failure),
+                Decision::Done if ran => return Attempts::Ran,
+                Decision::Done => return Attempts::NotDue,
+                Decision::GivenUp => return Attempts::CannotRun(GIVEN_UP.to_owned()),
             };
-            let decision =
-                if self.again && !ran { again(&question, record) } else { decide(&question, record) };
-            let attempt = match decision {
-                Decision::Run { .. } if stop.was_asked().await => {
-                    // It came to its end while the machine goes down.
-                    return if ran { Attempts::Ran } else { Attempts::Stopped };
-                }
-                Decision::Run { after_failure: true, .. } if self.ends_within(terms.retry_delay) => {
+            if stop.was_asked().await {
+                // With `ran`, the script came to its own end while the machine goes down.
+                return if ran { Attempts::Ran } else { Attempts::Stopped };
+            }
+            if after_failure {
+                if self.ends_within(terms.retry_delay) {
                     return Attempts::Ran;
                 }
-                Decision::Run { attempt, after_failure } => {
-                    if after_failure && pause(terms.retry_delay, key, attempt, stop).await == Paused::Stopped
-                    {
-                        return Attempts::Stopped;
-                    }
-                    attempt
-                }
-                Decision::Done if ran => return Attempts::Ran,
-                Decision::Done => return Attempts::Nothing,
-                Decision::GivenUp => {
-                    let why = "it was cut off in three boots in a row, or five times; `scw-agent setup run --again` with its key starts it again";
-                    return Attempts::Failed(why.to_owned());
-                }
-            };
-            if let Ok(script) = &candidate.script {
-                if !ran {
-                    tell_warnings(key, script);
+                if wait_for_retry(terms.retry_delay, key, attempt, stop).await == Paused::Stopped {
+                    return Attempts::Stopped;
                 }
             }
-            if candidate.script.is_ok() && !self.preparation.make(stop).await {
-                return Attempts::Stopped;
+            if !ran {
+                log_warnings(candidate);
             }
-            // Now: an earlier script may have made the user, and a user database may need the network.
-            let account = match &terms.user {
-                Some(name) if candidate.script.is_ok() => tokio::select! {
-                    biased;
-                    found = Account::find(name) => found.map_err(|why| why.to_string()),
-                    _ = stop.asked() => return Attempts::Stopped,
-                },
-                _ => Ok(Account::root()),
-            };
-            let script = candidate.script.as_ref().map_err(Clone::clone);
-            let script = script.and_then(|script| Ok((script, account?)));
-            match self.attempt(candidate, script, attempt, record, stop).await {
+            let Some(script) = self.prepare(candidate, stop).await else { return Attempts::Stopped };
+            match self.run_attempt(candidate, script, attempt, record, stop).await {
                 Ok(None) => return Attempts::Stopped,
-                // It would not start a moment later, either.
+                // Another attempt right now would not start either.
                 Ok(Some(Outcome::NotRun(_))) => return Attempts::Ran,
                 Ok(Some(_)) => ran = true,
-                Err(why) => return Attempts::Failed(why.to_string()),
+                Err(why) => return Attempts::CannotRun(why.to_string()),
             }
         }
     }
 
-    /// Records that the script starts, runs it, records how it ended. No outcome when told to stop.
-    async fn attempt(
+    /// Whether another attempt is due. `ran`: whether this call of the runner has made one.
+    fn decision(&self, candidate: &Candidate<'_>, record: &Record, ran: bool) -> Decision {
+        let Candidate { digest, terms, .. } = candidate;
+        let check = DueCheck {
+            when: terms.when,
+            retries: terms.retries,
+            digest,
+            instance: &self.instance.id,
+            boot: &self.boot_id,
+        };
+        if self.run_again && !ran { decide_again(&check, record) } else { decide(&check, record) }
+    }
+
+    /// Makes the preparations of a boot and looks up the script's user. An error is text for a person; `None` when the runner has to stop.
+    async fn prepare<'b, 'c>(
+        &self,
+        candidate: &'c Candidate<'b>,
+        stop: &mut Stop,
+    ) -> Option<Result<(&'c Script<'b>, Account), String>> {
+        let script = match &candidate.script {
+            Ok(script) => script,
+            Err(why) => return Some(Err(why.clone())),
+        };
+        if !self.preparation.make(stop).await {
+            return None;
+        }
+        // The lookup is this late because an earlier script may have made the user, and because a user database may need the network.
+        let account = match &candidate.terms.user {
+            Some(name) => tokio::select! {
+                biased;
+                account = Account::find(name) => account.map_err(|why| why.to_string()),
+                _ = stop.asked() => return None,
+            },
+            None => Ok(Account::root()),
+        };
+        Some(account.map(|account| (script, account)))
+    }
+
+    /// Records that the script starts, runs it, and records how it ended. No outcome when the runner has to stop.
+    async fn run_attempt(
         &self,
         candidate: &Candidate<'_>,
         script: Result<(&Script<'_>, Account), String>,
@@ -209,13 +206,14 @@ impl BootContext<'_> {
         stop: &mut Stop,
     ) -> Result<Option<Outcome>, RecordError> {
         let Candidate { key, digest, terms, .. } = candidate;
-        let mut run = Run { attempt, ..self.new_run(digest.clone()) };
+        let run = Run { attempt, ..self.new_run(digest.clone()) };
         self.records.write(key, record, run.clone())?;
-        // It goes when the record says how the run ended.
         let running = RunningScript::of(key, candidate.kind, &run);
-        let _announced =
-            script.is_ok().then(|| running.announce(&self.places.running)).transpose().inspect_err(|why| {
-                tracing::warn!(SCW_SCRIPT = %key, "{key}: the status does not show that it runs: {why}");
+        // This guard removes the file at the end of this function, when the record has the outcome.
+        let _running_file =
+            script.is_ok().then(|| running.announce(&self.paths.running)).transpose().inspect_err(|why| {
+                let path = self.paths.running.display();
+                tracing::warn!(SCW_SCRIPT = %key, "{key}: cannot write {path}, so the status does not show this run: {why}");
             });
         let ended = match &script {
             Ok(_) if self.ends_within(Duration::ZERO) => {
@@ -226,50 +224,61 @@ impl BootContext<'_> {
                 tracing::info!(MESSAGE_ID = events::SCRIPT_STARTED, SCW_SCRIPT = %key, SCW_INSTANCE_ID = %id, "{key}: started (attempt {attempt})");
                 self.console.tell(&format_args!("{key}: started (attempt {attempt})"));
                 let environment = self.environment(key, &run, &terms.environment);
-                let left = self.deadline.map_or(Duration::MAX, |end| end.duration_since(Instant::now()));
-                let (folder, live) = (&self.places.scripts, &*running.output(&self.places.outputs));
-                let timeout = terms.timeout.min(left);
-                let order =
-                    RunSpec { key, run: &run.id, script, folder, live, account, timeout, environment };
-                execute(&order, stop).await
+                let time_left = self.deadline.map_or(Duration::MAX, |end| end.duration_since(Instant::now()));
+                let (folder, live) = (&self.paths.scripts, &*running.output(&self.paths.outputs));
+                let timeout = terms.timeout.min(time_left);
+                let spec = RunSpec { key, run: &run.id, script, folder, live, account, timeout, environment };
+                execute(&spec, stop).await
             }
             Err(why) => EndedScript::not_run(why.clone()),
         };
+        Ok(self.record_end(key, record, run, ended))
+    }
+
+    /// Records and logs how a run ended. Returns no outcome for a run that was cut off.
+    fn record_end(
+        &self,
+        key: &UserDataKey,
+        record: &mut Record,
+        mut run: Run,
+        ended: EndedScript,
+    ) -> Option<Outcome> {
         (run.outcome, run.output) = (ended.outcome, ended.output);
         run.left = leftovers::processes_of(&run.id, &ended.left);
         if !run.left.is_empty() {
-            let left = run.left.join(", ");
-            tracing::info!(MESSAGE_ID = events::SCRIPT_LEFT_PROCESSES, SCW_SCRIPT = %key, "{key}: left running: {left}");
+            let processes = run.left.join(", ");
+            tracing::info!(MESSAGE_ID = events::SCRIPT_LEFT_PROCESSES, SCW_SCRIPT = %key, "{key}: left running: {processes}");
         }
         if run.outcome.is_none() {
-            tracing::warn!(MESSAGE_ID = events::SCRIPT_CUT_OFF, SCW_SCRIPT = %key, "{key}: cut off, since the runner was told to stop");
+            tracing::warn!(MESSAGE_ID = events::SCRIPT_CUT_OFF, SCW_SCRIPT = %key, "{key}: cut off, because the runner was stopped");
             self.console.tell(&format_args!("{key}: cut off"));
-            return Ok(None);
+            return None;
         }
         run.ended = Some(ended.at);
         if let Err(why) = self.records.write(key, record, run.clone()) {
-            // It ran all the same, and the summary says how it ended.
-            tracing::error!(SCW_SCRIPT = %key, "{key}: {why}; at the next boot it will look cut off, and start again");
+            // The script ran, and the summary shows its outcome.
+            tracing::error!(SCW_SCRIPT = %key, "{key}: {why}; without this record, the next boot runs the script again");
         }
-        self.tell(key, &run);
-        Ok(run.outcome)
+        self.report_outcome(key, &run);
+        run.outcome
     }
 
-    /// A lost record must not look like a script that never ran (law D1).
-    fn keep_unknown(&self, key: &UserDataKey, digest: Digest) -> (Run, Record) {
+    /// Sets an unreadable record aside and writes a new one with the outcome "unknown": a script whose record is lost must not look like a
+    /// script that never ran (invariant D1).
+    fn replace_record(&self, key: &UserDataKey, digest: Digest) -> (Run, Record) {
         let run = Run { outcome: Some(Outcome::Unknown), ..self.new_run(digest) };
         let mut record = Record::default();
-        let kept =
+        let replaced =
             self.records.set_aside(key).and_then(|()| self.records.write(key, &mut record, run.clone()));
-        if let Err(why) = kept {
+        if let Err(why) = replaced {
             tracing::error!(SCW_SCRIPT = %key, "{key}: {why}");
         }
         (run, record)
     }
 
-    /// For a script that carries secrets. Where it cannot be done now, it is done at a later boot, since the key is still there then. A value that
-    /// the owner set meanwhile stays: it did not run.
-    async fn delete(
+    /// Deletes the user data key of a script that asks for this with `delete-after-success`, because it contains secrets. After a failure, a
+    /// later boot tries again, since the key is still there. A value that the owner has set meanwhile stays: it did not run.
+    async fn delete_key(
         &self,
         api: &mut impl Ask,
         (key, fetched): (&UserDataKey, &Option<Digest>),
@@ -278,7 +287,7 @@ impl BootContext<'_> {
     ) {
         let deleted = match api.get(key).await {
             Ok(Some(value)) if Some(Digest::of(&value)) != *fetched => {
-                tracing::warn!(SCW_SCRIPT = %key, "{key}: not deleted from user data: its value is not the one that ran");
+                tracing::warn!(SCW_SCRIPT = %key, "{key}: not deleted from user data: the value has changed since the script ran");
                 return;
             }
             Ok(Some(_)) => api.delete(key).await.map(|_| ()),
@@ -287,109 +296,56 @@ impl BootContext<'_> {
         };
         match deleted {
             Ok(()) => {
-                tracing::info!(SCW_SCRIPT = %key, "{key}: deleted from user data, as it asks for");
+                tracing::info!(SCW_SCRIPT = %key, "{key}: deleted from user data (`delete-after-success`)");
                 if let Err(why) = self.records.write(key, record, Run { deleted: true, ..run }) {
                     tracing::error!(SCW_SCRIPT = %key, "{key}: {why}");
                 }
             }
             Err(why) => {
-                tracing::warn!(SCW_SCRIPT = %key, "{key}: it asks to be deleted, and could not be: {why}; tried again at the next boot");
+                tracing::warn!(SCW_SCRIPT = %key, "{key}: cannot delete it from user data: {why}; trying again at the next boot");
             }
-        }
-    }
-
-    fn ends_within(&self, length: Duration) -> bool {
-        self.deadline.is_some_and(|deadline| Instant::now() + length >= deadline)
-    }
-
-    fn new_run(&self, digest: Digest) -> Run {
-        Run { boot: self.id.clone(), ..Run::new(digest, self.instance.id.clone(), Moment::now()) }
-    }
-
-    fn environment(&self, key: &UserDataKey, run: &Run, more: &[(String, String)]) -> Vec<(String, String)> {
-        let or_empty = |text: &Option<String>| text.clone().unwrap_or_default();
-        let ours = [
-            ("SCW_INSTANCE_ID", self.instance.id.to_string()),
-            ("SCW_ZONE", or_empty(&self.instance.zone)),
-            ("SCW_HOSTNAME", or_empty(&self.instance.hostname)),
-            ("SCW_SCRIPT", key.as_str().to_owned()),
-            ("SCW_SETUP_ATTEMPT", run.attempt.to_string()),
-            ("SCW_SETUP_RUN", run.id.clone()),
-        ];
-        // A NUL cannot be in a variable, and a name from elsewhere could hold one.
-        let ours = ours.into_iter().map(|(name, value)| (name.to_owned(), value.replace('\0', "")));
-        // The script may name another file.
-        let apt = apt::configuration().map(|path| ("APT_CONFIG".to_owned(), path.to_owned()));
-        apt.into_iter().chain(more.iter().cloned()).chain(ours).collect()
-    }
-
-    fn not_run(&self, key: &UserDataKey, kind: ScriptKind, why: String) -> ScriptSummary {
-        tracing::error!(MESSAGE_ID = events::SCRIPT_NOT_RUN, SCW_SCRIPT = %key, "{key}: not run: {why}");
-        self.console.tell(&format_args!("{key}: not run: {why}"));
-        ScriptSummary::not_run(key.as_str().to_owned(), kind, why)
-    }
-
-    fn tell(&self, key: &UserDataKey, run: &Run) {
-        let Some(outcome) = &run.outcome else { return };
-        let length = run.ended.unwrap_or(run.started).since(run.started);
-        let after = match outcome {
-            Outcome::NotRun(_) => String::new(),
-            _ => format!(" after {}", humantime::format_duration(length)),
-        };
-        match outcome {
-            Outcome::NotRun(_) => self.console.tell(&format_args!("{key}: {outcome}")),
-            _ => self.console.tell(&format_args!("{key}: {outcome} after {} s", length.as_secs())),
-        }
-        let exit_status = if let Outcome::Exit(code) = outcome { Some(*code) } else { None };
-        let (id, event) = (&self.instance.id, event(outcome));
-        if outcome.is_success() {
-            tracing::info!(MESSAGE_ID = event, SCW_SCRIPT = %key, SCW_INSTANCE_ID = %id, SCW_EXIT_STATUS = exit_status, "{key}: {outcome}{after}");
-        } else {
-            tracing::error!(MESSAGE_ID = event, SCW_SCRIPT = %key, SCW_INSTANCE_ID = %id, SCW_EXIT_STATUS = exit_status, "{key}: {outcome}{after}");
         }
     }
 }
 
-/// Before its first attempt in a boot.
-fn tell_warnings(key: &UserDataKey, script: &Script<'_>) {
+/// The run that the summary shows: the latest one of this content that has an outcome, or else the latest one.
+fn latest_run<'a>(record: &'a Record, digest: &Digest) -> Option<&'a Run> {
+    let has_outcome = |run: &&Run| run.digest == *digest && run.outcome.is_some();
+    record.runs.iter().rfind(has_outcome).or(record.runs.last())
+}
+
+/// Logs the likely mistakes in a script, before its first attempt in a boot.
+fn log_warnings(candidate: &Candidate<'_>) {
+    let Candidate { key, script: Ok(script), .. } = candidate else { return };
     for warning in warnings::of_script(script.body) {
         tracing::warn!(SCW_SCRIPT = %key, "{key}: {warning}");
     }
 }
 
-fn event(outcome: &Outcome) -> &'static str {
-    match outcome {
-        Outcome::Exit(0) => events::SCRIPT_SUCCEEDED,
-        Outcome::Exit(_) | Outcome::Signal(_) => events::SCRIPT_FAILED,
-        Outcome::TimedOut => events::SCRIPT_TIMED_OUT,
-        Outcome::NotRun(_) | Outcome::Unknown => events::SCRIPT_NOT_RUN,
-    }
-}
-
-/// What came of a script's attempts in this boot.
+/// The result of a script's attempts in this boot.
 enum Attempts {
-    /// At least one was made, or tried.
+    /// At least one attempt was made, or a further one does not fit before the deadline.
     Ran,
-    /// None was due.
-    Nothing,
-    /// The runner was told to stop.
+    /// No attempt was due.
+    NotDue,
+    /// The runner has to stop.
     Stopped,
-    /// It could not be run; why.
-    Failed(String),
+    /// The script could not run, for this reason.
+    CannotRun(String),
 }
 
 /// What ended a pause.
 #[derive(PartialEq, Eq)]
 enum Paused {
-    Over,
+    Elapsed,
     Stopped,
 }
 
-async fn pause(length: Duration, key: &UserDataKey, attempt: u32, stop: &mut Stop) -> Paused {
+async fn wait_for_retry(length: Duration, key: &UserDataKey, attempt: u32, stop: &mut Stop) -> Paused {
     let shown = humantime::format_duration(length);
-    tracing::info!(SCW_SCRIPT = %key, "{key}: attempt {attempt} follows in {shown}");
+    tracing::info!(SCW_SCRIPT = %key, "{key}: attempt {attempt} starts in {shown}");
     tokio::select! {
-        () = sleep(length) => Paused::Over,
+        () = sleep(length) => Paused::Elapsed,
         _ = stop.asked() => Paused::Stopped,
     }
 }

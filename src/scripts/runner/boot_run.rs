@@ -1,10 +1,11 @@
-//! The runner: one boot's work, from the list of keys to the summary and the published outcome. It reads as the whole program.
+//! One run of the setup runner in a boot, from the list of user data keys to the summary and the published outcome.
 
-use std::fmt;
 use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+
+use thiserror::Error;
 
 use crate::metadata::api::response::Ask;
 use crate::metadata::api::user_data_key::UserDataKey;
@@ -13,202 +14,214 @@ use crate::scripts::history::record::{RecordError, Records};
 use crate::scripts::history::summary::Summary;
 use crate::scripts::history::value_readings::ValueReadings;
 use crate::scripts::model::likely_key;
-use crate::scripts::model::likely_key::{hint, suspect_keys};
 use crate::scripts::model::policy::{OnChange, Policy};
 use crate::scripts::model::script::ScriptKind;
 use crate::scripts::paths::{SETUP_REQUESTED, SetupPaths};
 use crate::scripts::prepare::preparation::Preparation;
 use crate::scripts::run::script_file;
 use crate::scripts::run::stop::Stop;
-use crate::scripts::runner::attempts::BootContext;
-use crate::scripts::runner::fetch::{FetchedScripts, gather, is_of_a_boot};
+use crate::scripts::runner::boot_context::BootContext;
+use crate::scripts::runner::fetch::{FetchedScripts, fetch_scripts, is_of_a_boot};
 use crate::scripts::runner::publish_outcome;
 use crate::system::console::Console;
 use crate::system::systemctl;
 use crate::util::files;
 use crate::util::time::Moment;
 
-/// What came of asking for this boot's work.
+/// The result of a call of the runner.
 #[derive(Debug)]
 pub(crate) enum BootRun {
-    /// It was done by an earlier call; nothing ran (law S4).
+    /// An earlier call in this boot has run the scripts; nothing ran now (invariant S4).
     AlreadyDone(Summary),
-    /// It is done now.
+    /// The scripts that were due have run now.
     Done(Summary),
-    /// It was told to stop before all was done. What was cut off starts again.
+    /// The runner was stopped before all scripts had run. A script that was cut off starts again at the next run.
     Stopped,
-    /// User data hold no script of that name.
+    /// User data have no script of this name.
     NoSuchScript(UserDataKey),
-    /// The metadata service cannot be reached yet, so nothing is known of scripts; the daemon asks again when it can be.
+    /// The scripts could not be fetched. If the service cannot be reached, the daemon requests the runner again later.
     NotYet(MetadataError),
 }
 
-/// Why the work could not be done.
-#[derive(Debug)]
+/// Why the runner could not do its work.
+#[derive(Debug, Error)]
 pub(crate) enum SetupError {
-    /// The state folder cannot be used.
-    State(RecordError),
-    /// The same, for a file other than a record.
-    File(PathBuf, io::Error),
-    /// A request cannot be taken, and so starts the runner again and again.
+    /// The folder of records or one of its files cannot be used.
+    #[error("{0}")]
+    State(#[from] RecordError),
+    /// A file other than a record cannot be used.
+    #[error("cannot use {}: {}", .0.display(), .1)]
+    File(PathBuf, #[source] io::Error),
+    /// A request cannot be removed, so it starts the runner again and again.
+    #[error("{0}")]
     Requests(String),
 }
 
-/// Which scripts a call is about, and whether they must be due.
+/// Which scripts to run, and whether they have to be due.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Choice {
-    /// This one; otherwise all of a boot.
+    /// Only this script. None: all scripts of a boot.
     pub only: Option<UserDataKey>,
-    /// Whatever was, they run.
+    /// Run them even if they are not due.
     pub again: bool,
 }
 
 impl Choice {
-    /// Whether it is what the unit does.
-    fn is_the_boots(&self) -> bool {
+    /// Whether this is what the unit runs: all scripts of a boot that are due.
+    fn is_default(&self) -> bool {
         *self == Self::default()
     }
 
-    /// Whether a key must be fetched for it. What runs when the machine goes down is run now only for somebody who insists.
-    fn wants(&self, key: &UserDataKey) -> bool {
-        let can_be = is_of_a_boot(key) || self.again && ScriptKind::of(key) == Some(ScriptKind::Shutdown);
+    /// Whether the value of this key must be fetched. A shutdown script runs in a boot only when a person asks for it with `--again`.
+    fn needs(&self, key: &UserDataKey) -> bool {
+        let can_run = is_of_a_boot(key) || self.again && ScriptKind::of(key) == Some(ScriptKind::Shutdown);
         match &self.only {
             None => is_of_a_boot(key),
-            Some(only) => can_be && (only == key || only.as_str().starts_with(&format!("{}.", key.as_str()))),
+            Some(only) => {
+                can_run && (only == key || only.as_str().starts_with(&format!("{}.", key.as_str())))
+            }
         }
     }
 }
 
-/// Runs the scripts that are due, once in a boot; or those that somebody chose.
+/// Runs the scripts that are due, once in a boot, or the scripts that a person chose.
 pub(crate) async fn run_boot(
     api: &mut impl Ask,
-    places: &SetupPaths,
+    paths: &SetupPaths,
     policy: &Policy,
     console: Console,
     choice: &Choice,
 ) -> Result<BootRun, SetupError> {
     if choice.only.is_some() {
-        return run_chosen(api, places, policy, console, choice, false).await;
+        return run_chosen(api, paths, policy, console, choice, false).await;
     }
-    // Taken first of all: a request that comes later starts the runner again, and a request that stayed would do so at once.
-    let requests = places.requests.take(&[SETUP_REQUESTED]);
-    let came = run_chosen(api, places, policy, console, choice, requests.has(SETUP_REQUESTED)).await?;
-    if matches!(came, BootRun::AlreadyDone(_) | BootRun::Done(_)) {
+    // Take the requests before anything else. A request that arrives later starts the runner again; one that is not taken does so at once.
+    let requests = paths.requests.take(&[SETUP_REQUESTED]);
+    let result = run_chosen(api, paths, policy, console, choice, requests.has(SETUP_REQUESTED)).await?;
+    if matches!(result, BootRun::AlreadyDone(_) | BootRun::Done(_)) {
         let served = requests.served(SETUP_REQUESTED);
-        served.map_err(|why| SetupError::File(places.requests.pending.clone(), why))?;
+        served.map_err(|why| SetupError::File(paths.requests.pending.clone(), why))?;
     }
     match requests.problems.into_iter().next() {
         Some(problem) => Err(SetupError::Requests(problem)),
-        None => Ok(came),
+        None => Ok(result),
     }
 }
 
+/// Runs the chosen scripts and writes the summary. `requested`: whether the daemon requested this run.
 async fn run_chosen(
     api: &mut impl Ask,
-    places: &SetupPaths,
+    paths: &SetupPaths,
     policy: &Policy,
     console: Console,
     choice: &Choice,
     requested: bool,
 ) -> Result<BootRun, SetupError> {
-    let records = Records::open(&places.state).map_err(SetupError::State)?;
-    // One runner at a time: the unit and a person may meet.
-    let _lock = files::lock(&places.state).map_err(|why| SetupError::File(places.state.clone(), why))?;
-    let mut stop = Stop::listen().map_err(|why| SetupError::File(places.state.clone(), why))?;
-    script_file::remove_leftovers(&places.scripts);
-    let done = Summary::read(&places.summary).ok().flatten();
-    let look_again = requested && policy.on_change == OnChange::Now;
-    let done = match done {
-        Some(summary) if choice.is_the_boots() && !look_again => return Ok(BootRun::AlreadyDone(summary)),
-        done => done,
+    let records = Records::open(&paths.state)?;
+    let state_error = |why| SetupError::File(paths.state.clone(), why);
+    // Only one runner at a time: the unit and a person may start one at the same moment.
+    let _lock = files::lock(&paths.state).map_err(state_error)?;
+    let mut stop = Stop::listen().map_err(state_error)?;
+    script_file::remove_leftovers(&paths.scripts);
+    let has_new_value = requested && policy.on_change == OnChange::Now;
+    let previous = match Summary::read(&paths.summary).ok().flatten() {
+        Some(summary) if choice.is_default() && !has_new_value => return Ok(BootRun::AlreadyDone(summary)),
+        previous => previous,
     };
 
-    let mut gathered = match gather(api, |key| choice.wants(key)).await {
-        Ok(gathered) => gathered,
+    let mut fetched = match fetch_scripts(api, |key| choice.needs(key)).await {
+        Ok(fetched) => fetched,
         Err(why) => return Ok(BootRun::NotYet(why)),
     };
     if !choice.again {
-        let instance = &gathered.instance.id;
-        let ran_elsewhere_only = || records.ran_elsewhere_only(instance);
-        let mut readings = ValueReadings::load(&places.state, instance, ran_elsewhere_only);
-        gathered.keep_passed_over(&mut readings);
+        pass_over_earlier_values(&mut fetched, &records, paths);
     }
-    let FetchedScripts { instance, mut found, passed_over, keys, unusable, .. } = gathered;
-    if choice.is_the_boots() && done.is_none() {
-        // The daemon tells of them where no script is due.
-        for key in suspect_keys(&keys, policy.outcome_key.as_ref()) {
-            tracing::warn!("{}", hint(&key));
-        }
-        if unusable > 0 {
-            tracing::warn!("{}", likely_key::unusable(unusable));
-        }
+    if choice.is_default() && previous.is_none() {
+        warn_of_keys(&fetched, policy);
     }
-    found.retain(|script| choice.only.as_ref().is_none_or(|name| script.is_called(name)));
-    if let (Some(name), true) = (&choice.only, found.is_empty()) {
+    let FetchedScripts { instance, mut scripts, passed_over, .. } = fetched;
+    scripts.retain(|script| choice.only.as_ref().is_none_or(|name| script.has_name(name)));
+    if let (Some(name), true) = (&choice.only, scripts.is_empty()) {
         return Ok(BootRun::NoSuchScript(name.clone()));
     }
+
     let preparation = Preparation::for_boot(policy.network_wait);
-    let (id, again) = (boot_id(), choice.again);
+    let (boot_id, run_again) = (boot_id(), choice.again);
+    let deadline = None;
     let boot =
-        BootContext { instance, id, records, places, policy, again, deadline: None, console, preparation };
-    let mut scripts = Vec::new();
-    for script in found {
-        match boot.one(api, script, &mut stop).await {
-            Some(summary) => scripts.push(summary),
+        BootContext { instance, boot_id, records, paths, policy, run_again, deadline, console, preparation };
+    let mut summaries = Vec::new();
+    for script in scripts {
+        match boot.run_script(api, script, &mut stop).await {
+            Some(summary) => summaries.push(summary),
             None => return Ok(BootRun::Stopped),
         }
     }
     let network = boot.preparation.network();
-    let now = Summary { ended: Moment::now(), scripts, passed_over, network };
-    // One script by itself is not the boot's work; but what is known of that is kept true.
-    let whole = match (&choice.only, done) {
-        (None, None) => now.clone(),
-        (None, Some(done)) => Summary { network: now.network.clone().or(done.network), ..now.clone() },
-        (Some(_), Some(done)) => done.with(&now),
-        (Some(_), None) => return Ok(BootRun::Done(now)),
-    };
-    leave(&whole, places)?;
-    if whole.is_success() {
+    let latest = Summary { ended: Moment::now(), scripts: summaries, passed_over, network };
+    let Some(summary) = summary_of_boot(choice, &latest, previous) else { return Ok(BootRun::Done(latest)) };
+    write_summary(&summary, paths)?;
+    if summary.is_success() {
         systemctl::clear_failure().await;
     }
     if let Some(key) = &policy.outcome_key {
-        publish_outcome::publish(api, key, &boot.instance, &whole).await;
+        publish_outcome::publish(api, key, &boot.instance, &summary).await;
     }
-    Ok(BootRun::Done(now))
+    Ok(BootRun::Done(latest))
 }
 
-/// Writes the summary where everybody can read it.
-fn leave(summary: &Summary, places: &SetupPaths) -> Result<(), SetupError> {
-    let folder = places.summary.parent().unwrap_or(Path::new("/"));
-    let file = |why| SetupError::File(places.summary.clone(), why);
-    files::public_folder(folder).map_err(file)?;
-    // The scripts' folder may have been the first in it.
-    fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).map_err(file)?;
-    summary.write(&places.summary).map_err(file)
+/// Does not run what an earlier version of the agent passed over for this Instance (invariant S4).
+fn pass_over_earlier_values(fetched: &mut FetchedScripts, records: &Records, paths: &SetupPaths) {
+    let instance = &fetched.instance.id;
+    let ran_elsewhere_only = || records.ran_elsewhere_only(instance);
+    let mut readings = ValueReadings::load(&paths.state, instance, ran_elsewhere_only);
+    fetched.pass_over_earlier(&mut readings);
 }
 
-/// The kernel's id of this boot; it differs at every boot, and where it cannot be read, every run counts as another boot's.
+/// Logs keys that are likely mistakes, and how many names cannot be used. Where no script is due, the daemon does this.
+fn warn_of_keys(fetched: &FetchedScripts, policy: &Policy) {
+    for key in likely_key::suspect_keys(&fetched.keys, policy.outcome_key.as_ref()) {
+        tracing::warn!("{}", likely_key::hint(&key));
+    }
+    if fetched.unusable > 0 {
+        tracing::warn!("{}", likely_key::unusable(fetched.unusable));
+    }
+}
+
+/// The summary of this boot after a run with the result `latest`. None when a person ran one script before the boot's scripts have run: one
+/// script alone is not the summary of a boot.
+fn summary_of_boot(choice: &Choice, latest: &Summary, previous: Option<Summary>) -> Option<Summary> {
+    match (&choice.only, previous) {
+        (None, None) => Some(latest.clone()),
+        (None, Some(previous)) => {
+            let network = latest.network.clone().or(previous.network);
+            Some(Summary { network, ..latest.clone() })
+        }
+        (Some(_), Some(previous)) => Some(previous.with(latest)),
+        (Some(_), None) => None,
+    }
+}
+
+/// Writes the summary as a file that everybody can read.
+fn write_summary(summary: &Summary, paths: &SetupPaths) -> Result<(), SetupError> {
+    let folder = paths.summary.parent().unwrap_or(Path::new("/"));
+    let file_error = |why| SetupError::File(paths.summary.clone(), why);
+    files::public_folder(folder).map_err(file_error)?;
+    // The folder may have been made with another mode, together with the folder of the scripts in it.
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).map_err(file_error)?;
+    summary.write(&paths.summary).map_err(file_error)
+}
+
+/// The kernel's ID of this boot, different in every boot. Empty if it cannot be read; then each run is treated as the only one of its boot.
 pub(crate) fn boot_id() -> String {
     let id = files::read_bounded(Path::new("/proc/sys/kernel/random/boot_id"), 128).ok().flatten();
     String::from_utf8_lossy(&id.unwrap_or_default()).trim().to_owned()
 }
 
 impl SetupError {
-    /// Whether it is a matter of who runs this.
+    /// Whether the user who runs the command lacks a permission.
     pub(crate) fn is_permission(&self) -> bool {
         let (Self::State(RecordError::File(_, why)) | Self::File(_, why)) = self else { return false };
         why.kind() == io::ErrorKind::PermissionDenied
     }
 }
-
-impl fmt::Display for SetupError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::State(why) => why.fmt(f),
-            Self::File(path, why) => write!(f, "{} cannot be used: {why}", path.display()),
-            Self::Requests(problem) => f.write_str(problem),
-        }
-    }
-}
-
-impl std::error::Error for SetupError {}

@@ -1,5 +1,5 @@
-//! Everything that a boot's work needs of user data, fetched before anything runs: a script may take the network down, and half a boot's work
-//! is none.
+//! Fetches all user data that a boot needs before the first script runs. A script may take the network down, and a boot must not run only
+//! some of its scripts.
 
 use std::path::Path;
 
@@ -15,39 +15,39 @@ use crate::scripts::history::value_readings::{FIRST_READING, ValueReadings};
 use crate::scripts::model::script::{Digest, ScriptKind};
 use crate::system::cloud_init;
 
-/// All values of a boot together, in bytes. One value has at most 1 MiB, so this is much more than scripts need, and the machine's memory holds
-/// it.
-const LARGEST_SUM: usize = 32 * 1024 * 1024;
+/// The limit for all values of a boot together, in bytes. A value beyond it is not run. One value has at most 1 MiB, so this is far more than
+/// scripts need, and it fits into the machine's memory.
+const MAX_TOTAL_BYTES: usize = 32 * 1024 * 1024;
 
-/// A script as user data has it.
+/// A script from user data.
 pub(crate) struct FetchedScript {
-    /// Its user data key; for a part of what `cloud-init` holds, a name that no key of a script can have.
+    /// The user data key. A part of the value of `cloud-init` has a name here that no key of a script can have.
     pub(crate) key: UserDataKey,
     pub(crate) kind: ScriptKind,
-    /// Whether its key holds other things beside it.
+    /// Whether this is a part of the key's value, not the complete value.
     pub(crate) is_part: bool,
-    /// Since which reading of values it is run; earlier ones passed it over (see [`crate::scripts::history::value_readings`]).
+    /// The first reading that runs this script. Earlier readings passed it over (see [`crate::scripts::history::value_readings`]).
     pub(crate) since: u32,
-    /// What its key held when it was fetched.
+    /// The digest of the key's value when it was fetched.
     pub(crate) value: Option<Digest>,
-    /// Its bytes, or for a person why there are none.
+    /// The script, or a text for a person that says why there is none.
     pub(crate) body: Result<Bytes, String>,
 }
 
-/// What user data holds for a boot, in the order in which it is run.
+/// What user data have for a boot. The scripts are in the order in which they run.
 pub(crate) struct FetchedScripts {
     pub(crate) instance: Instance,
-    pub(crate) found: Vec<FetchedScript>,
+    pub(crate) scripts: Vec<FetchedScript>,
     pub(crate) passed_over: Vec<PassedOver>,
-    /// All keys that were listed.
+    /// All keys of the Instance.
     pub(crate) keys: Vec<UserDataKey>,
-    /// How many more keys there are, with names that cannot be used.
+    /// The number of further keys, whose names cannot be used.
     pub(crate) unusable: usize,
-    /// The value of the key `cloud-init`, if that was fetched.
+    /// The digest of the value of the key `cloud-init`, if that was fetched.
     cloud_init: Option<Digest>,
 }
 
-/// Whether a key may hold work for a boot. What cloud-init takes for itself does not.
+/// Whether a key may contain scripts of a boot. The key `cloud-init` is ignored where cloud-init itself is active.
 pub(crate) fn is_of_a_boot(key: &UserDataKey) -> bool {
     match ScriptKind::of(key) {
         Some(kind) => kind != ScriptKind::Shutdown,
@@ -55,40 +55,40 @@ pub(crate) fn is_of_a_boot(key: &UserDataKey) -> bool {
     }
 }
 
-/// Fetches all that these keys hold.
+/// Fetches the scripts of all keys for which `is_wanted` is true.
 ///
 /// # Errors
-/// When the service fails in a way that may pass. An answer that will not change is that script's own trouble.
-pub(crate) async fn gather(
+/// When the service fails in a way that may be temporary. A bad answer for one key is an error of that script only.
+pub(crate) async fn fetch_scripts(
     api: &mut impl Ask,
     is_wanted: impl Fn(&UserDataKey) -> bool,
 ) -> Result<FetchedScripts, MetadataError> {
     let instance = api.instance().await?;
     let (keys, unusable) = api.list_and_rest().await?;
-    let mut all = FetchedScripts {
+    let mut fetched = FetchedScripts {
         instance,
-        found: Vec::new(),
+        scripts: Vec::new(),
         passed_over: Vec::new(),
         keys,
         unusable,
         cloud_init: None,
     };
-    let mut room = LARGEST_SUM;
-    for key in all.keys.clone() {
+    let mut remaining_bytes = MAX_TOTAL_BYTES;
+    for key in fetched.keys.clone() {
         if !is_wanted(&key) {
             continue;
         }
-        // Deleted since it was listed, perhaps.
-        let Some(body) = fetch(api, &key, &mut room).await? else { continue };
+        // There is no value if the key was deleted after it was listed.
+        let Some(body) = fetch_value(api, &key, &mut remaining_bytes).await? else { continue };
         match (ScriptKind::of(&key), body) {
             (None, Ok(value)) => {
-                all.cloud_init = Some(Digest::of(&value));
-                unpack(&value).into_iter().for_each(|item| all.take(&key, item));
+                fetched.cloud_init = Some(Digest::of(&value));
+                unpack(&value).into_iter().for_each(|item| fetched.add_item(&key, item));
             }
             (kind, body) => {
                 let kind = kind.unwrap_or(ScriptKind::Setup);
                 let value = body.as_ref().ok().map(|body| Digest::of(body));
-                all.found.push(FetchedScript {
+                fetched.scripts.push(FetchedScript {
                     key,
                     kind,
                     is_part: false,
@@ -99,16 +99,18 @@ pub(crate) async fn gather(
             }
         }
     }
-    Ok(all)
+    Ok(fetched)
 }
 
-/// Fetches one value, if there is room for it: its bytes, or for a person why there are none. Beyond the bound, nothing more is fetched.
-async fn fetch(
+/// Fetches one value: its bytes, or a text for a person that says why there are none. `None` if the key does not exist.
+///
+/// When a value exceeds the limit, neither it nor any value after it is used.
+async fn fetch_value(
     api: &mut impl Ask,
     key: &UserDataKey,
-    room: &mut usize,
+    remaining_bytes: &mut usize,
 ) -> Result<Option<Result<Bytes, String>>, MetadataError> {
-    if *room == 0 {
+    if *remaining_bytes == 0 {
         return Ok(Some(Err(too_much())));
     }
     let body = match api.get(key).await {
@@ -117,62 +119,64 @@ async fn fetch(
         Err(why) if why.kind() == ErrorKind::BadAnswer => return Ok(Some(Err(why.to_string()))),
         Err(why) => return Err(why),
     };
-    match room.checked_sub(body.len()) {
-        Some(left) => {
-            *room = left;
+    match remaining_bytes.checked_sub(body.len()) {
+        Some(remaining) => {
+            *remaining_bytes = remaining;
             Ok(Some(Ok(body)))
         }
         None => {
-            *room = 0;
+            *remaining_bytes = 0;
             Ok(Some(Err(too_much())))
         }
     }
 }
 
 fn too_much() -> String {
-    let mebibytes = LARGEST_SUM >> 20;
+    let mebibytes = MAX_TOTAL_BYTES >> 20;
     format!("this script and those before it have more than {mebibytes} MiB together: make them smaller")
 }
 
 impl FetchedScript {
-    /// Whether it is meant by this name, its own or the key's that it came in.
-    pub(crate) fn is_called(&self, name: &UserDataKey) -> bool {
+    /// Whether a person means this script by `name`: its own name, or the key of which it is a part.
+    pub(crate) fn has_name(&self, name: &UserDataKey) -> bool {
         self.key == *name || self.is_part && *name == UserDataKey::cloud_init()
     }
 }
 
 impl FetchedScripts {
-    /// Takes one of the things that a value of `cloud-init` holds.
-    fn take(&mut self, whole: &UserDataKey, item: Item) {
+    /// Adds one item of the value of `cloud-init`. `value_key` is the key of that value.
+    fn add_item(&mut self, value_key: &UserDataKey, item: Item) {
         let is_part = item.name.is_some();
-        let name = item.name.and_then(|name| UserDataKey::new(&format!("{}.{name}", whole.as_str())).ok());
-        let key = name.unwrap_or_else(|| whole.clone());
+        let name =
+            item.name.and_then(|name| UserDataKey::new(&format!("{}.{name}", value_key.as_str())).ok());
+        let key = name.unwrap_or_else(|| value_key.clone());
         let (kind, body) = match item.content {
             Content::Script(kind, body) => (kind, Ok(body)),
             Content::Broken(why) => (ScriptKind::Setup, Err(why.to_string())),
             Content::Foreign(what) => {
-                tracing::warn!(SCW_SCRIPT = %key, "{key}: {what}: not run, since it needs cloud-init, which is not active here");
+                tracing::warn!(SCW_SCRIPT = %key, "{key}: {what}: not run: it needs cloud-init, which is not active here");
                 let (key, what) = (key.as_str().to_owned(), what.to_owned());
                 return self.passed_over.push(PassedOver { key, what, by_earlier_version: false });
             }
         };
         let value = self.cloud_init.clone();
-        self.found.push(FetchedScript { key, kind, is_part, since: item.since, value, body });
+        self.scripts.push(FetchedScript { key, kind, is_part, since: item.since, value, body });
     }
 
-    /// Passes over what an earlier version passed over for this Instance and would run now, and remembers how the values were read.
-    pub(crate) fn keep_passed_over(&mut self, values: &mut ValueReadings) {
+    /// Removes the scripts that an earlier version of the agent passed over for this Instance, and stores how this value was read.
+    pub(crate) fn pass_over_earlier(&mut self, readings: &mut ValueReadings) {
         let Some(digest) = &self.cloud_init else { return };
-        let reading = values.reading_of(&UserDataKey::cloud_init(), digest);
-        values.save();
-        let found = std::mem::take(&mut self.found).into_iter();
-        let (stay, run): (Vec<_>, _) = found.partition(|found| found.since > reading && found.body.is_ok());
-        self.found = run;
-        for found in stay {
+        let reading = readings.reading_of(&UserDataKey::cloud_init(), digest);
+        readings.save();
+        let scripts = std::mem::take(&mut self.scripts).into_iter();
+        let (passed_over, run): (Vec<_>, _) =
+            scripts.partition(|script| script.since > reading && script.body.is_ok());
+        self.scripts = run;
+        for script in passed_over {
             let what = "script".to_owned();
             let passed_over =
-                PassedOver { key: found.key.as_str().to_owned(), what, by_earlier_version: true };
-            tracing::warn!(SCW_SCRIPT = %found.key, "{}: not run: {}", found.key, passed_over.why());
+                PassedOver { key: script.key.as_str().to_owned(), what, by_earlier_version: true };
+            tracing::warn!(SCW_SCRIPT = %script.key, "{}: not run: {}", script.key, passed_over.why());
             self.passed_over.push(passed_over);
         }
     }

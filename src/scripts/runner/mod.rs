@@ -1,15 +1,17 @@
-//! The setup runner: the scripts of a boot, and those of a shutdown.
+//! The setup runner: runs the scripts of a boot, and the shutdown scripts.
 //!
 //! | module | what it does |
 //! |---|---|
-//! | `boot_run` | the work of a boot, from the list of keys to the summary |
-//! | `fetch` | everything that user data hold for a boot, before anything runs |
-//! | `due` | whether a script is due (pure) |
+//! | `boot_run` | one run of the runner, from the list of keys to the summary |
+//! | `fetch` | fetches all user data that a boot needs before anything runs |
+//! | `due` | decides whether a script is due (pure) |
+//! | `boot_context` | what all scripts of a boot share, and the messages about their outcomes |
 //! | `attempts` | one script: its attempts and their records |
-//! | `shutdown` | the scripts that run when the machine goes down |
-//! | `publish_outcome` | the outcome of a boot as a user data value |
+//! | `shutdown` | runs the shutdown scripts, and asks systemd whether the machine goes down |
+//! | `publish_outcome` | publishes the outcome of a boot as a user data value |
 
 pub(crate) mod attempts;
+pub(crate) mod boot_context;
 pub(crate) mod boot_run;
 pub(crate) mod due;
 pub(crate) mod fetch;

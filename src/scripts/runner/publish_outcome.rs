@@ -1,5 +1,6 @@
-//! A boot's outcome as one small user data value, where the administrator asked for that: a pipeline outside can wait for it. It holds no
-//! output and no body (law S3), and is written only when it is another than before.
+//! Publishes a boot's outcome as one small user data value, if the configuration says so. A pipeline outside of the Instance can wait for it.
+//!
+//! The value contains neither output nor scripts (invariant S3). It is written only when it differs from the value that is there.
 
 use hyper::body::Bytes;
 use serde::Serialize;
@@ -13,6 +14,7 @@ use crate::scripts::history::summary::Summary;
 use crate::scripts::model::script::Digest;
 use crate::util::time::Moment;
 
+/// The version of the document's format.
 const VERSION: u32 = 1;
 
 #[derive(Serialize)]
@@ -39,7 +41,7 @@ struct OutcomeScript<'a> {
     digest: Option<&'a Digest>,
 }
 
-/// Publishes it. A failure is told, and changes nothing of the outcome.
+/// Publishes the outcome. A failure is logged and does not change the outcome.
 pub(crate) async fn publish(api: &mut impl Ask, key: &UserDataKey, instance: &Instance, summary: &Summary) {
     let scripts = summary.scripts.iter().map(|script| OutcomeScript {
         key: &script.key,
@@ -57,16 +59,16 @@ pub(crate) async fn publish(api: &mut impl Ask, key: &UserDataKey, instance: &In
         success: summary.is_success(),
         scripts: scripts.collect(),
     };
-    let stored = match serde_json::to_vec(&document) {
-        Ok(json) => store(api, key, json.into()).await.map_err(|why| why.to_string()),
+    let published = match serde_json::to_vec(&document) {
+        Ok(json) => set_if_changed(api, key, json.into()).await.map_err(|why| why.to_string()),
         Err(why) => Err(why.to_string()),
     };
-    if let Err(why) = stored {
-        tracing::error!("the outcome could not be published as {key}: {why}");
+    if let Err(why) = published {
+        tracing::error!("cannot publish the outcome as {key}: {why}");
     }
 }
 
-async fn store(api: &mut impl Ask, key: &UserDataKey, value: Bytes) -> Result<(), MetadataError> {
+async fn set_if_changed(api: &mut impl Ask, key: &UserDataKey, value: Bytes) -> Result<(), MetadataError> {
     if api.get(key).await?.as_ref() != Some(&value) {
         api.set(key, value).await?;
     }

@@ -1,5 +1,6 @@
-//! The scripts for the machine's going down, and whether it does. systemd alone knows: the unit of these scripts is stopped as well by an
-//! upgrade or by a person, and then nothing may run (law S4).
+//! Runs the shutdown scripts, and asks systemd whether the machine goes down.
+//!
+//! Only systemd knows that. The unit of these scripts is also stopped by an upgrade or by a person, and then nothing may run (invariant S4).
 
 use std::io;
 use std::process::{Command, Stdio};
@@ -17,76 +18,83 @@ use crate::scripts::model::script::ScriptKind;
 use crate::scripts::paths::SetupPaths;
 use crate::scripts::prepare::preparation::Preparation;
 use crate::scripts::run::stop::Stop;
-use crate::scripts::runner::attempts::BootContext;
+use crate::scripts::runner::boot_context::BootContext;
 use crate::scripts::runner::boot_run::{BootRun, SetupError, boot_id};
-use crate::scripts::runner::fetch::{FetchedScripts, gather};
+use crate::scripts::runner::fetch::{FetchedScripts, fetch_scripts};
 use crate::system::console::Console;
 use crate::util::time::Moment;
 
-/// How long a machine that goes down waits for its scripts to be told, at most.
-const ASKING: Duration = Duration::from_secs(10);
+/// A machine that goes down waits at most this long until its scripts are fetched.
+const FETCH_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Runs the shutdown scripts, within the time that all of them have together. Whether the machine goes down is the caller's to know.
+/// Runs the shutdown scripts within the time limit for all of them. The caller must know that the machine goes down.
 ///
-/// It does not wait for a runner that is at work: that one is being stopped.
+/// This does not wait for the lock of another runner: systemd stops that one now, too.
 pub(crate) async fn run_shutdown(
     api: &mut impl Ask,
-    places: &SetupPaths,
+    paths: &SetupPaths,
     policy: &Policy,
     console: Console,
 ) -> Result<BootRun, SetupError> {
     let deadline = Some(Instant::now() + policy.shutdown_timeout);
-    let records = Records::open(&places.state).map_err(SetupError::State)?;
-    let mut stop = Stop::listen().map_err(|why| SetupError::File(places.state.clone(), why))?;
+    let records = Records::open(&paths.state)?;
+    let mut stop = Stop::listen().map_err(|why| SetupError::File(paths.state.clone(), why))?;
     let is_wanted = |key: &UserDataKey| ScriptKind::of(key) == Some(ScriptKind::Shutdown);
-    let patience = ASKING.min(policy.shutdown_timeout);
-    let gathered = timeout(patience, gather(api, is_wanted)).await;
-    let too_late = |_| Err(TransportError::TimedOut { step: Step::Whole, after: patience }.into());
-    let FetchedScripts { instance, found, .. } = match gathered.unwrap_or_else(too_late) {
-        Ok(gathered) => gathered,
+    let fetch_timeout = FETCH_TIMEOUT.min(policy.shutdown_timeout);
+    let fetched = timeout(fetch_timeout, fetch_scripts(api, is_wanted)).await;
+    let timed_out = |_| Err(TransportError::TimedOut { step: Step::Whole, after: fetch_timeout }.into());
+    let FetchedScripts { instance, scripts, .. } = match fetched.unwrap_or_else(timed_out) {
+        Ok(fetched) => fetched,
         Err(why) => return Ok(BootRun::NotYet(why)),
     };
-    // It goes down once: a trial run in this boot is of no concern.
     let preparation = Preparation::none();
     let boot = BootContext {
         instance,
-        id: boot_id(),
+        boot_id: boot_id(),
         records,
-        places,
+        paths,
         policy,
-        again: true,
+        // Also after a test run in this boot: the machine goes down only once.
+        run_again: true,
         deadline,
         console,
         preparation,
     };
-    let mut scripts = Vec::new();
-    for script in found {
-        match boot.one(api, script, &mut stop).await {
-            Some(summary) => scripts.push(summary),
+    let mut summaries = Vec::new();
+    for script in scripts {
+        match boot.run_script(api, script, &mut stop).await {
+            Some(summary) => summaries.push(summary),
             None => return Ok(BootRun::Stopped),
         }
     }
-    Ok(BootRun::Done(Summary { ended: Moment::now(), scripts, passed_over: Vec::new(), network: None }))
+    Ok(BootRun::Done(Summary {
+        ended: Moment::now(),
+        scripts: summaries,
+        passed_over: Vec::new(),
+        network: None,
+    }))
 }
 
-/// Asks systemd. Its overall state (`systemctl is-system-running`) would not do: a machine that goes down before it was wholly up, because a
-/// setup script reboots it, is still "starting" to the end.
+/// Asks systemd whether the machine goes down.
+///
+/// Its overall state (`systemctl is-system-running`) is not enough. If a setup script reboots a machine that is not completely up, the state
+/// is "starting" until the end.
 ///
 /// # Errors
-/// When systemd cannot be asked or gives no answer.
+/// When `systemctl` cannot be run or fails.
 pub(crate) fn is_going_down() -> io::Result<bool> {
     let mut command = Command::new("systemctl");
     command.args(["show", "--property=ActiveState", "--property=Job", "shutdown.target"]);
     let output = command.stdin(Stdio::null()).output()?;
     if !output.status.success() {
-        let complaint = String::from_utf8_lossy(&output.stderr).trim().replace('\n', "; ");
-        return Err(io::Error::other(complaint));
+        let message = String::from_utf8_lossy(&output.stderr).trim().replace('\n', "; ");
+        return Err(io::Error::other(message));
     }
-    Ok(says_so(&String::from_utf8_lossy(&output.stdout)))
+    Ok(has_shutdown_job(&String::from_utf8_lossy(&output.stdout)))
 }
 
-/// The target is reached, or there is a job to reach it.
-fn says_so(properties: &str) -> bool {
+/// Whether shutdown.target is active, or systemd has a job to reach it.
+fn has_shutdown_job(properties: &str) -> bool {
     properties.lines().any(|line| match line.split_once('=') {
         Some(("ActiveState", state)) => matches!(state, "active" | "activating"),
         Some(("Job", job)) => !matches!(job, "" | "0"),
@@ -99,15 +107,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_job_or_the_state_of_the_target_tells() {
-        for (properties, down) in [
+    fn shutdown_target_active_or_with_a_job_is_a_shutdown() {
+        for (properties, is_shutdown) in [
             ("ActiveState=inactive\n", false),
             ("Job=0\nActiveState=inactive\n", false),
             ("Job=1234\nActiveState=inactive\n", true),
             ("ActiveState=active\n", true),
             ("", false),
         ] {
-            assert_eq!(says_so(properties), down, "{properties}");
+            assert_eq!(has_shutdown_job(properties), is_shutdown, "{properties}");
         }
     }
 }
