@@ -7,26 +7,26 @@ use std::path::PathBuf;
 use crate::system::requests::RequestFolder;
 use crate::util::files;
 
-/// Where the runner keeps what it keeps.
+/// The paths that the setup runner uses.
 #[derive(Clone, Debug)]
 pub(crate) struct SetupPaths {
-    /// Records; root's alone.
+    /// The folder of records. Only root may enter it.
     pub state: PathBuf,
-    /// Scripts, while they run.
+    /// The folder of the script files while scripts run.
     pub scripts: PathBuf,
-    /// The summary of this boot's work.
+    /// The summary of this boot's scripts.
     pub summary: PathBuf,
-    /// Which script runs now.
+    /// The file that shows which script runs now.
     pub running: PathBuf,
-    /// The output so far of scripts that run, and of the one before them; root's alone.
+    /// The folder with the output so far of running scripts, and of the script before them. Only root may enter it.
     pub outputs: PathBuf,
-    /// The daemon's requests to run them.
+    /// The daemon's requests to run scripts.
     pub requests: RequestFolder,
-    /// When the runner's unit was started by requests.
+    /// The file that counts the recent starts of the runner's unit, to limit how often it runs.
     pub runs: PathBuf,
 }
 
-/// The daemon's request to run the scripts.
+/// The name of the daemon's request to run scripts.
 pub(crate) const SETUP_REQUESTED: &str = "setup-requested";
 
 impl Default for SetupPaths {
@@ -49,7 +49,7 @@ impl Default for SetupPaths {
 impl SetupPaths {
     /// Whether another process runs scripts now.
     pub(crate) fn is_runner_at_work(&self) -> bool {
-        let locked = fs::File::open(&self.state).and_then(files::try_lock);
-        locked.is_err_and(|why| why.kind() == io::ErrorKind::WouldBlock)
+        let lock = fs::File::open(&self.state).and_then(files::try_lock);
+        lock.is_err_and(|why| why.kind() == io::ErrorKind::WouldBlock)
     }
 }

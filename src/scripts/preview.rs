@@ -1,64 +1,62 @@
-//! What would become of a value if it were set in user data, and why. Pure: nothing is run, looked up or asked for, so that it can be known
-//! on any machine before the Instance is there.
+//! Predicts what the agent would do with a value in user data, and why.
 //!
-//! It quotes nothing that may be a secret (invariant S3), though it runs on the owner's own machine: the log of a CI system is read by others.
+//! Pure: it runs nothing, looks nothing up and sends no requests, so it works on any machine, before the Instance exists. It quotes nothing
+//! that may be a secret (invariant S3): it also runs in CI systems, and other people read their logs.
 
 use serde::Serialize;
 
 use crate::metadata::api::user_data_key::UserDataKey;
-use crate::scripts::cloud_init::unpack;
-use crate::scripts::cloud_init::unpack::{Content, Item, unpack};
+use crate::scripts::cloud_init::unpack::{self, Content, Item, unpack};
 use crate::scripts::model::header::{HeaderError, When};
 use crate::scripts::model::likely_key;
 use crate::scripts::model::policy::{Policy, Terms};
 use crate::scripts::model::script::{Digest, Script, ScriptError, ScriptKind};
-use crate::scripts::model::warnings;
-use crate::scripts::model::warnings::Warning;
+use crate::scripts::model::warnings::{self, Warning};
 use crate::scripts::model::wrong_form::WrongForm;
 
-/// Stands for free text of a script. Numbers, lengths of time and words of a fixed list are shown.
+/// Replaces free text of a script. Numbers, durations and words from a fixed list are shown.
 const NOT_SHOWN: &str = "(not shown)";
 
-/// A value, as what would be taken from it.
+/// What the agent would do with a value.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Preview {
-    /// The user data key under which it is looked at.
+    /// The user data key for which the prediction is made.
     pub key: String,
-    /// What is likely wrong with it as a whole.
+    /// Likely mistakes in the value or in its name.
     pub warnings: Vec<String>,
-    /// What it holds, in the order in which that would be run.
+    /// The parts of the value, in the order in which they would run.
     pub parts: Vec<PreviewPart>,
 }
 
-/// One thing that a value holds.
+/// One part of a value, or the complete value.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct PreviewPart {
-    /// By this name records and logs would know it.
+    /// Its name in records and logs.
     pub name: String,
-    /// What would become of it.
+    /// What the agent would do with it.
     #[serde(flatten)]
     pub fate: Prediction,
-    /// What is likely wrong, and keeps it from nothing.
+    /// Likely mistakes that do not keep it from running.
     pub warnings: Vec<String>,
 }
 
-/// What would become of a part.
+/// What the agent would do with a part.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "fate", rename_all = "kebab-case")]
 pub enum Prediction {
     /// It would run.
     Runs(RunPlan),
-    /// It needs cloud-init, and is left to that.
+    /// It would not run, because it needs cloud-init.
     LeftToCloudInit {
-        /// cloud-init's name for it.
+        /// What it is, by cloud-init's name, such as `#cloud-config`.
         what: &'static str,
     },
     /// It could not run.
     NotRun {
-        /// The line that is at fault, counted from 1, where it is one.
+        /// The line with the error, counted from 1, if the error is in one line.
         #[serde(skip_serializing_if = "Option::is_none")]
         line: Option<usize>,
-        /// For a person.
+        /// The reason, as a text for a person.
         why: String,
     },
 }
@@ -66,60 +64,61 @@ pub enum Prediction {
 /// How a script would run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RunPlan {
-    /// What its key makes of it.
+    /// The kind of the script, which its key decides.
     pub kind: ScriptKind,
-    /// When it is due, in words.
+    /// When it is due, as a text for a person.
     pub due: &'static str,
-    /// The program that would run it, where that is a well-known one.
+    /// The program that would run it, if it is a well-known one.
     pub interpreter: Option<String>,
-    /// By this its content is known.
+    /// The digest of its content.
     pub digest: Digest,
-    /// What holds for it.
+    /// The settings with which it would run.
     pub settings: Vec<Setting>,
 }
 
-/// Something that holds for a script.
+/// A setting of a script.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Setting {
-    /// Its name, as the script's comments have it.
+    /// Its name in the script header.
     pub name: &'static str,
     /// Its value.
     pub value: String,
-    /// Who says so.
+    /// Where the value comes from.
     pub from: SettingSource,
 }
 
-/// Who says what holds.
+/// Where the value of a setting comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SettingSource {
-    /// The script's own comments.
+    /// The script header.
     Script,
-    /// The configuration of this machine.
+    /// The configuration file of this machine.
     Configuration,
-    /// Neither.
+    /// The default value.
     Default,
 }
 
 impl Preview {
-    /// Looks at a value. A name that is a key's is that key; any other stands for `setup-script`, or for `cloud-init` where that alone would
-    /// understand the value.
+    /// The prediction for a value. If `name` is the key of a script or `cloud-init`, it is for that key. Otherwise it is for the key
+    /// `cloud-init` if only that key can have this value, or else for the key `setup-script`.
     pub fn of(name: &str, value: &[u8], policy: &Policy) -> Self {
-        let named = UserDataKey::new(name).ok();
-        let script = named.clone().and_then(|key| Some((ScriptKind::of(&key)?, key)));
-        let for_cloud_init = named == Some(UserDataKey::cloud_init()) || unpack::is_for_cloud_init(value);
+        let key = UserDataKey::new(name).ok();
+        let suspect = key.as_ref().and_then(likely_key::meant);
+        let is_for_cloud_init = key == Some(UserDataKey::cloud_init()) || unpack::is_for_cloud_init(value);
+        let script = key.and_then(|key| Some((ScriptKind::of(&key)?, key)));
         let (key, parts) = match script {
             Some((kind, key)) => of_script(kind, key.as_str(), value, policy),
-            None if for_cloud_init => of_cloud_init(value, policy),
+            None if is_for_cloud_init => of_cloud_init(value, policy),
             None => of_script(ScriptKind::Setup, "setup-script", value, policy),
         };
-        let mut found = Vec::new();
-        found.extend(named.as_ref().and_then(likely_key::meant).map(Warning::Name));
-        found.extend(warnings::of_value(value));
-        Self { key, warnings: texts(&found), parts }
+        let mut warnings = Vec::new();
+        warnings.extend(suspect.map(Warning::Name));
+        warnings.extend(warnings::of_value(value));
+        Self { key, warnings: texts(&warnings), parts }
     }
 
-    /// Whether everything that is a script would run.
+    /// Whether all scripts in the value would run.
     pub fn is_good(&self) -> bool {
         self.parts.iter().all(|part| !matches!(part.fate, Prediction::NotRun { .. }))
     }
@@ -134,11 +133,11 @@ fn of_cloud_init(value: &[u8], policy: &Policy) -> (String, Vec<PreviewPart>) {
     let parts = unpack(value).into_iter().map(|Item { name, content, .. }| {
         let is_part = name.is_some();
         let name = name.map_or(key.clone(), |name| format!("{key}.{name}"));
-        let without = |fate| PreviewPart { name: name.clone(), fate, warnings: Vec::new() };
+        let not_run = |fate| PreviewPart { name: name.clone(), fate, warnings: Vec::new() };
         match content {
             Content::Script(kind, body) => part(name, kind, is_part, &body, policy),
-            Content::Foreign(what) => without(Prediction::LeftToCloudInit { what }),
-            Content::Broken(why) => without(Prediction::NotRun { line: None, why: why.to_string() }),
+            Content::Foreign(what) => not_run(Prediction::LeftToCloudInit { what }),
+            Content::Broken(why) => not_run(Prediction::NotRun { line: None, why: why.to_string() }),
         }
     });
     let parts = parts.collect();
@@ -146,7 +145,7 @@ fn of_cloud_init(value: &[u8], policy: &Policy) -> (String, Vec<PreviewPart>) {
 }
 
 fn part(name: String, kind: ScriptKind, is_part: bool, body: &[u8], policy: &Policy) -> PreviewPart {
-    let fate = fate(kind, is_part, body, policy);
+    let fate = prediction(kind, is_part, body, policy);
     let warnings = if matches!(fate, Prediction::Runs(_)) { warnings::of_script(body) } else { Vec::new() };
     PreviewPart { name, fate, warnings: texts(&warnings) }
 }
@@ -155,10 +154,10 @@ fn texts(warnings: &[Warning]) -> Vec<String> {
     warnings.iter().map(ToString::to_string).collect()
 }
 
-fn fate(kind: ScriptKind, is_part: bool, body: &[u8], policy: &Policy) -> Prediction {
+fn prediction(kind: ScriptKind, is_part: bool, body: &[u8], policy: &Policy) -> Prediction {
     let script = match Script::parse(body) {
         Ok(script) => script,
-        Err(why) => return Prediction::NotRun { line: line(&why), why: text(&why) },
+        Err(why) => return Prediction::NotRun { line: line_of(&why), why: message_of(&why) },
     };
     let terms = match Terms::of(kind, is_part, &script.header, policy) {
         Ok(terms) => terms,
@@ -178,8 +177,8 @@ fn fate(kind: ScriptKind, is_part: bool, body: &[u8], policy: &Policy) -> Predic
     })
 }
 
-/// The message without the line, which stands beside it.
-fn text(why: &ScriptError) -> String {
+/// The error message without the line number, which is a field of its own.
+fn message_of(why: &ScriptError) -> String {
     match why {
         ScriptError::Header(HeaderError { word: Some(word), fault, .. }) => format!("word {word}: {fault}"),
         ScriptError::Header(HeaderError { fault, .. }) => fault.to_string(),
@@ -187,10 +186,11 @@ fn text(why: &ScriptError) -> String {
     }
 }
 
-fn line(why: &ScriptError) -> Option<usize> {
+/// The number of the line with the error, counted from 1.
+fn line_of(why: &ScriptError) -> Option<usize> {
     match why {
         ScriptError::Empty => None,
-        // Of what has other bytes than the text that was meant, no line is at fault.
+        // In other wrong forms, such as base64, the complete value is wrong and not one of its lines.
         ScriptError::NoInterpreter(form) => {
             matches!(form, WrongForm::Unknown | WrongForm::WhiteSpaceInFront).then_some(1)
         }
@@ -202,31 +202,40 @@ fn line(why: &ScriptError) -> Option<usize> {
 fn settings(kind: ScriptKind, script: &Script<'_>, terms: Terms, policy: &Policy) -> Vec<Setting> {
     let Terms { timeout, retries, retry_delay, user, when, delete_after_success, environment } = terms;
     let header = &script.header;
-    let from = |set: bool| if set { SettingSource::Script } else { SettingSource::Default };
+    let script_or_default = |set: bool| if set { SettingSource::Script } else { SettingSource::Default };
     let defaults = Policy::default();
-    let or_configured =
-        |set: bool, same: bool| if set || same { from(set) } else { SettingSource::Configuration };
-    let length = |length| humantime::format_duration(length).to_string();
+    let source = |set: bool, is_default: bool| {
+        if set || is_default { script_or_default(set) } else { SettingSource::Configuration }
+    };
+    let duration = |length| humantime::format_duration(length).to_string();
     let setting = |name, value, from| Setting { name, value, from };
     let mut settings = vec![
         setting(
             "timeout",
-            length(timeout),
-            or_configured(header.timeout.is_some(), defaults.timeout_of(kind) == policy.timeout_of(kind)),
+            duration(timeout),
+            source(header.timeout.is_some(), defaults.timeout_of(kind) == policy.timeout_of(kind)),
         ),
         setting(
             "when",
             when.as_str().to_owned(),
-            or_configured(header.when.is_some(), defaults.when(kind) == policy.when(kind)),
+            source(header.when.is_some(), defaults.when(kind) == policy.when(kind)),
         ),
-        setting("user", user.map_or("root", |_| NOT_SHOWN).to_owned(), from(header.user.is_some())),
-        setting("retries", retries.to_string(), from(header.retries.is_some())),
+        setting(
+            "user",
+            user.map_or("root", |_| NOT_SHOWN).to_owned(),
+            script_or_default(header.user.is_some()),
+        ),
+        setting("retries", retries.to_string(), script_or_default(header.retries.is_some())),
     ];
     if kind == ScriptKind::Shutdown {
         settings.retain(|setting| setting.name != "when");
     }
     if retries > 0 {
-        settings.push(setting("retry-delay", length(retry_delay), from(header.retry_delay.is_some())));
+        settings.push(setting(
+            "retry-delay",
+            duration(retry_delay),
+            script_or_default(header.retry_delay.is_some()),
+        ));
     }
     if delete_after_success {
         settings.push(setting("delete-after-success", "yes".to_owned(), SettingSource::Script));
@@ -241,7 +250,7 @@ mod tests {
 
     use super::*;
 
-    fn fates(name: &str, value: &[u8]) -> Vec<String> {
+    fn predictions(name: &str, value: &[u8]) -> Vec<String> {
         let policy = Policy { timeout: Duration::from_secs(60), ..Policy::default() };
         let preview = Preview::of(name, value, &policy);
         let shown = |part: PreviewPart| match part.fate {
@@ -256,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn a_files_name_and_bytes_say_what_would_become_of_it() {
+    fn prediction_follows_from_name_and_value() {
         let message = b"MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=x\n\n--x\n\n#!/bin/sh\n--x\n\n#include\n--x--\n";
         for (name, value, expected) in [
             (
@@ -300,15 +309,15 @@ mod tests {
             ("mime", message, "cloud-init.part-001: once for an Instance, and"),
             ("mime", &message[..80], "cloud-init:0: the MIME message was cut off"),
         ] {
-            let seen = fates(name, value);
-            assert!(seen[0].starts_with(expected), "{name}: {seen:?}");
+            let predicted = predictions(name, value);
+            assert!(predicted[0].starts_with(expected), "{name}: {predicted:?}");
         }
-        assert_eq!(fates("mime", message)[1], "cloud-init.part-002: #include");
-        assert_eq!(fates("cloud-init", b""), Vec::<String>::new());
+        assert_eq!(predictions("mime", message)[1], "cloud-init.part-002: #include");
+        assert_eq!(predictions("cloud-init", b""), Vec::<String>::new());
     }
 
     #[test]
-    fn a_json_form_has_its_parts_with_their_fates() {
+    fn json_has_each_part_with_its_fate() {
         let preview = Preview::of("x", b"#!/bin/sh\n# scw-setup: when=never\n", &Policy::default());
         let json = serde_json::to_value(&preview).expect("json");
         assert_eq!((&json["key"], &json["parts"][0]["fate"]), (&"setup-script".into(), &"not-run".into()));
@@ -321,12 +330,12 @@ mod tests {
         let preview = Preview::of("setup_script", b"#!/bin/sh\necho\r\n", &Policy::default());
         assert!(preview.is_good());
         let json = serde_json::to_value(&preview).expect("json");
-        let what = json["warnings"][0].as_str().expect("text");
-        assert!(what.ends_with("did you mean `setup-script`?"), "{json}");
+        let warning = json["warnings"][0].as_str().expect("text");
+        assert!(warning.ends_with("did you mean `setup-script`?"), "{json}");
         assert_eq!(json["parts"][0]["warnings"][0], "line 2 of the script ends with CRLF (Windows)");
-        let packed = b"MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=x\n\n--x\n\n#!/bin/sh\n\n# scw-setup: user=x\n--x--\n";
-        let preview = Preview::of("user-data", packed, &Policy::default());
-        let below = preview.parts[0].warnings[0].starts_with("line 3 of the script: a setting here");
-        assert!(preview.warnings.len() == 1 && below, "{preview:?}");
+        let message = b"MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=x\n\n--x\n\n#!/bin/sh\n\n# scw-setup: user=x\n--x--\n";
+        let preview = Preview::of("user-data", message, &Policy::default());
+        let is_warned = preview.parts[0].warnings[0].starts_with("line 3 of the script: a setting here");
+        assert!(preview.warnings.len() == 1 && is_warned, "{preview:?}");
     }
 }

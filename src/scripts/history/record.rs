@@ -1,7 +1,7 @@
-//! What is kept of a script's runs: one JSON file a script, written before the script starts and after it ended (laws S1, S2, D1).
+//! The records of scripts: one JSON file per script with all its runs, written before a run starts and after it ends (invariants S1, S2, D1).
 //!
-//! The format has a version. A record of a higher version, or one that cannot be read, is set aside under another name by the
-//! runner; a record is put in its place that says so, and the script is not run "because unknown". Reading alone changes nothing.
+//! The format has a version. If a record has another version or cannot be read, the runner renames the file (it is *set aside*) and writes a
+//! new record with the outcome "unknown". The script does not run, because it may have run before. Reading a record changes nothing.
 
 use std::fmt;
 use std::fs;
@@ -11,23 +11,25 @@ use std::path::{Path, PathBuf};
 
 use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
+use thiserror::Error;
 
 use crate::metadata::api::instance::InstanceId;
 use crate::metadata::api::user_data_key::UserDataKey;
-use crate::scripts::history::record_name;
-use crate::scripts::history::record_name::Stem;
+use crate::scripts::history::record_name::{self, Stem};
 use crate::scripts::history::value_readings;
 use crate::scripts::model::script::Digest;
 use crate::util::files;
 use crate::util::time::Moment;
 use crate::util::{printable, random};
 
+/// The version of the records' format.
 const VERSION: u32 = 1;
-/// Runs kept for each script; the oldest go. A content that is forgotten would run again, so they are many…
-const MOST_RUNS: usize = 500;
-/// …but the output is kept of the latest ones only.
-const WITH_OUTPUT: usize = 20;
-const LARGEST: u64 = 4 * 1024 * 1024;
+/// The number of runs kept for each script; older ones are removed. It is high, because a content whose run is removed would run again.
+const MAX_RUNS: usize = 500;
+/// Only this many of the latest runs keep their output.
+const MAX_RUNS_WITH_OUTPUT: usize = 20;
+/// The limit for a record, in bytes. A larger file is treated as unreadable.
+const MAX_RECORD_BYTES: u64 = 4 * 1024 * 1024;
 
 /// How a run ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,21 +39,21 @@ pub enum Outcome {
     Exit(i32),
     /// The signal that killed it.
     Signal(i32),
-    /// It ran for longer than it may, and was ended.
+    /// It reached its timeout and was killed.
     TimedOut,
-    /// It was not started; why.
+    /// It was not started, for this reason.
     NotRun(String),
-    /// The record of the run was lost.
+    /// The script's record was lost.
     Unknown,
 }
 
 impl Outcome {
-    /// Whether all is well.
+    /// Whether the script ran and succeeded.
     pub fn is_success(&self) -> bool {
         *self == Self::Exit(0)
     }
 
-    /// Whether the script ran, and not well.
+    /// Whether the script ran and failed.
     pub fn is_failure(&self) -> bool {
         match self {
             Self::Exit(code) => *code != 0,
@@ -72,7 +74,7 @@ impl fmt::Display for Outcome {
             Self::TimedOut => f.write_str("ended: it ran for longer than it may"),
             Self::NotRun(why) => write!(f, "not run: {why}"),
             Self::Unknown => {
-                f.write_str("not known: the record of its runs could not be read, and was set aside")
+                f.write_str("unknown: the record of its runs could not be read and was set aside")
             }
         }
     }
@@ -81,38 +83,38 @@ impl fmt::Display for Outcome {
 /// One run of a script.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Run {
-    /// A word of its own, which all its processes carry in their environment (`SCW_SETUP_RUN`).
+    /// A random identifier. All processes of the run have it in their environment (`SCW_SETUP_RUN`).
     #[serde(default)]
     pub id: String,
-    /// The content that ran.
+    /// The digest of the content that ran.
     pub digest: Digest,
-    /// The Instance it ran on.
+    /// The Instance on which it ran.
     pub instance: InstanceId,
-    /// The kernel's id of the boot.
+    /// The kernel's ID of the boot.
     pub boot: String,
-    /// Counted from 1; the script knows it as `SCW_SETUP_ATTEMPT`.
+    /// The number of the attempt, counted from 1. The script gets it as `SCW_SETUP_ATTEMPT`.
     pub attempt: u32,
-    /// When it was started.
+    /// When it started.
     pub started: Moment,
-    /// When it ended; absent while it runs, and where it was cut off.
+    /// When it ended. Absent while it runs, and if it was cut off.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended: Option<Moment>,
-    /// How it ended; absent likewise.
+    /// How it ended. Absent while it runs, and if it was cut off.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<Outcome>,
     /// The end of its output.
     #[serde(default)]
     pub output: String,
-    /// What it left running.
+    /// Its leftover processes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left: Vec<String>,
-    /// Whether its user data key was deleted afterwards, as it asked for.
+    /// Whether its user data key was deleted afterwards, because of `delete-after-success`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub deleted: bool,
 }
 
 impl Run {
-    /// A first run that starts now.
+    /// A first attempt that starts at this time.
     pub fn new(digest: Digest, instance: InstanceId, started: Moment) -> Self {
         Self {
             id: format!("{:016x}", random::generator().u64(..)),
@@ -130,11 +132,11 @@ impl Run {
     }
 }
 
-/// All that is kept of one script.
+/// The record of one script.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
     pub(crate) version: u32,
-    /// The key, where the file's name does not tell it.
+    /// The user data key, if the file's name is a hash of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) key: Option<String>,
     /// Oldest first.
@@ -147,14 +149,17 @@ impl Default for Record {
     }
 }
 
-/// A record that cannot be used.
-#[derive(Debug)]
+/// Why a record cannot be used.
+#[derive(Debug, Error)]
 pub enum RecordError {
     /// The file cannot be read or written.
-    File(PathBuf, io::Error),
-    /// The file is not a record, or was none and stands under another name by now.
+    #[error("cannot use the record {}: {}", .0.display(), .1)]
+    File(PathBuf, #[source] io::Error),
+    /// The file is not a valid record, or such a file was set aside and has this path now.
+    #[error("{} is not a valid record: {}", .0.display(), .1)]
     Unreadable(PathBuf, String),
-    /// The folder belongs to somebody else, or others may write into it.
+    /// The folder belongs to another user, or other users may write into it.
+    #[error("{} must be root's, and only root may write there; no script runs", .0.display())]
     Untrusted(PathBuf),
 }
 
@@ -165,7 +170,7 @@ pub struct Records {
 }
 
 impl Records {
-    /// Opens the folder, which is made when missing.
+    /// Opens the folder, and makes it if it is missing.
     pub fn open(folder: &Path) -> Result<Self, RecordError> {
         let failed = |why| RecordError::File(folder.to_owned(), why);
         let parent = folder.parent().unwrap_or(Path::new("/"));
@@ -181,16 +186,16 @@ impl Records {
         self.folder.join(record_name::of(key))
     }
 
-    /// Reads a script's record; an empty one where there never was one.
+    /// Reads a script's record. Returns an empty one if the script has never had one.
     ///
     /// # Errors
-    /// [`RecordError::Unreadable`] when the file is no record, or was none and was set aside: neither is a first boot.
+    /// [`RecordError::Unreadable`] when the file is not a valid record, or when such a file was set aside. Neither case is a first boot.
     pub fn read(&self, key: &UserDataKey) -> Result<Record, RecordError> {
         let path = self.path(key);
-        let bytes = match files::read_bounded(&path, LARGEST) {
+        let bytes = match files::read_bounded(&path, MAX_RECORD_BYTES) {
             Ok(None) => {
-                return match self.aside(key) {
-                    Some(aside) => Err(RecordError::Unreadable(aside, "it was set aside earlier".to_owned())),
+                return match self.find_set_aside(key) {
+                    Some(path) => Err(RecordError::Unreadable(path, "it was set aside earlier".to_owned())),
                     None => Ok(Record::default()),
                 };
             }
@@ -203,22 +208,22 @@ impl Records {
         match serde_json::from_slice::<Record>(&bytes) {
             Ok(record) if record.version == VERSION => Ok(record),
             Ok(record) => {
-                let why = format!("its version is {}, this program's {VERSION}", record.version);
+                let why = format!("its version is {}; this program reads version {VERSION}", record.version);
                 Err(RecordError::Unreadable(path, why))
             }
             Err(why) => Err(RecordError::Unreadable(path, printable::json_fault(&why))),
         }
     }
 
-    /// Adds a run, or takes the place of what was known of the same run, and writes the record.
+    /// Adds a run to the record, or replaces the run with the same ID, and writes the record.
     pub fn write(&self, key: &UserDataKey, record: &mut Record, run: Run) -> Result<(), RecordError> {
-        match record.runs.iter_mut().rfind(|known| known.id == run.id) {
-            Some(known) => *known = run,
+        match record.runs.iter_mut().rfind(|recorded| recorded.id == run.id) {
+            Some(recorded) => *recorded = run,
             None => record.runs.push(run),
         }
-        let surplus = record.runs.len().saturating_sub(MOST_RUNS);
+        let surplus = record.runs.len().saturating_sub(MAX_RUNS);
         record.runs.drain(..surplus);
-        let older = record.runs.len().saturating_sub(WITH_OUTPUT);
+        let older = record.runs.len().saturating_sub(MAX_RUNS_WITH_OUTPUT);
         record.runs[..older].iter_mut().for_each(|run| run.output.clear());
         record.key = record_name::is_hashed(key).then(|| key.as_str().to_owned());
         // A script may have removed the folder.
@@ -230,26 +235,26 @@ impl Records {
             .map_err(|why| RecordError::File(path, why))
     }
 
-    /// Gives a file that is no record another name, so that there can be a record again.
+    /// Renames a file that is not a valid record, so that a new record can be written.
     pub fn set_aside(&self, key: &UserDataKey) -> Result<(), RecordError> {
         let path = self.path(key);
-        let aside = format!("{}{}", record_name::aside(key), Moment::now());
-        match fs::rename(&path, self.folder.join(aside)) {
+        let new_name = format!("{}{}", record_name::set_aside_prefix(key), Moment::now());
+        match fs::rename(&path, self.folder.join(new_name)) {
             Err(why) if why.kind() != io::ErrorKind::NotFound => Err(RecordError::File(path, why)),
             _ => Ok(()),
         }
     }
 
-    /// What was set aside in the place of this record.
-    fn aside(&self, key: &UserDataKey) -> Option<PathBuf> {
-        let begin = record_name::aside(key);
-        let entries = fs::read_dir(&self.folder).ok()?.flatten();
-        let mut found =
-            entries.filter(|entry| entry.file_name().to_str().is_some_and(|name| name.starts_with(&begin)));
-        found.next().map(|entry| entry.path())
+    /// The path of a file that was set aside for this key, if there is one.
+    fn find_set_aside(&self, key: &UserDataKey) -> Option<PathBuf> {
+        let prefix = record_name::set_aside_prefix(key);
+        let mut entries = fs::read_dir(&self.folder).ok()?.flatten();
+        let entry =
+            entries.find(|entry| entry.file_name().to_str().is_some_and(|name| name.starts_with(&prefix)));
+        entry.map(|entry| entry.path())
     }
 
-    /// The keys that there is a record of, in byte order.
+    /// The keys that have a record, in byte order.
     pub fn keys(&self) -> io::Result<Vec<UserDataKey>> {
         let mut keys = Vec::new();
         for entry in fs::read_dir(&self.folder)? {
@@ -260,7 +265,7 @@ impl Records {
         Ok(keys)
     }
 
-    /// Whether all runs that are recorded were on other Instances. Without any record, that is not known.
+    /// Whether there are runs in the records, and all of them were on other Instances.
     pub(crate) fn ran_elsewhere_only(&self, instance: &InstanceId) -> bool {
         let keys = self.keys().unwrap_or_default();
         let mut runs =
@@ -273,7 +278,7 @@ impl Records {
         match record_name::stem(name)? {
             Stem::Key(key) => Some(key),
             Stem::Hash => {
-                let bytes = files::read_bounded(&self.folder.join(name), LARGEST).ok().flatten()?;
+                let bytes = files::read_bounded(&self.folder.join(name), MAX_RECORD_BYTES).ok().flatten()?;
                 let key = serde_json::from_slice::<Record>(&bytes).ok()?.key?;
                 UserDataKey::new(&key).ok().filter(|key| record_name::of(key) == name)
             }
@@ -281,28 +286,11 @@ impl Records {
     }
 }
 
-/// The records decide what runs as root, so that nobody else may write there.
+/// Checks that only root can write to the folder: the records decide what runs as root.
 fn check_owner(folder: &Path) -> Result<(), RecordError> {
-    let there = fs::symlink_metadata(folder).map_err(|why| RecordError::File(folder.to_owned(), why))?;
-    let is_ours =
-        there.is_dir() && there.uid() == nix::unistd::geteuid().as_raw() && there.mode() & 0o022 == 0;
-    if is_ours { Ok(()) } else { Err(RecordError::Untrusted(folder.to_owned())) }
+    let metadata = fs::symlink_metadata(folder).map_err(|why| RecordError::File(folder.to_owned(), why))?;
+    let is_trusted = metadata.is_dir()
+        && metadata.uid() == nix::unistd::geteuid().as_raw()
+        && metadata.mode() & 0o022 == 0;
+    if is_trusted { Ok(()) } else { Err(RecordError::Untrusted(folder.to_owned())) }
 }
-
-impl fmt::Display for RecordError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::File(path, why) => write!(f, "the record {} cannot be used: {why}", path.display()),
-            Self::Unreadable(path, why) => write!(f, "{} is no record of scripts: {why}", path.display()),
-            Self::Untrusted(path) => {
-                write!(
-                    f,
-                    "{} must be root's, and nobody else may write there: nothing is run on its word",
-                    path.display()
-                )
-            }
-        }
-    }
-}
-
-impl std::error::Error for RecordError {}

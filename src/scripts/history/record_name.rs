@@ -1,62 +1,63 @@
 //! The file names of records. Pure.
 //!
-//! A file name has at most 255 bytes, and a key has as many before it is percent-encoded. Where the encoded key fits, it is the name, as in
-//! every version; otherwise the name is a hash of the key, and the record holds the key.
+//! A file name has at most 255 bytes, and so has a key before it is percent-encoded. If the encoded key fits, the record has its name, as in
+//! every version of the agent. Otherwise the name is a hash of the key, and the record contains the key.
 
 use crate::metadata::api::user_data_key::UserDataKey;
 use crate::scripts::model::script::Digest;
 
-/// The longest name of a file, in bytes.
-const LONGEST_NAME: usize = 255;
-const ENDING: &str = ".json";
-/// Stands between a record's name and the time at which it was set aside.
-const ASIDE: &str = ".json.unreadable-";
-/// As long as a [`crate::util::time::Moment`] is as text.
-const TIME: usize = "2026-01-01T00:00:00.000Z".len();
-/// What [`crate::util::files::write_whole`] adds to a name while it writes.
-const WHILE_WRITING: usize = "..new".len();
-/// No key of a script begins so, and so no encoded one does.
-const HASHED: &str = "key-sha256-";
+/// The limit for the name of a file, in bytes.
+const MAX_NAME_LEN: usize = 255;
+const SUFFIX: &str = ".json";
+/// What is between the key and the time in the name of a record that was set aside.
+const SET_ASIDE_INFIX: &str = ".json.unreadable-";
+/// The length of a [`crate::util::time::Moment`] as text.
+const TIME_LEN: usize = "2026-01-01T00:00:00.000Z".len();
+/// The length of what [`crate::util::files::write_whole`] adds to the name while it writes the file.
+const TEMPORARY_LEN: usize = "..new".len();
+/// No key of a script begins with this, so no encoded key does.
+const HASH_PREFIX: &str = "key-sha256-";
 
-/// What the name of a record tells.
+/// What the name of a record contains.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Stem {
     /// The key itself.
     Key(UserDataKey),
-    /// A hash of the key, which stands in the record.
+    /// A hash of the key. The record contains the key.
     Hash,
 }
 
-/// The name of a key's record.
+/// The file name of a key's record.
 pub(crate) fn of(key: &UserDataKey) -> String {
-    format!("{}{ENDING}", stem_within(key, LONGEST_NAME - ENDING.len() - WHILE_WRITING))
+    format!("{}{SUFFIX}", stem_within(key, MAX_NAME_LEN - SUFFIX.len() - TEMPORARY_LEN))
 }
 
-/// How the names of its records begin that were set aside; the time follows.
-pub(crate) fn aside(key: &UserDataKey) -> String {
-    format!("{}{ASIDE}", stem_within(key, LONGEST_NAME - ASIDE.len() - TIME))
+/// How the names of this key's files begin that were set aside. The time follows.
+pub(crate) fn set_aside_prefix(key: &UserDataKey) -> String {
+    format!("{}{SET_ASIDE_INFIX}", stem_within(key, MAX_NAME_LEN - SET_ASIDE_INFIX.len() - TIME_LEN))
 }
 
-/// Whether the record's name does not tell the key.
+/// Whether the name of the key's record is a hash.
 pub(crate) fn is_hashed(key: &UserDataKey) -> bool {
-    of(key).starts_with(HASHED)
+    of(key).starts_with(HASH_PREFIX)
 }
 
-/// What a file's name tells, if it is the name of a record.
+/// Parses a file's name. None if it is not the name of a record.
 pub(crate) fn stem(name: &str) -> Option<Stem> {
-    let stem = name.strip_suffix(ENDING).filter(|stem| !stem.starts_with('.'))?;
-    if stem.starts_with(HASHED) {
+    let stem = name.strip_suffix(SUFFIX).filter(|stem| !stem.starts_with('.'))?;
+    if stem.starts_with(HASH_PREFIX) {
         return Some(Stem::Hash);
     }
     UserDataKey::from_path_segment(stem).ok().map(Stem::Key)
 }
 
-fn stem_within(key: &UserDataKey, longest: usize) -> String {
+/// The encoded key if it has at most `max_len` bytes, otherwise its hash.
+fn stem_within(key: &UserDataKey, max_len: usize) -> String {
     let encoded = key.to_path_segment();
-    if encoded.len() <= longest {
+    if encoded.len() <= max_len {
         encoded
     } else {
-        format!("{HASHED}{}", Digest::of(key.as_str().as_bytes()))
+        format!("{HASH_PREFIX}{}", Digest::of(key.as_str().as_bytes()))
     }
 }
 
@@ -75,11 +76,11 @@ mod tests {
         let mut names = std::collections::BTreeSet::new();
         for key in keys {
             let name = of(&key);
-            assert!(name.len() + WHILE_WRITING <= LONGEST_NAME && !name.contains('/'), "{name}");
-            assert!(aside(&key).len() + Moment::now().to_string().len() <= LONGEST_NAME, "{key}");
-            let told = stem(&name).expect("the name of a record");
-            assert_eq!(told == Stem::Hash, is_hashed(&key), "{key}");
-            assert!(told == Stem::Hash || told == Stem::Key(key.clone()), "{key}");
+            assert!(name.len() + TEMPORARY_LEN <= MAX_NAME_LEN && !name.contains('/'), "{name}");
+            assert!(set_aside_prefix(&key).len() + Moment::now().to_string().len() <= MAX_NAME_LEN, "{key}");
+            let parsed = stem(&name).expect("the name of a record");
+            assert_eq!(parsed == Stem::Hash, is_hashed(&key), "{key}");
+            assert!(parsed == Stem::Hash || parsed == Stem::Key(key.clone()), "{key}");
             assert!(names.insert(name), "{key} shares the name of another");
         }
     }
@@ -96,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_record_has_no_stem() {
+    fn other_file_names_are_not_records() {
         for name in ["setup-script.json.unreadable-2026", ".setup-script.json.new", ".x.json", "x", ".json"] {
             assert_eq!(stem(name), None, "{name}");
         }

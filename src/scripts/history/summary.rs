@@ -1,5 +1,6 @@
-//! What everybody may know of this boot's scripts: no output, no body. The runner writes it as one world-readable file in /run, for
-//! the daemon's status; that the file is there means that this boot's work was done.
+//! The summary of this boot's scripts. It contains neither output nor scripts, because everybody may read it.
+//!
+//! The runner writes it as one world-readable file in /run, for the daemon's status. If the file exists, this boot's scripts have run.
 
 use std::fmt;
 use std::io;
@@ -9,40 +10,41 @@ use serde::{Deserialize, Serialize};
 
 use crate::scripts::history::record::{Outcome, Run};
 use crate::scripts::model::script::{Digest, ScriptKind};
-use crate::util::files;
-use crate::util::printable;
 use crate::util::tagged::{NotAState, Tagged};
 use crate::util::time::Moment;
+use crate::util::{files, printable};
 
-const LARGEST: u64 = 4 * 1024 * 1024;
+/// The limit for the file, in bytes.
+const MAX_SUMMARY_BYTES: u64 = 4 * 1024 * 1024;
 
-/// One boot's work.
+/// The summary of one boot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Summary {
-    /// When the work was done.
+    /// When the runner ended.
     pub ended: Moment,
-    /// The scripts that user data holds, in the order in which they run.
+    /// The scripts in user data, in the order in which they run.
     pub scripts: Vec<ScriptSummary>,
-    /// What the key `cloud-init` holds that is no script, where cloud-init is not active: it is not run, and that is no failure.
+    /// The items of the key `cloud-init` that do not run, without being a failure: those that need cloud-init where that is not active, and
+    /// those that an earlier version passed over.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub passed_over: Vec<PassedOver>,
-    /// How the network was when the first script of the boot started; absent where none was started.
+    /// The state of the network when the first script of the boot started. Absent if none started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network: Option<Network>,
 }
 
-/// What was known of the network when a script started.
+/// The state of the network when a script started.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "kebab-case", try_from = "Tagged")]
 pub enum Network {
     /// systemd's network-online.target was active.
     Online,
-    /// There was a default route, and this resolver answered.
+    /// There was a default route, and a resolver answered.
     ResolverAnswered {
-        /// Its address.
+        /// The resolver's address.
         resolver: String,
     },
-    /// Neither within `[setup] network-wait`.
+    /// Neither was the case within `[setup] network-wait`.
     NotReady {
         /// What was missing.
         why: String,
@@ -65,56 +67,56 @@ impl TryFrom<Tagged> for Network {
     }
 }
 
-/// Something in the key `cloud-init` that is not run.
+/// An item of the key `cloud-init` that does not run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PassedOver {
-    /// The user data key, with the part's name behind it.
+    /// The user data key, followed by the name of the part, if it is one.
     pub key: String,
     /// cloud-init's name for it, such as `#cloud-config`.
     pub what: String,
-    /// Whether an earlier version of the agent passed it over, and this one would run it: it stays so until its content changes.
+    /// Whether this version of the agent would run it, but an earlier one passed it over. This stays so until its content changes.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub by_earlier_version: bool,
 }
 
 impl PassedOver {
-    /// Why it is not run, for a person.
+    /// Why it does not run, as a text for a person.
     pub fn why(&self) -> &'static str {
         if self.by_earlier_version {
-            "an earlier version of the agent passed it over for this Instance; it runs when its content changes"
+            "an earlier version of the agent did not run it for this Instance; it runs when its content changes"
         } else {
             "it needs cloud-init, which is not active here"
         }
     }
 }
 
-/// One script.
+/// One script and its latest run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ScriptSummary {
     /// The user data key.
     pub key: String,
-    /// When it runs.
+    /// The kind of the script.
     pub kind: ScriptKind,
-    /// Whether it was this boot that ran it.
+    /// Whether it ran in this boot.
     pub ran_now: bool,
     /// How its latest run ended.
     pub outcome: Outcome,
-    /// The latest run's number, where it ran.
+    /// The number of the latest attempt, if it ran.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attempt: Option<u32>,
-    /// The latest run's beginning, where it ran.
+    /// When the latest run started, if it ran.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started: Option<Moment>,
-    /// How long it took, where it ran to its end.
+    /// How long the latest run took, if it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub duration_ms: Option<u64>,
-    /// The SHA-256 of what ran.
+    /// The SHA-256 of the content that ran.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<Digest>,
 }
 
 impl ScriptSummary {
-    /// Tells of a run.
+    /// The summary of a run.
     pub fn of(key: String, kind: ScriptKind, run: &Run, ran_now: bool) -> Self {
         let length = run.ended.map(|ended| ended.since(run.started));
         Self {
@@ -129,7 +131,7 @@ impl ScriptSummary {
         }
     }
 
-    /// Tells of a script that could not be run at all.
+    /// The summary of a script that could not run.
     pub fn not_run(key: String, kind: ScriptKind, why: String) -> Self {
         let outcome = Outcome::NotRun(why);
         Self {
@@ -159,27 +161,27 @@ impl fmt::Display for Network {
 }
 
 impl Summary {
-    /// Whether every script is well.
+    /// Whether all scripts succeeded.
     pub fn is_success(&self) -> bool {
         self.scripts.iter().all(|script| script.outcome.is_success())
     }
 
-    /// The same with what a later run of some of its scripts came to.
+    /// This summary, updated with the outcomes of a later run of some of its scripts.
     #[must_use]
     pub fn with(mut self, later: &Self) -> Self {
         self.ended = later.ended;
         self.network = later.network.clone().or(self.network);
         for script in &later.scripts {
-            // What runs when the machine goes down is no part of a boot's work.
-            let known = self.scripts.iter_mut().find(|known| known.key == script.key);
-            known.into_iter().for_each(|known| *known = script.clone());
+            // A script that is not in it, such as a shutdown script, is not one of this boot's scripts.
+            let earlier = self.scripts.iter_mut().find(|earlier| earlier.key == script.key);
+            earlier.into_iter().for_each(|earlier| *earlier = script.clone());
         }
         self
     }
 
-    /// Reads the file; `None` where there is none yet.
+    /// Reads the file. `None` if there is none yet.
     pub fn read(path: &Path) -> io::Result<Option<Self>> {
-        let Some(bytes) = files::read_bounded(path, LARGEST)? else { return Ok(None) };
+        let Some(bytes) = files::read_bounded(path, MAX_SUMMARY_BYTES)? else { return Ok(None) };
         let malformed = |why| io::Error::other(printable::json_fault(&why));
         serde_json::from_slice(&bytes).map(Some).map_err(malformed)
     }

@@ -1,8 +1,11 @@
-//! Which values were looked at on this disk for this Instance, and how they were read: what an earlier version passed over stays passed over until
-//! its content changes (S4: an upgrade runs no script).
+//! How the values of this Instance were read when the agent first saw them.
 //!
-//! The file stands beside the folder of records, and is made before that. So a folder without this file is an earlier version's. A file that
-//! cannot be read is set aside, and counts as an earlier version's, too (D1).
+//! A *reading* is a version of the rules by which the agent finds scripts in a value. A new version of the agent may find scripts that an
+//! earlier reading passed over. Such a script stays passed over until the content of its value changes (invariant S4: an upgrade runs no
+//! script).
+//!
+//! The file is beside the folder of records and is made before that folder. So a disk that has the folder but not this file comes from an
+//! earlier version. If the file cannot be read, it is set aside, and the disk is treated like one from an earlier version (invariant D1).
 
 use std::fs;
 use std::io;
@@ -16,48 +19,51 @@ use crate::scripts::model::script::Digest;
 use crate::util::files;
 use crate::util::time::Moment;
 
+/// The version of the file's format.
 const VERSION: u32 = 1;
-const NAME: &str = "setup-values.json";
-const LARGEST: u64 = 4 * 1024 * 1024;
-/// How the versions read values that did not record it.
+const FILE_NAME: &str = "setup-values.json";
+/// The limit for the file, in bytes.
+const MAX_FILE_BYTES: u64 = 4 * 1024 * 1024;
+/// The reading of the versions that did not record it.
 pub(crate) const FIRST_READING: u32 = 1;
-/// How this version reads values: 2 since it runs parts of a type that cloud-init takes for gzip or for plain text, and that the first reading did not
-/// know. One that runs what was passed over before has a higher number, and what it runs so is marked with it.
+/// The reading of this version. Reading 2 also runs parts of those types that cloud-init treats as gzip or as plain text and that reading 1
+/// did not know. A version that runs what was passed over before needs a higher number, and marks with it what it newly runs.
 pub(crate) const READING: u32 = 2;
 
-/// The file.
+/// The content of the file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct ReadingsFile {
     version: u32,
-    /// Whose values these are; none until they were looked at.
+    /// The Instance that has these values. None until the agent has seen its values.
     instance: Option<InstanceId>,
     values: Vec<ValueReading>,
 }
 
-/// One value.
+/// How one value was read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct ValueReading {
     key: String,
-    /// Of the whole value.
+    /// The digest of the complete value.
     digest: Digest,
-    /// How it was read when this Instance had it for the first time.
+    /// The reading when this Instance first had the value.
     reading: u32,
 }
 
-/// What is known of the values of this Instance.
+/// The readings of this Instance's values.
 #[derive(Debug)]
 pub(crate) struct ValueReadings {
     path: PathBuf,
-    /// As it is on the disk; none where there is no such file.
+    /// The content of the file, if there is one.
     stored: Option<ReadingsFile>,
-    now: ReadingsFile,
-    /// How this version reads values.
+    /// The content that the file is to have.
+    current: ReadingsFile,
+    /// The reading of this version.
     reading: u32,
-    /// How a value was read that the file does not have.
-    unknown: u32,
+    /// The reading of a value whose key is not in the file.
+    reading_of_others: u32,
 }
 
-/// Makes the file if this disk has neither it nor a folder of records. To be called before that folder is made.
+/// Makes the file if this disk has neither it nor a folder of records. Must be called before that folder is made.
 pub(crate) fn mark_new_disk(records: &Path) -> io::Result<()> {
     let path = path(records);
     if path.exists() || records.exists() {
@@ -65,15 +71,15 @@ pub(crate) fn mark_new_disk(records: &Path) -> io::Result<()> {
     }
     files::private_folder(path.parent().unwrap_or(Path::new("/")))?;
     match store(&path, &ReadingsFile { version: VERSION, instance: None, values: Vec::new() }) {
-        // Another runner writes the same at this moment.
+        // Another runner writes the same file at this moment.
         Err(why) if matches!(why.kind(), io::ErrorKind::AlreadyExists | io::ErrorKind::NotFound) => Ok(()),
         stored => stored,
     }
 }
 
-/// Beside the folder of records.
+/// The path of the file, beside the folder of records.
 fn path(records: &Path) -> PathBuf {
-    records.with_file_name(NAME)
+    records.with_file_name(FILE_NAME)
 }
 
 fn store(path: &Path, file: &ReadingsFile) -> io::Result<()> {
@@ -81,8 +87,9 @@ fn store(path: &Path, file: &ReadingsFile) -> io::Result<()> {
 }
 
 impl ValueReadings {
-    /// What is known, for this Instance.
-    /// `ran_elsewhere_only` finds out whether all records on this disk are of other Instances.
+    /// Loads the readings of this Instance's values. `folder` is the folder of records.
+    ///
+    /// `ran_elsewhere_only` says whether all records on this disk are from other Instances.
     pub(crate) fn load(
         folder: &Path,
         instance: &InstanceId,
@@ -91,6 +98,7 @@ impl ValueReadings {
         Self::load_as(READING, folder, instance, ran_elsewhere_only)
     }
 
+    /// The same for a version with this reading.
     fn load_as(
         reading: u32,
         folder: &Path,
@@ -99,55 +107,61 @@ impl ValueReadings {
     ) -> Self {
         let path = path(folder);
         let stored = read(&path);
-        let (values, unknown) = match &stored {
+        let (values, reading_of_others) = match &stored {
             Some(file) if file.instance.as_ref() == Some(instance) => (file.values.clone(), reading),
-            // Another Instance's, or nobody's yet: to this one, every value is new.
+            // The file belongs to another Instance or to none yet, so every value is new to this one.
             Some(_) => (Vec::new(), reading),
             None if ran_elsewhere_only() => (Vec::new(), reading),
             None => (Vec::new(), FIRST_READING),
         };
-        let now = ReadingsFile { version: VERSION, instance: Some(instance.clone()), values };
-        Self { path, stored, now, reading, unknown }
+        let current = ReadingsFile { version: VERSION, instance: Some(instance.clone()), values };
+        Self { path, stored, current, reading, reading_of_others }
     }
 
-    /// How this value was read when this Instance had it for the first time.
+    /// The reading when this Instance first had this value.
     pub(crate) fn reading_of(&mut self, key: &UserDataKey, digest: &Digest) -> u32 {
-        let is_it = |value: &ValueReading| value.key == key.as_str();
-        if let Some(known) = self.now.values.iter().find(|value| is_it(value) && value.digest == *digest) {
-            return known.reading;
+        let has_key = |value: &ValueReading| value.key == key.as_str();
+        let has_value = |value: &&ValueReading| has_key(value) && value.digest == *digest;
+        if let Some(same) = self.current.values.iter().find(has_value) {
+            return same.reading;
         }
-        let is_known = self.now.values.iter().any(is_it);
-        // A content that changed is new.
-        let reading = if is_known { self.reading } else { self.unknown };
-        self.now.values.retain(|value| !is_it(value));
-        self.now.values.push(ValueReading { key: key.as_str().to_owned(), digest: digest.clone(), reading });
+        // If the key is in the file, its content has changed.
+        let has_changed = self.current.values.iter().any(has_key);
+        let reading = if has_changed { self.reading } else { self.reading_of_others };
+        self.current.values.retain(|value| !has_key(value));
+        self.current.values.push(ValueReading {
+            key: key.as_str().to_owned(),
+            digest: digest.clone(),
+            reading,
+        });
         reading
     }
 
-    /// Writes what is known, if it is not on the disk yet.
+    /// Writes the file if its content differs.
     pub(crate) fn save(&self) {
-        if self.stored.as_ref() == Some(&self.now) {
+        if self.stored.as_ref() == Some(&self.current) {
             return;
         }
-        if let Err(why) = store(&self.path, &self.now) {
+        if let Err(why) = store(&self.path, &self.current) {
             tracing::error!("cannot write {}: {why}", self.path.display());
         }
     }
 }
 
-/// The file; none where there is none, or none that can be read: that one is set aside.
+/// Reads the file. None if there is no file, or if it cannot be read; then it is set aside.
 fn read(path: &Path) -> Option<ReadingsFile> {
-    let why = match files::read_bounded(path, LARGEST) {
+    let why = match files::read_bounded(path, MAX_FILE_BYTES) {
         Ok(None) => return None,
         Ok(Some(bytes)) => match serde_json::from_slice::<ReadingsFile>(&bytes) {
             Ok(file) if file.version == VERSION => return Some(file),
-            Ok(file) => format!("its version is {}, this program's {VERSION}", file.version),
+            Ok(file) => format!("its version is {}; this program reads version {VERSION}", file.version),
             Err(why) => why.to_string(),
         },
         Err(why) => why.to_string(),
     };
-    let aside = path.with_extension(format!("json.unreadable-{}", Moment::now()));
-    let moved = fs::rename(path, &aside).map_or_else(|why| why.to_string(), |()| aside.display().to_string());
+    let new_path = path.with_extension(format!("json.unreadable-{}", Moment::now()));
+    let moved =
+        fs::rename(path, &new_path).map_or_else(|why| why.to_string(), |()| new_path.display().to_string());
     tracing::error!("cannot read {} ({why}); moved to {moved}", path.display());
     None
 }
@@ -164,7 +178,7 @@ mod tests {
         InstanceId::try_from(format!("daa2ea5a-0ee6-4cdc-9f1a-e0d1cb4e6d8{last}")).expect("a good id")
     }
 
-    /// A folder of records below a folder of its own.
+    /// A disk: the path of the records, in a temporary folder.
     struct Disk(PathBuf);
 
     impl Disk {
@@ -175,7 +189,7 @@ mod tests {
             Self(folder.join("setup"))
         }
 
-        /// As the first version leaves it: the folder, perhaps with a record.
+        /// A disk as the first version leaves it: the folder, with a record if `ran_for` has an Instance.
         fn of_first_version(ran_for: Option<InstanceId>) -> Self {
             let disk = Self::new();
             files::private_folder(&disk.0).expect("made");
@@ -191,7 +205,7 @@ mod tests {
             Records::open(&self.0).expect("opened")
         }
 
-        /// One boot of a version that reads like this.
+        /// One boot with a version of this reading. Returns the reading of the value.
         fn boot(&self, reading: u32, instance: &InstanceId, body: &[u8]) -> u32 {
             let records = self.records();
             let mut values =
@@ -209,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn s4_value_stays_as_it_was_read_until_it_changes() {
+    fn s4_value_keeps_its_reading_until_it_changes() {
         let disk = Disk::new();
         assert_eq!(disk.boot(FIRST_READING, &id('6'), b"one"), FIRST_READING);
         assert_eq!(disk.boot(NEWER, &id('6'), b"one"), FIRST_READING, "an upgrade");
@@ -219,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn s4_disk_of_first_version_has_read_its_values() {
+    fn s4_disk_of_first_version_has_the_first_reading() {
         for ran_for in [None, Some(id('6'))] {
             let disk = Disk::of_first_version(ran_for.clone());
             for boot in 1..3 {
@@ -231,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn d1_values_that_cannot_be_read_are_set_aside_and_no_new_disk() {
+    fn d1_unreadable_values_file_does_not_make_a_new_disk() {
         let disk = Disk::new();
         assert_eq!(disk.boot(NEWER, &id('6'), b"one"), NEWER);
         let path = path(&disk.0);

@@ -1,6 +1,7 @@
-//! Keeping apt's daily job away from the scripts of a boot: both want dpkg's locks, and apt's own commands do not wait for them.
+//! Keeps apt's daily job from running at the same time as the scripts of a boot. Both need dpkg's locks, and apt's own commands do not wait
+//! for them.
 //!
-//! `apt.systemd.daily` holds an exclusive flock(2) on `daily_lock` while it works, and waits for it for an hour. So the runner takes it.
+//! `apt.systemd.daily` has an exclusive flock(2) on `daily_lock` while it runs, and waits up to an hour for it. So the runner takes this lock.
 
 use std::fs::OpenOptions;
 use std::io;
@@ -10,32 +11,32 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use crate::util::files;
-use crate::util::files::Lock;
+use crate::util::files::{self, Lock};
 
-/// The job itself; where it is not, there is no apt that works by itself.
+/// The daily job. Where this file is missing, apt does nothing by itself.
 const DAILY_JOB: &str = "/usr/lib/apt/apt.systemd.daily";
 const DAILY_LOCK: &str = "/var/lib/apt/daily_lock";
-/// How long the runner waits for a job that is at work.
-const PATIENCE: Duration = Duration::from_secs(300);
-/// Between two tries.
-const PAUSE: Duration = Duration::from_secs(1);
-/// What apt reads in addition to its own configuration where a script calls it: how long it waits for dpkg's locks.
+/// How long the runner waits for a daily job that is running.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(300);
+/// The time between two attempts to take the lock.
+const LOCK_INTERVAL: Duration = Duration::from_secs(1);
+/// The file that apt reads in addition to its own configuration when a script calls it. It sets how long apt waits for dpkg's locks.
 const CONFIGURATION: &str = "/usr/share/scw-agent/apt.conf";
 
-/// Takes the lock, while which the daily job waits. None where apt does not work by itself, or when the job still works after five minutes.
+/// Takes the lock, so that the daily job waits until it is released. None where there is no daily job, if the job
+/// still runs after five minutes, or if the lock cannot be taken.
 pub(crate) async fn hold_off_daily_job() -> Option<Lock> {
     if !Path::new(DAILY_JOB).exists() {
         return None;
     }
-    let deadline = Instant::now() + PATIENCE;
-    let mut said = false;
+    let deadline = Instant::now() + LOCK_TIMEOUT;
+    let mut has_logged = false;
     loop {
-        match take() {
+        match try_lock() {
             Ok(lock) => return Some(lock),
             Err(why) if why.kind() != io::ErrorKind::WouldBlock => {
                 tracing::warn!(
-                    "cannot lock {DAILY_LOCK}, so apt's daily job may run beside the scripts: {why}"
+                    "cannot lock {DAILY_LOCK}: {why}; apt's daily job may run at the same time as the scripts"
                 );
                 return None;
             }
@@ -45,23 +46,23 @@ pub(crate) async fn hold_off_daily_job() -> Option<Lock> {
                 );
                 return None;
             }
-            Err(_) if !said => {
+            Err(_) if !has_logged => {
                 tracing::info!("waiting for apt's daily job, at most five minutes ({DAILY_LOCK})");
-                said = true;
+                has_logged = true;
             }
             Err(_) => {}
         }
-        sleep(PAUSE).await;
+        sleep(LOCK_INTERVAL).await;
     }
 }
 
-fn take() -> io::Result<Lock> {
-    // Either may be the first. The job is root's: nobody else needs to open the file, and so to hold the lock.
+fn try_lock() -> io::Result<Lock> {
+    // The file may not exist yet, if the daily job has never run. The job runs as root, so nobody else may open the file and take its lock.
     let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(DAILY_LOCK)?;
     files::try_lock(file)
 }
 
-/// Where apt reads how long it waits, if both are installed.
+/// The path of the additional configuration, if both it and apt are installed.
 pub(crate) fn configuration() -> Option<&'static str> {
     (Path::new(CONFIGURATION).exists() && Path::new("/usr/bin/apt-get").exists()).then_some(CONFIGURATION)
 }

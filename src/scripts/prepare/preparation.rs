@@ -1,6 +1,6 @@
-//! What is done once before the first script of a boot starts: the network is waited for, and apt's daily job is held off.
+//! The preparations before the first script of a boot starts: the runner waits for the network and holds off apt's daily job.
 //!
-//! Nothing of it happens in a boot in which no script is due, and all of it is bounded in time.
+//! They are made once, and only in a boot in which a script is due. All of them have a timeout.
 
 use std::cell::RefCell;
 use std::time::Duration;
@@ -10,51 +10,51 @@ use crate::scripts::prepare::{apt, network};
 use crate::scripts::run::stop::Stop;
 use crate::util::files::Lock;
 
-/// What the scripts of one boot wait for, and what is held while they run.
+/// What the runner waits for before the scripts of one boot, and what it keeps locked while they run.
 #[derive(Default)]
 pub(crate) struct Preparation {
-    /// How long the network is waited for; none where nothing is waited for at all.
+    /// How long to wait for the network. None: no preparations at all.
     network_wait: Option<Duration>,
-    done: RefCell<Option<Prepared>>,
+    prepared: RefCell<Option<Prepared>>,
 }
 
-/// The preparations that were made.
+/// The result of the preparations.
 struct Prepared {
     network: Network,
-    #[expect(dead_code, reason = "it is held while scripts run, and not looked at")]
+    #[expect(dead_code, reason = "the lock is kept while scripts run, and never read")]
     daily_job: Option<Lock>,
 }
 
 impl Preparation {
-    /// For the scripts of a boot: waits so long for the network.
+    /// For the scripts of a boot: waits at most this long for the network.
     pub(crate) fn for_boot(network_wait: Duration) -> Self {
-        Self { network_wait: Some(network_wait), done: RefCell::default() }
+        Self { network_wait: Some(network_wait), prepared: RefCell::default() }
     }
 
-    /// For scripts at shutdown: nothing is waited for.
+    /// For shutdown scripts: no preparations.
     pub(crate) fn none() -> Self {
         Self::default()
     }
 
-    /// Makes the preparations if that was not done yet. `false` when told to stop meanwhile.
+    /// Makes the preparations unless they are made already. `false` when the runner has to stop meanwhile.
     pub(crate) async fn make(&self, stop: &mut Stop) -> bool {
-        let Some(limit) = self.network_wait.filter(|_| self.done.borrow().is_none()) else { return true };
-        let done = async {
+        let Some(limit) = self.network_wait.filter(|_| self.prepared.borrow().is_none()) else { return true };
+        let prepare = async {
             let network = wait_for_network(limit).await;
             Prepared { network, daily_job: apt::hold_off_daily_job().await }
         };
         tokio::select! {
-            done = done => {
-                *self.done.borrow_mut() = Some(done);
+            prepared = prepare => {
+                *self.prepared.borrow_mut() = Some(prepared);
                 true
             }
             _ = stop.asked() => false,
         }
     }
 
-    /// How the network was, if a script started.
+    /// The state of the network when the first script started, if one did.
     pub(crate) fn network(&self) -> Option<Network> {
-        self.done.borrow().as_ref().map(|done| done.network.clone())
+        self.prepared.borrow().as_ref().map(|prepared| prepared.network.clone())
     }
 }
 
