@@ -63,7 +63,7 @@ impl DnsQuery {
         for resolver in resolvers {
             let socket = if resolver.is_ipv4() { &self.ipv4 } else { &self.ipv6 };
             if let Some(socket) = socket {
-                // Without a route it cannot be sent; the next try may.
+                // Without a route, it cannot be sent. The next attempt may succeed.
                 let _ = socket.try_send_to(&query(self.id), *resolver);
             }
         }

@@ -287,7 +287,7 @@ impl BootContext<'_> {
     ) {
         let deleted = match api.get(key).await {
             Ok(Some(value)) if Some(Digest::of(&value)) != *fetched => {
-                tracing::warn!(SCW_SCRIPT = %key, "{key}: not deleted from user data: the value has changed since the script ran");
+                tracing::warn!(SCW_SCRIPT = %key, "{key}: not deleted from user data: the value has changed since it was fetched");
                 return;
             }
             Ok(Some(_)) => api.delete(key).await.map(|_| ()),

@@ -27,7 +27,7 @@ pub(crate) struct FetchedScript {
     /// Whether this is a part of the key's value, not the complete value.
     pub(crate) is_part: bool,
     /// The first reading that runs this script. Earlier readings passed it over (see [`crate::scripts::history::value_readings`]).
-    pub(crate) since: u32,
+    pub(crate) first_reading: u32,
     /// The digest of the key's value when it was fetched.
     pub(crate) value: Option<Digest>,
     /// The script, or a text for a person that says why there is none.
@@ -92,7 +92,7 @@ pub(crate) async fn fetch_scripts(
                     key,
                     kind,
                     is_part: false,
-                    since: FIRST_READING,
+                    first_reading: FIRST_READING,
                     value,
                     body,
                 });
@@ -160,7 +160,7 @@ impl FetchedScripts {
             }
         };
         let value = self.cloud_init.clone();
-        self.scripts.push(FetchedScript { key, kind, is_part, since: item.since, value, body });
+        self.scripts.push(FetchedScript { key, kind, is_part, first_reading: item.since, value, body });
     }
 
     /// Removes the scripts that an earlier version of the agent passed over for this Instance, and stores how this value was read.
@@ -170,7 +170,7 @@ impl FetchedScripts {
         readings.save();
         let scripts = std::mem::take(&mut self.scripts).into_iter();
         let (passed_over, run): (Vec<_>, _) =
-            scripts.partition(|script| script.since > reading && script.body.is_ok());
+            scripts.partition(|script| script.first_reading > reading && script.body.is_ok());
         self.scripts = run;
         for script in passed_over {
             let what = "script".to_owned();
