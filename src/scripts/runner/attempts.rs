@@ -302,7 +302,7 @@ impl BootContext<'_> {
                 }
             }
             Err(why) => {
-                tracing::warn!(SCW_SCRIPT = %key, "{key}: cannot delete it from user data: {why}; trying again at the next boot");
+                tracing::warn!(SCW_SCRIPT = %key, "{key}: could not be deleted from user data: {why}; trying again at the next boot");
             }
         }
     }
