@@ -1,4 +1,4 @@
-//! gzip (RFC 1952), unpacked up to a bound. Pure.
+//! Unpacks gzip (RFC 1952), up to a limit. Pure.
 
 use std::io::Read;
 
@@ -7,13 +7,13 @@ use flate2::bufread::MultiGzDecoder;
 /// Why gzip data cannot be unpacked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum GzipError {
-    /// They are damaged or cut off.
+    /// The data are damaged or incomplete.
     Damaged,
-    /// They are larger than the bound when they are unpacked.
+    /// The unpacked data are larger than the limit.
     TooLarge,
 }
 
-/// Unpacks all members of a file to at most `max_len` bytes.
+/// The unpacked data of all members of a gzip file, at most `max_len` bytes.
 pub(crate) fn unpacked(packed: &[u8], max_len: usize) -> Result<Vec<u8>, GzipError> {
     let limit = u64::try_from(max_len).unwrap_or(u64::MAX).saturating_add(1);
     let mut bytes = Vec::new();
@@ -36,7 +36,7 @@ mod tests {
     }
 
     #[test]
-    fn every_header_is_read() {
+    fn every_gzip_header_is_read() {
         let noise: Vec<u8> =
             (0..200_000_u32).map(|i| i.wrapping_mul(2_654_435_761).to_be_bytes()[0]).collect();
         for bytes in [&b""[..], b"#!/bin/sh\n", &noise, &vec![7; 1 << 20]] {
@@ -44,7 +44,7 @@ mod tests {
                 [GzBuilder::new(), GzBuilder::new().filename("a").comment("b").extra([1, 2, 3]).mtime(1)]
             {
                 let packed = packed(builder, bytes);
-                assert_eq!(unpacked(&packed, bytes.len()).as_deref(), Ok(bytes), "exactly as much as may be");
+                assert_eq!(unpacked(&packed, bytes.len()).as_deref(), Ok(bytes), "exactly the limit");
                 let twice = [&packed[..], &packed].concat();
                 assert_eq!(unpacked(&twice, 1 << 22), Ok([bytes, bytes].concat()), "two members");
                 if let Some(less) = bytes.len().checked_sub(1) {
@@ -66,20 +66,20 @@ mod tests {
     #[test]
     fn truncated_or_damaged_data_are_an_error() {
         let header = || GzBuilder::new().filename("a").comment("b").extra([1, 2, 3]);
-        let whole = packed(header(), b"#!/bin/sh\necho hello hello hello\n");
-        for length in 0..whole.len() {
-            assert_eq!(unpacked(&whole[..length], 4096), Err(GzipError::Damaged), "{length} bytes");
+        let complete = packed(header(), b"#!/bin/sh\necho hello hello hello\n");
+        for length in 0..complete.len() {
+            assert_eq!(unpacked(&complete[..length], 4096), Err(GzipError::Damaged), "{length} bytes");
         }
         assert_eq!(
-            unpacked(&[&whole[..], b"x"].concat(), 4096),
+            unpacked(&[&complete[..], b"x"].concat(), 4096),
             Err(GzipError::Damaged),
-            "something follows"
+            "a byte follows the data"
         );
-        let good = unpacked(&whole, 4096);
-        for (at, bit) in (0..whole.len()).flat_map(|at| (0..8).map(move |bit| (at, bit))) {
-            let mut damaged = whole.clone();
+        let good = unpacked(&complete, 4096);
+        for (at, bit) in (0..complete.len()).flat_map(|at| (0..8).map(move |bit| (at, bit))) {
+            let mut damaged = complete.clone();
             damaged[at] ^= 1 << bit;
-            // A name, or a time, may be another one; what comes out may not.
+            // A damaged name or time is not detected. The unpacked data must be correct.
             let out = unpacked(&damaged, 4096);
             assert!(out.is_err() || out == good, "byte {at}, bit {bit}");
         }

@@ -1,83 +1,94 @@
-//! MIME messages taken apart, as `cloud-init`'s users write them (RFC 2045 to 2047, as far as scripts need it). Pure, and bounded in
-//! depth and in parts.
+//! Splits MIME messages into their parts: the part of RFC 2045 to 2047 that the users of cloud-init need for scripts. Pure.
+//! The depth and the number of parts have limits.
 //!
-//! Strict where a guess could run half a script: a message whose last delimiter is missing was cut off, and is no message.
-
-use std::borrow::Cow;
-use std::fmt;
+//! The parser is strict where a guess could run half a script. If the last delimiter is missing, the message is incomplete
+//! and is refused.
 
 use base64ct::{Base64, Encoding};
+use thiserror::Error;
 
-/// Messages within messages.
-const DEEPEST: usize = 4;
-const MOST_PARTS: usize = 100;
-/// The headers of a message or part, in bytes: a value of a few kilobytes can unpack to millions of lines.
-const LONGEST_HEADERS: usize = 64 * 1024;
-/// cloud-init looks this far for the line that makes a message.
-const MARK_WITHIN: usize = 4096;
+/// The highest depth of messages within messages.
+const MAX_DEPTH: usize = 4;
+/// The highest number of parts in a message.
+const MAX_PARTS: usize = 100;
+/// The maximum size of the headers of a message or part, in bytes. A value of a few kilobytes can unpack to millions of lines.
+const MAX_HEADERS_BYTES: usize = 64 * 1024;
+/// cloud-init searches the line `MIME-Version:` in this number of bytes at the beginning of a value.
+const MIME_VERSION_WITHIN_BYTES: usize = 4096;
 
-/// One part that is no message itself.
+/// One part that is not a message itself.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct MimePart {
-    /// In lower case, without its parameters; `text/plain` where the part does not say, or says what is no type.
+    /// The content type in lower case, without its parameters. `text/plain`, if the part has no `Content-Type`.
     pub(crate) content_type: String,
-    /// The file name that it was given.
+    /// The file name in its headers.
     pub(crate) name: Option<String>,
-    /// Its bytes as they were before they were packed for the way.
+    /// Its bytes, decoded from their transfer encoding.
     pub(crate) body: Result<Vec<u8>, MimeError>,
 }
 
 /// What is wrong with a message, or with one part of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum MimeError {
     /// A multipart without a `boundary=`.
+    #[error("the MIME message is a multipart without `boundary=` (`boundary*=` is not understood)")]
     NoBoundary,
-    /// No line opens the first part of a multipart.
+    /// A multipart without an opening delimiter.
+    #[error("the MIME message has no opening delimiter: no line is `--` and its boundary")]
     NoOpening,
-    /// The closing delimiter is missing.
+    /// A multipart without a closing delimiter.
+    #[error("the MIME message was cut off: its closing delimiter is missing")]
     CutOff,
-    /// What could be meant to run stands in front of the first part of a multipart, or behind its last.
+    /// Text before the first part of a multipart or after its last part, which may be meant to run.
+    #[error("the MIME message has a script, a part or a message outside its delimiters: put it between them")]
     Outside,
-    /// Messages within messages within…
+    /// Messages within messages, deeper than the limit.
+    #[error("the MIME message holds messages more than {MAX_DEPTH} deep")]
     TooDeep,
-    /// More parts than anybody needs.
+    /// More parts than the limit.
+    #[error("the MIME message holds more than {MAX_PARTS} parts")]
     TooMany,
-    /// Longer headers than anybody needs.
+    /// Longer headers than the limit.
+    #[error("the MIME message has headers of more than {} KiB", MAX_HEADERS_BYTES >> 10)]
     LongHeaders,
-    /// A part's `Content-Transfer-Encoding` that nobody uses.
+    /// An unknown `Content-Transfer-Encoding` of a part.
+    #[error("the part's Content-Transfer-Encoding is none of 7bit, 8bit, binary, base64, quoted-printable")]
     Encoding,
-    /// A part that says base64 and is something else.
+    /// A part with the encoding base64, and bytes that are not base64.
+    #[error("the part says that it is base64, and is not")]
     Base64,
-    /// A part that says quoted-printable and is something else.
+    /// A part with the encoding quoted-printable, and bytes that are not quoted-printable.
+    #[error("the part says that it is quoted-printable, and is not")]
     QuotedPrintable,
 }
 
-/// Whether a value is a MIME message: it has the line `MIME-Version:` near its beginning, in its headers.
+/// Whether a value is a MIME message: it has the line `MIME-Version:` in its headers, near its beginning.
 pub(crate) fn is_message(value: &[u8]) -> bool {
-    let headers = headers(&value[..value.len().min(MARK_WITHIN)]);
+    let headers = split_headers(&value[..value.len().min(MIME_VERSION_WITHIN_BYTES)]);
     headers.is_ok_and(|(headers, _)| headers.iter().any(|(name, _)| name == "mime-version"))
 }
 
 /// The parts of a message, in their order.
 ///
 /// # Errors
-/// Where the message as a whole cannot be understood. What is wrong with one part stands in that part.
+/// The message cannot be split. An error in one part is in the field `body` of that part.
 pub(crate) fn split(message: &[u8]) -> Result<Vec<MimePart>, MimeError> {
     let mut parts = Vec::new();
-    take(message, DEEPEST, &mut parts)?;
+    add_parts(message, MAX_DEPTH, &mut parts)?;
     Ok(parts)
 }
 
-fn take(entity: &[u8], depth: usize, parts: &mut Vec<MimePart>) -> Result<(), MimeError> {
-    let (headers, body) = headers(entity)?;
+/// Adds the parts of a message, or this part. `depth`: how deep the messages in it may be.
+fn add_parts(entity: &[u8], depth: usize, parts: &mut Vec<MimePart>) -> Result<(), MimeError> {
+    let (headers, body) = split_headers(entity)?;
     let header = |name: &str| headers.iter().find(|(known, _)| known == name).map(|(_, value)| &**value);
     let (content_type, parameters) = value_and_parameters(header("content-type").unwrap_or("text/plain"));
     if content_type.starts_with("multipart/") {
         let boundary = parameter(&parameters, "boundary").ok_or(MimeError::NoBoundary)?;
         let depth = depth.checked_sub(1).ok_or(MimeError::TooDeep)?;
-        return between(body, boundary)?.into_iter().try_for_each(|part| take(part, depth, parts));
+        return split_body(body, boundary)?.into_iter().try_for_each(|part| add_parts(part, depth, parts));
     }
-    if parts.len() == MOST_PARTS {
+    if parts.len() == MAX_PARTS {
         return Err(MimeError::TooMany);
     }
     let disposition = value_and_parameters(header("content-disposition").unwrap_or_default()).1;
@@ -87,41 +98,41 @@ fn take(entity: &[u8], depth: usize, parts: &mut Vec<MimePart>) -> Result<(), Mi
     Ok(())
 }
 
-/// The header fields, names in lower case and folded lines joined, and what follows the empty line behind them.
+/// The header fields, and the body after the empty line. The names are in lower case; folded lines are joined.
 #[expect(clippy::type_complexity, reason = "fields, and the rest")]
-fn headers(entity: &[u8]) -> Result<(Vec<(String, String)>, &[u8]), MimeError> {
+fn split_headers(entity: &[u8]) -> Result<(Vec<(String, String)>, &[u8]), MimeError> {
     let mut fields: Vec<(String, String)> = Vec::new();
-    let mut at = 0;
+    let mut offset = 0;
     for line in entity.split_inclusive(|byte| *byte == b'\n') {
         let text = String::from_utf8_lossy(without_line_end(line));
         if text.is_empty() {
-            at += line.len();
+            offset += line.len();
             break;
         }
         match (text.split_once(':'), fields.last_mut()) {
-            _ if at == 0 && text.starts_with("From ") => {}
+            _ if offset == 0 && text.starts_with("From ") => {}
             (_, Some((_, last))) if text.starts_with([' ', '\t']) => last.push_str(&text),
-            (Some((name, value)), _) if is_name(name) => {
+            (Some((name, value)), _) if is_field_name(name) => {
                 fields.push((name.to_ascii_lowercase(), value.trim().to_owned()));
             }
-            // No header: the body begins here, as in a part that has none.
+            // Not a header: the body begins here, as in a part without headers.
             _ => break,
         }
-        at += line.len();
-        if at > LONGEST_HEADERS {
+        offset += line.len();
+        if offset > MAX_HEADERS_BYTES {
             return Err(MimeError::LongHeaders);
         }
     }
-    Ok((fields, &entity[at..]))
+    Ok((fields, &entity[offset..]))
 }
 
-fn is_name(text: &str) -> bool {
+fn is_field_name(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 
-/// `text/x; a=b; c="d"` taken apart.
+/// The value and the parameters of a header field such as `text/x; a=b; c="d"`.
 fn value_and_parameters(field: &str) -> (String, Vec<(String, String)>) {
-    let mut pieces = pieces(field).into_iter();
+    let mut pieces = split_at_semicolons(field).into_iter();
     let value = pieces.next().unwrap_or_default().trim().to_ascii_lowercase();
     let parameters = pieces.filter_map(|piece| {
         let (name, value) = piece.split_once('=')?;
@@ -130,17 +141,17 @@ fn value_and_parameters(field: &str) -> (String, Vec<(String, String)>) {
     (value, parameters.collect())
 }
 
-/// Splits at the semicolons that stand outside quotes, and takes the quotes away.
-fn pieces(field: &str) -> Vec<String> {
+/// Splits at the semicolons outside quotes, and removes the quotes.
+fn split_at_semicolons(field: &str) -> Vec<String> {
     let (mut pieces, mut quoted) = (vec![String::new()], false);
-    let mut letters = field.chars();
-    while let Some(letter) = letters.next() {
-        match letter {
+    let mut characters = field.chars();
+    while let Some(c) = characters.next() {
+        match c {
             '"' => quoted = !quoted,
             ';' if !quoted => pieces.push(String::new()),
             _ => {
-                let letter = if quoted && letter == '\\' { letters.next() } else { Some(letter) };
-                pieces.last_mut().into_iter().for_each(|piece| piece.extend(letter));
+                let c = if quoted && c == '\\' { characters.next() } else { Some(c) };
+                pieces.last_mut().into_iter().for_each(|piece| piece.extend(c));
             }
         }
     }
@@ -148,40 +159,41 @@ fn pieces(field: &str) -> Vec<String> {
 }
 
 fn parameter<'a>(parameters: &'a [(String, String)], name: &str) -> Option<&'a str> {
-    let found = parameters.iter().find(|(known, _)| known == name);
-    found.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
+    let parameter = parameters.iter().find(|(known, _)| known == name);
+    parameter.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
 }
 
-/// What stands between the delimiters. Text outside them is ignored (RFC 2046), but not where it could be meant to run.
-fn between<'a>(body: &'a [u8], boundary: &str) -> Result<Vec<&'a [u8]>, MimeError> {
-    let (mut parts, mut start, mut at) = (Vec::new(), None, 0);
-    let (mut is_closed, mut is_more) = (false, false);
+/// The parts between the delimiters of a multipart's body. Text outside the delimiters is ignored (RFC 2046), except if it may
+/// be meant to run: that is an error.
+fn split_body<'a>(body: &'a [u8], boundary: &str) -> Result<Vec<&'a [u8]>, MimeError> {
+    let (mut parts, mut start, mut offset) = (Vec::new(), None, 0);
+    let (mut is_closed, mut has_text_outside) = (false, false);
     for line in body.split_inclusive(|byte| *byte == b'\n') {
         let rest = line.strip_prefix(b"--").and_then(|line| line.strip_prefix(boundary.as_bytes()));
         match rest.map(<[u8]>::trim_ascii) {
             Some(rest @ (b"" | b"--")) if !is_closed => {
-                // The line end in front of a delimiter is the delimiter's.
-                parts.extend(start.map(|start| without_line_end(&body[start..at])));
-                if parts.len() > MOST_PARTS {
+                // The line end before a delimiter belongs to the delimiter.
+                parts.extend(start.map(|start| without_line_end(&body[start..offset])));
+                if parts.len() > MAX_PARTS {
                     return Err(MimeError::TooMany);
                 }
                 is_closed = rest == b"--";
-                start = (!is_closed).then_some(at + line.len());
+                start = (!is_closed).then_some(offset + line.len());
             }
-            rest => is_more |= start.is_none() && (rest == Some(b"") || is_beginning(line)),
+            rest => has_text_outside |= start.is_none() && (rest == Some(b"") || is_first_line(line)),
         }
-        at += line.len();
+        offset += line.len();
     }
     match (start, is_closed) {
         (None, _) if parts.is_empty() => Err(MimeError::NoOpening),
         (_, false) => Err(MimeError::CutOff),
-        _ if is_more => Err(MimeError::Outside),
+        _ if has_text_outside => Err(MimeError::Outside),
         _ => Ok(parts),
     }
 }
 
-/// Whether a script, a part or a message begins with this line.
-fn is_beginning(line: &[u8]) -> bool {
+/// Whether a script, a part or a message may begin with this line.
+fn is_first_line(line: &[u8]) -> bool {
     let line = line.trim_ascii_start();
     let begins =
         |with: &&str| line.get(..with.len()).is_some_and(|b| b.eq_ignore_ascii_case(with.as_bytes()));
@@ -193,6 +205,7 @@ fn without_line_end(line: &[u8]) -> &[u8] {
     line.strip_suffix(b"\r").unwrap_or(line)
 }
 
+/// A part's body, decoded from its transfer encoding.
 fn decode(body: &[u8], encoding: &str) -> Result<Vec<u8>, MimeError> {
     match &*encoding.to_ascii_lowercase() {
         "7bit" | "8bit" | "binary" => Ok(body.to_vec()),
@@ -201,17 +214,17 @@ fn decode(body: &[u8], encoding: &str) -> Result<Vec<u8>, MimeError> {
                 body.iter().filter(|b| !b.is_ascii_whitespace()).map(|b| char::from(*b)).collect();
             Base64::decode_vec(&text).map_err(|_| MimeError::Base64)
         }
-        "quoted-printable" => quoted_printable(body),
+        "quoted-printable" => decode_quoted_printable(body),
         _ => Err(MimeError::Encoding),
     }
 }
 
-fn quoted_printable(body: &[u8]) -> Result<Vec<u8>, MimeError> {
+fn decode_quoted_printable(body: &[u8]) -> Result<Vec<u8>, MimeError> {
     let mut decoded = Vec::with_capacity(body.len());
     for line in body.split_inclusive(|byte| *byte == b'\n') {
         let text = line.trim_ascii_end();
         let end = &line[without_line_end(line).len()..];
-        // A line that ends with `=` goes on in the next one; white space at a line's end was put there on the way.
+        // White space at the end of a line is not part of the text. A line that ends with `=` continues in the next line.
         let (text, end) = text.strip_suffix(b"=").map_or((text, end), |text| (text, b""));
         let mut pieces = text.split(|byte| *byte == b'=');
         decoded.extend_from_slice(pieces.next().unwrap_or_default());
@@ -225,35 +238,6 @@ fn quoted_printable(body: &[u8]) -> Result<Vec<u8>, MimeError> {
     }
     Ok(decoded)
 }
-
-impl fmt::Display for MimeError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&match self {
-            Self::NoBoundary => Cow::from(
-                "the MIME message is a multipart without `boundary=` (`boundary*=` is not understood)",
-            ),
-            Self::NoOpening => "the MIME message has no opening delimiter: no line is `--` and its boundary".into(),
-            Self::CutOff => "the MIME message was cut off: its closing delimiter is missing".into(),
-            Self::Outside => {
-                "the MIME message has a script, a part or a message outside its delimiters: put it between them"
-                    .into()
-            }
-            Self::TooDeep => format!("the MIME message holds messages more than {DEEPEST} deep").into(),
-            Self::TooMany => format!("the MIME message holds more than {MOST_PARTS} parts").into(),
-            Self::LongHeaders => {
-                format!("the MIME message has headers of more than {} KiB", LONGEST_HEADERS >> 10).into()
-            }
-            Self::Encoding => {
-                "the part's Content-Transfer-Encoding is none of 7bit, 8bit, binary, base64, quoted-printable"
-                    .into()
-            }
-            Self::Base64 => "the part says that it is base64, and is not".into(),
-            Self::QuotedPrintable => "the part says that it is quoted-printable, and is not".into(),
-        })
-    }
-}
-
-impl std::error::Error for MimeError {}
 
 #[cfg(test)]
 mod tests {
@@ -272,8 +256,8 @@ mod tests {
     }
 
     #[test]
-    fn a_message_is_known_by_its_headers_and_a_script_is_none() {
-        for (value, is) in [
+    fn message_is_recognized_by_its_headers() {
+        for (value, expected) in [
             (&*message(""), true),
             (
                 "From nobody Sat Nov 11 00:00:00 2026\nContent-Type: multipart/mixed;\n boundary=x\nmime-version: 1.0\n\n",
@@ -284,29 +268,29 @@ mod tests {
             ("#cloud-config\n", false),
             ("", false),
         ] {
-            assert_eq!(is_message(value.as_bytes()), is, "{value}");
+            assert_eq!(is_message(value.as_bytes()), expected, "{value}");
         }
     }
 
     #[test]
-    fn parts_come_in_their_order_with_type_name_and_bytes() {
+    fn parts_have_their_order_type_name_and_bytes() {
         let parts = "Content-Type: text/x-shellscript; charset=\"us-ascii\"\nContent-Disposition: attachment;\n filename=\"a;\\\"b.sh\"\n\n#!/bin/sh\necho --=x\n\n--=x y \nContent-Type: TEXT/Cloud-Config; name=c.yaml\n\n#cloud-config\n--=x y\n\nno headers: none\n--=x y\n#!/bin/sh";
-        let own = |kind: &str, name: Option<&str>, body: &str| {
+        let part = |kind: &str, name: Option<&str>, body: &str| {
             (kind.to_owned(), name.map(str::to_owned), body.to_owned())
         };
         let expected = vec![
-            own("text/x-shellscript", Some("a;\"b.sh"), "#!/bin/sh\necho --=x\n"),
-            own("text/cloud-config", Some("c.yaml"), "#cloud-config"),
-            own("text/plain", None, "no headers: none"),
-            own("text/plain", None, "#!/bin/sh"),
+            part("text/x-shellscript", Some("a;\"b.sh"), "#!/bin/sh\necho --=x\n"),
+            part("text/cloud-config", Some("c.yaml"), "#cloud-config"),
+            part("text/plain", None, "no headers: none"),
+            part("text/plain", None, "#!/bin/sh"),
         ];
         assert_eq!(bodies(&message(parts)), expected);
         let crlf = message("Content-Type: text/x-shellscript\n\nx").replace('\n', "\r\n");
-        assert_eq!(bodies(&crlf), [own("text/x-shellscript", None, "x")]);
+        assert_eq!(bodies(&crlf), [part("text/x-shellscript", None, "x")]);
     }
 
     #[test]
-    fn each_encoding_is_undone() {
+    fn each_transfer_encoding_is_decoded() {
         for (encoding, packed, body) in [
             ("7bit", "a=b", Ok("a=b")),
             ("BASE64", "IyEvYmlu\nL3NoCg==", Ok("#!/bin/sh\n")),
@@ -323,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_whole_message_is_refused() {
+    fn incomplete_or_wrong_messages_are_refused() {
         let nested = |depth: usize| {
             (0..depth).fold("\nx".to_owned(), |inner, level| {
                 format!(
@@ -331,7 +315,7 @@ mod tests {
                 )
             })
         };
-        let many = "\nx\n--=x y\n".repeat(MOST_PARTS) + "\nx";
+        let many = "\nx\n--=x y\n".repeat(MAX_PARTS) + "\nx";
         let long = "X-Long: header\n".repeat(5000);
         for (text, why) in [
             ("Content-Type: multipart/mixed\n\n--x\n", MimeError::NoBoundary),
@@ -350,11 +334,11 @@ mod tests {
             (&message("x").replace("\n\n", "\n\n--wrong\ncontent-type: x\n\n"), MimeError::Outside),
             (&(message("x") + "--=x y\n\nx\n--=x y--\n"), MimeError::Outside),
             (&message("x").repeat(2), MimeError::Outside),
-            (&nested(DEEPEST + 1), MimeError::TooDeep),
+            (&nested(MAX_DEPTH + 1), MimeError::TooDeep),
             (&message(&many), MimeError::TooMany),
-            // Not even counted to its end.
+            // The number of parts is checked before the end of the message.
             (
-                &format!("Content-Type: multipart/mixed; boundary=x\n\n{}", "--x\n".repeat(MOST_PARTS + 2)),
+                &format!("Content-Type: multipart/mixed; boundary=x\n\n{}", "--x\n".repeat(MAX_PARTS + 2)),
                 MimeError::TooMany,
             ),
             (&message(&long), MimeError::LongHeaders),
@@ -362,13 +346,13 @@ mod tests {
         ] {
             assert_eq!(split(text.as_bytes()), Err(why), "{text}");
         }
-        assert_eq!(split(nested(DEEPEST).as_bytes()).expect("not too deep").len(), 1);
+        assert_eq!(split(nested(MAX_DEPTH).as_bytes()).expect("not too deep").len(), 1);
         let noted = message("x").replace("\n\n", "\n\nA note.\n") + "--=x y--\nA note on #!\n";
         assert_eq!(split(noted.as_bytes()).expect("notes are ignored").len(), 1);
     }
 
     #[test]
-    fn no_bytes_can_make_it_panic() {
+    fn arbitrary_bytes_do_not_panic() {
         let mut random = fastrand::Rng::with_seed(5);
         let good = message(
             "Content-Type: multipart/mixed; boundary=q\n\n--q\nContent-Transfer-Encoding: quoted-printable\n\na=3D=\nb\n--q--\n--=x y\nContent-Transfer-Encoding: base64\n\nIyEK",

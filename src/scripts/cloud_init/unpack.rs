@@ -1,25 +1,28 @@
-//! What the value of the key `cloud-init` holds, where cloud-init is not there to take it: scripts, and kinds that only cloud-init
-//! understands, which are told by name and not run. Pure, and bounded.
+//! Reads the value of the key `cloud-init` on an Instance where cloud-init is not active: scripts, and content that only
+//! cloud-init understands. The agent reports the type of such content and does not run it. Pure, with limits on the size.
 //!
-//! What a value is, is told as cloud-init tells it: by what it begins with, and in a MIME message by the type that a part says it has. What
-//! is nothing that cloud-init knows is a fault with a name of its own, and never counts as a success (S5). docs/cloud-init.md compares the two.
+//! The rules are those of cloud-init: the beginning of a value decides what it is and, in a MIME message, the content type of
+//! each part. Content that cloud-init does not know either is an error with its own message, and never a success
+//! (invariant S5). docs/cloud-init.md compares the agent with cloud-init.
 
 use std::fmt;
 
 use hyper::body::Bytes;
+use thiserror::Error;
 
 use crate::scripts::cloud_init::gzip::{self, GzipError};
-use crate::scripts::cloud_init::multipart;
-use crate::scripts::cloud_init::multipart::{MimeError, MimePart};
+use crate::scripts::cloud_init::multipart::{self, MimeError, MimePart};
 use crate::scripts::history::value_readings::{FIRST_READING, READING};
 use crate::scripts::model::script::ScriptKind;
-use crate::scripts::model::wrong_form::{GZIP_MAGIC, WrongForm, behind_white_space};
+use crate::scripts::model::wrong_form::{GZIP_MAGIC, WrongForm, skip_white_space};
 
-/// Unpacked bytes in all: a small value can grow to a thousand times its size.
-const LARGEST: usize = 16 * 1024 * 1024;
+/// The maximum size of all unpacked data of a value, in bytes. A small value can unpack to a thousand times its size.
+const MAX_UNPACKED_BYTES: usize = 16 * 1024 * 1024;
+/// The maximum length of a part's name, in bytes.
+const MAX_NAME_LEN: usize = 100;
 
-/// How values begin that only cloud-init understands, in letters of either case; the longer names first.
-const FOREIGN: [&str; 8] = [
+/// Beginnings of the values that only cloud-init understands, in upper or lower case. A name comes before its own beginnings.
+const FOREIGN_BEGINNINGS: [&str; 8] = [
     "#cloud-config-archive",
     "#cloud-config-jsonp",
     "#cloud-config",
@@ -30,7 +33,7 @@ const FOREIGN: [&str; 8] = [
     "## template: jinja",
 ];
 
-/// Types of a MIME part that only cloud-init understands. What else a part declares is not for a message (invariant S3).
+/// Content types that only cloud-init understands. A message contains no other content type (invariant S3).
 const FOREIGN_TYPES: [&str; 8] = [
     "text/cloud-config",
     "text/cloud-config-archive",
@@ -42,7 +45,8 @@ const FOREIGN_TYPES: [&str; 8] = [
     "text/part-handler",
 ];
 
-/// Types of a part that cloud-init unpacks; what is in it counts by its beginning. The first two were known to the first reading.
+/// Content types of a part that cloud-init unpacks; the beginning of the unpacked data decides what it is. The first reading
+/// knew the first two types.
 const GZIP_TYPES: [&str; 8] = [
     "application/gzip",
     "application/x-gzip",
@@ -54,112 +58,135 @@ const GZIP_TYPES: [&str; 8] = [
     "application/x-gzip-compressed",
 ];
 
-/// Something that a value of `cloud-init` holds.
+/// One piece of content in a value of the key `cloud-init`.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Item {
-    /// Its own name behind `cloud-init.`: the file name of a part or its number; none where the value is this and nothing else.
+    /// Its name after `cloud-init.`: the file name or the number of a part. `None`: the value is not a MIME message.
     pub name: Option<String>,
-    /// Since which reading of values a script in it is run (see [`crate::scripts::history::value_readings`]).
+    /// The first reading of values that runs this script (see [`crate::scripts::history::value_readings`]).
     pub since: u32,
-    /// What it is.
+    /// The content.
     pub content: Content,
 }
 
-/// What a part is.
+/// What a value or a part is.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Content {
-    /// A script, to be run as scripts of this kind are.
+    /// A script of this kind.
     Script(ScriptKind, Bytes),
-    /// What only cloud-init understands, by the name that it has there.
+    /// Content that only cloud-init understands, with its name in cloud-init.
     Foreign(&'static str),
-    /// It is nothing that could be run, here or by cloud-init.
+    /// Content that neither the agent nor cloud-init can use.
     Broken(UnpackError),
 }
 
-/// Why a value cannot be read.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Why a value or a part cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum UnpackError {
-    /// It begins like gzip, and is not, or not whole.
+    /// It begins like gzip, and is damaged or incomplete.
+    #[error("it begins like gzip, and is damaged or was cut off")]
     Gzip,
-    /// It becomes larger than anything that is run here.
+    /// The unpacked data are larger than the limit.
+    #[error("it is larger than {} MiB when it is unpacked", MAX_UNPACKED_BYTES >> 20)]
     TooLarge,
-    /// It is no MIME message, or no whole one.
+    /// It is a wrong or incomplete MIME message or part.
+    #[error(transparent)]
     Mime(MimeError),
-    /// A message that does not begin at the first byte.
+    /// A MIME message with white space before it.
+    #[error("the MIME message has white space or an empty line in front: remove that")]
     BeforeMessage,
-    /// A part that says gzip and is something else.
+    /// A part with the content type of gzip, and bytes that are not gzip.
+    #[error("the part says that it is gzip, and is not")]
     NotGzip,
-    /// A part that is a message, and no multipart.
+    /// A part with a content type of `message/`.
+    #[error("the part is a message of its own: put its parts into the message around it")]
     Message,
-    /// A part of a type that cloud-init does not know either.
+    /// A part with a content type that cloud-init does not know either.
+    #[error("the part's Content-Type is none that cloud-init knows")]
     Type,
     /// It is neither a script nor anything that cloud-init knows.
+    #[error(fmt = unknown_form)]
     Form(WrongForm),
 }
 
-/// Whether a value is of a kind that only this key has: packed, a message, or for cloud-init alone.
+fn unknown_form(form: &WrongForm, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    match form {
+        WrongForm::Gzip => f.write_str("the value is gzip within gzip: pack it once"),
+        WrongForm::Unknown => f.write_str("the value is neither a script nor anything that cloud-init knows"),
+        form => fmt::Display::fmt(form, f),
+    }
+}
+
+/// Whether only the key `cloud-init` can have this value: gzip, a MIME message, or content that only cloud-init understands.
 pub(crate) fn is_for_cloud_init(value: &[u8]) -> bool {
-    value.starts_with(GZIP_MAGIC) || multipart::is_message(value) || foreign(value).is_some()
+    value.starts_with(GZIP_MAGIC) || multipart::is_message(value) || foreign_name(value).is_some()
 }
 
-fn foreign(value: &[u8]) -> Option<&'static str> {
-    let begin = behind_white_space(value);
-    let is_it =
+/// The name of content that only cloud-init understands.
+fn foreign_name(value: &[u8]) -> Option<&'static str> {
+    let begin = skip_white_space(value);
+    let is_begin =
         |known: &&str| begin.get(..known.len()).is_some_and(|b| b.eq_ignore_ascii_case(known.as_bytes()));
-    FOREIGN.into_iter().find(is_it)
+    FOREIGN_BEGINNINGS.into_iter().find(is_begin)
 }
 
-/// Takes a value apart; an empty one holds nothing.
+/// The content of a value, in its order. An empty value has none.
 pub fn unpack(value: &[u8]) -> Vec<Item> {
-    let mut room = LARGEST;
-    let whole = |content| vec![Item { name: None, since: FIRST_READING, content }];
-    let value = match unzipped(value, &mut room) {
+    let mut remaining = MAX_UNPACKED_BYTES;
+    let single = |content| vec![Item { name: None, since: FIRST_READING, content }];
+    let value = match unzipped(value, &mut remaining) {
         Ok(value) => value,
-        Err(why) => return whole(Content::Broken(why)),
+        Err(why) => return single(Content::Broken(why)),
     };
     if !multipart::is_message(&value) {
-        return content("text/plain", value).map(whole).unwrap_or_default();
+        return content("text/plain", value).map(single).unwrap_or_default();
     }
     let parts = match multipart::split(&value) {
         Ok(parts) => parts,
-        Err(why) => return whole(Content::Broken(UnpackError::Mime(why))),
+        Err(why) => return single(Content::Broken(UnpackError::Mime(why))),
     };
     let (mut names, mut items) = (Vec::new(), Vec::new());
     for (number, part) in (1..).zip(parts) {
-        let name = part.name.as_deref().and_then(own_name).filter(|name| !names.contains(name));
+        let name = part.name.as_deref().and_then(usable_name).filter(|name| !names.contains(name));
         let name = name.unwrap_or_else(|| format!("part-{number:03}"));
-        // That of an empty part is taken as well: the names of the others do not depend on what it holds.
+        // An empty part also uses its name, so the names of the other parts do not depend on its content.
         names.push(name.clone());
-        let since = since(&part.content_type);
-        items.extend(of_part(part, &mut room).map(|content| Item { name: Some(name), since, content }));
+        let since = first_reading_of(&part.content_type);
+        items.extend(part_content(part, &mut remaining).map(|content| Item {
+            name: Some(name),
+            since,
+            content,
+        }));
     }
     items
 }
 
-/// Since which reading a script in a part of this type is run.
-fn since(content_type: &str) -> u32 {
+/// The first reading that runs a script in a part of this content type.
+fn first_reading_of(content_type: &str) -> u32 {
     let is_new = !is_type(content_type) || GZIP_TYPES[2..].contains(&content_type);
     if is_new { READING } else { FIRST_READING }
 }
 
-/// What is no type counts as `text/plain`.
+/// Whether this is a content type. If it is not, the part is read as `text/plain`.
 fn is_type(content_type: &str) -> bool {
     content_type.bytes().filter(|byte| *byte == b'/').count() == 1
 }
 
-/// What is used of a file name, which may be a whole path: it becomes part of a name in records and logs, and others see it like a user data
-/// key. One that looks like a number of ours is numbered anew.
-fn own_name(path: &str) -> Option<String> {
-    let good = |c: char| c.is_ascii_alphanumeric() || "._-+@".contains(c);
-    let name = path.rsplit(['/', '\\']).next().filter(|name| !name.is_empty() && name.chars().all(good))?;
-    (name.len() <= 100 && !name.starts_with("part-")).then(|| name.to_owned())
+/// The last component of a part's file name, which may be a complete path. It becomes part of a name in records and logs, and
+/// other users see it like a user data key. `None`: it has other characters, is too long, or looks like the number of a part.
+fn usable_name(path: &str) -> Option<String> {
+    let is_allowed = |c: char| c.is_ascii_alphanumeric() || "._-+@".contains(c);
+    let name =
+        path.rsplit(['/', '\\']).next().filter(|name| !name.is_empty() && name.chars().all(is_allowed))?;
+    (name.len() <= MAX_NAME_LEN && !name.starts_with("part-")).then(|| name.to_owned())
 }
 
-fn of_part(part: MimePart, room: &mut usize) -> Option<Content> {
+/// The content of a part. `None`: the part is empty. `remaining`: how many bytes may still be unpacked.
+fn part_content(part: MimePart, remaining: &mut usize) -> Option<Content> {
     let is_gzip = GZIP_TYPES.contains(&&*part.content_type);
     let body = part.body.map_err(UnpackError::Mime).and_then(|body| {
         let is_packed = body.starts_with(GZIP_MAGIC);
-        if is_gzip && !is_packed { Err(UnpackError::NotGzip) } else { unzipped(&body, room) }
+        if is_gzip && !is_packed { Err(UnpackError::NotGzip) } else { unzipped(&body, remaining) }
     });
     match body {
         Ok(body) if is_gzip || !is_type(&part.content_type) => content("text/plain", body),
@@ -168,21 +195,22 @@ fn of_part(part: MimePart, room: &mut usize) -> Option<Content> {
     }
 }
 
-/// The type that was declared counts; where it says nothing, what the bytes begin with. Nothing where they are empty.
+/// What a value or part is: by its declared content type or, for a type that says nothing, by the beginning of its bytes.
+/// `None`: it is empty.
 fn content(declared: &str, body: Vec<u8>) -> Option<Content> {
     let script = |kind, body: Vec<u8>| Some(Content::Script(kind, body.into()));
     let is_script = body.starts_with(b"#!");
     match declared {
         "text/x-shellscript-per-boot" => script(ScriptKind::Startup, body),
         "text/x-shellscript-per-instance" | "text/x-shellscript-per-once" => script(ScriptKind::Setup, body),
-        // cloud-init does not know that type. Earlier versions of the agent ran it, and its first bytes leave no doubt.
+        // cloud-init does not know this type. Earlier versions of the agent ran such a script, and its first bytes are clear.
         "application/octet-stream" if is_script => script(ScriptKind::Setup, body),
-        "text/x-shellscript" | "text/plain" | "text/x-not-multipart" => match foreign(&body) {
+        "text/x-shellscript" | "text/plain" | "text/x-not-multipart" => match foreign_name(&body) {
             Some(name) => Some(Content::Foreign(name)),
-            // What else is wrong with it is a script's fault.
+            // Other errors are found when the script is checked.
             None if is_script || declared == "text/x-shellscript" => script(ScriptKind::Setup, body),
             None if body.trim_ascii().is_empty() => None,
-            None if multipart::is_message(behind_white_space(&body)) => {
+            None if multipart::is_message(skip_white_space(&body)) => {
                 Some(Content::Broken(UnpackError::BeforeMessage))
             }
             None => Some(Content::Broken(UnpackError::Form(WrongForm::of(&body)))),
@@ -196,10 +224,11 @@ fn content(declared: &str, body: Vec<u8>) -> Option<Content> {
     }
 }
 
-fn unzipped(bytes: &[u8], room: &mut usize) -> Result<Vec<u8>, UnpackError> {
+/// The bytes, unpacked if they are gzip. `remaining`: how many bytes may still be unpacked.
+fn unzipped(bytes: &[u8], remaining: &mut usize) -> Result<Vec<u8>, UnpackError> {
     let packed = bytes.starts_with(GZIP_MAGIC);
-    let unzipped = if packed { gzip::unpacked(bytes, *room)? } else { bytes.to_vec() };
-    *room = room.checked_sub(unzipped.len()).ok_or(UnpackError::TooLarge)?;
+    let unzipped = if packed { gzip::unpacked(bytes, *remaining)? } else { bytes.to_vec() };
+    *remaining = remaining.checked_sub(unzipped.len()).ok_or(UnpackError::TooLarge)?;
     Ok(unzipped)
 }
 
@@ -211,31 +240,6 @@ impl From<GzipError> for UnpackError {
         }
     }
 }
-
-impl fmt::Display for UnpackError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Gzip => f.write_str("it begins like gzip, and is damaged or was cut off"),
-            Self::TooLarge => write!(f, "it is larger than {} MiB when it is unpacked", LARGEST >> 20),
-            Self::Mime(why) => why.fmt(f),
-            Self::BeforeMessage => {
-                f.write_str("the MIME message has white space or an empty line in front: remove that")
-            }
-            Self::NotGzip => f.write_str("the part says that it is gzip, and is not"),
-            Self::Message => {
-                f.write_str("the part is a message of its own: put its parts into the message around it")
-            }
-            Self::Type => f.write_str("the part's Content-Type is none that cloud-init knows"),
-            Self::Form(WrongForm::Gzip) => f.write_str("the value is gzip within gzip: pack it once"),
-            Self::Form(WrongForm::Unknown) => {
-                f.write_str("the value is neither a script nor anything that cloud-init knows")
-            }
-            Self::Form(form) => form.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for UnpackError {}
 
 #[cfg(test)]
 mod tests;

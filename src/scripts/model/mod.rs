@@ -1,12 +1,13 @@
-//! What a script is. Pure.
+//! What a script is: its key, its settings, and the checks of its value. Pure.
 //!
 //! | module | what it does |
 //! |---|---|
-//! | `script` | which keys are scripts, and what a value must be to run |
+//! | `script` | the script kinds and their keys; checks a value before it can run |
 //! | `header` | the settings in a script's first comment lines |
-//! | `policy` | the settings that are in force: the header's, else the configuration's |
-//! | `wrong_form` | values that are no script: base64, UTF-16, gzip, … |
-//! | `warnings`, `likely_key` | likely mistakes in a script, or in the name of its key |
+//! | `policy` | the settings in force: from the script header, else from the configuration |
+//! | `wrong_form` | values that are not a script: base64, UTF-16, gzip, and others |
+//! | `warnings` | likely mistakes in a script that can run |
+//! | `likely_key` | user data keys that look like the key of a script |
 
 pub(crate) mod header;
 pub(crate) mod likely_key;

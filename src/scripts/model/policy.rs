@@ -1,43 +1,44 @@
-//! What holds for a script: what it asks for itself, or else what the configuration says. Pure.
+//! The settings in force for a script: from its script header, else from the configuration. Pure.
 
-use std::fmt;
 use std::time::Duration;
+
+use thiserror::Error;
 
 use crate::metadata::api::user_data_key::UserDataKey;
 use crate::scripts::model::header::{Header, When};
 use crate::scripts::model::script::ScriptKind;
 
-/// What the configuration says about scripts.
+/// The settings about scripts in the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
-    /// How long an attempt may take.
+    /// The timeout of one attempt.
     pub timeout: Duration,
-    /// The same when the machine goes down, and how long all that runs then may take together.
+    /// The timeout of a shutdown script's attempt, and of all shutdown scripts together.
     pub shutdown_timeout: Duration,
-    /// How long the first script of a boot waits for the network; zero for not at all.
+    /// How long the first script of a boot waits for the network. Zero: it does not wait.
     pub network_wait: Duration,
-    /// When a setup script whose content changed is run.
+    /// When a setup script runs again after its content changed.
     pub on_change: OnChange,
-    /// The user data key under which a boot's outcome is published; nothing is, by default.
+    /// The user data key to which the agent publishes the outcome of a boot. `None`, the default: it is not published.
     pub outcome_key: Option<UserDataKey>,
 }
 
-/// When a setup script whose content changed is run.
+/// When a setup script runs again after its content changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnChange {
     /// At the next boot.
     NextBoot,
-    /// When the daemon sees it.
+    /// As soon as the daemon sees the change.
     Now,
-    /// Not at all, if the script itself does not say `when=change`.
+    /// Never, unless the script header sets `when=change`.
     Never,
 }
 
 impl OnChange {
-    /// All of them.
+    /// All values.
     pub const ALL: [Self; 3] = [Self::NextBoot, Self::Now, Self::Never];
 
-    /// The word that the configuration has for it.
+    /// The value of the setting in the configuration file.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::NextBoot => "next-boot",
@@ -60,12 +61,12 @@ impl Default for Policy {
 }
 
 impl Policy {
-    /// How long an attempt of a script of this kind may take.
+    /// The timeout of one attempt of a script of this kind.
     pub fn timeout_of(&self, kind: ScriptKind) -> Duration {
         if kind == ScriptKind::Shutdown { self.shutdown_timeout } else { self.timeout }
     }
 
-    /// When a script of this kind is due.
+    /// When a script of this kind is due, unless its header sets `when=`.
     pub fn when(&self, kind: ScriptKind) -> When {
         match kind {
             ScriptKind::Setup if self.on_change == OnChange::Never => When::Once,
@@ -75,44 +76,46 @@ impl Policy {
     }
 }
 
-/// What holds for one script.
+/// The settings in force for one script.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Terms {
-    /// How long an attempt may take.
+    /// The timeout of one attempt.
     pub timeout: Duration,
-    /// How often it is started again when it failed.
+    /// How many times the script is started again after a failure.
     pub retries: u32,
-    /// The pause before that.
+    /// How long to wait before each retry.
     pub retry_delay: Duration,
-    /// As whom it runs; root, if it does not say.
+    /// The user that the script runs as. `None`: root.
     pub user: Option<String>,
-    /// When it is due.
+    /// When the script is due.
     pub when: When,
-    /// Whether its key is deleted once it succeeded.
+    /// Whether the agent deletes the script's user data key after a success.
     pub delete_after_success: bool,
-    /// Additions to its environment.
+    /// Additional environment variables.
     pub environment: Vec<(String, String)>,
 }
 
-/// A setting that has no meaning for this script.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A header setting that this script cannot have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum TermsError {
     /// `when=` in a shutdown script.
+    #[error("`when=` has no meaning for a shutdown script, which runs when the machine goes down")]
     WhenAtShutdown,
-    /// `delete-after-success` in a part of what `cloud-init` holds.
+    /// `delete-after-success` in one part of the MIME message in the key `cloud-init`.
+    #[error("`delete-after-success` is not for a part of a message: its key holds the other parts, too")]
     DeleteOfPart,
 }
 
 impl Terms {
-    /// What holds for a value whose own wishes are not understood; it is not run.
+    /// The settings of a value whose header cannot be used. Such a value does not run.
     pub fn plain(kind: ScriptKind, policy: &Policy) -> Self {
         Self::with(kind, Header::default(), policy)
     }
 
-    /// What holds for a script of this kind.
+    /// The settings of a script of this kind. `is_part`: it is a part of a MIME message.
     ///
     /// # Errors
-    /// When it asks for what its kind cannot have.
+    /// When the header has a setting that this script cannot have.
     pub fn of(kind: ScriptKind, is_part: bool, header: &Header, policy: &Policy) -> Result<Self, TermsError> {
         if kind == ScriptKind::Shutdown && header.when.is_some() {
             return Err(TermsError::WhenAtShutdown);
@@ -135,18 +138,3 @@ impl Terms {
         }
     }
 }
-
-impl fmt::Display for TermsError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::WhenAtShutdown => {
-                "`when=` has no meaning for a shutdown script, which runs when the machine goes down"
-            }
-            Self::DeleteOfPart => {
-                "`delete-after-success` is not for a part of a message: its key holds the other parts, too"
-            }
-        })
-    }
-}
-
-impl std::error::Error for TermsError {}

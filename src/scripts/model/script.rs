@@ -1,22 +1,24 @@
-//! What a user data value must be to be run: the kinds of script by their key, the first line, the digest. Pure.
+//! What a user data value must be so that it can run: the key, which decides the script kind, the first line, and the
+//! script header. Pure.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
+use thiserror::Error;
 
 use crate::metadata::api::user_data_key::UserDataKey;
 use crate::scripts::model::header::{Header, HeaderError};
 use crate::scripts::model::wrong_form::WrongForm;
 use crate::util::suggest::nearest;
 
-/// Interpreters that a message may name: anything else in a script's first line may be a secret (invariant S3).
+/// Interpreters that a message may contain. Any other text in a script's first line may be a secret (invariant S3).
 const INTERPRETERS: [&str; 12] =
     ["sh", "bash", "dash", "zsh", "ksh", "fish", "env", "python3", "python", "perl", "ruby", "node"];
-/// Where they are.
+/// The folders of these interpreters.
 const FOLDERS: [&str; 3] = ["/usr/local/bin", "/usr/bin", "/bin"];
 
-/// When a script runs; its key says so.
+/// When a script runs. Its user data key decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ScriptKind {
@@ -29,7 +31,7 @@ pub enum ScriptKind {
 }
 
 impl ScriptKind {
-    /// The kind that a key stands for; `None` for a key that is no script's.
+    /// The script kind of a key. `None`: the key is not the key of a script.
     pub fn of(key: &UserDataKey) -> Option<Self> {
         let names = [
             ("setup-script", Self::Setup),
@@ -43,7 +45,7 @@ impl ScriptKind {
     }
 }
 
-/// The SHA-256 of a script's bytes, in lower-case hexadecimal: it tells one content from another.
+/// The SHA-256 of a script's bytes, in lower-case hexadecimal. It shows whether the content changed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Digest(String);
@@ -66,19 +68,20 @@ impl fmt::Display for Digest {
 pub struct Interpreter {
     /// An absolute path.
     pub program: String,
-    /// All that follows the path is one argument, as the kernel has it.
+    /// The rest of the line. It is one argument, as in the kernel.
     pub argument: Option<String>,
 }
 
 impl Interpreter {
-    /// The interpreter as a message may name it: a well-known program with its path, and the one that `env` is to find. `None` for any other.
+    /// The interpreter for a message: the path of a well-known program and, for `env`, the program that it searches.
+    /// `None`: the interpreter is not well known.
     pub fn well_known(&self) -> Option<String> {
         let known = |name: &str| INTERPRETERS.into_iter().find(|known| *known == name);
         let (folder, name) = self.program.rsplit_once('/')?;
         let folder = FOLDERS.into_iter().find(|known| *known == folder)?;
         let name = known(name)?;
-        let found_by_env = self.argument.as_deref().filter(|_| name == "env").and_then(known);
-        Some(found_by_env.map_or(format!("{folder}/{name}"), |found| format!("{folder}/{name} {found}")))
+        let env_program = self.argument.as_deref().filter(|_| name == "env").and_then(known);
+        Some(env_program.map_or(format!("{folder}/{name}"), |program| format!("{folder}/{name} {program}")))
     }
 }
 
@@ -94,44 +97,57 @@ impl fmt::Display for Interpreter {
 /// A script that can be run.
 #[derive(Debug)]
 pub struct Script<'a> {
-    /// Its first line's meaning.
+    /// The program in its first line.
     pub interpreter: Interpreter,
-    /// What its leading comments ask for.
+    /// The settings in its first comment lines.
     pub header: Header,
-    /// Its bytes, as they came.
+    /// Its bytes, unchanged.
     pub body: &'a [u8],
 }
 
-/// Why a value cannot be run (law S5): one clear message each.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Why a value cannot run. Each reason has its own clear message (invariant S5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum ScriptError {
-    /// No bytes.
+    /// It has no bytes.
+    #[error("the script is empty")]
     Empty,
-    /// No `#!` in front; what the value is instead.
+    /// It does not begin with `#!`; what it is instead.
+    #[error("{0}")]
     NoInterpreter(WrongForm),
-    /// `#!` and nothing behind it.
+    /// Nothing follows the `#!`.
+    #[error("the script's first line names no interpreter behind its `#!`")]
     NoInterpreterName,
-    /// The interpreter's path is not absolute; perhaps this program was meant.
+    /// The interpreter's path is not absolute; the most similar well-known program, if there is any.
+    #[error(fmt = relative_path)]
     Relative(Option<&'static str>),
-    /// The first line ends as Windows writes it, so that no interpreter of that name exists.
+    /// The first line ends with CR LF. The kernel takes the CR as part of the interpreter's name, so it finds no interpreter.
+    #[error("the script has Windows line ends (CRLF): save it with plain line feeds and set it again")]
     WindowsLineEnds,
-    /// A NUL byte in the first line: this is a program or an archive, or was damaged.
+    /// The first line contains a NUL byte: the value is a program or an archive, or it is damaged.
+    #[error("the script's first line contains a NUL byte: it is a program, an archive, or damaged")]
     Nul,
     /// The first line is not UTF-8.
+    #[error("the script's first line is not valid UTF-8")]
     NotUtf8,
-    /// A setting in its leading comments is not understood.
+    /// The script header has a wrong line or setting.
+    #[error(transparent)]
     Header(HeaderError),
 }
 
+fn relative_path(similar: &Option<&'static str>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    f.write_str("the script's interpreter (line 1) is not an absolute path")?;
+    similar.map_or(Ok(()), |name| write!(f, "; did you mean `/usr/bin/env {name}`?"))
+}
+
 impl<'a> Script<'a> {
-    /// Checks a value.
+    /// Checks a value, and reads its first line and its script header.
     pub fn parse(body: &'a [u8]) -> Result<Self, ScriptError> {
         if body.is_empty() {
             return Err(ScriptError::Empty);
         }
         let rest = body.strip_prefix(b"#!").ok_or_else(|| ScriptError::NoInterpreter(WrongForm::of(body)))?;
         let line = rest.split(|byte| *byte == b'\n').next().unwrap_or_default();
-        // Behind it anything may stand: scripts carry archives.
+        // Only the first line is checked: a script may contain binary data after it, such as an archive.
         if line.contains(&0) {
             return Err(ScriptError::Nul);
         }
@@ -153,44 +169,18 @@ impl<'a> Script<'a> {
     }
 }
 
-/// The first lines, as long as they begin with `#`.
+/// The lines at the beginning that start with `#`.
 fn leading_comments(body: &[u8]) -> String {
     let lines = body.split_inclusive(|byte| *byte == b'\n').take_while(|line| line.starts_with(b"#"));
     String::from_utf8_lossy(&body[..lines.map(<[u8]>::len).sum()]).into_owned()
 }
-
-impl fmt::Display for ScriptError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Empty => f.write_str("the script is empty"),
-            Self::NoInterpreter(form) => form.fmt(f),
-            Self::NoInterpreterName => {
-                f.write_str("the script's first line names no interpreter behind its `#!`")
-            }
-            Self::Relative(near) => {
-                f.write_str("the script's interpreter (line 1) is not an absolute path")?;
-                near.map_or(Ok(()), |near| write!(f, "; did you mean `/usr/bin/env {near}`?"))
-            }
-            Self::WindowsLineEnds => f.write_str(
-                "the script has Windows line ends (CRLF): save it with plain line feeds and set it again",
-            ),
-            Self::Nul => f.write_str(
-                "the script's first line holds a NUL byte: it is a program, an archive, or damaged",
-            ),
-            Self::NotUtf8 => f.write_str("the script's first line is not valid UTF-8"),
-            Self::Header(why) => why.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for ScriptError {}
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_script_is_known_by_its_key() {
+    fn key_decides_the_script_kind() {
         for (key, kind) in [
             ("setup-script", Some(ScriptKind::Setup)),
             ("setup-script.10-web", Some(ScriptKind::Setup)),
@@ -207,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_line_names_the_interpreter() {
+    fn interpreter_is_read_from_the_first_line() {
         for (body, program, argument) in [
             ("#!/bin/sh\necho", "/bin/sh", None),
             ("#! /bin/sh -e -u \necho", "/bin/sh", Some("-e -u")),
@@ -219,8 +209,8 @@ mod tests {
     }
 
     #[test]
-    fn s3_only_well_known_interpreters_are_named() {
-        for (first_line, named) in [
+    fn s3_only_well_known_interpreters_are_shown() {
+        for (first_line, shown) in [
             ("#!/bin/sh -c hunter2", "the script's interpreter /bin/sh"),
             ("#!/usr/bin/env python3", "the script's interpreter /usr/bin/env python3"),
             ("#!/usr/bin/env hunter2", "the script's interpreter /usr/bin/env"),
@@ -229,12 +219,12 @@ mod tests {
             ("#!/bin/hunter2", "the script's interpreter (line 1)"),
         ] {
             let script = Script::parse(first_line.as_bytes()).expect(first_line);
-            assert_eq!(script.interpreter.to_string(), named);
+            assert_eq!(script.interpreter.to_string(), shown);
         }
     }
 
     #[test]
-    fn s5_each_fault_of_a_script_has_its_own_name() {
+    fn s5_each_fault_of_a_script_has_its_own_error() {
         for (body, why) in [
             (&b""[..], ScriptError::Empty),
             (b"echo hello\n", ScriptError::NoInterpreter(WrongForm::Unknown)),

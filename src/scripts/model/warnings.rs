@@ -1,60 +1,60 @@
-//! What in a value is likely a mistake and keeps no script from running: for `setup validate` and the journal. Pure.
+//! Likely mistakes in a value that can run, for `scw-agent setup validate` and the journal. Pure.
 //!
-//! All texts are this program's own, with numbers of lines and bytes: nothing of the value is quoted (invariant S3).
+//! The texts contain only words of this program, line numbers and sizes; they never quote the value (invariant S3).
 
 use std::fmt;
 
-use crate::scripts::model::header::{HeaderMark, mark};
+use crate::scripts::model::header::{HeaderMark, header_mark};
 
-/// What Terraform takes as a value, in characters, by its documentation.
-const LARGEST_FOR_TERRAFORM: usize = 127_998;
+/// The longest value that Terraform accepts, in characters, by its documentation.
+const TERRAFORM_MAX_CHARACTERS: usize = 127_998;
 
-/// A likely mistake. Lines are counted from 1.
+/// A likely mistake. Line numbers start at 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Warning {
-    /// The file has a name that as a key would be nearly this one.
+    /// The file's name, used as a user data key, would look like this key.
     Name(&'static str),
-    /// So many characters are more than Terraform takes.
+    /// The value has this many characters, more than Terraform accepts.
     Size(usize),
-    /// This line ends with CRLF, and so many more do.
+    /// This line ends with CR LF, and this number of other lines do.
     LineEnds(usize, usize),
-    /// This line of settings stands below the leading comments.
+    /// This line of settings is not one of the first comment lines, so it has no effect.
     SettingsBelow(usize),
-    /// This leading comment begins nearly like a line of settings, and is none.
+    /// This comment is similar to a line of settings, and is not read as one.
     NotSettings(usize),
 }
 
-/// In a script that can run.
+/// The likely mistakes in a script that can run.
 pub(crate) fn of_script(body: &[u8]) -> Vec<Warning> {
     let mut is_leading = true;
-    let (mut ends, mut near, mut below) = (None, None, None);
-    // Behind the text, anything may stand: it ends at a NUL byte and at a line that is not UTF-8.
+    let (mut line_ends, mut similar, mut below) = (None, None, None);
+    // The text ends at a NUL byte, or at a line that is not UTF-8: binary data may follow.
     let text = body.split(|byte| *byte == 0).next().unwrap_or_default();
     for (line, bytes) in (1..).zip(text.split(|byte| *byte == b'\n')) {
         let Ok(text) = std::str::from_utf8(bytes) else { break };
         if text.ends_with('\r') {
-            ends = Some(ends.map_or((line, 0), |(first, more)| (first, more + 1)));
+            line_ends = Some(line_ends.map_or((line, 0), |(first, more)| (first, more + 1)));
         }
         is_leading &= text.starts_with('#');
-        match mark(text.trim_start()) {
-            HeaderMark::Settings(_) | HeaderMark::Near { is_setting: true } if !is_leading => {
+        match header_mark(text.trim_start()) {
+            HeaderMark::Settings(_) | HeaderMark::Similar { has_settings: true } if !is_leading => {
                 below = below.or(Some(line));
             }
-            HeaderMark::Near { is_setting: false } if is_leading => near = near.or(Some(line)),
+            HeaderMark::Similar { has_settings: false } if is_leading => similar = similar.or(Some(line)),
             _ => {}
         }
     }
-    let mut found = Vec::new();
-    found.extend(ends.map(|(first, more)| Warning::LineEnds(first, more)));
-    found.extend(near.map(Warning::NotSettings));
-    found.extend(below.map(Warning::SettingsBelow));
-    found
+    let mut warnings = Vec::new();
+    warnings.extend(line_ends.map(|(first, more)| Warning::LineEnds(first, more)));
+    warnings.extend(similar.map(Warning::NotSettings));
+    warnings.extend(below.map(Warning::SettingsBelow));
+    warnings
 }
 
-/// In a value as a whole.
+/// The likely mistake in a complete value, of any kind.
 pub(crate) fn of_value(value: &[u8]) -> Option<Warning> {
     let characters = std::str::from_utf8(value).map_or(value.len(), |text| text.chars().count());
-    (characters > LARGEST_FOR_TERRAFORM).then_some(Warning::Size(characters))
+    (characters > TERRAFORM_MAX_CHARACTERS).then_some(Warning::Size(characters))
 }
 
 impl fmt::Display for Warning {
@@ -65,7 +65,7 @@ impl fmt::Display for Warning {
             }
             Self::Size(characters) => write!(
                 f,
-                "the value has {characters} characters: Terraform refuses more than {LARGEST_FOR_TERRAFORM}, and so may others"
+                "the value has {characters} characters: Terraform refuses more than {TERRAFORM_MAX_CHARACTERS}, and so may others"
             ),
             Self::LineEnds(line, 0) => write!(f, "line {line} of the script ends with CRLF (Windows)"),
             Self::LineEnds(line, more) => {
@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn s5_likely_mistakes_in_a_script_are_named_by_line() {
+    fn s5_likely_mistakes_are_reported_by_line() {
         use Warning::{LineEnds, NotSettings, SettingsBelow};
         for (body, expected) in [
             (&b"#!/bin/sh\n# scw-setup: timeout=1m\necho\n"[..], vec![]),
@@ -109,10 +109,10 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_terraform_refuses_is_named() {
-        assert_eq!(of_value(&[b'#'; LARGEST_FOR_TERRAFORM]), None);
-        let warning = of_value(&[b'#'; LARGEST_FOR_TERRAFORM + 1]).expect("a warning");
+    fn value_too_long_for_terraform_is_reported() {
+        assert_eq!(of_value(&[b'#'; TERRAFORM_MAX_CHARACTERS]), None);
+        let warning = of_value(&[b'#'; TERRAFORM_MAX_CHARACTERS + 1]).expect("a warning");
         assert!(warning.to_string().starts_with("the value has 127999 characters"), "{warning}");
-        assert_eq!(of_value("é".repeat(LARGEST_FOR_TERRAFORM).as_bytes()), None);
+        assert_eq!(of_value("é".repeat(TERRAFORM_MAX_CHARACTERS).as_bytes()), None);
     }
 }

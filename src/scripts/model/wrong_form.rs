@@ -1,22 +1,24 @@
-//! What a value is that is no script: the common mistakes of the tools that set it, each by its own name (S5). Pure; it reads the beginning of
-//! the value, never runs what it finds in there, and quotes nothing of it (S3).
+//! Recognizes values that are not a script: the common mistakes of the tools that set user data. Pure.
+//!
+//! Each mistake has its own message (invariant S5). This module reads the beginning of the value; it never runs what it
+//! decodes, and its messages never quote the value (invariant S3).
 
 use std::fmt;
 
 use base64ct::{Base64, Encoding};
 
-/// How many characters of base64 are decoded to learn what is in it: whole groups of four.
-const BASE64_SAMPLE: usize = 64;
-/// Shorter text in base64 cannot be told from a word.
-const SHORTEST_TEXT: usize = 12;
+/// How many characters of base64 are decoded to recognize the content: a multiple of four.
+const BASE64_SAMPLE_LEN: usize = 64;
+/// The shortest decoded text, in bytes. The base64 of a shorter text cannot be distinguished from a word.
+const MIN_TEXT_LEN: usize = 12;
 /// The first bytes of every gzip file.
 pub(crate) const GZIP_MAGIC: &[u8] = b"\x1f\x8b";
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// What a value is that is no script.
+/// What a value is that is not a script.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WrongForm {
-    /// UTF-8 with a byte order mark in front.
+    /// UTF-8 that begins with a byte order mark.
     ByteOrderMark,
     /// UTF-16, as Windows programs save text.
     Utf16,
@@ -24,18 +26,18 @@ pub enum WrongForm {
     Gzip,
     /// base64 of a script or of other text.
     Base64,
-    /// base64 of gzip, as Terraform's `base64gzip` and `cloudinit_config` make it.
+    /// base64 of gzip, as from Terraform's `base64gzip` and `cloudinit_config`.
     Base64OfGzip,
-    /// `@` and a file's name: the tool does not read files by that.
+    /// `@` and a file name: the tool that set the value does not read files this way.
     FileName,
-    /// White space or empty lines in front of `#!`.
+    /// White space or empty lines before `#!`.
     WhiteSpaceInFront,
-    /// Nothing of these.
+    /// None of these.
     Unknown,
 }
 
 impl WrongForm {
-    /// Looks at a value that does not begin with `#!`.
+    /// The form of a value that does not begin with `#!`.
     pub fn of(value: &[u8]) -> Self {
         if value.starts_with(BYTE_ORDER_MARK) {
             Self::ByteOrderMark
@@ -43,25 +45,25 @@ impl WrongForm {
             Self::Utf16
         } else if value.starts_with(GZIP_MAGIC) {
             Self::Gzip
-        } else if behind_white_space(value).starts_with(b"#!") {
+        } else if skip_white_space(value).starts_with(b"#!") {
             Self::WhiteSpaceInFront
         } else if is_file_name(value) {
             Self::FileName
         } else {
-            in_base64(value).unwrap_or(Self::Unknown)
+            base64_form(value).unwrap_or(Self::Unknown)
         }
     }
 }
 
-/// What follows the white space at the beginning, which is any that Unicode knows, as in cloud-init.
-pub(crate) fn behind_white_space(value: &[u8]) -> &[u8] {
-    // Of the beginning that is UTF-8; there is none where the first byte is not.
+/// The value without the white space at its beginning: all white space of Unicode, as in cloud-init.
+pub(crate) fn skip_white_space(value: &[u8]) -> &[u8] {
+    // Only the part before the first byte that is not UTF-8.
     let text = value.utf8_chunks().next().map_or("", |chunk| chunk.valid());
     let is_space = |c: char| c.is_whitespace() || ('\x1c'..='\x1f').contains(&c);
     &value[text.len() - text.trim_start_matches(is_space).len()..]
 }
 
-/// By its mark, or by two characters of ASCII.
+/// Whether bytes begin with a byte order mark of UTF-16, or with two ASCII characters in UTF-16.
 fn is_utf16(value: &[u8]) -> bool {
     match *value {
         [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => true,
@@ -75,17 +77,18 @@ fn is_file_name(value: &[u8]) -> bool {
     line.len() > 1 && line.starts_with(b"@") && !line.iter().any(u8::is_ascii_control)
 }
 
-/// What a value is whose letters are all base64's, in either of its alphabets. A word of letters alone is not yet base64: what is in it decides.
-fn in_base64(value: &[u8]) -> Option<WrongForm> {
-    let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || b"+/-_".contains(&byte);
+/// The form of a value that is base64, in one of its two alphabets. Words also consist of base64 characters, so the decoded
+/// bytes decide.
+fn base64_form(value: &[u8]) -> Option<WrongForm> {
+    let is_base64 = |byte: u8| byte.is_ascii_alphanumeric() || b"+/-_".contains(&byte);
     let text = value.trim_ascii();
-    let letters = text.strip_suffix(b"=").unwrap_or(text);
-    let letters = letters.strip_suffix(b"=").unwrap_or(letters);
-    if !letters.iter().all(|byte| is_letter(*byte) || byte.is_ascii_whitespace()) {
+    let unpadded = text.strip_suffix(b"=").unwrap_or(text);
+    let unpadded = unpadded.strip_suffix(b"=").unwrap_or(unpadded);
+    if !unpadded.iter().all(|byte| is_base64(*byte) || byte.is_ascii_whitespace()) {
         return None;
     }
     let mut sample = String::new();
-    for byte in text.iter().filter(|byte| !byte.is_ascii_whitespace()).take(BASE64_SAMPLE) {
+    for byte in text.iter().filter(|byte| !byte.is_ascii_whitespace()).take(BASE64_SAMPLE_LEN) {
         sample.push(match byte {
             b'-' => '+',
             b'_' => '/',
@@ -94,17 +97,18 @@ fn in_base64(value: &[u8]) -> Option<WrongForm> {
     }
     sample.truncate(sample.len() / 4 * 4);
     let decoded = Base64::decode_vec(&sample).ok()?;
-    // Two bytes may be those of a word by chance.
+    // Three bytes: a word may decode to the first two by chance.
     if decoded.starts_with(b"\x1f\x8b\x08") {
         return Some(WrongForm::Base64OfGzip);
     }
     let is_script = decoded.starts_with(b"#!/") || decoded.starts_with(b"#! ");
-    let is_wide = is_utf16(&decoded) && decoded.iter().filter(|byte| **byte == 0).count() > 2;
-    let is_text = decoded.len() >= SHORTEST_TEXT && is_text(&decoded);
-    (is_script || is_wide || is_text || decoded.starts_with(BYTE_ORDER_MARK)).then_some(WrongForm::Base64)
+    let is_utf16_text = is_utf16(&decoded) && decoded.iter().filter(|byte| **byte == 0).count() > 2;
+    let is_text = decoded.len() >= MIN_TEXT_LEN && is_text(&decoded);
+    (is_script || is_utf16_text || is_text || decoded.starts_with(BYTE_ORDER_MARK))
+        .then_some(WrongForm::Base64)
 }
 
-/// Whether bytes are UTF-8 without control characters; the last character may be cut off.
+/// Whether bytes are UTF-8 without control characters. The last character may be incomplete.
 fn is_text(bytes: &[u8]) -> bool {
     let is_control = |byte: &u8| byte.is_ascii_control() && !byte.is_ascii_whitespace();
     let is_utf8 = std::str::from_utf8(bytes).map_or_else(|why| why.error_len().is_none(), |_| true);
@@ -147,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn s5_each_mistake_of_a_tool_has_its_own_name() {
+    fn s5_each_mistake_of_a_tool_has_its_own_form() {
         use WrongForm::*;
         let utf16 =
             |order: fn(u16) -> [u8; 2]| "#!/bin/sh\n".encode_utf16().flat_map(order).collect::<Vec<_>>();
@@ -204,14 +208,14 @@ mod tests {
     }
 
     #[test]
-    fn no_bytes_make_it_panic() {
+    fn arbitrary_bytes_do_not_panic() {
         let mut random = fastrand::Rng::with_seed(6);
         for _ in 0..20_000 {
             let length = random.usize(..100);
-            let letter =
+            let byte =
                 |_| *random.choice(b"#!@ \n\t=+-_/Aa0\0\xef\xbb\xbf\xff\xfe\x1f\x8b\xc2\xa0").unwrap_or(&0);
-            let bytes: Vec<u8> = (0..length).map(letter).collect();
-            let _ = (WrongForm::of(&bytes), behind_white_space(&bytes));
+            let bytes: Vec<u8> = (0..length).map(byte).collect();
+            let _ = (WrongForm::of(&bytes), skip_white_space(&bytes));
         }
     }
 }

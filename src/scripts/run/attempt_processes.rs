@@ -1,7 +1,7 @@
-//! All processes of one attempt, to be ended at a timeout or when the runner is told to stop, and at no other time (invariant S4).
+//! All processes of one attempt. They are ended at a timeout or when the runner is stopped, and at no other time (invariant S4).
 //!
-//! They are in the attempt's control group, or below the runner: `su` with PAM moves what it starts into a group of its own, and a
-//! person's shell has no group to give.
+//! They are in the attempt's control group, or descendants of the runner. Both are needed: `su` with PAM moves the processes
+//! that it starts into another group, and a runner in a person's shell cannot create a group.
 
 use std::time::Duration;
 
@@ -12,31 +12,35 @@ use tokio::time::sleep;
 use crate::scripts::run::control_group::ControlGroup;
 use crate::scripts::run::process_tree::ProcessTree;
 
-/// How often killed processes are looked for, and how long between.
-const LOOKS: u32 = 200;
-const BETWEEN_LOOKS: Duration = Duration::from_millis(10);
-/// So many looks in a row must find none: what starts another process and ends at once can be missed.
-const EMPTY_LOOKS: u32 = 3;
+/// How many times killed processes are searched, at most.
+const MAX_POLLS: u32 = 200;
+/// The time between two searches.
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
+/// How many searches in a row must find no process. One search can miss a process that starts another one and ends at once.
+const EMPTY_POLLS: u32 = 3;
+/// The beginning of the warning that there is no control group.
+const NO_GROUP: &str =
+    "a script runs without its own control group; its processes are found by their parents";
 
 /// The processes of one attempt.
 pub(crate) struct AttemptProcesses {
     group: Option<ControlGroup>,
     tree: ProcessTree,
-    /// Looks in a row that found none.
-    empty_looks: u32,
+    /// How many searches in a row found no process.
+    empty_polls: u32,
 }
 
 impl AttemptProcesses {
-    /// To be called before the attempt's first process is started. `run`: its id.
+    /// Must be called before the attempt's first process is started. `run`: the id of the run.
     pub(crate) fn begin(run: &str) -> Self {
         let group = ControlGroup::create(run).unwrap_or_else(|why| {
             tracing::warn!("{NO_GROUP}: {why}");
             None
         });
-        Self { group, tree: ProcessTree::begin(), empty_looks: 0 }
+        Self { group, tree: ProcessTree::begin(), empty_polls: 0 }
     }
 
-    /// Takes the first process, which has started no other yet.
+    /// Adds the first process, which must not have started another one yet.
     pub(crate) fn add(&mut self, process: Pid) {
         if let Some(Err(why)) = self.group.as_ref().map(|group| group.add(process)) {
             tracing::warn!("{NO_GROUP}: {why}");
@@ -44,34 +48,35 @@ impl AttemptProcesses {
         }
     }
 
-    /// Those that run now.
+    /// The processes that run now.
     pub(crate) fn all(&self) -> Vec<Pid> {
         let Some(group) = &self.group else { return self.tree.processes(&[]) };
         let mut all = group.processes();
-        let others = self.tree.processes(&group.of_others()).into_iter();
+        let others = self.tree.processes(&group.processes_of_other_attempts()).into_iter();
         all.extend(others.filter(|process| !all.contains(process)).collect::<Vec<_>>());
         all
     }
 
-    /// Whether none of them runs any more, by several looks.
+    /// Whether none of them runs any more. It is true after several calls in a row that found no process.
     pub(crate) fn are_gone(&mut self) -> bool {
-        self.empty_looks = if self.all().is_empty() { self.empty_looks + 1 } else { 0 };
-        self.empty_looks >= EMPTY_LOOKS
+        self.empty_polls = if self.all().is_empty() { self.empty_polls + 1 } else { 0 };
+        self.empty_polls >= EMPTY_POLLS
     }
 
-    /// Asks all of them to end.
+    /// Sends SIGTERM to all of them.
     pub(crate) fn terminate(&self) {
         for process in self.all() {
             let _ = kill(process, Signal::SIGTERM);
         }
     }
 
-    /// Ends all of them, and waits until they are gone, for some seconds at most. `script`: the one whose end somebody else waits for.
+    /// Kills all of them, and waits until they are gone, for some seconds at most. `script`: the process whose end the caller
+    /// waits for; it is not reaped here.
     pub(crate) async fn kill(&mut self, script: Option<Pid>) {
         if let Some(group) = &self.group {
             group.kill().await;
         }
-        for _ in 0..LOOKS {
+        for _ in 0..MAX_POLLS {
             self.tree.reap(script);
             if self.are_gone() {
                 return;
@@ -79,15 +84,13 @@ impl AttemptProcesses {
             for process in self.all() {
                 let _ = kill(process, Signal::SIGKILL);
             }
-            sleep(BETWEEN_LOOKS).await;
+            sleep(POLL_INTERVAL).await;
         }
-        tracing::warn!("{} processes of a script could not be ended", self.all().len());
+        tracing::warn!("{} processes of a script still run after SIGKILL", self.all().len());
     }
 
-    /// A child of the runner has ended: if it is not the script itself, nobody else waits for it.
+    /// Reaps the children of the runner that have ended, except for the script itself: nothing else waits for them.
     pub(crate) fn reap(&self, script: Option<Pid>) {
         self.tree.reap(script);
     }
 }
-
-const NO_GROUP: &str = "a script has no control group of its own; its processes are known by their parents";

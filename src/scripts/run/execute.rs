@@ -1,4 +1,5 @@
-//! Running one script: its file ([`crate::scripts::run::script_file`]), its launcher ([`crate::scripts::run::launcher`]), its environment, its end (invariants S2, S3, S5).
+//! Runs one script: writes its file ([`crate::scripts::run::script_file`]), starts its launcher
+//! ([`crate::scripts::run::launcher`]) with its environment, and supervises it to its end (invariants S2, S3, S5).
 
 use std::io;
 use std::os::unix::fs::fchown;
@@ -19,42 +20,41 @@ use crate::scripts::run::follow::follow;
 use crate::scripts::run::launcher::{Launch, LaunchProgram, LaunchUser};
 use crate::scripts::run::live_output::LiveOutput;
 use crate::scripts::run::output::ScriptOutput;
-use crate::scripts::run::script_file;
-use crate::scripts::run::script_file::ScriptFile;
+use crate::scripts::run::script_file::{self, ScriptFile};
 use crate::scripts::run::stop::Stop;
-use crate::scripts::run::supervise::{StartedScript, SupervisedEnd, attend};
+use crate::scripts::run::supervise::{StartedScript, SupervisedEnd, supervise};
 use crate::util::time::Moment;
 
-/// What a script is run with.
+/// One attempt: which script to run, and how.
 pub(crate) struct RunSpec<'a> {
     pub(crate) key: &'a UserDataKey,
-    /// The attempt's own identifier.
+    /// The id of the attempt.
     pub(crate) run: &'a str,
     pub(crate) script: &'a Script<'a>,
-    /// The folder in which each attempt has a folder of its own.
+    /// The folder for the scripts' files. Each attempt has its own folder in it.
     pub(crate) folder: &'a Path,
-    /// Where root can look at its output while it runs.
+    /// The file of the live output, which root can read while the script runs.
     pub(crate) live: &'a Path,
     pub(crate) account: &'a Account,
     pub(crate) timeout: Duration,
-    /// Beside the fixed PATH, LANG and what follows from the account.
+    /// The environment variables besides PATH, LANG and those of the account.
     pub(crate) environment: Vec<(String, String)>,
 }
 
 /// How a script ended.
 pub(crate) struct EndedScript {
-    /// None when the runner was told to stop.
+    /// `None`: the runner was stopped.
     pub(crate) outcome: Option<Outcome>,
-    /// The end of what it printed.
+    /// The end of its output.
     pub(crate) output: String,
-    /// What it started and still runs.
+    /// The processes that it started and that still run.
     pub(crate) left: Vec<Pid>,
-    /// When its own process ended. What it printed is read and logged after that.
+    /// When its own process ended. The last output is read and logged after that.
     pub(crate) at: Moment,
 }
 
 impl EndedScript {
-    /// It did not start.
+    /// A script that did not start, and why.
     pub(crate) fn not_run(why: String) -> Self {
         Self {
             outcome: Some(Outcome::NotRun(why)),
@@ -65,74 +65,74 @@ impl EndedScript {
     }
 }
 
-/// Runs the script to its end.
-pub(crate) async fn execute(order: &RunSpec<'_>, stop: &mut Stop) -> EndedScript {
-    let mut output = match ScriptOutput::new(order.key, LiveOutput::begin(order.live).ok()) {
+/// Runs a script to its end.
+pub(crate) async fn execute(spec: &RunSpec<'_>, stop: &mut Stop) -> EndedScript {
+    let mut output = match ScriptOutput::new(spec.key, LiveOutput::begin(spec.live).ok()) {
         Ok(output) => output,
         Err(why) => return EndedScript::not_run(format!("its output cannot be read: {why}")),
     };
-    let file = match put(order) {
+    let file = match write_file(spec) {
         Ok(file) => file,
         Err(why) => return EndedScript::not_run(why),
     };
-    let mut attended = match start(order) {
+    let mut end = match start_launcher(spec) {
         Ok(started) => {
-            let what = (&order.script.interpreter, order.timeout);
-            attend(started, &launch(order, file.path()), what, stop, &mut output).await
+            let how = (&spec.script.interpreter, spec.timeout);
+            supervise(started, &launch(spec, file.path()), how, stop, &mut output).await
         }
         Err(why) => {
-            let why = format!("the launcher of scripts cannot be started: {why}");
+            let why = format!("cannot start the launcher of the script: {why}");
             let outcome = Some(Outcome::NotRun(why));
-            SupervisedEnd { outcome, at: Moment::now(), still_open: None, left: Vec::new() }
+            SupervisedEnd { outcome, at: Moment::now(), open_output: None, left: Vec::new() }
         }
     };
-    if let Some(from_script) = attended.still_open.take() {
-        follow(from_script, order.key);
+    if let Some(from_script) = end.open_output.take() {
+        follow(from_script, spec.key);
     }
     if let Err(why) = file.remove() {
-        tracing::warn!(SCW_SCRIPT = %order.key, "{}: its folder in {} cannot be removed: {why}", order.key, order.folder.display());
+        tracing::warn!(SCW_SCRIPT = %spec.key, "{}: cannot remove its folder in {}: {why}", spec.key, spec.folder.display());
     }
-    let SupervisedEnd { outcome, at, left, .. } = attended;
+    let SupervisedEnd { outcome, at, left, .. } = end;
     EndedScript { outcome, output: output.finish().await, left, at }
 }
 
 /// Writes the script's file.
-fn put(order: &RunSpec<'_>) -> Result<ScriptFile, String> {
-    let Account { uid, gid, .. } = *order.account;
-    let create = |folder: &Path| ScriptFile::create(folder, order.run, order.script.body, uid, gid);
+fn write_file(spec: &RunSpec<'_>) -> Result<ScriptFile, String> {
+    let Account { uid, gid, .. } = *spec.account;
+    let create = |folder: &Path| ScriptFile::create(folder, spec.run, spec.script.body, uid, gid);
     let failed = |folder: &Path, why| format!("the script cannot be put into {}: {why}", folder.display());
-    match create(order.folder) {
-        // A user's script can fill that file system with its own file. It must not keep root's scripts from running.
-        Err(why) if why.kind() == io::ErrorKind::StorageFull && order.account.is_root() => {
-            let other = order.folder.with_file_name(script_file::OF_ROOT);
-            create(&other).map_err(|why| failed(&other, why))
+    match create(spec.folder) {
+        // A user's script can fill the file system of this folder. Root's scripts must run nevertheless.
+        Err(why) if why.kind() == io::ErrorKind::StorageFull && spec.account.is_root() => {
+            let root_folder = spec.folder.with_file_name(script_file::ROOT_FOLDER);
+            create(&root_folder).map_err(|why| failed(&root_folder, why))
         }
-        created => created.map_err(|why| failed(order.folder, why)),
+        created => created.map_err(|why| failed(spec.folder, why)),
     }
 }
 
-/// Starts the launcher, which is still root and waits for what it is to become.
-fn start(order: &RunSpec<'_>) -> io::Result<StartedScript> {
-    let Account { uid, gid, .. } = *order.account;
-    // One pipe for both streams keeps their lines in order.
+/// Starts the launcher. It is still root, and waits for its [`Launch`] message.
+fn start_launcher(spec: &RunSpec<'_>) -> io::Result<StartedScript> {
+    let Account { uid, gid, .. } = *spec.account;
+    // Both streams share one pipe, which keeps their lines in order.
     let (reader, writer) = pipe2(OFlag::O_CLOEXEC)?;
-    // Opening /dev/stdout or /dev/stderr takes a right on the pipe itself.
+    // To open /dev/stdout or /dev/stderr, the user needs permission on the pipe.
     fchown(&writer, Some(uid), Some(gid))?;
     let second_writer = writer.try_clone()?;
-    let (control, theirs) = std::os::unix::net::UnixStream::pair()?;
+    let (control, launcher_control) = std::os::unix::net::UnixStream::pair()?;
     control.set_nonblocking(true)?;
-    let mut processes = AttemptProcesses::begin(order.run);
-    let child = Launch::command(theirs).stdout(writer).stderr(second_writer).spawn()?;
+    let mut processes = AttemptProcesses::begin(spec.run);
+    let child = Launch::command(launcher_control).stdout(writer).stderr(second_writer).spawn()?;
     let launcher = child.id().and_then(|id| i32::try_from(id).ok()).ok_or(io::ErrorKind::NotFound)?;
     processes.add(Pid::from_raw(launcher));
     let (from_script, control) = (Receiver::from_owned_fd(reader)?, UnixStream::from_std(control)?);
     Ok(StartedScript { child, from_script, control, processes })
 }
 
-/// What the launcher is to become.
-fn launch(order: &RunSpec<'_>, path: &Path) -> Launch {
-    let Account { name, uid, gid, home, shell } = order.account;
-    let interpreter = &order.script.interpreter;
+/// The message to the launcher: what it executes, and as which user.
+fn launch(spec: &RunSpec<'_>, path: &Path) -> Launch {
+    let Account { name, uid, gid, home, shell } = spec.account;
+    let interpreter = &spec.script.interpreter;
     let fixed = [
         ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
         ("LANG", "C.UTF-8"),
@@ -142,14 +142,14 @@ fn launch(order: &RunSpec<'_>, path: &Path) -> Launch {
         ("SHELL", shell),
     ];
     let fixed = fixed.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
-    // The interpreter is named, not left to the kernel: this works where the folder is mounted noexec.
+    // The launcher executes the interpreter, not the file: this also works if the folder is mounted noexec.
     let path = path.to_string_lossy().into_owned();
     Launch {
         identity: LaunchUser { user: name.clone(), uid: *uid, gid: *gid },
         program: LaunchProgram {
             path: interpreter.program.clone(),
             arguments: interpreter.argument.iter().cloned().chain([path]).collect(),
-            environment: fixed.chain(order.environment.iter().cloned()).collect(),
+            environment: fixed.chain(spec.environment.iter().cloned()).collect(),
         },
     }
 }

@@ -1,4 +1,4 @@
-//! Reading what a script's processes print after its end, in a process of our own (invariant S4).
+//! The follower: a process of the agent that reads what leftover processes print after a script's end (invariant S4).
 
 use std::io;
 use std::process::Stdio;
@@ -12,28 +12,28 @@ use crate::metadata::api::user_data_key::UserDataKey;
 use crate::scripts::run::output::ScriptOutput;
 use crate::util::log;
 
-/// How long the follower waits for each line that it passed on: what a script left behind gets a thousand lines a second. It waits at
-/// its pipe then, and nothing is lost.
-const FOR_EACH_LINE: Duration = Duration::from_millis(1);
+/// How long the follower waits for each line that it logged: leftover processes can log a thousand lines a second. A faster
+/// writer waits at its pipe; nothing is lost.
+const WAIT_PER_LINE: Duration = Duration::from_millis(1);
 
-/// What the script left running may go on writing: a process of ours goes on reading, so that it gets no SIGPIPE, and its lines reach the
-/// log (law S4). It ends with the last writer.
+/// Starts the follower. Leftover processes may go on writing: the follower reads the pipe, so that they get no SIGPIPE and
+/// their lines reach the log (invariant S4). It ends with the last writer.
 pub(crate) fn follow(from_script: Receiver, key: &UserDataKey) {
-    let followed = from_script.into_blocking_fd().and_then(|pipe| {
+    let started = from_script.into_blocking_fd().and_then(|pipe| {
         let mut command = std::process::Command::new("/proc/self/exe");
         command.args(["setup", "follow", key.as_str()]).stdin(pipe).stdout(Stdio::null());
         if !log::is_the_journal() {
-            // Whoever waits for the end of a person's command must not wait for what a script left running.
+            // A program that waits for the end of a person's command must not wait for leftover processes.
             command.stderr(Stdio::null());
         }
         std::os::unix::process::CommandExt::process_group(&mut command, 0).spawn()
     });
-    if let Err(why) = followed {
-        tracing::warn!(SCW_SCRIPT = %key, "{key}: what it left running writes to nobody from now on: {why}");
+    if let Err(why) = started {
+        tracing::warn!(SCW_SCRIPT = %key, "{key}: the output of its leftover processes is not read any more: {why}");
     }
 }
 
-/// The follower itself: lines from standard input to the log, until there is no writer any more.
+/// Runs the follower: logs the lines of standard input until there is no writer any more.
 pub(crate) async fn follower(key: &UserDataKey) -> io::Result<()> {
     let mut from_script = Receiver::from_owned_fd(nix::unistd::dup(io::stdin())?)?;
     let mut output = ScriptOutput::new(key, None)?;
@@ -45,7 +45,7 @@ pub(crate) async fn follower(key: &UserDataKey) -> io::Result<()> {
         }
         let lines = u32::try_from(output.waiting()).unwrap_or(u32::MAX);
         output.pass_on().await;
-        sleep(FOR_EACH_LINE * lines).await;
+        sleep(WAIT_PER_LINE * lines).await;
     }
     output.finish().await;
     Ok(())

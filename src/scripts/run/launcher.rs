@@ -1,13 +1,13 @@
-//! The launcher: the agent started once more, which becomes a script (invariant S3, and no root for a script's user).
+//! The launcher: a second process of the agent, which becomes the script (invariant S3). A script's user must not become root.
 //!
-//! The runner starts it as root with an empty environment, and sends it a [`Launch`] over the socket that is its standard input:
-//! nothing of a script stands in arguments, which other users can read. It drops root's rights first. Only then it takes the
-//! script's variables and executes the interpreter, so a variable such as `LD_PRELOAD` never acts on a process that is root.
-//! It answers that it is about to execute, and if that fails, why. The socket is closed on execution.
+//! The runner starts it as root with an empty environment. It sends a [`Launch`] message over the socket that is the
+//! launcher's standard input; other users could read arguments. The launcher first drops root's privileges. Only then it
+//! reads the script's variables and executes the interpreter, so a variable such as `LD_PRELOAD` never affects a process of
+//! root's. It answers when it is about to execute, and with the reason if that fails. The execution closes the socket.
 //!
-//! The script is a session of its own: it has no terminal, so a user's script cannot type into the shell of whoever started the runner.
+//! The script has its own session without a terminal, so a user's script cannot type into the shell that started the runner.
 //!
-//! It must not decide what runs, nor touch files.
+//! The launcher must not decide what runs, and must not touch files.
 
 use std::convert::Infallible;
 use std::ffi::CString;
@@ -31,12 +31,12 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::util::printable;
 
-/// Far over any message: a script's settings are lines of its own value.
-const LARGEST: u64 = 16 * 1024 * 1024;
-/// The reason that comes back is one line.
-const LONGEST_REASON: u64 = 4096;
+/// The maximum size of the message in bytes. No message is that large: the settings of a script are lines of its value.
+const MAX_MESSAGE_BYTES: u64 = 16 * 1024 * 1024;
+/// The maximum size of the answer in bytes. A reason is one line.
+const MAX_ANSWER_BYTES: u64 = 4096;
 
-/// As whom a script runs: the first line of the message.
+/// The user that the script runs as: the first line of the message.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct LaunchUser {
     pub(crate) user: String,
@@ -44,30 +44,30 @@ pub(crate) struct LaunchUser {
     pub(crate) gid: u32,
 }
 
-/// What is executed: the second line of the message, which is read after root's rights were dropped.
+/// The program to execute: the second line of the message, which is parsed after root's privileges are dropped.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct LaunchProgram {
     pub(crate) path: String,
     pub(crate) arguments: Vec<String>,
-    /// The whole environment.
+    /// The complete environment.
     pub(crate) environment: Vec<(String, String)>,
 }
 
-/// Why a script was not started.
+/// Why a script did not start.
 #[derive(Debug)]
 pub(crate) enum LaunchError {
-    /// There is no such interpreter.
+    /// The interpreter does not exist.
     Missing,
-    /// Anything else, in words.
+    /// Any other reason, as text.
     Failed(String),
 }
 
-/// The launcher's answer: this, and nothing more if the program was executed.
+/// The launcher's answer before it executes the program. Nothing follows if the execution succeeds.
 const READY: u8 = b'R';
-/// Behind it, or in its place: there is no such interpreter.
+/// The launcher's answer after [`READY`] or instead of it: the interpreter does not exist.
 const MISSING: u8 = b'M';
 
-/// The whole message.
+/// The message to the launcher.
 #[derive(Debug)]
 pub(crate) struct Launch {
     pub(crate) identity: LaunchUser,
@@ -75,7 +75,7 @@ pub(crate) struct Launch {
 }
 
 impl Launch {
-    /// The runner's side: the launcher, to be started with `control` as its standard input.
+    /// For the runner: the command that starts the launcher, with `control` as its standard input.
     pub(crate) fn command(control: UnixStream) -> tokio::process::Command {
         let mut command = tokio::process::Command::new("/proc/self/exe");
         command.args(["setup", "launch"]).env_clear().current_dir("/");
@@ -83,22 +83,23 @@ impl Launch {
         command
     }
 
-    /// Sends the message to a launcher, and waits until it executed the program: `None`, or the reason why it did not.
+    /// For the runner: sends the message to the launcher, and waits until it has executed the program. `None`, or the reason
+    /// why it did not execute it.
     pub(crate) async fn send(&self, mut control: tokio::net::UnixStream) -> Option<LaunchError> {
-        let exchanged = async {
+        let exchange = async {
             let mut message = serde_json::to_vec(&self.identity)?;
             message.push(b'\n');
             message.extend(serde_json::to_vec(&self.program)?);
             control.write_all(&message).await?;
             control.shutdown().await?;
-            let mut reason = Vec::new();
-            (&mut control).take(LONGEST_REASON).read_to_end(&mut reason).await?;
-            Ok::<_, io::Error>(reason)
+            let mut answer = Vec::new();
+            (&mut control).take(MAX_ANSWER_BYTES).read_to_end(&mut answer).await?;
+            Ok::<_, io::Error>(answer)
         };
-        match exchanged.await {
+        match exchange.await {
             Ok(answer) => match answer.strip_prefix(&[READY]).unwrap_or(&answer) {
                 [] if answer.is_empty() => {
-                    Some(LaunchError::Failed("the launcher ended too early".to_owned()))
+                    Some(LaunchError::Failed("the launcher ended before it answered".to_owned()))
                 }
                 [] => None,
                 [MISSING] => Some(LaunchError::Missing),
@@ -109,14 +110,14 @@ impl Launch {
     }
 }
 
-/// The launcher's side. It returns only if the program could not be executed; the runner has the reason by then.
+/// Runs the launcher. It returns only if the program could not be executed, after it has sent the reason to the runner.
 pub(crate) fn launcher() -> io::Error {
-    // Closed on execution, as everything that the standard library opens.
+    // The duplicate is closed on execution, like every descriptor that the standard library opens.
     let control = match io::stdin().as_fd().try_clone_to_owned() {
         Ok(control) => UnixStream::from(control),
         Err(why) => return why,
     };
-    let (answer, why) = match prepare(&control) {
+    let (answer, why) = match receive_launch(&control) {
         Ok(program) => {
             let _ = (&control).write_all(&[READY]);
             let why = execute(&program);
@@ -129,15 +130,15 @@ pub(crate) fn launcher() -> io::Error {
     why
 }
 
-/// Reads the message and becomes the script's user: what is to be executed.
-fn prepare(control: &UnixStream) -> io::Result<LaunchProgram> {
+/// Reads the message and becomes the script's user. Returns the program to execute.
+fn receive_launch(control: &UnixStream) -> io::Result<LaunchProgram> {
     close_inherited(control)?;
     setsid()?;
     let mut message = Vec::new();
-    control.take(LARGEST).read_to_end(&mut message)?;
-    let at = message.iter().position(|byte| *byte == b'\n').ok_or(io::ErrorKind::UnexpectedEof)?;
-    let (identity, program) = message.split_at(at);
-    // serde's own message would quote a variable's value.
+    control.take(MAX_MESSAGE_BYTES).read_to_end(&mut message)?;
+    let line_end = message.iter().position(|byte| *byte == b'\n').ok_or(io::ErrorKind::UnexpectedEof)?;
+    let (identity, program) = message.split_at(line_end);
+    // serde's own message would quote the value of a variable.
     let malformed = |why| io::Error::other(printable::json_fault(&why));
     become_user(&serde_json::from_slice(identity).map_err(malformed)?)?;
     let program = serde_json::from_slice(program).map_err(malformed)?;
@@ -145,26 +146,29 @@ fn prepare(control: &UnixStream) -> io::Result<LaunchProgram> {
     Ok(program)
 }
 
-/// Executes the program; returns only if that failed, and why.
+/// Executes the program. It returns only if that failed, with the reason.
 ///
-/// Not by the standard library's `exec`: what the kernel cannot execute, it has a shell read, such as a program for another processor.
+/// It does not use the standard library's `exec`: if the kernel cannot execute a file, such as a program for another
+/// processor, that function runs the file as a shell script.
 fn execute(program: &LaunchProgram) -> io::Error {
     let run = || -> io::Result<Infallible> {
-        let text = |text: &str| CString::new(text).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput));
-        let path = text(&program.path)?;
-        let arguments = program.arguments.iter().map(|argument| text(argument));
+        let c_string =
+            |text: &str| CString::new(text).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput));
+        let path = c_string(&program.path)?;
+        let arguments = program.arguments.iter().map(|argument| c_string(argument));
         let arguments = iter::once(Ok(path.clone())).chain(arguments).collect::<io::Result<Vec<_>>>()?;
-        // Of two variables with one name, the later one counts.
+        // If two variables have the same name, the later one is used.
         let mut variables: Vec<&(String, String)> = Vec::new();
         for variable in &program.environment {
             variables.retain(|earlier| earlier.0 != variable.0);
             variables.push(variable);
         }
-        let variables = variables.into_iter().map(|(name, value)| text(&format!("{name}={value}")));
+        let variables = variables.into_iter().map(|(name, value)| c_string(&format!("{name}={value}")));
         let variables = variables.collect::<io::Result<Vec<_>>>()?;
-        // The standard library had SIGPIPE ignored, and a program that is executed keeps that. What is handled becomes the default again.
-        let handles = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
-        let _handled = handles.block_on(async { signal(SignalKind::pipe()) })?;
+        // The standard library ignores SIGPIPE, and an executed program inherits that. A handled signal gets its default again
+        // on execution, so SIGPIPE gets a handler.
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+        let _handler = runtime.block_on(async { signal(SignalKind::pipe()) })?;
         SigSet::empty().thread_set_mask()?;
         match execve(&path, &arguments, &variables)? {}
     };
@@ -172,21 +176,21 @@ fn execute(program: &LaunchProgram) -> io::Error {
     why
 }
 
-/// What a person's shell left open is not for a script.
+/// Closes the descriptors that a person's shell left open: the script must not have them.
 fn close_inherited(control: &UnixStream) -> io::Result<()> {
-    // The list is complete before the first is closed: reading it takes a descriptor, too.
+    // The list is complete before the first descriptor is closed: reading the list uses a descriptor, too.
     let open: Vec<i32> = fs::read_dir("/proc/self/fd")?
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
         .filter(|number| *number > 2 && *number != control.as_raw_fd())
         .collect();
     for number in open {
-        // The one of the list itself is closed already.
+        // This fails for the descriptor of the list itself, which is already closed.
         let _ = close(number);
     }
     Ok(())
 }
 
-/// Gives up root's rights for good. Root's own scripts keep them.
+/// Drops root's privileges permanently, unless the script runs as root.
 fn become_user(identity: &LaunchUser) -> io::Result<()> {
     let (uid, gid) = (Uid::from_raw(identity.uid), Gid::from_raw(identity.gid));
     if uid.is_root() {
@@ -198,10 +202,10 @@ fn become_user(identity: &LaunchUser) -> io::Result<()> {
     // This also clears the permitted, effective and ambient capabilities.
     setresuid(uid, uid, uid)?;
     caps::clear(None, CapSet::Inheritable).map_err(io::Error::other)?;
-    let is_whole = getresuid()? == ResUid { real: uid, effective: uid, saved: uid }
+    let is_complete = getresuid()? == ResUid { real: uid, effective: uid, saved: uid }
         && getresgid()? == ResGid { real: gid, effective: gid, saved: gid };
-    if !is_whole || setresuid(uid, Uid::from_raw(0), uid).is_ok() {
-        return Err(io::Error::other("root's rights could not be dropped"));
+    if !is_complete || setresuid(uid, Uid::from_raw(0), uid).is_ok() {
+        return Err(io::Error::other("root's privileges could not be dropped"));
     }
     Ok(())
 }

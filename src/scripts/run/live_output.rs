@@ -1,7 +1,8 @@
-//! The output of the script that runs, for root to look at: the last of it, in two files of which the older one is replaced.
+//! The live output of the running script, for root: the end of its output, in two files. The older file is replaced.
 //!
-//! The journal has all of it. This is there for a runner that does not write to a journal, and bounded: [`LARGEST`] bytes each. The files
-//! stay after the run's end, so that who looks on sees its last lines, until the next run but one begins.
+//! The journal has the complete output. The live output is for a runner that does not write to a journal. Each file has at
+//! most [`MAX_FILE_BYTES`]. The files stay after the end of the run, so that a viewer sees the last lines. They are removed
+//! when the next run but one begins.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -10,14 +11,14 @@ use std::path::{Path, PathBuf};
 
 use crate::util::files;
 
-/// Bytes of one file.
-const LARGEST: usize = 256 * 1024;
-/// How the name of the older file ends.
-const OLDER: &str = ".older";
-/// As many are read at once.
-const CHUNK: u64 = 64 * 1024;
+/// The maximum size of one file, in bytes.
+const MAX_FILE_BYTES: usize = 256 * 1024;
+/// The suffix of the older file's name.
+const OLDER_SUFFIX: &str = ".older";
+/// How many bytes are read at once.
+const CHUNK_BYTES: u64 = 64 * 1024;
 
-/// The runner's side.
+/// The writer, for the runner.
 pub(crate) struct LiveOutput {
     path: PathBuf,
     file: File,
@@ -25,10 +26,10 @@ pub(crate) struct LiveOutput {
 }
 
 impl LiveOutput {
-    /// Begins anew.
+    /// Creates the file of a new run, and removes the files of older runs.
     ///
     /// # Errors
-    /// When the file cannot be made.
+    /// A file cannot be created or removed.
     pub(crate) fn begin(path: &Path) -> io::Result<Self> {
         let folder = path.parent().unwrap_or(Path::new("/"));
         files::private_folder(folder)?;
@@ -36,13 +37,13 @@ impl LiveOutput {
         Ok(Self { path: path.to_owned(), file: create(path)?, written: 0 })
     }
 
-    /// Adds what was read from the script.
+    /// Appends output of the script.
     ///
     /// # Errors
-    /// When it cannot be written, as where /run is full.
+    /// The file cannot be written, for example because /run is full.
     pub(crate) fn add(&mut self, bytes: &[u8]) -> io::Result<()> {
-        if self.written + bytes.len() > LARGEST {
-            fs::rename(&self.path, older(&self.path))?;
+        if self.written + bytes.len() > MAX_FILE_BYTES {
+            fs::rename(&self.path, older_path(&self.path))?;
             (self.file, self.written) = (create(&self.path)?, 0);
         }
         self.file.write_all(bytes)?;
@@ -55,7 +56,7 @@ fn create(path: &Path) -> io::Result<File> {
     fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
 }
 
-/// Removes what is not of the latest run: the names begin with the time.
+/// Removes the files except for those of the latest run. The names begin with the time of the run.
 fn remove_old(folder: &Path) -> io::Result<()> {
     let names = || {
         Ok::<_, io::Error>(
@@ -63,32 +64,32 @@ fn remove_old(folder: &Path) -> io::Result<()> {
         )
     };
     let latest = names()?.max().unwrap_or_default();
-    let latest = latest.strip_suffix(OLDER).unwrap_or(&latest);
-    for name in names()?.filter(|name| name.strip_suffix(OLDER).unwrap_or(name) != latest) {
+    let latest = latest.strip_suffix(OLDER_SUFFIX).unwrap_or(&latest);
+    for name in names()?.filter(|name| name.strip_suffix(OLDER_SUFFIX).unwrap_or(name) != latest) {
         fs::remove_file(folder.join(name))?;
     }
     Ok(())
 }
 
-fn older(path: &Path) -> PathBuf {
+fn older_path(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
-    name.push(OLDER);
+    name.push(OLDER_SUFFIX);
     name.into()
 }
 
-/// The side of somebody who looks on. Who reads too slowly misses what was replaced meanwhile.
+/// The reader, for a viewer. A slow reader misses the output that was replaced meanwhile.
 pub(crate) struct OutputReader {
     path: PathBuf,
     file: File,
 }
 
 impl OutputReader {
-    /// From the oldest byte that is there; `None` where there is no output.
+    /// Opens the output at its oldest byte. `None`: there is no output.
     ///
     /// # Errors
-    /// When it is there and cannot be read.
+    /// The file exists and cannot be opened.
     pub(crate) fn open(path: &Path) -> io::Result<Option<Self>> {
-        let opened = File::open(older(path)).or_else(|_| File::open(path));
+        let opened = File::open(older_path(path)).or_else(|_| File::open(path));
         match opened {
             Ok(file) => Ok(Some(Self { path: path.to_owned(), file })),
             Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -96,25 +97,27 @@ impl OutputReader {
         }
     }
 
-    /// The next bytes; none where no more are there yet.
+    /// The next bytes. Empty: there are no new ones yet.
     ///
     /// # Errors
-    /// As the system reports.
+    /// A file cannot be read.
     pub(crate) fn read(&mut self) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
-        (&mut self.file).take(CHUNK).read_to_end(&mut bytes)?;
+        (&mut self.file).take(CHUNK_BYTES).read_to_end(&mut bytes)?;
         if bytes.is_empty() {
             if let Ok(newer) = File::open(&self.path) {
                 if newer.metadata()?.ino() != self.file.metadata()?.ino() {
-                    // It may have been written to between the look at its end and its replacement.
-                    (&mut self.file).take(CHUNK).read_to_end(&mut bytes)?;
+                    // The runner may have written more between the read above and the replacement.
+                    (&mut self.file).take(CHUNK_BYTES).read_to_end(&mut bytes)?;
                     let is_next =
-                        File::open(older(&self.path))?.metadata()?.ino() == self.file.metadata()?.ino();
+                        File::open(older_path(&self.path))?.metadata()?.ino() == self.file.metadata()?.ino();
                     if !is_next {
-                        bytes.extend(b"\n--- some of its output was replaced before it was shown ---\n");
+                        bytes.extend(
+                            b"\n--- some output is missing: it was replaced before it could be shown ---\n",
+                        );
                     }
                     self.file = newer;
-                    (&mut self.file).take(CHUNK).read_to_end(&mut bytes)?;
+                    (&mut self.file).take(CHUNK_BYTES).read_to_end(&mut bytes)?;
                 }
             }
         }
@@ -127,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn s2_who_looks_on_sees_every_byte_over_replacements() {
+    fn s2_viewer_sees_every_byte_across_replacements() {
         let folder = std::env::temp_dir().join(format!("live-output-{}", std::process::id()));
         let path = folder.join("output-1");
         let mut output = LiveOutput::begin(&path).expect("begun");
@@ -142,19 +145,19 @@ mod tests {
         }
         read.extend(reader.read().expect("read"));
         assert_eq!((read.len(), read == written), (written.len(), true));
-        // Who comes late sees the end, of one file at least.
+        // A late viewer sees the end of the output, at least one file of it.
         let mut reader = OutputReader::open(&path).expect("opened").expect("there");
         let mut late = Vec::new();
         while let Some(bytes) = reader.read().ok().filter(|bytes| !bytes.is_empty()) {
             late.extend(bytes);
         }
-        assert!(late.len() >= LARGEST - 10_000 && written.ends_with(&late), "{}", late.len());
+        assert!(late.len() >= MAX_FILE_BYTES - 10_000 && written.ends_with(&late), "{}", late.len());
         drop(output);
         let next = LiveOutput::begin(&folder.join("output-2")).expect("begun");
-        assert!(OutputReader::open(&path).expect("looked").is_some(), "its last lines can still be seen");
+        assert!(OutputReader::open(&path).expect("opened").is_some(), "the last lines are still there");
         drop(next);
         LiveOutput::begin(&folder.join("output-3")).expect("begun");
-        assert!(OutputReader::open(&path).expect("looked").is_none(), "and then it goes");
+        assert!(OutputReader::open(&path).expect("opened").is_none(), "the files are removed");
         fs::remove_dir_all(folder).expect("removed");
     }
 }

@@ -2,13 +2,14 @@
 //!
 //! | module | what it does |
 //! |---|---|
-//! | `execute` | the whole of it: file, launcher, supervision |
-//! | `account` | the user that it runs as |
-//! | `script_file` | its file, in a folder of root's |
-//! | `launcher` | the process that drops root's rights and becomes the script (invariant S3) |
-//! | `supervise`, `stop` | reads its output, ends it at its timeout or when the runner is stopped |
-//! | `output`, `live_output`, `follow` | its output: to the journal, for onlookers, after its end |
-//! | `attempt_processes`, `control_group`, `process_tree`, `leftovers` | the processes that it started, and those that it left running |
+//! | `execute` | the complete run: file, launcher, supervision |
+//! | `account` | the user that the script runs as |
+//! | `script_file` | the file of the script, in a folder of root's |
+//! | `launcher` | the process that drops root's privileges and becomes the script (invariant S3) |
+//! | `supervise`, `stop` | reads the output; ends the script at its timeout or when the runner is stopped |
+//! | `output`, `live_output`, `follow` | the output: to the journal, for viewers, after the script's end |
+//! | `attempt_processes`, `control_group`, `process_tree` | the processes that a script started |
+//! | `leftovers` | the leftover processes of earlier runs |
 
 pub(crate) mod account;
 pub(crate) mod attempt_processes;

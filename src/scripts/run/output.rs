@@ -1,7 +1,7 @@
-//! A script's output on its way to the log, line by line, with its end kept (law S2).
+//! Passes a script's output to the log, line by line, and keeps the end of the output (invariant S2).
 //!
-//! Lines go through a thread of their own: a journal that hangs must not keep the runner from ending a script whose time is up. When
-//! the thread cannot keep up, the script waits at its pipe, as it would for any slow reader; nothing is dropped.
+//! A separate thread writes the lines to the log. So if the journal hangs, the runner can still end a script that timed out.
+//! If the thread is too slow, the script waits at its pipe, as for any slow reader. No line is dropped.
 
 use std::collections::VecDeque;
 use std::io;
@@ -14,55 +14,61 @@ use tokio::time::timeout;
 use crate::metadata::api::user_data_key::UserDataKey;
 use crate::scripts::run::live_output::LiveOutput;
 
-/// The end of the output that is kept, in bytes.
-const TAIL: usize = 4096;
-/// A line that is longer goes to the log in pieces of this many bytes.
-const LONGEST_LINE: usize = 8192;
-/// Lines on their way to the log.
-const MOST_WAITING: usize = 64;
+/// How much of the end of the output is kept, in bytes.
+const TAIL_BYTES: usize = 4096;
+/// The maximum length of a line in bytes. A longer line is logged in pieces of this length.
+const MAX_LINE_BYTES: usize = 8192;
+/// How many lines the thread's queue can hold.
+const MAX_QUEUED_LINES: usize = 64;
 /// How long the log may take for the last lines.
-const LAST_LINES: Duration = Duration::from_secs(10);
+const LAST_LINES_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Where a script's output goes.
+/// The output of a script.
 pub(crate) struct ScriptOutput {
+    /// The current line, which is not complete yet.
     line: Vec<u8>,
+    /// The end of the output.
     tail: Vec<u8>,
-    ready: VecDeque<String>,
-    /// For those who look on; `None` where it cannot be written.
+    /// Complete lines that the thread's queue has no space for yet.
+    waiting: VecDeque<String>,
+    /// The live output. `None`: it cannot be written.
     live: Option<LiveOutput>,
     to_log: mpsc::Sender<String>,
-    logged: oneshot::Receiver<()>,
+    /// Receives a message when the thread has logged the last line.
+    all_logged: oneshot::Receiver<()>,
 }
 
 impl ScriptOutput {
+    /// Starts the thread that writes to the log.
+    ///
     /// # Errors
-    /// If the system gives no further thread.
+    /// The thread cannot be started.
     pub(crate) fn new(key: &UserDataKey, live: Option<LiveOutput>) -> io::Result<Self> {
-        let (to_log, mut lines) = mpsc::channel::<String>(MOST_WAITING);
-        let (done, logged) = oneshot::channel();
+        let (to_log, mut lines) = mpsc::channel::<String>(MAX_QUEUED_LINES);
+        let (finished, all_logged) = oneshot::channel();
         let key = key.clone();
         let log = move || {
             while let Some(line) = lines.blocking_recv() {
                 tracing::info!(SCW_SCRIPT = %key, "{key}: {line}");
             }
-            let _ = done.send(());
+            let _ = finished.send(());
         };
         thread::Builder::new().spawn(log)?;
-        Ok(Self { line: Vec::new(), tail: Vec::new(), ready: VecDeque::new(), live, to_log, logged })
+        Ok(Self { line: Vec::new(), tail: Vec::new(), waiting: VecDeque::new(), live, to_log, all_logged })
     }
 
-    /// Takes what was read.
+    /// Takes bytes that were read from the script.
     pub(crate) fn take(&mut self, bytes: &[u8]) {
         if self.live.as_mut().is_some_and(|live| live.add(bytes).is_err()) {
             self.live = None;
         }
         self.tail.extend_from_slice(bytes);
-        let surplus = self.tail.len().saturating_sub(TAIL);
+        let surplus = self.tail.len().saturating_sub(TAIL_BYTES);
         self.tail.drain(..surplus);
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
-            for part in piece.chunks(LONGEST_LINE) {
+            for part in piece.chunks(MAX_LINE_BYTES) {
                 self.line.extend_from_slice(part);
-                if self.line.ends_with(b"\n") || self.line.len() >= LONGEST_LINE {
+                if self.line.ends_with(b"\n") || self.line.len() >= MAX_LINE_BYTES {
                     self.end_line();
                 }
             }
@@ -71,32 +77,32 @@ impl ScriptOutput {
 
     fn end_line(&mut self) {
         let line = String::from_utf8_lossy(self.line.strip_suffix(b"\n").unwrap_or(&self.line));
-        self.ready.push_back(line.into_owned());
+        self.waiting.push_back(line.into_owned());
         self.line.clear();
     }
 
-    /// Whether lines wait for the log; then no more may be read.
+    /// Whether lines wait for the log. Then no more output may be read.
     pub(crate) fn is_waiting(&self) -> bool {
         self.waiting() > 0
     }
 
     /// How many lines wait for the log.
     pub(crate) fn waiting(&self) -> usize {
-        self.ready.len()
+        self.waiting.len()
     }
 
-    /// Hands lines to the log as it takes them. Can be broken off at any time.
+    /// Passes the waiting lines to the log thread as soon as its queue has space. Cancellation loses no line.
     pub(crate) async fn pass_on(&mut self) {
-        while !self.ready.is_empty() {
-            // The thread lives as long as this.
-            let Ok(place) = self.to_log.reserve().await else { return self.ready.clear() };
-            if let Some(line) = self.ready.pop_front() {
-                place.send(line);
+        while !self.waiting.is_empty() {
+            // This fails only if the thread has ended, which it does not as long as `self` exists.
+            let Ok(permit) = self.to_log.reserve().await else { return self.waiting.clear() };
+            if let Some(line) = self.waiting.pop_front() {
+                permit.send(line);
             }
         }
     }
 
-    /// The end of the output, once the log has it all, or has had its time.
+    /// Logs the last lines, and returns the end of the output. It waits for the log for 10 s at most.
     pub(crate) async fn finish(mut self) -> String {
         if !self.line.is_empty() {
             self.end_line();
@@ -105,12 +111,12 @@ impl ScriptOutput {
         let last_lines = async move {
             self.pass_on().await;
             drop(self.to_log);
-            let _ = self.logged.await;
+            let _ = self.all_logged.await;
         };
-        if timeout(LAST_LINES, last_lines).await.is_err() {
+        if timeout(LAST_LINES_TIMEOUT, last_lines).await.is_err() {
             #[expect(clippy::print_stderr, reason = "the log is what hangs")]
             {
-                eprintln!("the log does not take a script's last lines");
+                eprintln!("the log does not accept the last lines of a script");
             }
         }
         tail

@@ -1,8 +1,9 @@
-//! The processes below the runner that come from a script, whatever group or session they went to.
+//! The descendants of the runner that belong to a script, in any group or session.
 //!
-//! The runner becomes the parent of every process whose own parent has ended (a subreaper), so all of them stay below it. What was below
-//! it before the attempt, an earlier script left running: that lives on (invariant S4). Without control groups, as in a person's shell,
-//! what such a process starts later and leaves without a parent counts as the attempt's.
+//! The runner is a subreaper: it becomes the parent of every descendant whose own parent has ended, so all of them stay its
+//! descendants. Descendants that existed before the attempt are leftover processes of an earlier script and are not ended
+//! (invariant S4). Without control groups, as in a person's shell, there is one limit: if such a process later starts another
+//! one and ends, the new process is treated as one of the attempt.
 
 use std::fs;
 
@@ -13,11 +14,11 @@ use nix::unistd::Pid;
 
 /// The processes of one attempt.
 pub(crate) struct ProcessTree {
-    /// What was below the runner before, each with the time of its start: a process id may be given to another.
+    /// The runner's descendants before the attempt. Each has its start time, because a process id can be used again.
     before: Vec<Process>,
 }
 
-/// What the kernel says of a process.
+/// A process, from /proc.
 #[derive(Clone)]
 struct Process {
     pid: Pid,
@@ -27,36 +28,40 @@ struct Process {
 }
 
 impl ProcessTree {
-    /// To be called before the attempt's first process is started.
+    /// Must be called before the attempt's first process is started.
     pub(crate) fn begin() -> Self {
-        // From Linux 3.4 on.
+        // Available from Linux 3.4 on.
         let _ = set_child_subreaper(true);
         let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
         let is_childless = waitid(Id::All, flags) == Err(Errno::ECHILD);
-        Self { before: if is_childless { Vec::new() } else { below(Pid::this(), &all(), &[]) } }
+        if is_childless {
+            return Self { before: Vec::new() };
+        }
+        Self { before: descendants(Pid::this(), &running_processes(), &[]) }
     }
 
-    /// What has come from the attempt and still runs. `others`: processes that are known not to.
+    /// The processes of the attempt that still run. `others`: processes that are known not to belong to it.
     pub(crate) fn processes(&self, others: &[Pid]) -> Vec<Pid> {
-        let all: Vec<_> = all().into_iter().filter(|process| !others.contains(&process.pid)).collect();
-        below(Pid::this(), &all, &self.before).into_iter().map(|process| process.pid).collect()
+        let all: Vec<_> =
+            running_processes().into_iter().filter(|process| !others.contains(&process.pid)).collect();
+        descendants(Pid::this(), &all, &self.before).into_iter().map(|process| process.pid).collect()
     }
 
-    /// Takes the ends of those whose own parent has ended, but for `script`, whose end somebody else waits for: their process ids would be
-    /// taken for ever.
+    /// Reaps the children that have ended, so that their process ids become free. `script`: the process whose end the caller waits
+    /// for; it is not reaped.
     pub(crate) fn reap(&self, script: Option<Pid>) {
         let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
         loop {
             match waitid(Id::All, flags) {
-                // It comes first until it is waited for.
+                // An ended process is reported again until it is reaped.
                 Ok(WaitStatus::Exited(ended, _) | WaitStatus::Signaled(ended, _, _))
                     if Some(ended) != script =>
                 {
                     let _ = waitpid(ended, Some(WaitPidFlag::WNOHANG));
                 }
-                // It ended by a signal that has no name.
+                // A process was ended by a signal that nix does not know.
                 Err(Errno::EINVAL) => {
-                    let ended = list()
+                    let ended = all_processes()
                         .into_iter()
                         .filter(|process| process.has_ended && process.parent == Pid::this());
                     for process in ended.filter(|process| Some(process.pid) != script) {
@@ -70,45 +75,47 @@ impl ProcessTree {
     }
 }
 
-/// All processes below this one, but for those that are named and what is below them. One that has ended and is not waited for is none.
-fn below(ancestor: Pid, all: &[Process], but: &[Process]) -> Vec<Process> {
-    let is_named = |process: &Process| {
-        but.iter().any(|named| named.pid == process.pid && named.started == process.started)
+/// The descendants of a process among `all`, except for the processes in `excluded` and their descendants.
+fn descendants(ancestor: Pid, all: &[Process], excluded: &[Process]) -> Vec<Process> {
+    let is_excluded = |process: &Process| {
+        excluded.iter().any(|other| other.pid == process.pid && other.started == process.started)
     };
     let mut found: Vec<Process> = Vec::new();
     let mut parent = Some(ancestor);
     let mut next = 0;
     while let Some(pid) = parent {
-        found.extend(all.iter().filter(|process| process.parent == pid && !is_named(process)).cloned());
+        found.extend(all.iter().filter(|process| process.parent == pid && !is_excluded(process)).cloned());
         parent = found.get(next).map(|process| process.pid);
         next += 1;
     }
     found
 }
 
-/// All that run. A process whose first thread has ended, and others not, has the state of one that has ended.
-fn all() -> Vec<Process> {
-    list().into_iter().filter(|process| !process.has_ended).collect()
+/// All processes that run. A process is a zombie, and does not run, if it has ended and its parent has not reaped it.
+fn running_processes() -> Vec<Process> {
+    all_processes().into_iter().filter(|process| !process.has_ended).collect()
 }
 
-fn list() -> Vec<Process> {
+/// All processes, also zombies.
+fn all_processes() -> Vec<Process> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     pids.filter_map(|pid: i32| {
-        read(Pid::from_raw(pid), &fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+        parse_stat(Pid::from_raw(pid), &fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
     })
     .collect()
 }
 
-/// Reads `/proc/PID/stat` (proc(5)): fields 3 (state), 4 (parent), 20 (threads) and 22 (start). The second one, a name in parentheses,
-/// can hold anything.
-fn read(pid: Pid, stat: &str) -> Option<Process> {
+/// Parses `/proc/PID/stat` (proc(5)): fields 3 (state), 4 (parent), 20 (threads) and 22 (start). Field 2, a name in
+/// parentheses, may contain any characters. If only the first thread has ended, the state is that of a zombie, but there are
+/// other threads: the process still runs.
+fn parse_stat(pid: Pid, stat: &str) -> Option<Process> {
     let mut fields = stat.rsplit_once(") ")?.1.split(' ');
-    let is_ended_thread = matches!(fields.next()?, "Z" | "X");
+    let is_zombie = matches!(fields.next()?, "Z" | "X");
     let parent = Pid::from_raw(fields.next()?.parse().ok()?);
     let threads: u32 = fields.nth(15)?.parse().ok()?;
     let started = fields.nth(1)?.parse().ok()?;
-    Some(Process { pid, parent, started, has_ended: is_ended_thread && threads <= 1 })
+    Some(Process { pid, parent, started, has_ended: is_zombie && threads <= 1 })
 }
 
 #[cfg(test)]
@@ -120,26 +127,30 @@ mod tests {
     }
 
     #[test]
-    fn s4_what_an_earlier_script_left_is_not_of_this_attempt() {
+    fn s4_earlier_leftover_processes_are_excluded() {
         let all =
             [(2, 1), (3, 2), (4, 2), (5, 3), (6, 4), (7, 1)].map(|(pid, parent)| process(pid, parent, 9));
-        let pids = |but: &[Process]| {
-            below(Pid::from_raw(2), &all, but).into_iter().map(|found| found.pid.as_raw()).collect::<Vec<_>>()
+        let pids = |excluded: &[Process]| {
+            descendants(Pid::from_raw(2), &all, excluded)
+                .into_iter()
+                .map(|process| process.pid.as_raw())
+                .collect::<Vec<_>>()
         };
         assert_eq!(pids(&[]), [3, 4, 5, 6]);
-        assert_eq!(pids(&[process(3, 2, 9)]), [4, 6], "with what is below it");
-        assert_eq!(pids(&[process(3, 2, 8)]), [3, 4, 5, 6], "another process with its id");
+        assert_eq!(pids(&[process(3, 2, 9)]), [4, 6], "without its descendants");
+        assert_eq!(pids(&[process(3, 2, 8)]), [3, 4, 5, 6], "another process with the same id");
     }
 
     #[test]
-    fn a_process_is_read_whatever_its_name() {
+    fn stat_is_parsed_with_any_process_name() {
         let rest = |threads: u32| format!("1 1 0 0 -1 4194304 0 0 0 0 0 0 0 0 20 0 {threads} 0 1234 0 0");
-        let read = |stat: String| {
-            read(Pid::this(), &stat).map(|found| (found.parent.as_raw(), found.started, found.has_ended))
+        let parse = |stat: String| {
+            parse_stat(Pid::this(), &stat)
+                .map(|process| (process.parent.as_raw(), process.started, process.has_ended))
         };
-        assert_eq!(read(format!("77 (a) S 9 b) S {}", rest(1))), Some((1, 1234, false)));
-        assert_eq!(read(format!("77 (sh) Z {}", rest(1))), Some((1, 1234, true)));
-        assert_eq!(read(format!("77 (sh) Z {}", rest(2))), Some((1, 1234, false)), "another thread runs");
-        assert_eq!(read("77 (sh) S 1".to_owned()), None);
+        assert_eq!(parse(format!("77 (a) S 9 b) S {}", rest(1))), Some((1, 1234, false)));
+        assert_eq!(parse(format!("77 (sh) Z {}", rest(1))), Some((1, 1234, true)));
+        assert_eq!(parse(format!("77 (sh) Z {}", rest(2))), Some((1, 1234, false)), "another thread runs");
+        assert_eq!(parse("77 (sh) S 1".to_owned()), None);
     }
 }

@@ -1,4 +1,4 @@
-//! When the runner is told to stop, and how long a script may go on then.
+//! Stopping the runner: the signals for it, and how long a running script may go on after them.
 
 use std::future::ready;
 use std::io;
@@ -7,40 +7,40 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::yield_now;
 
-/// Between the runner's own SIGTERM and that for the script. A script whose last line reboots the machine comes to its end meanwhile.
-const GRACE: Duration = Duration::from_secs(5);
+/// The time between the runner's own SIGTERM and the script's. A script whose last line reboots the machine can end in it.
+const SCRIPT_GRACE: Duration = Duration::from_secs(5);
 
-/// SIGTERM and SIGINT: the machine goes down, or a person has had enough.
+/// Receives SIGTERM (the machine goes down) and SIGINT (a person interrupts the command).
 pub(crate) struct Stop {
     terminate: tokio::signal::unix::Signal,
     interrupt: tokio::signal::unix::Signal,
-    /// How long a script may go on, once one of them came.
+    /// How long a script may go on. `None`: no signal has come yet.
     grace: Option<Duration>,
 }
 
 impl Stop {
-    /// From now on these signals do not end the process.
+    /// Starts to listen. From now on, these signals do not end the process.
     pub(crate) fn listen() -> io::Result<Self> {
         let (terminate, interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         Ok(Self { terminate, interrupt, grace: None })
     }
 
-    /// Waits for one of them: how long a script that runs may go on. Where one came already, it does not wait.
+    /// Waits for a signal, and returns how long a running script may go on. It does not wait if a signal has already come.
     pub(crate) async fn asked(&mut self) -> Duration {
         if let Some(grace) = self.grace {
             return grace;
         }
         let grace = tokio::select! {
-            _ = self.terminate.recv() => GRACE,
+            _ = self.terminate.recv() => SCRIPT_GRACE,
             _ = self.interrupt.recv() => Duration::ZERO,
         };
         self.grace = Some(grace);
         grace
     }
 
-    /// Whether one of them came.
+    /// Whether a signal has come.
     pub(crate) async fn was_asked(&mut self) -> bool {
-        // What the kernel has delivered is seen once the event loop has looked.
+        // The event loop must run once to see the signals that the kernel has delivered.
         yield_now().await;
         tokio::select! {
             biased;

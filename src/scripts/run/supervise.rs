@@ -1,4 +1,4 @@
-//! A script that runs: its output is read, and its end awaited or brought about (invariants S2, S4, S5).
+//! Supervises a running script: reads its output, and waits for its end or ends it (invariants S2, S4, S5).
 
 use std::future::pending;
 use std::io;
@@ -23,167 +23,241 @@ use crate::scripts::run::output::ScriptOutput;
 use crate::scripts::run::stop::Stop;
 use crate::util::time::Moment;
 
-/// How long the launcher may take to become the script: it asks the user database, which may not answer.
-const LAUNCHING: Duration = Duration::from_secs(30);
-/// The time between SIGTERM and SIGKILL, for a script and all that it started.
-const SIGTERM_TO_SIGKILL: Duration = Duration::from_secs(10);
-/// Between two looks whether they have ended.
-const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
-/// After the script ended, its last output is read until none comes for so long…
-const QUIET: Duration = Duration::from_millis(200);
-/// …but no longer than this in all, nor more bytes than a pipe holds: what it left behind may go on for ever.
-const AFTERWARDS: Duration = Duration::from_secs(1);
-const IN_PIPE: usize = 64 * 1024;
+/// How long the launcher may take to become the script. It queries the user database, which may not answer.
+const LAUNCH_TIMEOUT: Duration = Duration::from_secs(30);
+/// The time between SIGTERM and SIGKILL, for the script and all processes that it started.
+const SIGTERM_GRACE: Duration = Duration::from_secs(10);
+/// How often the supervisor checks whether these processes have ended.
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
+/// After the script's end, its last output is read until there is none for this time…
+const DRAIN_QUIET_TIME: Duration = Duration::from_millis(200);
+/// …but at most for this time. A leftover process may write for ever. The launcher's last answer has the same limit.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
+/// The last output is read up to this size in bytes: the size of a pipe.
+const MAX_DRAIN_BYTES: usize = 64 * 1024;
+/// The size in bytes of the buffer for the script's output.
+const READ_BUFFER_BYTES: usize = 16 * 1024;
 
 /// A launcher that was started.
 pub(crate) struct StartedScript {
     pub(crate) child: Child,
     pub(crate) from_script: Receiver,
-    /// Our end of the launcher's standard input.
+    /// The runner's end of the socket that is the launcher's standard input.
     pub(crate) control: UnixStream,
     pub(crate) processes: AttemptProcesses,
 }
 
-/// How it ended.
+/// How a script ended.
 pub(crate) struct SupervisedEnd {
-    /// None when we were told to stop: the script was cut off.
+    /// `None`: the runner was stopped, and the script with it.
     pub(crate) outcome: Option<Outcome>,
-    /// When its own process ended.
+    /// When the script's own process ended.
     pub(crate) at: Moment,
-    /// Its output, if somebody may still write there.
-    pub(crate) still_open: Option<Receiver>,
-    /// What it started and still runs.
+    /// The pipe of its output, if a process may still write to it.
+    pub(crate) open_output: Option<Receiver>,
+    /// The processes that the script started and that still run.
     pub(crate) left: Vec<Pid>,
 }
 
-/// Why a script is ended.
+/// Why a script is ended before its own end.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Ending {
-    /// Its time was up.
-    TimeUp,
-    /// The runner was told to stop. The script has not been told yet.
+    /// The script timed out.
+    TimedOut,
+    /// The runner was stopped. The script has some time to end before it gets SIGTERM.
     Grace,
-    /// The runner was told to stop, and the script was told as well.
+    /// The runner was stopped, and the script got SIGTERM.
     Stopped,
 }
 
-/// Reads and waits until the script has ended: on its own, because its time was up, or because we were told to stop. In the last two cases
-/// all that it started is ended, too.
-pub(crate) async fn attend(
+/// How the script's own process ended, and when.
+type ProcessEnd = (io::Result<ExitStatus>, Moment);
+
+/// A script under supervision.
+struct Supervision<'a> {
+    child: Child,
+    pid: Option<Pid>,
+    processes: AttemptProcesses,
+    from_script: Receiver,
+    /// Whether a process may still write to the pipe.
+    is_output_open: bool,
+    buffer: Vec<u8>,
+    output: &'a mut ScriptOutput,
+    /// When the next step to end the script is due.
+    deadline: Instant,
+    ending: Option<Ending>,
+    /// `None`: the script's own process still runs.
+    end: Option<ProcessEnd>,
+}
+
+/// Supervises a script until it has ended: on its own, because it timed out, or because the runner was stopped. In the last
+/// two cases, all processes that it started are ended, too.
+pub(crate) async fn supervise(
     started: StartedScript,
     launch: &Launch,
     (interpreter, time): (&Interpreter, Duration),
     stop: &mut Stop,
     output: &mut ScriptOutput,
 ) -> SupervisedEnd {
-    let StartedScript { mut child, mut from_script, control, mut processes } = started;
-    let script = child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw);
-    let mut children = signal(SignalKind::child()).ok();
+    let StartedScript { child, from_script, control, processes } = started;
+    let mut script = Supervision::new(child, from_script, processes, time, output);
+    let mut child_signals = signal(SignalKind::child()).ok();
     let mut launching = pin!(launch.send(control));
-    // What came of launching, once that is known.
+    // The result of the launch, as soon as it is known.
     let mut launched = None;
-    let mut buffer = vec![0; 16 * 1024];
-    let mut open = true;
-    let mut deadline = Instant::now() + time;
-    let launch_deadline = Instant::now() + LAUNCHING;
-    let mut ending = None;
-    // Its own end, when that has come.
-    let mut end = None;
+    let launch_deadline = Instant::now() + LAUNCH_TIMEOUT;
     let (status, at) = loop {
-        // It is over when its own process has ended and, if it was told to end, all others have.
-        if let Some(ended) = end.take_if(|_| !is_told(ending) || processes.are_gone()) {
-            break ended;
+        if let Some(end) = script.take_end() {
+            break end;
         }
         tokio::select! {
-            // The reading comes last: a script that prints without a pause must not keep us from the rest.
+            // Reading is last: a script that prints without a pause must not block the other branches.
             biased;
-            status = child.wait(), if end.is_none() => end = Some((status, Moment::now())),
-            () = sleep_until(deadline) => {
-                match ending {
-                    None => ending = Some(Ending::TimeUp),
-                    Some(Ending::Grace) => ending = Some(Ending::Stopped),
-                    Some(_) => {
-                        processes.kill(script).await;
-                        let _ = child.start_kill();
-                        if let Some(ended) = end {
-                            break ended;
-                        }
-                    }
-                }
-                processes.terminate();
-                deadline = Instant::now() + SIGTERM_TO_SIGKILL;
-            }
-            grace = stop.asked(), if ending.is_none() => {
-                ending = Some(Ending::Grace);
-                deadline = deadline.min(Instant::now() + grace);
-            }
-            refused = &mut launching, if launched.is_none() => launched = Some(refused),
-            () = sleep_until(launch_deadline), if launched.is_none() => {
-                let why = format!("no start within {} s; the user database may not answer", LAUNCHING.as_secs());
-                launched = Some(Some(LaunchError::Failed(why)));
-                let _ = child.start_kill();
-            }
-            () = next(&mut children) => processes.reap(script),
-            () = output.pass_on(), if output.is_waiting() => {}
-            () = sleep(BETWEEN_LOOKS), if end.is_some() => {}
-            read = from_script.read(&mut buffer), if open && !output.is_waiting() => match read {
-                Ok(0) | Err(_) => open = false,
-                Ok(count) => output.take(&buffer[..count]),
+            status = script.child.wait(), if script.end.is_none() => script.end = Some((status, Moment::now())),
+            () = sleep_until(script.deadline) => if let Some(end) = script.end_next_step().await {
+                break end;
             },
+            grace = stop.asked(), if script.ending.is_none() => script.begin_grace(grace),
+            refused = &mut launching, if launched.is_none() => launched = Some(refused),
+            () = sleep_until(launch_deadline), if launched.is_none() => launched = Some(Some(script.cancel_launch())),
+            () = any_child_ended(&mut child_signals) => script.processes.reap(script.pid),
+            () = script.output.pass_on(), if script.output.is_waiting() => {}
+            () = sleep(POLL_INTERVAL), if script.end.is_some() => {}
+            read = script.from_script.read(&mut script.buffer), if script.can_read() => script.take_output(read),
         }
     };
     let refused = match launched {
         Some(refused) => refused,
-        // Its end of the socket is closed, if by nothing else then by its death.
-        None => timeout(AFTERWARDS, launching).await.unwrap_or_default(),
+        // The launcher's end of the socket is closed, at the latest by its death.
+        None => timeout(DRAIN_TIMEOUT, launching).await.unwrap_or_default(),
     };
-    let still_open = if open { read_rest(from_script, buffer, output).await } else { None };
-    let outcome = match ending {
-        None | Some(Ending::Grace) if refused.is_some() => refused.map(|why| not_run(interpreter, why)),
-        // Whoever stopped the runner, stopped the script as well.
-        Some(Ending::Grace) if outcome(&status) == Outcome::Signal(Signal::SIGTERM as i32) => None,
-        None | Some(Ending::Grace) => Some(outcome(&status)),
-        Some(Ending::TimeUp) => Some(Outcome::TimedOut),
-        Some(Ending::Stopped) => None,
-    };
-    SupervisedEnd { outcome, at, still_open, left: processes.all() }
+    let Supervision { processes, from_script, is_output_open, buffer, output, ending, .. } = script;
+    let open_output = if is_output_open { drain_output(from_script, buffer, output).await } else { None };
+    let outcome = outcome(ending, refused, &status, interpreter);
+    SupervisedEnd { outcome, at, open_output, left: processes.all() }
 }
 
-/// Whether the script and all that it started were told to end.
-fn is_told(ending: Option<Ending>) -> bool {
-    matches!(ending, Some(Ending::TimeUp | Ending::Stopped))
+impl<'a> Supervision<'a> {
+    fn new(
+        child: Child,
+        from_script: Receiver,
+        processes: AttemptProcesses,
+        time: Duration,
+        output: &'a mut ScriptOutput,
+    ) -> Self {
+        Self {
+            pid: child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw),
+            child,
+            processes,
+            from_script,
+            is_output_open: true,
+            buffer: vec![0; READ_BUFFER_BYTES],
+            output,
+            deadline: Instant::now() + time,
+            ending: None,
+            end: None,
+        }
+    }
+
+    /// The end of the script, once its own process has ended and, if the script got SIGTERM, all its other processes have, too.
+    fn take_end(&mut self) -> Option<ProcessEnd> {
+        let got_sigterm = matches!(self.ending, Some(Ending::TimedOut | Ending::Stopped));
+        self.end.take_if(|_| !got_sigterm || self.processes.are_gone())
+    }
+
+    /// Takes the next step to end the script after a deadline: SIGTERM, then SIGKILL. Returns the script's end if its own
+    /// process had ended before the SIGKILL to the others.
+    async fn end_next_step(&mut self) -> Option<ProcessEnd> {
+        match self.ending {
+            None => self.ending = Some(Ending::TimedOut),
+            Some(Ending::Grace) => self.ending = Some(Ending::Stopped),
+            Some(Ending::TimedOut | Ending::Stopped) => {
+                self.processes.kill(self.pid).await;
+                let _ = self.child.start_kill();
+                if let Some(end) = self.end.take() {
+                    return Some(end);
+                }
+            }
+        }
+        self.processes.terminate();
+        self.deadline = Instant::now() + SIGTERM_GRACE;
+        None
+    }
+
+    /// The runner was stopped: the script may go on for this time, but not longer than its timeout.
+    fn begin_grace(&mut self, grace: Duration) {
+        self.ending = Some(Ending::Grace);
+        self.deadline = self.deadline.min(Instant::now() + grace);
+    }
+
+    /// Kills a launcher that has not become the script in time.
+    fn cancel_launch(&mut self) -> LaunchError {
+        let _ = self.child.start_kill();
+        let seconds = LAUNCH_TIMEOUT.as_secs();
+        LaunchError::Failed(format!("no start within {seconds} s; the user database may not answer"))
+    }
+
+    /// Whether the pipe is to be read: it is open, and the log has taken all earlier lines.
+    fn can_read(&self) -> bool {
+        self.is_output_open && !self.output.is_waiting()
+    }
+
+    /// Takes what was read from the pipe.
+    fn take_output(&mut self, read: io::Result<usize>) {
+        match read {
+            Ok(0) | Err(_) => self.is_output_open = false,
+            Ok(count) => self.output.take(&self.buffer[..count]),
+        }
+    }
 }
 
-/// Waits for the end of any child.
-async fn next(children: &mut Option<tokio::signal::unix::Signal>) {
-    match children {
-        Some(children) => drop(children.recv().await),
+/// Waits until any child of the runner ends.
+async fn any_child_ended(child_signals: &mut Option<tokio::signal::unix::Signal>) {
+    match child_signals {
+        Some(child_signals) => drop(child_signals.recv().await),
         None => pending().await,
     }
 }
 
-/// The last output of a script that has ended; its pipe, unless nobody has the other end any more.
-async fn read_rest(
+/// Reads the last output of a script that has ended. Returns the pipe if a process may still write to it.
+async fn drain_output(
     mut from_script: Receiver,
     mut buffer: Vec<u8>,
     output: &mut ScriptOutput,
 ) -> Option<Receiver> {
-    let until = Instant::now() + AFTERWARDS;
-    let mut rest = IN_PIPE;
-    while rest > 0 && Instant::now() < until {
-        if timeout_at(until, output.pass_on()).await.is_err() {
+    let deadline = Instant::now() + DRAIN_TIMEOUT;
+    let mut remaining = MAX_DRAIN_BYTES;
+    while remaining > 0 && Instant::now() < deadline {
+        if timeout_at(deadline, output.pass_on()).await.is_err() {
             break;
         }
-        match timeout(QUIET, from_script.read(&mut buffer)).await {
+        match timeout(DRAIN_QUIET_TIME, from_script.read(&mut buffer)).await {
             Ok(Ok(count)) if count > 0 => {
                 output.take(&buffer[..count]);
-                rest = rest.saturating_sub(count);
+                remaining = remaining.saturating_sub(count);
             }
             Ok(_) => return None,
             Err(_) => break,
         }
     }
     Some(from_script)
+}
+
+/// The outcome of a script. `refused`: why the launcher did not execute it.
+fn outcome(
+    ending: Option<Ending>,
+    refused: Option<LaunchError>,
+    status: &io::Result<ExitStatus>,
+    interpreter: &Interpreter,
+) -> Option<Outcome> {
+    match ending {
+        None | Some(Ending::Grace) if refused.is_some() => refused.map(|why| not_run(interpreter, why)),
+        // Whatever stopped the runner also sent SIGTERM to the script.
+        Some(Ending::Grace) if exit_outcome(status) == Outcome::Signal(Signal::SIGTERM as i32) => None,
+        None | Some(Ending::Grace) => Some(exit_outcome(status)),
+        Some(Ending::TimedOut) => Some(Outcome::TimedOut),
+        Some(Ending::Stopped) => None,
+    }
 }
 
 fn not_run(interpreter: &Interpreter, why: LaunchError) -> Outcome {
@@ -193,7 +267,8 @@ fn not_run(interpreter: &Interpreter, why: LaunchError) -> Outcome {
     })
 }
 
-fn outcome(status: &io::Result<ExitStatus>) -> Outcome {
+/// The outcome by the exit status of the script's own process.
+fn exit_outcome(status: &io::Result<ExitStatus>) -> Outcome {
     use std::os::unix::process::ExitStatusExt;
     match status.as_ref().map(|status| (status.code(), status.signal())) {
         Ok((Some(code), _)) => Outcome::Exit(code),

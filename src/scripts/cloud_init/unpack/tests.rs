@@ -1,4 +1,4 @@
-//! What values and parts are taken for, and the bound on what they unpack to.
+//! Tests: what values and parts are recognized as, and the limit on the unpacked size.
 
 use std::io::Write;
 
@@ -30,7 +30,7 @@ fn wrong(form: WrongForm) -> Content {
 }
 
 #[test]
-fn a_value_is_known_by_what_it_begins_with() {
+fn value_is_recognized_by_its_beginning() {
     for (value, expected) in [
         (&b"#!/bin/sh\n"[..], script("#!/bin/sh\n")),
         (&zipped(b"#!/bin/sh\n"), script("#!/bin/sh\n")),
@@ -72,7 +72,7 @@ fn a_value_is_known_by_what_it_begins_with() {
 }
 
 #[test]
-fn the_scripts_of_a_message_keep_their_order_and_have_names_of_their_own() {
+fn scripts_of_a_message_have_order_and_unique_names() {
     let parts = [
         "Content-Type: text/x-shellscript; name=web.sh\n\n#!/bin/sh\n",
         "Content-Type: text/cloud-config; name=/root/web.sh\n\nusers: []",
@@ -106,32 +106,32 @@ fn the_scripts_of_a_message_keep_their_order_and_have_names_of_their_own() {
 }
 
 #[test]
-fn a_part_is_what_its_type_makes_of_it() {
+fn content_type_decides_what_a_part_is() {
     let per_boot = || Content::Script(ScriptKind::Startup, "hello".into());
     let packed = |level: usize| (0..level).fold(b"#!/bin/sh\n".to_vec(), |bytes, _| zipped(&bytes));
     let (once, twice) = (packed(1), packed(2));
-    let is = |content| (FIRST_READING, content);
+    let first = |content| (FIRST_READING, content);
     for (declared, body, expected) in [
-        ("text/x-shellscript", &b"hello"[..], Some(is(script("hello")))),
-        ("text/x-shellscript", b"", Some(is(script("")))),
-        ("text/x-shellscript", b"#cloud-config\n", Some(is(foreign("#cloud-config")))),
-        ("text/x-shellscript-per-boot", b"hello", Some(is(per_boot()))),
-        ("text/x-shellscript-per-once", b"hello", Some(is(script("hello")))),
-        ("text/x-shellscript-per-instance", b"hello", Some(is(script("hello")))),
-        ("text/plain", b"hello", Some(is(wrong(WrongForm::Unknown)))),
-        ("text/plain", b"@x", Some(is(wrong(WrongForm::FileName)))),
+        ("text/x-shellscript", &b"hello"[..], Some(first(script("hello")))),
+        ("text/x-shellscript", b"", Some(first(script("")))),
+        ("text/x-shellscript", b"#cloud-config\n", Some(first(foreign("#cloud-config")))),
+        ("text/x-shellscript-per-boot", b"hello", Some(first(per_boot()))),
+        ("text/x-shellscript-per-once", b"hello", Some(first(script("hello")))),
+        ("text/x-shellscript-per-instance", b"hello", Some(first(script("hello")))),
+        ("text/plain", b"hello", Some(first(wrong(WrongForm::Unknown)))),
+        ("text/plain", b"@x", Some(first(wrong(WrongForm::FileName)))),
         ("text/plain", b" ", None),
-        ("text/plain", &twice, Some(is(wrong(WrongForm::Gzip)))),
-        ("text/cloud-config", b"#!/bin/sh\n", Some(is(foreign("text/cloud-config")))),
-        ("text/upstart-job", b"x", Some(is(Content::Broken(UnpackError::Type)))),
-        ("text/x-hunter2", b"#!/bin/sh\n", Some(is(Content::Broken(UnpackError::Type)))),
+        ("text/plain", &twice, Some(first(wrong(WrongForm::Gzip)))),
+        ("text/cloud-config", b"#!/bin/sh\n", Some(first(foreign("text/cloud-config")))),
+        ("text/upstart-job", b"x", Some(first(Content::Broken(UnpackError::Type)))),
+        ("text/x-hunter2", b"#!/bin/sh\n", Some(first(Content::Broken(UnpackError::Type)))),
         ("text/x-hunter2", b"", None),
-        ("message/rfc822", b"\n#!/bin/sh\n", Some(is(Content::Broken(UnpackError::Message)))),
-        ("application/octet-stream", b"#!/bin/sh\n", Some(is(script("#!/bin/sh\n")))),
-        ("application/octet-stream", b"#cloud-config\n", Some(is(Content::Broken(UnpackError::Type)))),
-        ("application/gzip", &once, Some(is(script("#!/bin/sh\n")))),
-        ("application/gzip", b"#!/bin/sh\n", Some(is(Content::Broken(UnpackError::NotGzip)))),
-        // Passed over by the first reading (S4).
+        ("message/rfc822", b"\n#!/bin/sh\n", Some(first(Content::Broken(UnpackError::Message)))),
+        ("application/octet-stream", b"#!/bin/sh\n", Some(first(script("#!/bin/sh\n")))),
+        ("application/octet-stream", b"#cloud-config\n", Some(first(Content::Broken(UnpackError::Type)))),
+        ("application/gzip", &once, Some(first(script("#!/bin/sh\n")))),
+        ("application/gzip", b"#!/bin/sh\n", Some(first(Content::Broken(UnpackError::NotGzip)))),
+        // The first reading did not run these (invariant S4).
         ("application/x-gunzip", &once, Some((READING, script("#!/bin/sh\n")))),
         ("hunter2", b"#!/bin/sh\n", Some((READING, script("#!/bin/sh\n")))),
     ] {
@@ -144,7 +144,7 @@ fn a_part_is_what_its_type_makes_of_it() {
 }
 
 #[test]
-fn s1_an_empty_part_keeps_its_name_from_the_others() {
+fn s1_empty_part_uses_its_name() {
     let parts = ["text/plain; name=a\n\n", "text/plain; name=a\n\n#!/bin/sh\n"];
     let parts = parts.map(|part| format!("--x\nContent-Type: {part}\n")).concat();
     let text = format!("MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=x\n\n{parts}--x--\n");
@@ -152,7 +152,7 @@ fn s1_an_empty_part_keeps_its_name_from_the_others() {
 }
 
 #[test]
-fn a_bomb_is_not_unpacked() {
+fn gzip_bomb_is_not_unpacked() {
     let bomb = zipped(&vec![b'\n'; 17 << 20]);
     assert!(bomb.len() < 128 * 1024, "{}", bomb.len());
     let too_large = |name| item(name, Content::Broken(UnpackError::TooLarge));
@@ -161,5 +161,5 @@ fn a_bomb_is_not_unpacked() {
     let part = [b"--xyzzy\nContent-Transfer-Encoding: binary\n\n", &zipped(&vec![b'x'; 9 << 20])[..], b"\n"]
         .concat();
     message.extend([&part[..], &part, b"--xyzzy--\n"].concat());
-    assert_eq!(unpack(&message)[1], too_large(Some("part-002")), "all parts share one bound");
+    assert_eq!(unpack(&message)[1], too_large(Some("part-002")), "all parts share one limit");
 }
