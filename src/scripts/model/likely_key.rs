@@ -50,7 +50,7 @@ pub(crate) fn unusable(count: usize) -> String {
     format!("keys of user data that are passed over, since their names cannot be used: {count}")
 }
 
-/// The key that is likely meant. `None`: the key has a meaning for the agent, or looks like no such key.
+/// The key that is likely meant. `None`: the key has a meaning for the agent, or is not similar to a script key.
 pub(crate) fn meant(key: &UserDataKey) -> Option<&'static str> {
     if ScriptKind::of(key).is_some() || *key == UserDataKey::cloud_init() {
         return None;
