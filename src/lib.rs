@@ -4,22 +4,22 @@
 //!
 //! | folder | what it does |
 //! |---|---|
-//! | `command` | the command lines of `scw-agent` and `scw-userdata` |
-//! | `daemon` | the service: keeps the fingerprints published, requests the root units, serves the local API |
-//! | `doctor` | tests the way to the metadata service, step by step |
-//! | `local_api` | the daemon's Unix socket, both sides |
+//! | `command` | the commands of `scw-agent` and `scw-userdata` |
+//! | `daemon` | the service: keeps the fingerprints published, writes requests for root's units, serves the local API |
+//! | `doctor` | tests the connection to the metadata service, step by step |
+//! | `local_api` | the daemon's Unix socket: server and client |
 //! | `status` | the status document and the problems that it reports |
 //! | `settings` | the configuration files |
 //! | `scripts` | setup scripts: from user data to their records |
 //! | `host_keys` | sshd's host keys: from sshd's configuration to the published value |
-//! | `identity` | which Instance this disk belongs to |
+//! | `identity` | the Instance to which this disk belongs |
 //! | `metadata` | the client of the Metadata API |
-//! | `system` | what the machine says of itself, and the requests between units |
+//! | `system` | the state of the machine, and the requests between units |
 //! | `util` | files, time, text, logging |
 //!
-//! Public is what the programs, the fuzz targets and the generated documentation use.
+//! An item is public only if a program, a fuzz target or the generator of the documentation uses it.
 
-// What is printed goes through `command::process` and `log`, which escape it.
+// All output goes through `command::process` and `util::log`, which escape it.
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod command;

@@ -1,92 +1,123 @@
-//! Everything that can stand between a question and its answer, told apart by what the asker can do about it.
+//! The errors of a request to the metadata service, divided by what the caller can do about them.
 
 use std::fmt;
 use std::io;
 use std::time::Duration;
 
+use thiserror::Error;
+
 use crate::metadata::api::refusal::Refusal;
 use crate::metadata::family::Family;
 use crate::system::platform::NotAnInstance;
 
-/// A question that got no usable answer.
-#[derive(Debug)]
+/// Why a request got no usable answer.
+#[derive(Debug, Error)]
 pub enum MetadataError {
-    /// No answer came, or it was cut.
-    Transport(TransportError),
-    /// An answer came, and it is a no.
-    Refused(Refusal),
+    /// There is no complete HTTP response.
+    #[error(transparent)]
+    Transport(#[from] TransportError),
+    /// The service sent a response that refuses the request, or that cannot be used.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
 }
 
-/// No whole HTTP answer came back.
-#[derive(Debug)]
+/// Why there is no complete HTTP response.
+#[derive(Debug, Error)]
 pub enum TransportError {
-    /// The service was not asked: it is trusted on a Scaleway Instance only (invariant P1).
-    NotAnInstance(NotAnInstance),
-    /// Neither address could be connected to; why, for each that was tried.
+    /// No request was sent: the service is trusted on a Scaleway Instance only (invariant P1).
+    #[error("the metadata service is not asked: {0}")]
+    NotAnInstance(#[from] NotAnInstance),
+    /// No connection could be opened; the reason for each address that was tried.
+    #[error(fmt = write_not_connected)]
     NotConnected(Vec<(Family, ConnectError)>),
-    /// Connected, and then nothing for too long.
+    /// The connection was open, and the expected data did not arrive in time.
+    #[error("the metadata service did not give {} within {}", .step.awaited(), humantime::format_duration(*.after))]
     TimedOut {
-        /// What was waited for.
+        /// What was awaited.
         step: Step,
-        /// For how long.
+        /// The limit that was exceeded.
         after: Duration,
     },
-    /// The connection was closed or reset before the answer was whole.
+    /// The connection was closed or reset before the response was complete.
+    #[error("the metadata service broke off before its answer was complete: {0}")]
     Cut(String),
-    /// What came is not HTTP, or is beyond the bounds on headers.
+    /// The received bytes are not HTTP, or the headers exceed their limits.
+    #[error("the metadata service's answer is not valid HTTP: {0}")]
     NotHttp(String),
     /// The body is larger than this many bytes.
+    #[error("the metadata service's answer is larger than {0} bytes")]
     TooLarge(usize),
-    /// The daemon asked for us, and this is what it met.
+    /// The daemon sent the request for this program and got this error.
+    #[error("{1}")]
     Relayed(ErrorKind, String),
-    /// The daemon's own socket failed or refused us.
-    Socket(io::Error),
+    /// The daemon's socket failed, or it refused this program.
+    #[error(fmt = write_socket_error)]
+    Socket(#[source] io::Error),
 }
 
-/// What was being waited for when time ran out.
+/// What was awaited when a limit was exceeded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// The answer's status line and headers.
+    /// The status line and the headers of the response.
     Headers,
     /// The rest of the body.
     Body,
-    /// The whole operation, its second try included.
+    /// The complete operation, its second try included.
     Whole,
 }
 
-/// Why one address could not be connected to.
-#[derive(Debug)]
+impl Step {
+    fn awaited(self) -> &'static str {
+        match self {
+            Self::Headers => "an answer",
+            Self::Body => "the rest of an answer",
+            Self::Whole => "a whole answer",
+        }
+    }
+}
+
+/// Why no connection to one address could be opened.
+#[derive(Debug, Error)]
 pub enum ConnectError {
     /// The kernel does not let this process bind a port below 1024.
+    #[error(
+        "a source port below 1024 is needed, and this process may not bind one (run it as root, or with CAP_NET_BIND_SERVICE)"
+    )]
     NotPermitted,
     /// Every port below 1024 is in use.
+    #[error("every source port below 1024 is in use")]
     NoSourcePort,
-    /// No answer within this time.
+    /// There was no reply within this time.
+    #[error("no connection within {}", humantime::format_duration(*.0))]
     TimedOut(Duration),
     /// A `prohibit` route or a packet filter rejects the connection, and this process may not set the mark that passes systemd's lock.
+    #[error(
+        "prohibited by a route or a packet filter, and this process may not set the mark that passes systemd's lock (it needs CAP_NET_RAW, before Linux 5.17 CAP_NET_ADMIN)"
+    )]
     Locked,
-    /// The kernel's own word: refused, unreachable, …
+    /// The error that the kernel reports: refused, unreachable, …
+    #[error(transparent)]
     System(io::Error),
 }
 
-/// The kinds of failure that callers tell apart (exit codes, retries, the local API's error header).
+/// The kinds of failure that callers distinguish (exit codes, retries, the error header of the local API).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorKind {
-    /// The service is not there, or does not answer in time.
+    /// The service cannot be reached, or does not answer in time.
     Unreachable,
-    /// This process may not use a source port below 1024, or may not ask the daemon.
+    /// This process may not use a source port below 1024, or may not use the daemon's socket.
     NotPermitted,
-    /// The service answered with a no.
+    /// The service refused the request.
     Refused,
-    /// The service answered with something that is no answer.
+    /// The response cannot be used.
     BadAnswer,
-    /// The service was not asked, since this is not a Scaleway Instance.
+    /// No request was sent, because this is not a Scaleway Instance.
     NotAnInstance,
 }
 
 impl ErrorKind {
-    /// Every kind, with the short stable word by which programs know it.
-    const WORDS: [(Self, &'static str); 5] = [
+    /// Every kind with its stable name, by which other programs recognise it.
+    const NAMES: [(Self, &'static str); 5] = [
         (Self::Unreachable, "unreachable"),
         (Self::NotPermitted, "not-permitted"),
         (Self::Refused, "refused"),
@@ -94,24 +125,24 @@ impl ErrorKind {
         (Self::NotAnInstance, "not-an-instance"),
     ];
 
-    /// The short stable word.
+    /// The stable name.
     pub fn as_str(self) -> &'static str {
-        Self::WORDS.iter().find(|(kind, _)| *kind == self).map_or("", |(_, word)| word)
+        Self::NAMES.iter().find(|(kind, _)| *kind == self).map_or("", |(_, name)| name)
     }
 
-    /// The kind that a word names.
-    pub fn from_word(word: &str) -> Option<Self> {
-        Self::WORDS.iter().find(|(_, known)| *known == word).map(|(kind, _)| *kind)
+    /// The kind with this name.
+    pub fn from_word(name: &str) -> Option<Self> {
+        Self::NAMES.iter().find(|(_, candidate)| *candidate == name).map(|(kind, _)| *kind)
     }
 }
 
 impl MetadataError {
-    /// As [`TransportError::is_locked`].
+    /// See [`TransportError::is_locked`].
     pub fn is_locked(&self) -> bool {
         matches!(self, Self::Transport(why) if why.is_locked())
     }
 
-    /// Which kind of failure it is.
+    /// The kind of failure.
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Transport(why) => why.kind(),
@@ -121,7 +152,7 @@ impl MetadataError {
         }
     }
 
-    /// How long the service asked us to wait, where it did.
+    /// The wait that the service asked for, if any.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Refused(Refusal::TooManyRequests(after) | Refusal::ServerError(_, after)) => *after,
@@ -131,12 +162,12 @@ impl MetadataError {
 }
 
 impl TransportError {
-    /// Whether a process with more rights might pass where this one did not.
+    /// Whether a process with more privileges may be able to connect.
     pub fn is_locked(&self) -> bool {
         matches!(self, Self::NotConnected(tried) if tried.iter().any(|(_, why)| matches!(why, ConnectError::Locked)))
     }
 
-    /// Which kind of failure it is.
+    /// The kind of failure.
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::NotConnected(tried)
@@ -156,90 +187,26 @@ impl TransportError {
 }
 
 impl ConnectError {
-    /// Whether a service accepted the connection, and reset it: a closed port has an error of its own.
+    /// Whether the service accepted the connection and then reset it. (A closed port gives another error.)
     pub(crate) fn is_reset(&self) -> bool {
         matches!(self, Self::System(why) if why.kind() == io::ErrorKind::ConnectionReset)
     }
 }
 
-impl From<NotAnInstance> for TransportError {
-    fn from(why: NotAnInstance) -> Self {
-        Self::NotAnInstance(why)
+fn write_not_connected(tried: &[(Family, ConnectError)], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    f.write_str("the metadata service cannot be reached")?;
+    for (at, (family, why)) in tried.iter().enumerate() {
+        write!(f, "{} {}: {why}", if at == 0 { ":" } else { ";" }, family.address())?;
     }
+    Ok(())
 }
 
-impl From<TransportError> for MetadataError {
-    fn from(why: TransportError) -> Self {
-        Self::Transport(why)
+fn write_socket_error(why: &io::Error, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    if why.kind() == io::ErrorKind::PermissionDenied {
+        f.write_str(
+            "only root may ask the agent, and the members of a group that `read-group` or `write-group` in section [local-api] of /etc/scw-agent.toml names",
+        )
+    } else {
+        write!(f, "the agent's socket failed: {why}")
     }
 }
-
-impl From<Refusal> for MetadataError {
-    fn from(why: Refusal) -> Self {
-        Self::Refused(why)
-    }
-}
-
-impl fmt::Display for MetadataError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Transport(why) => why.fmt(f),
-            Self::Refused(why) => why.fmt(f),
-        }
-    }
-}
-
-impl fmt::Display for TransportError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotAnInstance(why) => write!(f, "the metadata service is not asked: {why}"),
-            Self::NotConnected(tried) => {
-                f.write_str("the metadata service cannot be reached")?;
-                for (at, (family, why)) in tried.iter().enumerate() {
-                    write!(f, "{} {}: {why}", if at == 0 { ":" } else { ";" }, family.address())?;
-                }
-                Ok(())
-            }
-            Self::TimedOut { step, after } => {
-                let step = match step {
-                    Step::Headers => "an answer",
-                    Step::Body => "the rest of an answer",
-                    Step::Whole => "a whole answer",
-                };
-                write!(
-                    f,
-                    "the metadata service did not give {step} within {}",
-                    humantime::format_duration(*after)
-                )
-            }
-            Self::Cut(why) => write!(f, "the metadata service broke off before its answer was whole: {why}"),
-            Self::NotHttp(why) => write!(f, "the metadata service's answer is not good HTTP: {why}"),
-            Self::TooLarge(limit) => write!(f, "the metadata service's answer is larger than {limit} bytes"),
-            Self::Relayed(_, text) => f.write_str(text),
-            Self::Socket(why) if why.kind() == io::ErrorKind::PermissionDenied => f.write_str(
-                "only root may ask the agent, and the members of a group that `read-group` or `write-group` in section [local-api] of /etc/scw-agent.toml names",
-            ),
-            Self::Socket(why) => write!(f, "the agent's socket failed: {why}"),
-        }
-    }
-}
-
-impl fmt::Display for ConnectError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotPermitted => f.write_str(
-                "a source port below 1024 is needed, and this process may not bind one (run it as root, or with CAP_NET_BIND_SERVICE)",
-            ),
-            Self::NoSourcePort => f.write_str("every source port below 1024 is in use"),
-            Self::TimedOut(after) => write!(f, "no connection within {}", humantime::format_duration(*after)),
-            Self::Locked => f.write_str(
-                "prohibited by a route or a packet filter, and this process may not set the mark that passes systemd's lock (it takes CAP_NET_RAW, before Linux 5.17 CAP_NET_ADMIN)",
-            ),
-            Self::System(why) => why.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for MetadataError {}
-impl std::error::Error for TransportError {}
-impl std::error::Error for ConnectError {}

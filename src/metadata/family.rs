@@ -1,4 +1,4 @@
-//! The two ways to the Metadata API.
+//! The two addresses of the metadata service, one for each IP version.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -6,7 +6,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use serde::{Deserialize, Serialize};
 use socket2::Domain;
 
-/// The two ways to the Metadata API. Literal addresses, always: name resolution is broken on some IPv6-only images (T1).
+/// The IP version over which the metadata service is reached.
+///
+/// The addresses are literal, because name resolution is broken on some IPv6-only images (invariant T1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Family {
@@ -17,10 +19,10 @@ pub enum Family {
 }
 
 impl Family {
-    /// Both, in the order in which a machine that knows nothing yet tries them: IPv4 answers on nearly all images.
+    /// Both families, in the order of the first attempt: IPv4 answers on nearly all images.
     pub const BOTH: [Self; 2] = [Self::Ipv4, Self::Ipv6];
 
-    /// The other one.
+    /// The other family.
     pub fn other(self) -> Self {
         match self {
             Self::Ipv4 => Self::Ipv6,
@@ -28,7 +30,7 @@ impl Family {
         }
     }
 
-    /// The service's address.
+    /// The address of the metadata service.
     pub fn address(self) -> IpAddr {
         match self {
             Self::Ipv4 => Ipv4Addr::new(169, 254, 42, 42).into(),
@@ -43,7 +45,7 @@ impl Family {
         }
     }
 
-    /// The address as it stands in the `Host` header.
+    /// The address as the `Host` header has it.
     pub fn host(self) -> &'static str {
         match self {
             Self::Ipv4 => "169.254.42.42",

@@ -1,17 +1,17 @@
 //! The client of the Metadata API.
 //!
-//! A [`Request`] goes through [`Client`] to the service and comes back as a [`Response`] (a status and bytes); [`Ask`] makes a typed
-//! answer of it: a value, a list of keys, the [`Instance`].
+//! [`Client`] sends a [`Request`] to the metadata service and returns a [`Response`] (a status, headers and bytes). [`Ask`] turns
+//! the response into a typed answer: a value, a list of keys, the [`Instance`].
 //!
 //! | folder | what it does |
 //! |---|---|
-//! | `api` | what can be asked, and what an answer means (pure) |
+//! | `api` | the requests, and what their responses mean (pure) |
 //! | `transport` | source port, connection, one bounded HTTP exchange |
-//! | `retry` | when to ask again |
-//! | `error`, `family` | what can go wrong; IPv4 and IPv6 |
+//! | `retry` | when to repeat a request |
+//! | `error`, `family` | the errors; IPv4 and IPv6 |
 //!
-//! It must not decide what to do with an answer, touch a file other than the system's port tables, resolve a name, follow a redirect or use
-//! a proxy (invariant T1).
+//! This module must not decide what to do with an answer. It must not resolve a name, follow a redirect or use a proxy (invariant
+//! T1). It reads no files other than the system's port tables.
 
 pub(crate) mod api;
 pub(crate) mod error;

@@ -1,31 +1,35 @@
-//! What is wrong in the configuration: which file, which line, and what was likely meant.
+//! The errors of a configuration file: the file, the line, the error, and what was probably meant.
 
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-/// Why a file of the configuration does not count.
-#[derive(Debug)]
+use thiserror::Error;
+
+/// Why a configuration file is ignored.
+#[derive(Debug, Error)]
 pub enum SettingsError {
-    /// It is there and cannot be read.
-    Read(PathBuf, io::Error),
-    /// Its text is not good.
+    /// The file exists and cannot be read.
+    #[error("{} cannot be read: {}", .0.display(), .1)]
+    Read(PathBuf, #[source] io::Error),
+    /// The text of the file is invalid.
+    #[error(fmt = write_fault)]
     Text(PathBuf, FileFault),
 }
 
-/// A fault in a text.
+/// An error in the text of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileFault {
-    /// Where, counted from 1: line and column (in characters). None where the file as a whole is meant.
+    /// Line and column (in characters), both counted from 1. `None` if the error concerns the complete file.
     pub at: Option<(usize, usize)>,
     /// What is wrong.
     pub what: String,
-    /// What was likely meant.
+    /// What was probably meant.
     pub suggestion: Option<String>,
 }
 
 impl FileFault {
-    /// At the byte `offset` of `text`.
+    /// An error at the byte `offset` of `text`.
     pub(crate) fn new(text: &str, offset: Option<usize>, what: String) -> Self {
         let at = offset.and_then(|offset| text.get(..offset)).map(|before| {
             let line_start = before.rfind('\n').map_or(0, |end| end + 1);
@@ -36,7 +40,7 @@ impl FileFault {
 }
 
 impl SettingsError {
-    /// The parts: file, place, words; for JSON.
+    /// The error as JSON: file, line, column, what is wrong, suggestion.
     pub fn to_json(&self) -> serde_json::Value {
         let (path, at, what, suggestion) = match self {
             Self::Read(path, why) => (path, None, why.to_string(), None),
@@ -47,20 +51,11 @@ impl SettingsError {
     }
 }
 
-impl fmt::Display for SettingsError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Read(path, why) => write!(f, "{} cannot be read: {why}", path.display()),
-            Self::Text(path, fault) => {
-                write!(f, "{}", path.display())?;
-                if let Some((line, column)) = fault.at {
-                    write!(f, ", line {line}, column {column}")?;
-                }
-                write!(f, ": {}", fault.what)?;
-                fault.suggestion.as_ref().map_or(Ok(()), |meant| write!(f, "; did you mean `{meant}`?"))
-            }
-        }
+fn write_fault(path: &Path, fault: &FileFault, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write!(f, "{}", path.display())?;
+    if let Some((line, column)) = fault.at {
+        write!(f, ", line {line}, column {column}")?;
     }
+    write!(f, ": {}", fault.what)?;
+    fault.suggestion.as_ref().map_or(Ok(()), |meant| write!(f, "; did you mean `{meant}`?"))
 }
-
-impl std::error::Error for SettingsError {}

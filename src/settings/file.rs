@@ -1,4 +1,4 @@
-//! One file of the configuration as it is written: its text changes [`Settings`], all of it or nothing. Pure.
+//! Applies the text of one configuration file to [`Settings`]: the complete file, or nothing of it if it has an error. Pure.
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -10,10 +10,10 @@ use crate::settings::value::Wrong;
 use crate::util::printable;
 use crate::util::suggest::nearest;
 
-/// The settings as this text changes them, and the keys that it sets.
+/// The settings after this text was applied to them, and the keys that it sets.
 ///
 /// # Errors
-/// The first thing in it that is not good: then nothing of it counts.
+/// The first error in the text.
 pub(crate) fn apply(text: &str, settings: &Settings) -> Result<(Settings, Vec<&'static Key>), FileFault> {
     let sections = DeTable::parse(text).map_err(|why| {
         FileFault::new(text, why.span().map(|span| span.start), why.message().trim_end().replace('\n', ", "))
@@ -21,8 +21,8 @@ pub(crate) fn apply(text: &str, settings: &Settings) -> Result<(Settings, Vec<&'
     let (mut settings, mut set) = (settings.clone(), Vec::new());
     for (section, value) in sections.get_ref() {
         let name: &str = section.get_ref();
-        let known = || KEYS.iter().filter(|key| key.section == name);
-        if known().next().is_none() {
+        let keys = || KEYS.iter().filter(|key| key.section == name);
+        if keys().next().is_none() {
             let names = KEYS.iter().map(|key| key.section);
             return Err(unknown(
                 text,
@@ -35,10 +35,11 @@ pub(crate) fn apply(text: &str, settings: &Settings) -> Result<(Settings, Vec<&'
             let wrong = Wrong::expected("a section", value);
             return Err(FileFault::new(text, Some(wrong.at), wrong.what));
         };
-        for (word, value) in table {
-            let Some(key) = known().find(|key| key.name == word.get_ref()) else {
-                let what = format!("there is no key `{}` in [{name}]", printable::name(word.get_ref()));
-                return Err(unknown(text, word, what, nearest(word.get_ref(), known().map(|key| key.name))));
+        for (key_name, value) in table {
+            let Some(key) = keys().find(|key| key.name == key_name.get_ref()) else {
+                let what = format!("there is no key `{}` in [{name}]", printable::name(key_name.get_ref()));
+                let meant = nearest(key_name.get_ref(), keys().map(|key| key.name));
+                return Err(unknown(text, key_name, what, meant));
             };
             (key.set)(&mut settings, value)
                 .map_err(|wrong| FileFault::new(text, Some(wrong.at), wrong.what))?;
@@ -48,8 +49,9 @@ pub(crate) fn apply(text: &str, settings: &Settings) -> Result<(Settings, Vec<&'
     Ok((settings, set))
 }
 
-fn unknown<T>(text: &str, word: &Spanned<T>, what: String, meant: Option<&str>) -> FileFault {
-    FileFault { suggestion: meant.map(str::to_owned), ..FileFault::new(text, Some(word.span().start), what) }
+/// The error for an unknown name, at the position of the name.
+fn unknown<T>(text: &str, name: &Spanned<T>, what: String, meant: Option<&str>) -> FileFault {
+    FileFault { suggestion: meant.map(str::to_owned), ..FileFault::new(text, Some(name.span().start), what) }
 }
 
 #[cfg(test)]
@@ -69,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_file_means_the_defaults() {
+    fn empty_file_means_the_defaults() {
         for text in ["", "[host-keys]\n[local-api]\n[metadata]\n[setup]\n"] {
             assert_eq!(parse(text), Ok(Settings::default()));
         }
@@ -93,19 +95,24 @@ mod tests {
                 shutdown_timeout: seconds(120),
                 network_wait: seconds(0),
                 on_change: OnChange::Now,
-                outcome_key: Some(UserDataKey::new("ready").expect("a good key")),
+                outcome_key: Some(UserDataKey::new("ready").expect("a valid key")),
             },
             console: Console { enabled: false },
         };
-        let read = parse(text).expect("good");
-        assert_eq!(read, expected);
+        let settings = parse(text).expect("a valid text");
+        assert_eq!(settings, expected);
         for key in KEYS {
-            assert_ne!((key.value)(&read), (key.value)(&Settings::default()), "{} is not set here", key.name);
+            assert_ne!(
+                (key.value)(&settings),
+                (key.value)(&Settings::default()),
+                "{} is not set here",
+                key.name
+            );
         }
     }
 
     #[test]
-    fn what_is_wrong_is_named_with_its_place_and_what_was_meant() {
+    fn fault_has_position_text_and_suggestion() {
         for (text, at, what, meant) in [
             ("[setup]\ntimeuot = \"5m\"\n", (2, 1), "timeuot", Some("timeout")),
             ("[host-keys]\n  regenrate = \"never\"\n", (2, 3), "regenrate", Some("regenerate")),
@@ -128,7 +135,7 @@ mod tests {
             ("[platform]\nvendor = true\n", (2, 10), "a string is expected", None),
             ("[setup]\nshutdown-timeout = \"11m\"\n", (2, 20), "10m", None),
             ("[setup]\non-change = \"later\"\n", (2, 13), "later", None),
-            ("[setup]\noutcome-key = \"setup-script.x\"\n", (2, 15), "meaning of its own", None),
+            ("[setup]\noutcome-key = \"setup-script.x\"\n", (2, 15), "already used", None),
             ("[console]\nenabled = \"yes\"\n", (2, 11), "true or false is expected here, not a string", None),
             ("[console]\nenable = true\n", (2, 1), "enable", Some("enabled")),
             ("[setup\n", (1, 7), "", None),

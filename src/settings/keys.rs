@@ -1,26 +1,25 @@
-//! The table of every key there is: what it is for, and its value as TOML. The help, the manual page, `config show`, and the
-//! suggestions for a key that was misspelt are made of it. Pure.
+//! The table of all keys: the description, the value as TOML, and the setter of each key. The help, the manual page, `config show`
+//! and the suggestions for misspelt keys use this table. Pure.
 
 use std::time::Duration;
 
 use crate::metadata::api::user_data_key::UserDataKey;
 use crate::settings::Settings;
-use crate::settings::value;
-use crate::settings::value::{TomlValue, Wrong};
+use crate::settings::value::{self, TomlValue, Wrong};
 use crate::system::platform::Vendor;
 use crate::util::printable;
 
 /// One key of the configuration.
 pub struct Key {
-    /// The table it stands in, such as `host-keys`.
+    /// The TOML table that contains it, such as `host-keys`.
     pub section: &'static str,
-    /// Its own name.
+    /// The name of the key.
     pub name: &'static str,
-    /// What it is for, in one sentence.
+    /// The description, for the help and the manual page.
     pub about: &'static str,
-    /// Its value in these settings, as TOML.
+    /// The value of the key in these settings, as TOML.
     pub value: fn(&Settings) -> String,
-    /// Takes it from a file, where it is good.
+    /// Validates a value from a file and sets it.
     pub(crate) set: fn(&mut Settings, &TomlValue<'_>) -> Result<(), Wrong>,
 }
 
@@ -199,7 +198,7 @@ fn length(length: Duration) -> String {
     text(&humantime::format_duration(length).to_string())
 }
 
-/// A string of JSON is one of TOML, where what is not shown is escaped as TOML has it.
+/// A TOML string. A JSON string is a valid TOML string; the other unprintable characters get an escape of TOML.
 fn text(value: &str) -> String {
     let mut toml = String::new();
     for c in serde_json::Value::from(value).to_string().chars() {

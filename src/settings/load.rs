@@ -1,4 +1,5 @@
-//! From files to settings: each file is read for itself, the good ones are laid over each other, and the origin of every value is kept.
+//! Reads the files of the configuration and merges them. Each file is validated separately, and only valid files are used. The
+//! origin of each value is kept.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -6,33 +7,33 @@ use std::path::{Path, PathBuf};
 use crate::settings::Settings;
 use crate::settings::error::{FileFault, SettingsError};
 use crate::settings::file;
-use crate::settings::keys::KEYS;
-use crate::settings::keys::Key;
+use crate::settings::keys::{KEYS, Key};
 use crate::settings::sources::Sources;
 use crate::util::{files, printable};
 
-const LARGEST: u64 = 1024 * 1024;
+/// The size limit of a file. A larger file is an error.
+const MAX_FILE_BYTES: u64 = 1024 * 1024;
 
-/// What the files say, together.
+/// The merged configuration.
 #[derive(Debug, Default)]
 pub struct Loaded {
-    /// The settings that hold.
+    /// The merged settings.
     pub settings: Settings,
-    /// The files that were read, and count; the weakest first.
+    /// The files that are used, the one with the lowest precedence first.
     pub files: Vec<PathBuf>,
-    /// The files that do not count, and why.
+    /// The errors of the files that are ignored.
     pub problems: Vec<SettingsError>,
-    /// Section and name of each key that a file sets, and which file won.
+    /// For each key that a file sets, by section and name: the last file that sets it.
     origins: BTreeMap<(&'static str, &'static str), PathBuf>,
 }
 
-/// Reads all there is.
+/// Reads and merges all files.
 pub fn load(sources: &Sources) -> Loaded {
     let mut loaded = Loaded::default();
-    let (paths, bad) = sources.list();
-    loaded.problems.extend(bad.into_iter().map(|(path, why)| SettingsError::Read(path, why)));
+    let (paths, unreadable) = sources.list();
+    loaded.problems.extend(unreadable.into_iter().map(|(path, why)| SettingsError::Read(path, why)));
     for path in paths {
-        if let Err(why) = loaded.lay_over(path) {
+        if let Err(why) = loaded.apply_file(path) {
             loaded.problems.push(why);
         }
     }
@@ -40,28 +41,29 @@ pub fn load(sources: &Sources) -> Loaded {
 }
 
 impl Loaded {
-    /// One more file, over all those before it; nothing of it where anything in it is wrong.
-    fn lay_over(&mut self, path: PathBuf) -> Result<(), SettingsError> {
-        let in_text = |fault| SettingsError::Text(path.clone(), fault);
-        let read =
-            files::read_bounded(&path, LARGEST).map_err(|why| SettingsError::Read(path.clone(), why))?;
-        let Some(bytes) = read else { return Ok(()) };
+    /// Applies one more file, which overrides the files before it. If the file has an error, nothing of it is applied.
+    fn apply_file(&mut self, path: PathBuf) -> Result<(), SettingsError> {
+        let text_error = |fault| SettingsError::Text(path.clone(), fault);
+        let content = files::read_bounded(&path, MAX_FILE_BYTES);
+        let content = content.map_err(|why| SettingsError::Read(path.clone(), why))?;
+        let Some(bytes) = content else { return Ok(()) };
         let text = String::from_utf8(bytes).map_err(|_| {
-            in_text(FileFault { at: None, what: "the file is not valid UTF-8".to_owned(), suggestion: None })
+            let what = "the file is not valid UTF-8".to_owned();
+            text_error(FileFault { at: None, what, suggestion: None })
         })?;
-        let (settings, set) = file::apply(&text, &self.settings).map_err(in_text)?;
+        let (settings, set) = file::apply(&text, &self.settings).map_err(text_error)?;
         self.settings = settings;
         self.origins.extend(set.into_iter().map(|key| ((key.section, key.name), path.clone())));
         self.files.push(path);
         Ok(())
     }
 
-    /// The file that sets a key; none where the default holds.
+    /// The file that sets a key; `None` if the key has its default.
     pub fn origin(&self, key: &Key) -> Option<&Path> {
         self.origins.get(&(key.section, key.name)).map(PathBuf::as_path)
     }
 
-    /// The settings as TOML; every value that a file sets with that file's name.
+    /// The settings as TOML. A value that a file sets has a comment with the path of the file.
     pub fn to_toml(&self) -> String {
         sections(|key| {
             let origin = self.origin(key).map(|path| path.display().to_string());
@@ -71,7 +73,7 @@ impl Loaded {
     }
 }
 
-/// The defaults as TOML, every key with what it is for.
+/// The defaults as TOML. Each key has a comment that describes it.
 pub fn defaults() -> String {
     let defaults = Settings::default();
     sections(|key| format!("# {}\n{} = {}\n", key.about, key.name, (key.value)(&defaults)))
@@ -102,7 +104,7 @@ mod tests {
     use crate::scripts::model::policy::Policy;
     use crate::util::random;
 
-    /// A folder with these files in it, taken for `/`.
+    /// A folder with these files, which takes the role of `/`.
     fn machine(files: &[(&str, &str)]) -> (PathBuf, Sources) {
         let root = std::env::temp_dir().join(format!("scw-agent-settings-{:x}", random::generator().u64(..)));
         let below = |path: &str| root.join(path.trim_start_matches('/'));
@@ -118,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn drop_ins_go_over_the_file_by_name_and_mask_each_other_by_folder() {
+    fn drop_ins_override_by_name_and_mask_by_folder() {
         let timeout = |minutes: u32| format!("[setup]\ntimeout = \"{minutes}m\"\n");
         let again = |minutes: u32| format!("[metadata]\nlook-again = \"{minutes}m\"\n");
         let (root, sources) = machine(&[
@@ -145,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_file_does_not_count_and_the_others_do() {
+    fn file_with_an_error_is_ignored_and_the_others_are_used() {
         let (root, sources) = machine(&[
             ("/etc/scw-agent.toml", "[setup]\ntimeout = \"5m\"\n"),
             ("/etc/scw-agent.toml.d/10.toml", "[metadata]\nlook-again = \"1h\"\n[setup]\ntimeuot = \"6m\"\n"),
@@ -155,20 +157,16 @@ mod tests {
             setup: Policy { timeout: Duration::from_secs(300), ..Policy::default() },
             ..Settings::default()
         };
-        assert_eq!(loaded.settings, five, "no half of a broken file counts");
+        assert_eq!(loaded.settings, five, "nothing of the file with an error is used");
         let [problem] = &loaded.problems[..] else { panic!("{:?}", loaded.problems) };
-        let said = problem.to_string();
-        assert!(
-            said.ends_with(
-                "10.toml, line 4, column 1: there is no key `timeuot` in [setup]; did you mean `timeout`?"
-            ),
-            "{said}"
-        );
+        let message = problem.to_string();
+        let end = "10.toml, line 4, column 1: there is no key `timeuot` in [setup]; did you mean `timeout`?";
+        assert!(message.ends_with(end), "{message}");
         fs::remove_dir_all(root).expect("removed");
     }
 
     #[test]
-    fn what_is_shown_can_be_read_again() {
+    fn shown_settings_can_be_read_again() {
         for text in [defaults(), Loaded::default().to_toml()] {
             let read = file::apply(&text, &Settings::default()).map(|(settings, set)| (settings, set.len()));
             assert_eq!(read, Ok((Settings::default(), KEYS.len())), "{text}");

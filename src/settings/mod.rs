@@ -1,8 +1,9 @@
-//! What the administrator asked for: the files there are ([`Sources`]), each laid over those before it (`file`, [`load()`]),
-//! become [`Settings`], every value checked.
+//! The configuration. [`Sources`] lists the files. [`load()`] reads and validates them, and merges them into [`Settings`]: a later
+//! file overrides an earlier one.
 //!
-//! A key that is not known is an error with its place: a typing error must not pass for a setting. A broken file never leaves the machine
-//! without host keys: it does not count, the others and the defaults do, and everybody who reads the configuration says so.
+//! An unknown key is an error with its line and column, because a typing error must not be ignored. A file with an error is ignored
+//! completely, so that it never leaves the machine without host keys. The other files and the defaults are used, and every program
+//! that reads the configuration reports the error.
 
 pub(crate) mod error;
 pub(crate) mod file;
@@ -24,26 +25,26 @@ use crate::scripts::model::policy::Policy;
 use crate::system::console::Console;
 use crate::system::platform::Vendor;
 
-/// The whole configuration. [`Settings::default`] suits a stock image.
+/// The complete configuration. [`Settings::default`] suits a standard image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// `[platform] vendor`: which machines count as a Scaleway Instance.
+    /// `[platform] vendor`: which machines are accepted as a Scaleway Instance.
     pub vendor: Vendor,
-    /// `[host-keys] types`: which keys a machine must have.
+    /// `[host-keys] types`: the key types that a machine must have.
     pub key_types: Vec<KeyType>,
-    /// `[host-keys] regenerate`: whether a disk that was cloned to another Instance gets new keys.
+    /// `[host-keys] regenerate`: whether a clone on another Instance gets new host keys.
     pub regenerate: bool,
-    /// `[local-api] read-group`: whose members may ask the daemon, besides root.
+    /// `[local-api] read-group`: besides root, the members of this group may use the daemon's socket.
     pub readers: Option<String>,
-    /// `[local-api] write-group`: whose members may also set and delete user data.
+    /// `[local-api] write-group`: the members of this group may also set and delete user data.
     pub writers: Option<String>,
-    /// `[metadata]`: bounds in time of a request.
+    /// `[metadata]`: the time limits of a request.
     pub limits: Limits,
-    /// `[metadata] look-again`: how long until what is published is looked at again (law H4), give or take a fifth.
+    /// `[metadata] look-again`: the time until the published value is checked again (invariant H4), plus or minus a fifth.
     pub look_again: Duration,
-    /// `[setup]`: what holds for scripts that do not say otherwise.
+    /// `[setup]`: the settings for scripts without a header setting of their own.
     pub setup: Policy,
-    /// `[console] enabled`: whether scripts and host keys are told on the machine's console.
+    /// `[console] enabled`: whether scripts and host keys are reported on the machine's console.
     pub console: Console,
 }
 
@@ -63,11 +64,11 @@ impl Default for Settings {
     }
 }
 
-/// The settings of this machine, for a service that must do its work whatever the files say: what is wrong in them is logged.
+/// The settings of this machine, for a service that must work even if files have errors. The errors are logged.
 pub fn load_and_tell() -> Settings {
     let Loaded { settings, problems, .. } = load(&Sources::default());
     for problem in problems {
-        tracing::error!("{problem}; this file does not count");
+        tracing::error!("{problem}; this file is ignored");
     }
     settings
 }

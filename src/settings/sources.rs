@@ -1,7 +1,8 @@
-//! Where the configuration stands: one file, and drop-ins in three folders with the precedence that systemd's users know.
+//! The files of the configuration: a main file, and drop-ins in three folders with the same precedence as in systemd.
 //!
-//! The main file counts first, then the drop-ins in the order of their names, wherever they stand: what is read later wins. Of drop-ins with
-//! the same name only one counts: the administrator's, then the one of this boot, then the package's. A link to /dev/null so switches one off.
+//! The main file is read first, then the drop-ins of all folders in the order of their names. A later file overrides an earlier one.
+//! If several drop-ins have the same name, only one is read: the one in /etc, otherwise the one in /run, otherwise the one in
+//! /usr/lib. So a link to /dev/null disables a drop-in.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -9,19 +10,19 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// The administrator's file.
+/// The main file, which the administrator writes.
 pub const FILE: &str = "/etc/scw-agent.toml";
 
-/// Folders of drop-ins; a later one masks the same names in those before it.
+/// The folders of drop-ins. A drop-in masks those with the same name in earlier folders.
 pub const FOLDERS: [&str; 3] =
     ["/usr/lib/scw-agent.toml.d", "/run/scw-agent.toml.d", "/etc/scw-agent.toml.d"];
 
-/// What is to be read.
+/// The paths of the configuration.
 #[derive(Clone, Debug)]
 pub struct Sources {
-    /// The main file; it need not be there.
+    /// The main file. It may be missing.
     pub file: PathBuf,
-    /// Folders of drop-ins, the weakest first; none of them need be there.
+    /// The folders of drop-ins, the one with the lowest precedence first. Each may be missing.
     pub folders: Vec<PathBuf>,
 }
 
@@ -32,10 +33,10 @@ impl Default for Sources {
 }
 
 impl Sources {
-    /// The files there are, the weakest first, and the folders that cannot be listed.
+    /// The files to read, the one with the lowest precedence first, and the folders that cannot be listed.
     pub(crate) fn list(&self) -> (Vec<PathBuf>, Vec<(PathBuf, io::Error)>) {
         let mut drop_ins: BTreeMap<OsString, PathBuf> = BTreeMap::new();
-        let mut bad = Vec::new();
+        let mut unreadable = Vec::new();
         for folder in &self.folders {
             match drop_ins_of(folder) {
                 Ok(paths) => {
@@ -44,11 +45,11 @@ impl Sources {
                     );
                 }
                 Err(why) if why.kind() == io::ErrorKind::NotFound => {}
-                Err(why) => bad.push((folder.clone(), why)),
+                Err(why) => unreadable.push((folder.clone(), why)),
             }
         }
         let unmasked = drop_ins.into_values().filter(|path| !is_mask(path));
-        (std::iter::once(self.file.clone()).chain(unmasked).collect(), bad)
+        (std::iter::once(self.file.clone()).chain(unmasked).collect(), unreadable)
     }
 }
 

@@ -1,6 +1,6 @@
-//! From a value as TOML has it to one that a setting can hold; what is wrong with it is said with its place. Pure.
+//! Converts TOML values to the values of settings. An error has the position of the value. Pure.
 //!
-//! A wrong value is named, escaped and bounded: the configuration is root's and has no place for a secret.
+//! A message may quote an invalid value, escaped and truncated: only root writes the configuration, and no setting is a secret.
 
 use std::time::Duration;
 
@@ -12,19 +12,20 @@ use crate::metadata::api::user_data_key::UserDataKey;
 use crate::scripts::model::policy::OnChange;
 use crate::scripts::model::script::ScriptKind;
 use crate::system::platform::Vendor;
+use crate::util::duration::{self, DurationFault};
 use crate::util::printable;
 
-/// A value as it is written.
+/// A value with its position in the file.
 pub(crate) type TomlValue<'a> = Spanned<DeValue<'a>>;
 
-const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
-const LONGEST_SHUTDOWN: Duration = Duration::from_secs(600);
+/// The longest accepted `[setup] shutdown-timeout`.
+const MAX_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(600);
 
-/// Why a value is not good.
+/// Why a value is not accepted.
 pub(crate) struct Wrong {
-    /// The byte at which it begins.
+    /// The offset of the value in the file, in bytes.
     pub(crate) at: usize,
-    /// In words.
+    /// What is wrong.
     pub(crate) what: String,
 }
 
@@ -33,11 +34,11 @@ impl Wrong {
         Self { at: value.span().start, what: what.into() }
     }
 
-    /// It is of another kind than it should be.
-    pub(crate) fn expected(kind: &str, value: &TomlValue<'_>) -> Self {
-        let found = value.get_ref().type_str();
-        let article = if found.starts_with(['a', 'i']) { "an" } else { "a" };
-        Self::at(value, format!("{kind} is expected here, not {article} {found}"))
+    /// The value has the wrong type.
+    pub(crate) fn expected(expected: &str, value: &TomlValue<'_>) -> Self {
+        let actual = value.get_ref().type_str();
+        let article = if actual.starts_with(['a', 'i']) { "an" } else { "a" };
+        Self::at(value, format!("{expected} is expected here, not {article} {actual}"))
     }
 }
 
@@ -45,28 +46,28 @@ fn string<'a>(value: &'a TomlValue<'_>) -> Result<&'a str, Wrong> {
     value.get_ref().as_str().ok_or_else(|| Wrong::expected("a string", value))
 }
 
-/// True or false.
+/// A boolean.
 pub(crate) fn switch(value: &TomlValue<'_>) -> Result<bool, Wrong> {
     value.get_ref().as_bool().ok_or_else(|| Wrong::expected("true or false", value))
 }
 
-/// One of some words.
+/// The meaning of a word from a fixed list.
 pub(crate) fn word<T>(
     value: &TomlValue<'_>,
     words: impl IntoIterator<Item = (String, T)>,
 ) -> Result<T, Wrong> {
     let given = string(value)?;
-    let mut known = Vec::new();
+    let mut quoted = Vec::new();
     for (word, meaning) in words {
         if word == given {
             return Ok(meaning);
         }
-        known.push(format!("{word:?}"));
+        quoted.push(format!("{word:?}"));
     }
-    Err(Wrong::at(value, format!("\"{}\" is none of {}", printable::name(given), known.join(", "))))
+    Err(Wrong::at(value, format!("\"{}\" is none of {}", printable::name(given), quoted.join(", "))))
 }
 
-/// A DMI system vendor; the empty string stands for any machine.
+/// A DMI system vendor. The empty string means any machine.
 pub(crate) fn vendor(value: &TomlValue<'_>) -> Result<Vendor, Wrong> {
     let name = string(value)?;
     if name.is_empty() {
@@ -82,11 +83,11 @@ pub(crate) fn vendor(value: &TomlValue<'_>) -> Result<Vendor, Wrong> {
     Ok(Vendor::Named(name.to_owned()))
 }
 
-/// Types of host key, each once: at least one, since sshd does not start without a host key.
+/// Key types, sorted and without duplicates. There must be at least one, because sshd does not start without a host key.
 pub(crate) fn key_types(value: &TomlValue<'_>) -> Result<Vec<KeyType>, Wrong> {
     let list = value.get_ref().as_array().ok_or_else(|| Wrong::expected("a list", value))?;
-    let named = || KeyType::ALL.into_iter().map(|key_type| (key_type.to_string(), key_type));
-    let mut types = list.iter().map(|item| word(item, named())).collect::<Result<Vec<_>, _>>()?;
+    let words = || KeyType::ALL.into_iter().map(|key_type| (key_type.to_string(), key_type));
+    let mut types = list.iter().map(|item| word(item, words())).collect::<Result<Vec<_>, _>>()?;
     if types.is_empty() {
         return Err(Wrong::at(value, "types is empty: sshd needs at least one host key"));
     }
@@ -95,7 +96,7 @@ pub(crate) fn key_types(value: &TomlValue<'_>) -> Result<Vec<KeyType>, Wrong> {
     Ok(types)
 }
 
-/// A group's name; none where the text is empty. Whether there is such a group is known only when somebody asks.
+/// The name of a group; `None` if the text is empty. Whether the group exists is checked later, for each connection.
 pub(crate) fn group(value: &TomlValue<'_>) -> Result<Option<String>, Wrong> {
     let name = string(value)?;
     if name.chars().all(|c| c.is_alphanumeric() || "-_.@$".contains(c)) {
@@ -104,56 +105,54 @@ pub(crate) fn group(value: &TomlValue<'_>) -> Result<Option<String>, Wrong> {
     Err(Wrong::at(value, format!("\"{}\" cannot be the name of a group", printable::name(name))))
 }
 
-/// A length of time as people write it (`90s`, `1h 30m`), never zero.
+/// A duration such as `90s` or `1h 30m`, greater than zero.
 pub(crate) fn length(value: &TomlValue<'_>) -> Result<Duration, Wrong> {
-    let text = string(value)?;
-    match humantime::parse_duration(text) {
-        Ok(length) if length > LONGEST => {
-            Err(Wrong::at(value, "more than a year is not a sensible time here"))
-        }
-        Ok(length) if !length.is_zero() => Ok(length),
-        Ok(_) => Err(Wrong::at(value, "a time of zero would never be kept")),
-        Err(_) => {
-            let text = printable::name(text);
-            Err(Wrong::at(value, format!("\"{text}\" is not a length of time such as \"90s\" or \"10m\"")))
-        }
+    let duration = length_or_zero(value)?;
+    if duration.is_zero() {
+        return Err(Wrong::at(value, "the time must be greater than zero"));
     }
+    Ok(duration)
 }
 
-/// A length of time that may be zero: then nothing is waited for.
+/// A duration that may be zero, which means no wait.
 pub(crate) fn length_or_zero(value: &TomlValue<'_>) -> Result<Duration, Wrong> {
-    match string(value).ok().and_then(|text| humantime::parse_duration(text).ok()) {
-        Some(Duration::ZERO) => Ok(Duration::ZERO),
-        _ => length(value),
-    }
+    let text = string(value)?;
+    duration::parse(text).map_err(|fault| match fault {
+        DurationFault::TooLong => Wrong::at(value, "the time must be at most a year"),
+        DurationFault::Malformed => {
+            let text = printable::name(text);
+            Wrong::at(value, format!("\"{text}\" is not a length of time such as \"90s\" or \"10m\""))
+        }
+    })
 }
 
-/// How long the machine waits before it goes down: `TimeoutStopSec=` of scw-agent-shutdown.service is a bit more.
+/// How long the machine waits for scripts before it goes down. `TimeoutStopSec=` of scw-agent-shutdown.service is a little longer.
 pub(crate) fn shutdown_length(value: &TomlValue<'_>) -> Result<Duration, Wrong> {
-    let length = length(value)?;
-    if length > LONGEST_SHUTDOWN {
+    let duration = length(value)?;
+    if duration > MAX_SHUTDOWN_TIMEOUT {
         return Err(Wrong::at(value, "the machine waits no more than 10m before it goes down"));
     }
-    Ok(length)
+    Ok(duration)
 }
 
-/// When a changed setup script is run.
+/// When a setup script runs after its content changed.
 pub(crate) fn on_change(value: &TomlValue<'_>) -> Result<OnChange, Wrong> {
     word(value, OnChange::ALL.map(|when| (when.as_str().to_owned(), when)))
 }
 
-/// A user data key that is nobody's yet, or nothing for none.
+/// A user data key that nothing else uses; `None` if the text is empty.
 pub(crate) fn outcome_key(value: &TomlValue<'_>) -> Result<Option<UserDataKey>, Wrong> {
     let name = string(value)?;
     if name.is_empty() {
         return Ok(None);
     }
     let key = UserDataKey::new(name).map_err(|why| Wrong::at(value, why.to_string()))?;
-    let taken = key == UserDataKey::fingerprints()
+    let is_used = key == UserDataKey::fingerprints()
         || key == UserDataKey::cloud_init()
         || ScriptKind::of(&key).is_some();
-    if taken {
-        return Err(Wrong::at(value, format!("the user data key {key} has a meaning of its own")));
+    if is_used {
+        let what = format!("the user data key {key} is already used by the agent or by cloud-init");
+        return Err(Wrong::at(value, what));
     }
     Ok(Some(key))
 }

@@ -1,7 +1,7 @@
-//! Whether cloud-init is active on this machine, and how far it is in this boot, by its own files.
+//! Whether cloud-init is active on this machine, and its progress in this boot. Both are read from cloud-init's files.
 //!
-//! Where it is active, the user data key of its name is never touched. When in doubt, the key is cloud-init's. No text of its messages is
-//! taken from its files: it may quote user data (invariant S3).
+//! If cloud-init is active, the agent never uses the user data key `cloud-init`. In doubt, the key belongs to cloud-init. The error
+//! messages in cloud-init's files are not copied, because they may quote user data (invariant S3).
 
 use std::fs;
 use std::path::Path;
@@ -11,56 +11,57 @@ use serde::{Deserialize, Serialize};
 use crate::util::files;
 use crate::util::printable;
 
-/// Over what its status file holds.
-const LARGEST: u64 = 1024 * 1024;
+/// The size limit of the status file. The real file is smaller.
+const MAX_STATUS_BYTES: u64 = 1024 * 1024;
 
-/// How far cloud-init is in this boot.
+/// The progress of cloud-init in this boot.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(tag = "state", rename_all = "kebab-case")]
 pub enum CloudInit {
-    /// It has no part in this boot.
+    /// It does not run in this boot.
     #[default]
     NotActive,
     /// It will start.
     Waiting,
-    /// It is at work.
+    /// It is running.
     Running {
-        /// Its name for what it does, such as `modules-final`.
+        /// Its present stage, such as `modules-final`.
         stage: Option<String>,
     },
     /// It has finished.
     Done {
-        /// The stages that report an error, each with the module that failed where one did: `modules-final: scripts_user`.
+        /// The stages that report an error, with the module that failed if it is known: `modules-final: scripts_user`.
         failed: Vec<String>,
     },
     /// Its status file cannot be read.
     Unknown {
-        /// For a person.
+        /// The reason, for a person.
         why: String,
     },
 }
 
-/// How far it is in this boot, on the machine whose files are below `root`.
+/// The progress of cloud-init in this boot, on the machine whose files are below `root`.
 ///
-/// It has a part in a boot if its generator said so, or if it has begun: a package that was installed since starts at the next boot.
+/// cloud-init runs in this boot if its generator enabled it or if it has started. A package that was installed during this boot
+/// starts at the next boot.
 pub(crate) fn progress(root: &Path) -> CloudInit {
     let folder = root.join("run/cloud-init");
-    let there = |name: &str| fs::metadata(folder.join(name)).is_ok();
-    let status = match files::read_bounded(&folder.join("status.json"), LARGEST) {
+    let exists = |name: &str| fs::metadata(folder.join(name)).is_ok();
+    let status = match files::read_bounded(&folder.join("status.json"), MAX_STATUS_BYTES) {
         Ok(Some(bytes)) => bytes,
-        Ok(None) if there("enabled") => return CloudInit::Waiting,
+        Ok(None) if exists("enabled") => return CloudInit::Waiting,
         Ok(None) => return CloudInit::NotActive,
         Err(why) => return CloudInit::Unknown { why: why.to_string() },
     };
     match serde_json::from_slice::<StatusFile>(&status) {
-        // It writes its result when all is done.
-        Ok(document) if there("result.json") => document.v1.done(),
-        Ok(document) => CloudInit::Running { stage: document.v1.stage.as_deref().and_then(name) },
+        // cloud-init writes its result when it has finished.
+        Ok(document) if exists("result.json") => document.v1.result(),
+        Ok(document) => CloudInit::Running { stage: document.v1.stage.as_deref().and_then(plain_name) },
         Err(why) => CloudInit::Unknown { why: printable::json_fault(&why) },
     }
 }
 
-/// Its status (cloud-init's `cmd/main.py`, `status_wrapper`).
+/// The status file (cloud-init's `cmd/main.py`, `status_wrapper`).
 #[derive(Deserialize)]
 struct StatusFile {
     v1: Stages,
@@ -69,7 +70,7 @@ struct StatusFile {
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case")]
 struct Stages {
-    /// The one that runs.
+    /// The stage that runs now.
     stage: Option<String>,
     init_local: Option<Stage>,
     init: Option<Stage>,
@@ -85,7 +86,8 @@ struct Stage {
 }
 
 impl Stages {
-    fn done(&self) -> CloudInit {
+    /// The result after cloud-init has finished.
+    fn result(&self) -> CloudInit {
         let stages = [
             ("init-local", &self.init_local),
             ("init", &self.init),
@@ -94,12 +96,12 @@ impl Stages {
             ("modules-final", &self.modules_final),
         ];
         if stages.iter().all(|(_, stage)| stage.is_none()) {
-            return CloudInit::Unknown { why: "it names no stage".to_owned() };
+            return CloudInit::Unknown { why: "it has no stages".to_owned() };
         }
         let mut failed = Vec::new();
         for (name, stage) in stages {
             for error in stage.iter().flat_map(|stage| &stage.errors) {
-                let module = module(error).map(|module| format!(": {module}"));
+                let module = failed_module(error).map(|module| format!(": {module}"));
                 let what = name.to_owned() + &module.unwrap_or_default();
                 if !failed.contains(&what) {
                     failed.push(what);
@@ -110,38 +112,38 @@ impl Stages {
     }
 }
 
-/// The module in an error such as `('scripts_user', RuntimeError('…'))`; the rest of it is not looked at.
-fn module(error: &str) -> Option<String> {
+/// The module in an error such as `('scripts_user', RuntimeError('…'))`. The rest of the error is ignored.
+fn failed_module(error: &str) -> Option<String> {
     let (module, _) = error.strip_prefix("('")?.split_once('\'')?;
-    name(module)
+    plain_name(module)
 }
 
-/// A name of a stage or module, and nothing else.
-fn name(text: &str) -> Option<String> {
-    let good = |c: char| c.is_ascii_alphanumeric() || "_-".contains(c);
-    (!text.is_empty() && text.len() <= 40 && text.chars().all(good)).then(|| text.to_owned())
+/// The text, if it can be the name of a stage or module.
+fn plain_name(text: &str) -> Option<String> {
+    let is_allowed = |c: char| c.is_ascii_alphanumeric() || "_-".contains(c);
+    (!text.is_empty() && text.len() <= 40 && text.chars().all(is_allowed)).then(|| text.to_owned())
 }
 
 /// Whether cloud-init is active on the machine whose files are below `root`.
 ///
-/// What its own generator found at this boot counts first; then whether it is there at all, and whether somebody disabled it, in the order
-/// in which the generator looks (cloud-init's `tools/cloud-init-generator`).
+/// The result of cloud-init's own generator in this boot comes first. Without one, cloud-init is active if it is installed and not
+/// disabled; the checks have the same order as in the generator (cloud-init's `tools/cloud-init-generator`).
 pub(crate) fn is_active(root: &Path) -> bool {
-    let there = |path: &str| fs::symlink_metadata(root.join(path)).is_ok();
-    if there("run/cloud-init/enabled") {
+    let exists = |path: &str| fs::symlink_metadata(root.join(path)).is_ok();
+    if exists("run/cloud-init/enabled") {
         return true;
     }
-    if there("run/cloud-init/disabled") || !there("usr/bin/cloud-init") {
+    if exists("run/cloud-init/disabled") || !exists("usr/bin/cloud-init") {
         return false;
     }
-    match of_command_line(root) {
-        Some(active) => active,
-        None => !there("etc/cloud/cloud-init.disabled"),
+    match enabled_on_command_line(root) {
+        Some(enabled) => enabled,
+        None => !exists("etc/cloud/cloud-init.disabled"),
     }
 }
 
-/// What the kernel's command line says of it; the last word counts.
-fn of_command_line(root: &Path) -> Option<bool> {
+/// Whether the kernel command line enables or disables cloud-init. The last such word decides.
+fn enabled_on_command_line(root: &Path) -> Option<bool> {
     let line = files::read_bounded(&root.join("proc/cmdline"), 64 * 1024).ok().flatten()?;
     let line = String::from_utf8_lossy(&line);
     line.split_whitespace()
@@ -163,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn s2_what_cloud_init_says_of_a_boot() {
+    fn s2_cloud_init_progress_table() {
         let status = |stage: &str, errors: &str| {
             format!(
                 r#"{{"v1": {{"datasource": null, "init": {{"errors": [], "finished": 2.0, "start": 1.0}},
@@ -202,10 +204,10 @@ mod tests {
     }
 
     #[test]
-    fn the_table_of_signs_by_which_cloud_init_is_known_to_be_active() {
+    fn s2_cloud_init_activity_table() {
         const PROGRAM: &str = "usr/bin/cloud-init";
         const DISABLED: &str = "etc/cloud/cloud-init.disabled";
-        for (there, command_line, active) in [
+        for (existing, command_line, active) in [
             (&[][..], "", false),
             (&["run/cloud-init/disabled"], "", false),
             (&["run/cloud-init/enabled"], "", true),
@@ -220,12 +222,12 @@ mod tests {
             (&[PROGRAM, DISABLED], "cloud-init=enabled quiet", true),
         ] {
             let root = root();
-            for file in there.iter().copied().chain(["proc/cmdline"]) {
+            for file in existing.iter().copied().chain(["proc/cmdline"]) {
                 let path = root.join(file);
                 fs::create_dir_all(path.parent().expect("a folder")).expect("made");
                 fs::write(path, command_line).expect("written");
             }
-            assert_eq!(is_active(&root), active, "{there:?}, {command_line:?}");
+            assert_eq!(is_active(&root), active, "{existing:?}, {command_line:?}");
             fs::remove_dir_all(root).expect("removed");
         }
     }

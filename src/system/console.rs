@@ -1,8 +1,9 @@
-//! Short lines on the machine's console, which the owner of an Instance can read from outside when nothing else answers: how scripts start
-//! and end, and the fingerprints of the host keys. On by default (`[console] enabled`).
+//! Writes short lines to the machine's console: the start and the end of scripts, and the fingerprints of the host keys. The owner
+//! of an Instance can read the console from outside, also when the machine does not answer. On by default (`[console] enabled`).
 //!
-//! Only commands of root's units write here, never the daemon. A line holds names, numbers and this program's own words: nothing of a value
-//! (invariant S3). It is a courtesy: a console that is full, or is not there, gets nothing, and no work waits for it or fails with it.
+//! Only the commands of root's units write here, never the daemon. A line contains names, numbers and fixed texts, and no part of a
+//! value (invariant S3). A line is lost if the console is full or does not exist: no work waits for the console or fails because of
+//! it.
 
 use std::fmt;
 use std::fs::OpenOptions;
@@ -14,11 +15,11 @@ use nix::fcntl::OFlag;
 use crate::util::printable;
 
 const PATH: &str = "/dev/console";
-const BEGIN: &str = "scw-agent: ";
-/// A line has at most so many bytes, with its end. What is longer ends with `...`.
-const LONGEST: usize = 200;
+const PREFIX: &str = "scw-agent: ";
+/// The limit for a line in bytes, including the line feed. A longer line is truncated and ends with `...`.
+const MAX_LINE_BYTES: usize = 200;
 
-/// The console, or none where it is not wanted.
+/// The console, if lines are to be written to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Console {
     /// Whether lines are written.
@@ -26,10 +27,10 @@ pub struct Console {
 }
 
 impl Console {
-    /// Writes a line, with one call.
+    /// Writes a line, with one system call.
     pub fn tell(self, text: &dyn fmt::Display) {
         if self.enabled {
-            // Nobody can be told that it does not work, and nothing depends on it.
+            // An error is ignored, because nothing depends on the console.
             let _ = write(&line(&text.to_string()));
         }
     }
@@ -37,9 +38,9 @@ impl Console {
 
 fn write(line: &str) -> std::io::Result<()> {
     let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
-    // Opened for each line: a login prompt that starts hangs up whoever has it open.
+    // Opened for each line, because a login prompt that starts hangs up all processes that have the console open.
     let mut console = OpenOptions::new().write(true).custom_flags(flags.bits()).open(PATH)?;
-    // A damaged /dev must not get a file that grows.
+    // If /dev/console is a regular file by mistake, it must not grow.
     if console.metadata()?.file_type().is_char_device() {
         let _ = console.write(line.as_bytes())?;
     }
@@ -48,10 +49,10 @@ fn write(line: &str) -> std::io::Result<()> {
 
 fn line(text: &str) -> String {
     let shown = printable::line(text).to_string();
-    let room = LONGEST - BEGIN.len() - 1;
-    let end = (0..=room - 3).rev().find(|end| shown.is_char_boundary(*end)).unwrap_or_default();
-    let (text, more) = if shown.len() > room { (&shown[..end], "...") } else { (&*shown, "") };
-    format!("{BEGIN}{text}{more}\n")
+    let max = MAX_LINE_BYTES - PREFIX.len() - 1;
+    let end = (0..=max - 3).rev().find(|end| shown.is_char_boundary(*end)).unwrap_or_default();
+    let (text, more) = if shown.len() > max { (&shown[..end], "...") } else { (&*shown, "") };
+    format!("{PREFIX}{text}{more}\n")
 }
 
 #[cfg(test)]
@@ -65,10 +66,11 @@ mod tests {
         for text in ["x".repeat(1000), "\u{e9}".repeat(1000), "\u{1f511}".repeat(400), "\u{202e}".repeat(400)]
         {
             let line = line(&text);
-            assert!(line.len() <= LONGEST && line.len() > LONGEST - 5 && line.ends_with("...\n"), "{line}");
+            assert!((MAX_LINE_BYTES - 4..=MAX_LINE_BYTES).contains(&line.len()), "{line}");
+            assert!(line.ends_with("...\n"), "{line}");
             assert_eq!(line.matches('\n').count(), 1);
         }
-        let fits = "x".repeat(LONGEST - BEGIN.len() - 1);
-        assert_eq!(line(&fits), format!("{BEGIN}{fits}\n"));
+        let fits = "x".repeat(MAX_LINE_BYTES - PREFIX.len() - 1);
+        assert_eq!(line(&fits), format!("{PREFIX}{fits}\n"));
     }
 }

@@ -1,8 +1,8 @@
-//! Who besides root can write this Instance's user data, and so leave a setup script that runs as root. The metadata service trusts every
-//! source port below 1024; two settings of the kernel give such a port to others.
+//! Detects whether users other than root can write this Instance's user data, and so set a setup script that runs as root. The
+//! metadata service trusts every source port below 1024. Two kernel settings allow others to use such a port.
 //!
-//! Reading only, and without any privilege. A packet filter may close these ways: its rules cannot be seen without CAP_NET_ADMIN, so what is
-//! found here is what the settings allow.
+//! This module only reads, and it needs no privilege. A packet filter may block these requests. Its rules cannot be read without
+//! CAP_NET_ADMIN, so the result shows what the kernel settings allow.
 
 use std::fs;
 use std::path::Path;
@@ -13,33 +13,34 @@ use crate::metadata::family::Family;
 use crate::metadata::transport::connect::source_address;
 use crate::util::files;
 
-/// The packet filter that closes both ways.
+/// The packet filter that prevents both.
 pub const FILTER: &str = "/usr/share/scw-agent/metadata.nft";
-/// Ports below this one are trusted.
+/// The metadata service trusts source ports below this one.
 const FIRST_UNTRUSTED: u16 = 1024;
-/// Folders in `net/ipv4/conf` that are no interface which others are behind.
+/// Folders in `net/ipv4/conf` that are not an interface to other machines.
 const NO_INTERFACES: [&str; 3] = ["all", "default", "lo"];
 
-/// The ways that are open.
+/// Who besides root may be able to write user data.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Exposure {
-    /// Every user of the machine may bind the trusted source ports from this one on; null where none of them. It is the value of
-    /// `net.ipv4.ip_unprivileged_port_start`, which governs IPv6, too.
+    /// Every user of the machine may bind the trusted source ports from this one on; null if no user may bind any. It is the value
+    /// of `net.ipv4.ip_unprivileged_port_start`, which applies to IPv6, too.
     #[serde(default)]
     pub unprivileged_ports_from: Option<u16>,
-    /// Packets of others (containers, virtual machines, clients of a VPN) are forwarded. Address translation can keep their source ports or
-    /// choose trusted ones.
+    /// The machine forwards packets of others (containers, virtual machines, VPN clients). Network address translation may keep
+    /// their source ports or choose trusted ones.
     #[serde(default)]
     pub forwarding: bool,
 }
 
 impl Exposure {
-    /// The ways that are open on this machine. None is where no route leads to the service, or only for sockets with systemd's mark.
+    /// The exposure of this machine. There is none if no route leads to the service, or only a route for sockets with systemd's
+    /// mark.
     pub fn of_this_machine() -> Self {
-        let found = Self::read(Path::new("/proc/sys/net"));
+        let exposure = Self::read(Path::new("/proc/sys/net"));
         let is_open = |family| matches!(source_address(family), Ok((_, false)));
-        if found != Self::default() && Family::BOTH.into_iter().any(is_open) {
-            found
+        if exposure != Self::default() && Family::BOTH.into_iter().any(is_open) {
+            exposure
         } else {
             Self::default()
         }
@@ -51,9 +52,9 @@ impl Exposure {
         Self { unprivileged_ports_from, forwarding: forwards(net) }
     }
 
-    /// What is wrong with it, and what to do; nothing where only root can write user data.
+    /// The problem and its remedy; `None` if no user may bind a trusted port.
     ///
-    /// Forwarding is no problem by itself: it is on wherever containers run, and often a filter is there.
+    /// Forwarding alone is not a problem: it is on wherever containers run, and there is often a packet filter.
     pub fn problem(&self) -> Option<(String, String)> {
         let first = self.unprivileged_ports_from?;
         Some((
@@ -66,7 +67,7 @@ impl Exposure {
         ))
     }
 
-    /// What may be wrong with it, and what to do.
+    /// A possible problem and its remedy.
     pub fn note(&self) -> Option<(String, String)> {
         self.forwarding.then(|| {
             (
@@ -77,15 +78,15 @@ impl Exposure {
     }
 }
 
-/// Whether packets that come in over one interface may leave by another. IPv4 asks the interface that they come in by, which the switch for all
-/// sets; IPv6 asks the switch for all.
+/// Whether packets from one interface may be forwarded to another. For IPv4, the setting of the incoming interface decides; a change
+/// of `all` sets it, too. For IPv6, the setting of `all` decides.
 fn forwards(net: &Path) -> bool {
     let entries = fs::read_dir(net.join("ipv4/conf")).into_iter().flatten().flatten();
     let is_interface = |name: &String| !NO_INTERFACES.contains(&&**name);
     let interfaces: Vec<_> =
         entries.filter_map(|entry| entry.file_name().into_string().ok()).filter(is_interface).collect();
     let is_on = |path: &str| number(&net.join(path)).is_some_and(|value| value > 0);
-    // With one interface alone there is nobody to forward for.
+    // With a single interface, there is nothing to forward.
     interfaces.len() > 1
         && (is_on("ipv4/conf/all/forwarding")
             || is_on("ipv6/conf/all/forwarding")
@@ -103,10 +104,10 @@ mod tests {
     use crate::util::random;
 
     #[test]
-    fn the_settings_that_give_trusted_ports_to_others() {
+    fn kernel_settings_that_give_trusted_ports_to_others() {
         const ON: [(&str, &str); 2] = [("ipv4/conf/eth0/forwarding", "0"), ("ipv4/conf/all/forwarding", "1")];
         let exposure = |unprivileged_ports_from, forwarding| Exposure { unprivileged_ports_from, forwarding };
-        for (files, found) in [
+        for (files, expected) in [
             (&[][..], exposure(None, false)),
             (&[("ipv4/ip_unprivileged_port_start", "1024")], exposure(None, false)),
             (&[("ipv4/ip_unprivileged_port_start", "65535")], exposure(None, false)),
@@ -133,7 +134,7 @@ mod tests {
                 fs::create_dir_all(path.parent().expect("a folder")).expect("made");
                 fs::write(path, format!("{value}\n")).expect("written");
             }
-            assert_eq!(Exposure::read(&net), found, "{files:?}");
+            assert_eq!(Exposure::read(&net), expected, "{files:?}");
             let _ = fs::remove_dir_all(net);
         }
     }

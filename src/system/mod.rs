@@ -1,13 +1,13 @@
-//! What the machine says of itself, and how units reach each other.
+//! The state of the machine, and the requests between units.
 //!
 //! | module | what it does |
 //! |---|---|
 //! | `platform` | whether this is a Scaleway Instance (invariant P1) |
-//! | `cloud_init` | whether cloud-init is active, and how far it is |
-//! | `systemctl`, `units` | questions to systemd; units that are not in the state they should be in |
+//! | `cloud_init` | whether cloud-init is active, and its progress in this boot |
+//! | `systemctl`, `units` | queries to systemd; units that are not in the expected state |
 //! | `exposure` | kernel settings by which users other than root can write user data |
 //! | `console` | short lines on /dev/console |
-//! | `requests`, `throttle` | requests from the daemon to root's units, and the distance between the runs that they start (invariant D3) |
+//! | `requests`, `throttle` | requests from the daemon to root's units, and the limit on the rate of the runs that they start (invariant D3) |
 
 pub(crate) mod cloud_init;
 pub(crate) mod console;

@@ -1,27 +1,30 @@
 //! Whether this machine is a Scaleway Instance (invariant P1).
 //!
-//! The metadata service is plain HTTP at a link-local address. Outside of a Scaleway Instance, whoever answers there is a stranger
-//! whose user data must not run as root. So [`check()`] looks at what only the hypervisor and the boot loader set: the DMI system
-//! vendor and the kernel command line. [`Client`](crate::metadata::transport::client::Client) takes the resulting [`PlatformProof`], so no request can
-//! be sent without the check. The check is made here and not by a unit's condition: older systemd ignores conditions it does not know.
+//! The metadata service is plain HTTP at a link-local address. Outside of a Scaleway Instance, any machine may answer there, and its
+//! user data must not run as root. So [`check()`] reads what only the hypervisor and the boot loader set: the DMI system vendor and
+//! the kernel command line. [`Client`](crate::metadata::transport::client::Client) requires the resulting [`PlatformProof`], so no
+//! request can be sent without the check. The check is not a condition of a unit, because older versions of systemd ignore unknown
+//! conditions.
 //!
-//! This module must not ask the network.
+//! This module must not use the network.
 
 use std::fmt;
 use std::path::Path;
 
 use crate::util::files;
 
-/// The DMI system vendor of a Scaleway Instance. cloud-init recognizes one by the same name.
+/// The DMI system vendor of a Scaleway Instance. cloud-init uses the same name.
 const SCALEWAY: &str = "Scaleway";
-/// The token on the kernel command line that says the same, on machines without DMI.
+/// The token on the kernel command line that identifies an Instance without DMI.
 const TOKEN: &str = "scaleway";
 const DMI_VENDOR: &str = "/sys/class/dmi/id/sys_vendor";
 const COMMAND_LINE: &str = "/proc/cmdline";
-/// The kernel's own limit for a command line is 4 KiB or less on every architecture that Instances have.
-const LONGEST_COMMAND_LINE: u64 = 64 * 1024;
+/// The kernel's limit for a command line is 4 KiB or less on every architecture of Instances.
+const MAX_COMMAND_LINE_BYTES: u64 = 64 * 1024;
+/// The limit for the DMI system vendor.
+const MAX_VENDOR_BYTES: u64 = 4096;
 
-/// `[platform] vendor`: which machines count as a Scaleway Instance.
+/// `[platform] vendor`: which machines are accepted as a Scaleway Instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Vendor {
     /// Any machine.
@@ -36,7 +39,7 @@ impl Default for Vendor {
     }
 }
 
-/// Proof that the check was made and passed. Only [`check()`] makes one.
+/// Proof that the check passed. Only [`check()`] creates one.
 #[derive(Clone, Debug)]
 pub struct PlatformProof(());
 
@@ -47,19 +50,21 @@ pub struct NotAnInstance {
     found: Option<String>,
 }
 
-/// Looks at this machine.
+/// Checks this machine.
 ///
 /// # Errors
-/// [`NotAnInstance`] if neither the DMI system vendor nor the kernel command line names the platform. A file that cannot be read
-/// names nothing.
+/// [`NotAnInstance`] if neither the DMI system vendor nor the kernel command line identifies the platform. A file that cannot be
+/// read is treated as missing.
 pub fn check(vendor: &Vendor) -> Result<PlatformProof, NotAnInstance> {
     let read = |path: &str, limit| files::read_bounded(Path::new(path), limit).ok().flatten();
     let text = |bytes: Option<Vec<u8>>| bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-    judge(vendor, text(read(DMI_VENDOR, 4096)), || text(read(COMMAND_LINE, LONGEST_COMMAND_LINE)))
+    decide(vendor, text(read(DMI_VENDOR, MAX_VENDOR_BYTES)), || {
+        text(read(COMMAND_LINE, MAX_COMMAND_LINE_BYTES))
+    })
 }
 
-/// Decides; reads the command line only where the DMI vendor does not decide.
-fn judge(
+/// The decision. The command line is read only if the DMI vendor does not decide.
+fn decide(
     vendor: &Vendor,
     dmi_vendor: Option<String>,
     command_line: impl FnOnce() -> Option<String>,
@@ -81,7 +86,7 @@ impl fmt::Display for NotAnInstance {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("not a Scaleway Instance (")?;
         match &self.found {
-            // `{:?}` escapes what could steer a terminal.
+            // `{:?}` escapes characters that could control a terminal.
             Some(found) => write!(f, "the DMI system vendor is {found:?} and not {:?})", self.expected),
             None => write!(f, "there is no DMI system vendor, where {:?} is expected)", self.expected),
         }
@@ -95,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn p1_table_of_what_counts_as_an_instance() {
+    fn p1_table_of_accepted_machines() {
         let named = |name: &str| Vendor::Named(name.to_owned());
         let scaleway = Vendor::default();
         for (vendor, dmi, command_line, trusted) in [
@@ -113,22 +118,22 @@ mod tests {
             (&Vendor::Any, Some("QEMU\n"), None, true),
             (&Vendor::Any, None, None, true),
         ] {
-            let verdict = judge(vendor, dmi.map(str::to_owned), || command_line.map(str::to_owned));
-            assert_eq!(verdict.is_ok(), trusted, "{vendor:?} {dmi:?} {command_line:?}");
+            let result = decide(vendor, dmi.map(str::to_owned), || command_line.map(str::to_owned));
+            assert_eq!(result.is_ok(), trusted, "{vendor:?} {dmi:?} {command_line:?}");
         }
     }
 
     #[test]
-    fn p1_refusal_names_what_was_found_and_is_one_line() {
-        let found = judge(&Vendor::default(), Some("Evil\x1b[2J\nCorp".to_owned()), || None);
-        let said = found.expect_err("not an Instance").to_string();
+    fn p1_refusal_shows_the_vendor_on_one_line() {
+        let result = decide(&Vendor::default(), Some("Evil\x1b[2J\nCorp".to_owned()), || None);
+        let message = result.expect_err("not an Instance").to_string();
         assert_eq!(
-            said,
+            message,
             "not a Scaleway Instance (the DMI system vendor is \"Evil\\u{1b}[2J\\nCorp\" and not \"Scaleway\")"
         );
-        let said = judge(&Vendor::default(), None, || None).expect_err("not an Instance").to_string();
+        let message = decide(&Vendor::default(), None, || None).expect_err("not an Instance").to_string();
         assert_eq!(
-            said,
+            message,
             "not a Scaleway Instance (there is no DMI system vendor, where \"Scaleway\" is expected)"
         );
     }

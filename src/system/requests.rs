@@ -2,10 +2,10 @@
 //!
 //! The daemon must not start anything as root. It writes an empty file into a request folder, and a path unit starts the service.
 //! The folder belongs to the daemon's user, so an entry can be anything: a link, a pipe, a deep folder, a huge file. This module
-//! never reads an entry, never follows a link and never recurses; only the known names mean something.
+//! never reads an entry, never follows a link and never recurses. Only the names of valid requests have a meaning.
 //!
-//! The path of the folder is root's: the daemon's user cannot replace the folder itself. This matters, because systemd stops watching
-//! a path for good when that path becomes a link to itself.
+//! The parent of the folder belongs to root, so the daemon's user cannot replace the folder itself. This matters, because systemd
+//! stops watching a path permanently when that path becomes a link to itself.
 //!
 //! [`RequestFolder::take`] first notes a request in a folder of root, then removes the file. A request stays pending until
 //! [`Requests::served`], also when the process is killed. A file that arrives later starts the service again. What is pending does not
@@ -22,25 +22,25 @@ use nix::fcntl::OFlag;
 
 use crate::util::{files, random};
 
-/// Entries that one run looks at, hidden ones included. More start the service again.
-const MOST_ENTRIES: usize = 1000;
+/// The number of entries that one run reads, including hidden ones. If there are more, they start the service again.
+const MAX_ENTRIES: usize = 1000;
 
 /// The two folders of one service.
 #[derive(Clone, Debug)]
 pub(crate) struct RequestFolder {
     /// Where the daemon's user writes its requests. A parent of it belongs to root.
     pub requests: PathBuf,
-    /// Where root notes requests that are not served yet. Everybody may read it.
+    /// Where root notes pending requests. Everybody may read it.
     pub pending: PathBuf,
 }
 
 impl RequestFolder {
-    /// Makes a request. This is the daemon's side.
+    /// Writes a request. This is the daemon's side.
     pub(crate) fn send(&self, name: &str) -> io::Result<()> {
         files::write_whole(&self.requests.join(name), b"", 0o644)
     }
 
-    /// Whether a request waits, or was taken and is not served yet.
+    /// Whether a request was written and is not served yet.
     pub(crate) fn has_unserved(&self) -> bool {
         let has_entry = |folder: &Path| {
             fs::read_dir(folder).into_iter().flatten().flatten().any(|entry| !is_hidden(&entry.file_name()))
@@ -48,15 +48,15 @@ impl RequestFolder {
         has_entry(&self.requests) || has_entry(&self.pending)
     }
 
-    /// Takes all requests out of the folder. Those with a name in `known` become pending; everything else is removed.
+    /// Takes all requests out of the folder. Requests with a name in `valid` become pending. All other entries are removed.
     ///
-    /// This never fails as a whole: [`Requests::problems`] has what went wrong.
-    pub(crate) fn take(&self, known: &[&str]) -> Requests<'_> {
-        let pending = known.iter().filter(|name| self.is_pending(name)).map(|name| (*name).to_owned());
+    /// Errors do not end it: they are collected in [`Requests::problems`].
+    pub(crate) fn take(&self, valid: &[&str]) -> Requests<'_> {
+        let pending = valid.iter().filter(|name| self.is_pending(name)).map(|name| (*name).to_owned());
         let mut requests = Requests { folder: self, names: pending.collect(), problems: Vec::new() };
-        let mut stays = None;
-        // By name: whatever else is in the folder keeps no request waiting.
-        for name in known.iter().filter(|name| self.requests.join(name).symlink_metadata().is_ok()) {
+        let mut not_removed = None;
+        // Valid requests are looked up by name, so that other entries in the folder cannot delay them.
+        for name in valid.iter().filter(|name| self.requests.join(name).symlink_metadata().is_ok()) {
             requests.names.insert((*name).to_owned());
             match self.note(name) {
                 Err(why) => {
@@ -64,7 +64,7 @@ impl RequestFolder {
                 }
                 Ok(()) => {
                     if let Err(why) = self.remove(OsStr::new(name)) {
-                        stays.get_or_insert((OsStr::new(name).to_owned(), why));
+                        not_removed.get_or_insert((OsStr::new(name).to_owned(), why));
                     }
                 }
             }
@@ -79,23 +79,23 @@ impl RequestFolder {
                 return requests;
             }
         };
-        for name in entries.flatten().take(MOST_ENTRIES).map(|entry| entry.file_name()) {
-            // Hidden entries do not start the service. A request that came meanwhile starts it again.
-            if is_hidden(&name) || known.iter().any(|known| name == **known) {
+        for name in entries.flatten().take(MAX_ENTRIES).map(|entry| entry.file_name()) {
+            // Hidden entries do not start the service. A valid request that arrived since then starts the service again.
+            if is_hidden(&name) || valid.iter().any(|valid| name == **valid) {
                 continue;
             }
             if let Err(why) = self.remove(&name) {
-                stays.get_or_insert((name, why));
+                not_removed.get_or_insert((name, why));
             }
         }
-        if let Some((name, why)) = stays {
-            // `{:?}` escapes what could steer a terminal.
+        if let Some((name, why)) = not_removed {
+            // `{:?}` escapes characters that could control a terminal.
             requests.problems.push(format!("cannot remove {:?}: {why}", self.requests.join(name)));
         }
         requests
     }
 
-    /// Notes a task as pending.
+    /// Notes a request as pending.
     pub(crate) fn note(&self, name: &str) -> io::Result<()> {
         self.pending.parent().map_or(Ok(()), files::public_folder)?;
         files::public_folder(&self.pending)?;
@@ -104,12 +104,12 @@ impl RequestFolder {
         options.open(self.pending.join(name)).map(drop)
     }
 
-    /// Whether a task is pending.
+    /// Whether a request is pending.
     pub(crate) fn is_pending(&self, name: &str) -> bool {
         self.pending.join(name).symlink_metadata().is_ok()
     }
 
-    /// Forgets a pending task.
+    /// Removes a pending request.
     pub(crate) fn forget(&self, name: &str) -> io::Result<()> {
         match fs::remove_file(self.pending.join(name)) {
             Err(why) if why.kind() != io::ErrorKind::NotFound => Err(why),
@@ -117,15 +117,15 @@ impl RequestFolder {
         }
     }
 
-    /// Removes an entry, whatever it is, in one step. A folder that is not empty gets a hidden name instead: to remove it takes a
-    /// step for each entry in it, and one descriptor for each level.
+    /// Removes an entry of any type in one step. A folder that is not empty is renamed to a hidden name instead: its removal would
+    /// need a step for each entry in it, and a file descriptor for each level.
     fn remove(&self, name: &OsStr) -> io::Result<()> {
         let path = self.requests.join(name);
-        let aside = || {
+        let hide = || {
             let hidden = self.requests.join(format!(".refused-{:016x}", random::generator().u64(..)));
             fs::rename(&path, hidden)
         };
-        let removed = fs::remove_file(&path).or_else(|_| fs::remove_dir(&path)).or_else(|_| aside());
+        let removed = fs::remove_file(&path).or_else(|_| fs::remove_dir(&path)).or_else(|_| hide());
         removed.or_else(|why| if why.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(why) })
     }
 }
@@ -135,12 +135,12 @@ impl RequestFolder {
 pub(crate) struct Requests<'a> {
     folder: &'a RequestFolder,
     names: BTreeSet<String>,
-    /// What went wrong when they were taken.
+    /// The errors that occurred when they were taken.
     pub problems: Vec<String>,
 }
 
 impl Requests<'_> {
-    /// Whether this was requested.
+    /// Whether there is a request with this name.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.names.contains(name)
     }
@@ -151,7 +151,7 @@ impl Requests<'_> {
     }
 }
 
-/// systemd does not count such an entry when it looks whether a folder is empty.
+/// Whether an entry is hidden. systemd ignores hidden entries when it checks whether a folder is empty.
 fn is_hidden(name: &OsStr) -> bool {
     name.as_encoded_bytes().starts_with(b".")
 }
@@ -162,7 +162,7 @@ mod tests {
 
     use super::*;
 
-    const KNOWN: [&str; 2] = ["one", "two"];
+    const VALID: [&str; 2] = ["one", "two"];
 
     fn folder() -> RequestFolder {
         let base = std::env::temp_dir().join(format!("scw-agent-requests-{:x}", random::generator().u64(..)));
@@ -179,15 +179,15 @@ mod tests {
         let folder = folder();
         assert!(!folder.has_unserved());
         folder.send("one").expect("sent");
-        // The first run ends before it has served.
-        assert!(folder.take(&KNOWN).has("one") && folder.has_unserved());
+        // The first run ends before it has served the request.
+        assert!(folder.take(&VALID).has("one") && folder.has_unserved());
         folder.send("two").expect("sent");
-        let requests = folder.take(&KNOWN);
+        let requests = folder.take(&VALID);
         assert!(requests.has("one") && requests.has("two") && requests.problems.is_empty());
-        // One arrives during the work.
+        // A request arrives during the run.
         folder.send("one").expect("sent");
-        KNOWN.iter().for_each(|name| requests.served(name).expect("served"));
-        assert!(folder.take(&KNOWN).has("one"));
+        VALID.iter().for_each(|name| requests.served(name).expect("served"));
+        assert!(folder.take(&VALID).has("one"));
         folder.forget("one").expect("forgotten");
         assert!(!folder.has_unserved());
         remove(&folder);
@@ -206,23 +206,23 @@ mod tests {
         fs::create_dir(entry("empty")).expect("made");
         fs::write(entry("evil\n\u{202e}name"), "x").expect("written");
         nix::unistd::mkfifo(&entry("pipe"), nix::sys::stat::Mode::S_IRWXU).expect("made");
-        let requests = folder.take(&KNOWN);
+        let requests = folder.take(&VALID);
         assert_eq!(requests.problems, [""; 0]);
         assert!(requests.has("one") && requests.has("two"));
-        let left: Vec<_> = fs::read_dir(&folder.requests).expect("listed").flatten().collect();
-        assert!(left.len() == 1 && is_hidden(&left[0].file_name()), "{left:?}");
+        let remaining: Vec<_> = fs::read_dir(&folder.requests).expect("listed").flatten().collect();
+        assert!(remaining.len() == 1 && is_hidden(&remaining[0].file_name()), "{remaining:?}");
         assert_eq!(fs::read_to_string(outside.join("kept")).expect("read"), "kept");
         remove(&folder);
     }
 
     #[test]
-    fn d3_many_entries_are_removed_over_several_runs() {
+    fn d3_many_entries_are_removed_in_several_runs() {
         let folder = folder();
-        (0..=MOST_ENTRIES)
+        (0..=MAX_ENTRIES)
             .for_each(|number| fs::write(folder.requests.join(number.to_string()), "").expect("written"));
-        folder.take(&KNOWN);
+        folder.take(&VALID);
         assert_eq!(fs::read_dir(&folder.requests).expect("listed").count(), 1);
-        folder.take(&KNOWN);
+        folder.take(&VALID);
         assert!(!folder.has_unserved());
         remove(&folder);
     }
@@ -230,16 +230,16 @@ mod tests {
     #[test]
     fn d3_hidden_entries_are_bounded_and_delay_no_request() {
         let folder = folder();
-        for number in 0..MOST_ENTRIES {
+        for number in 0..MAX_ENTRIES {
             fs::create_dir(folder.requests.join(format!(".{number}"))).expect("made");
             fs::write(folder.requests.join(number.to_string()), "").expect("written");
         }
         folder.send("one").expect("sent");
-        assert!(folder.take(&KNOWN).has("one"));
-        assert!(!folder.requests.join("one").exists(), "whatever comes before it in the folder");
-        let left = fs::read_dir(&folder.requests).expect("listed").flatten();
-        let left = left.filter(|entry| !is_hidden(&entry.file_name())).count();
-        assert!(left > 0 && folder.has_unserved(), "one run looks at no more than {MOST_ENTRIES} entries");
+        assert!(folder.take(&VALID).has("one"));
+        assert!(!folder.requests.join("one").exists(), "its position in the folder does not matter");
+        let remaining = fs::read_dir(&folder.requests).expect("listed").flatten();
+        let remaining = remaining.filter(|entry| !is_hidden(&entry.file_name())).count();
+        assert!(remaining > 0 && folder.has_unserved(), "one run reads at most {MAX_ENTRIES} entries");
         remove(&folder);
     }
 }

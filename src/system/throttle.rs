@@ -1,8 +1,8 @@
-//! The distance between the runs of a service that an unprivileged process can start (invariant D3).
+//! Limits the rate of the runs of a service that an unprivileged process can start (invariant D3).
 //!
-//! systemd's own limit is of no use here: a service that reaches it takes its path unit down with it, for the rest of the boot. So the
-//! units have no start limit, and each run that comes too early waits: [`BURST`] runs may come at once, then one every [`INTERVAL`].
-//! A process that makes requests in a loop costs one short run per interval.
+//! systemd's start limit cannot be used: if a service reaches it, its path unit fails for the rest of the boot. So the units have no
+//! start limit, and each run that comes too early waits. [`BURST`] runs may come at once, then one in each [`INTERVAL`]. A process
+//! that writes requests in a loop causes one short run in each interval.
 
 use std::fs;
 use std::path::Path;
@@ -10,14 +10,15 @@ use std::time::Duration;
 
 use crate::util::files;
 
-/// The time between two runs in the long term.
+/// The average time between two runs.
 const INTERVAL: Duration = Duration::from_secs(5);
-/// So many runs may come at once. A boot needs two or three.
+/// The number of runs that may come at once. A boot needs two or three.
 const BURST: u32 = 5;
-/// Since the kernel started. The wall clock can jump, above all at boot.
-const CLOCK: &str = "/proc/uptime";
+/// The time since the kernel started. The wall clock is not used, because it can jump, especially at boot.
+const UPTIME_FILE: &str = "/proc/uptime";
 
-/// Waits until the next run may begin. `path` is a file of root in /run that counts the runs.
+/// Waits until the next run may begin. `path` is a file of root in /run. It contains the time up to which earlier runs have reserved
+/// their intervals, in milliseconds since the kernel started.
 pub(crate) fn wait(path: &Path) {
     let reserved = files::read_bounded(path, 64).ok().flatten();
     let reserved = reserved.and_then(|text| String::from_utf8(text).ok()?.trim().parse().ok());
@@ -25,11 +26,11 @@ pub(crate) fn wait(path: &Path) {
         Some(now) => next(Duration::from_millis(reserved.unwrap_or_default()), now),
         None => (INTERVAL, Duration::ZERO),
     };
-    let kept = path
+    let written = path
         .parent()
         .map_or(Ok(()), files::private_subfolder)
         .and_then(|()| files::write_whole(path, reserved.as_millis().to_string().as_bytes(), 0o600));
-    let wait = match kept {
+    let wait = match written {
         Ok(()) => wait,
         Err(why) => {
             tracing::warn!("cannot count the runs in {}, so this one waits: {why}", path.display());
@@ -42,15 +43,15 @@ pub(crate) fn wait(path: &Path) {
     }
 }
 
-/// How long to wait, and up to when the runs so far have reserved the time.
+/// The wait before this run, and the time up to which the runs have reserved their intervals, including this run.
 fn next(reserved: Duration, now: Duration) -> (Duration, Duration) {
-    // A value from nowhere must not make anybody wait for long.
+    // A wrong value in the file must not cause a long wait.
     let reserved = reserved.clamp(now, now + INTERVAL * BURST);
     (reserved.saturating_sub(now + INTERVAL * (BURST - 1)), reserved + INTERVAL)
 }
 
 fn now() -> Option<Duration> {
-    let text = fs::read_to_string(CLOCK).ok()?;
+    let text = fs::read_to_string(UPTIME_FILE).ok()?;
     Duration::try_from_secs_f64(text.split(' ').next()?.parse().ok()?).ok()
 }
 
@@ -59,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn d3_a_few_runs_come_at_once_and_then_one_per_interval() {
+    fn d3_burst_of_runs_then_one_per_interval() {
         let (mut now, mut reserved) = (Duration::from_secs(1000), Duration::ZERO);
         let mut waits = Vec::new();
         for _ in 0..BURST + 3 {
@@ -72,13 +73,13 @@ mod tests {
             burst.iter().all(Duration::is_zero) && rest.iter().all(|wait| *wait == INTERVAL),
             "{waits:?}"
         );
-        // Rested, it may hurry again.
+        // After a pause, several runs may come at once again.
         assert_eq!(next(reserved, now + INTERVAL * BURST).0, Duration::ZERO);
-        assert_eq!(next(Duration::MAX, now).0, INTERVAL, "a value from nowhere");
+        assert_eq!(next(Duration::MAX, now).0, INTERVAL, "a wrong value in the file");
     }
 
     #[test]
-    fn d3_the_kernel_tells_its_time() {
+    fn d3_uptime_can_be_read() {
         assert!(now().is_some_and(|now| !now.is_zero()));
     }
 }

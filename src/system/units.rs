@@ -1,6 +1,6 @@
-//! Which units of the agent and of cloud-init are not as they should be, so that no status says that all is well beside them.
+//! Units of the agent and of cloud-init that are not in the expected state, so that the status does not hide them.
 //!
-//! A person's command asks systemd; the daemon does not.
+//! Commands that a person runs ask systemd; the daemon does not.
 
 use std::io;
 use std::path::Path;
@@ -9,14 +9,13 @@ use std::time::Duration;
 use nix::unistd::Uid;
 use serde::Serialize;
 
-use crate::system::systemctl;
-use crate::system::systemctl::property;
+use crate::system::systemctl::{self, property};
 use crate::util::program;
 
-/// These run from the boot or the installation on, where they are enabled.
-const LASTING: [&str; 2] = [DAEMON, "scw-agent-hostkeys-settle.path"];
+/// If enabled, these units run from the boot or from the installation on.
+const FROM_INSTALLATION: [&str; 2] = [DAEMON, "scw-agent-hostkeys-settle.path"];
 const DAEMON: &str = "scw-agent.service";
-/// These run from the boot on, and an installation does not start them: it runs no script (invariant S4).
+/// If enabled, these units run from the boot on. An installation does not start them, because it runs no script (invariant S4).
 const FROM_BOOT: [&str; 2] = [SETUP_PATH, SHUTDOWN];
 /// The other units of the package.
 const OTHERS: [&str; 4] = [
@@ -28,7 +27,7 @@ const OTHERS: [&str; 4] = [
 const SETUP_PATH: &str = "scw-agent-setup.path";
 const SETUP: &str = "scw-agent-setup.service";
 const SHUTDOWN: &str = "scw-agent-shutdown.service";
-/// cloud-init's, of all its versions.
+/// The units of cloud-init, of all its versions.
 const CLOUD_INIT: [&str; 6] = [
     "cloud-init-local.service",
     "cloud-init-main.service",
@@ -37,28 +36,28 @@ const CLOUD_INIT: [&str; 6] = [
     "cloud-config.service",
     CLOUD_FINAL,
 ];
-/// The last one, of all versions: the owner's script runs before it has started.
+/// The last unit of cloud-init, in all its versions. The owner's script runs while this unit is starting.
 const CLOUD_FINAL: &str = "cloud-final.service";
 const PROPERTIES: &str = "--property=Id,ActiveState,SubState,Result,UnitFileState,\
                           ActiveEnterTimestampMonotonic,InactiveEnterTimestampMonotonic,Job";
 
-/// What systemd says of the units.
+/// What systemd reports about the units.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Units {
-    /// Those that are not as they should be.
+    /// The units that are not in the expected state.
     pub problems: Vec<UnitProblem>,
-    /// Whether the unit that starts the runner of scripts is disabled or masked.
+    /// Whether the unit that starts the setup runner is disabled or masked.
     pub starts_no_script: bool,
-    /// Whether cloud-init's last unit is being started, or will be. `None` where systemd cannot be asked.
+    /// Whether cloud-init's last unit is starting or will start. `None` if systemd was not asked.
     pub cloud_init_goes_on: Option<bool>,
 }
 
-/// A unit that is not as it should be.
+/// A unit that is not in the expected state.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct UnitProblem {
-    /// Its name.
+    /// The name of the unit.
     pub unit: String,
-    /// What is wrong with it, behind its name: `failed: exit-code`, with systemd's word for what happened.
+    /// The problem, as a text that follows the name, such as `failed: exit-code` with systemd's `Result`.
     pub what: String,
 }
 
@@ -68,63 +67,66 @@ impl UnitProblem {
         self.unit == SETUP
     }
 
-    /// Whether it is one of cloud-init's.
+    /// Whether it is a unit of cloud-init.
     pub fn is_cloud_inits(&self) -> bool {
         CLOUD_INIT.contains(&&*self.unit)
     }
 }
 
-/// systemd listens here wherever it is PID 1.
+/// systemd listens on this socket if it is PID 1.
 const SOCKET: &str = "/run/systemd/private";
 
-/// Asks systemd, within this time at most; nothing is wrong where it is not PID 1.
+/// Asks systemd, with this timeout. There are no problems if systemd is not PID 1.
 ///
 /// # Errors
-/// When it cannot be asked, or does not answer in time.
-pub(crate) fn look(within: Duration) -> io::Result<Units> {
+/// If `systemctl` cannot be run, fails, or does not answer in time.
+pub(crate) fn look(timeout: Duration) -> io::Result<Units> {
     if !Path::new(SOCKET).exists() {
         return Ok(Units::default());
     }
-    match ask(within.min(systemctl::PATIENCE)) {
-        // systemd answers root without a message bus, and nobody else.
+    match show(timeout.min(systemctl::ANSWER_TIMEOUT)) {
+        // Without a message bus, systemd answers root only.
         Err(_) if !Uid::effective().is_root() => Ok(Units::default()),
-        shown => units(&shown?),
+        shown => parse(&shown?),
     }
 }
 
-fn ask(within: Duration) -> io::Result<String> {
-    let mut words = vec!["show", PROPERTIES];
-    words.extend(all());
-    let output = program::start("systemctl", program::words(&words), b"", within)?.finish()?;
+/// The output of `systemctl show` for all units.
+fn show(timeout: Duration) -> io::Result<String> {
+    let mut arguments = vec!["show", PROPERTIES];
+    arguments.extend(all());
+    let output = program::start("systemctl", program::words(&arguments), b"", timeout)?.finish()?;
     if !output.status.success() {
         return Err(io::Error::other(output.messages));
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
+/// All units, the daemon first.
 fn all() -> impl Iterator<Item = &'static str> {
-    LASTING.into_iter().chain(FROM_BOOT).chain(OTHERS).chain(CLOUD_INIT)
+    FROM_INSTALLATION.into_iter().chain(FROM_BOOT).chain(OTHERS).chain(CLOUD_INIT)
 }
 
-fn units(shown: &str) -> io::Result<Units> {
+/// Parses the output of `systemctl show`.
+fn parse(shown: &str) -> io::Result<Units> {
     let mut units = Units::default();
     let mut daemon_since = 0;
-    for wanted in all() {
-        let is_it = |shown: &&str| property(shown, "Id") == wanted;
-        let Some(shown) = shown.split("\n\n").find(is_it) else {
-            return Err(io::Error::other(format!("systemctl says nothing of {wanted}")));
+    for unit in all() {
+        let has_id = |shown: &&str| property(shown, "Id") == unit;
+        let Some(shown) = shown.split("\n\n").find(has_id) else {
+            return Err(io::Error::other(format!("systemctl does not report {unit}")));
         };
-        if wanted == DAEMON {
-            daemon_since = time(shown, "ActiveEnterTimestampMonotonic");
+        if unit == DAEMON {
+            daemon_since = timestamp(shown, "ActiveEnterTimestampMonotonic");
         }
-        let what = problem(wanted, shown, daemon_since);
-        units.problems.extend(what.map(|what| UnitProblem { unit: wanted.to_owned(), what }));
+        let what = problem(unit, shown, daemon_since);
+        units.problems.extend(what.map(|what| UnitProblem { unit: unit.to_owned(), what }));
         let state = property(shown, "ActiveState");
         let file = property(shown, "UnitFileState");
-        units.starts_no_script |= wanted == SETUP_PATH
+        units.starts_no_script |= unit == SETUP_PATH
             && state == "inactive"
             && ["disabled", "masked", "masked-runtime"].contains(&file);
-        if wanted == CLOUD_FINAL {
+        if unit == CLOUD_FINAL {
             let has_job = !matches!(property(shown, "Job"), "" | "0");
             units.cloud_init_goes_on = Some(has_job || state == "activating");
         }
@@ -132,19 +134,21 @@ fn units(shown: &str) -> io::Result<Units> {
     Ok(units)
 }
 
-/// Microseconds since the boot; 0 for what did not happen.
-fn time(shown: &str, name: &str) -> u64 {
+/// A timestamp in microseconds since the boot; 0 if the event did not happen.
+fn timestamp(shown: &str, name: &str) -> u64 {
     property(shown, name).parse().unwrap_or_default()
 }
 
-/// What is wrong with the unit of these properties. What was stopped before the daemon was started, a removal of the package stopped: an
-/// installation does not start it again.
+/// The problem of the unit with these properties.
+///
+/// If a unit of [`FROM_BOOT`] was stopped before the daemon started, a removal of the package stopped it. An installation does not
+/// start it again, so this is not a problem.
 fn problem(unit: &str, shown: &str, daemon_since: u64) -> Option<String> {
-    let was_stopped = time(shown, "InactiveEnterTimestampMonotonic") > daemon_since;
-    let should_run = LASTING.contains(&unit) || FROM_BOOT.contains(&unit) && was_stopped;
+    let was_stopped = timestamp(shown, "InactiveEnterTimestampMonotonic") > daemon_since;
+    let should_run = FROM_INSTALLATION.contains(&unit) || FROM_BOOT.contains(&unit) && was_stopped;
     match property(shown, "ActiveState") {
         "failed" => Some(format!("failed: {}", property(shown, "Result"))),
-        // Between two starts of a service that fails again and again.
+        // The service failed, and systemd will start it again.
         "activating" if property(shown, "SubState") == "auto-restart" => {
             Some(format!("ended and is started again: {}", property(shown, "Result")))
         }
@@ -160,7 +164,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn units_that_are_not_as_they_should_be() {
+    fn problems_of_units_by_their_properties() {
         let not_running = Some("is enabled and does not run");
         for (unit, state, file, stopped, what) in [
             ("scw-agent.service", "active", "enabled", "0", None),
@@ -193,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn what_systemd_must_say_of_every_unit() {
+    fn systemd_must_report_every_unit() {
         let shown = |path: &str, last: &str| {
             all()
                 .map(|unit| match unit {
@@ -210,11 +214,11 @@ mod tests {
             ("masked", "ActiveState=activating", true, true),
             ("enabled", "ActiveState=active\nJob=", false, false),
         ] {
-            let units = units(&shown(path, last)).expect("all units");
-            let found = (units.starts_no_script, units.cloud_init_goes_on);
-            assert_eq!((found, units.problems), ((starts_no_script, Some(goes_on)), vec![]), "{path} {last}");
+            let units = parse(&shown(path, last)).expect("all units");
+            let flags = (units.starts_no_script, units.cloud_init_goes_on);
+            assert_eq!((flags, units.problems), ((starts_no_script, Some(goes_on)), vec![]), "{path} {last}");
         }
-        assert!(units("").is_err());
-        assert!(units("Running in chroot, ignoring command 'show'").is_err());
+        assert!(parse("").is_err());
+        assert!(parse("Running in chroot, ignoring command 'show'").is_err());
     }
 }

@@ -1,7 +1,8 @@
-//! Where events go: to the journal with their fields when systemd runs this program, to standard error when a person does.
+//! The log. If systemd runs this program, events go to the journal with their fields. If a person runs it, messages go to standard
+//! error.
 //!
-//! Both ways are here, so that this holds for every event: a message is one line, whatever a name in it holds, and on standard error nothing
-//! in it can steer a terminal. What must not stand in a message at all is the callers' part (invariant S3, see [`crate::util::printable`]).
+//! This module guarantees for every event: a message is one line, whatever text it contains, and on standard error it cannot
+//! control the terminal. The callers must not put secrets into a message (invariant S3, see [`crate::util::printable`]).
 
 use std::fmt;
 use std::io::Write as _;
@@ -17,26 +18,26 @@ use crate::util::printable;
 
 /// The journal's socket; see systemd's "Native Journal Protocol".
 const JOURNAL: &str = "/run/systemd/journal/socket";
-/// A value is cut off here, in bytes: an entry must fit into one datagram. A script's lines are shorter.
-const LONGEST: usize = 32 * 1024;
+/// A longer value is truncated to this many bytes, because an entry must fit into one datagram. The lines of a script are shorter.
+const MAX_VALUE_BYTES: usize = 32 * 1024;
 
-/// Sets up the process's log; `name` is what the journal shows as the identifier.
+/// Starts the log of this process. `name` is the identifier in the journal.
 pub(crate) fn start(name: &'static str) {
     let journal = if is_the_journal() { UnixDatagram::unbound().ok() } else { None };
-    // An empty entry is ignored. It shows whether the journal is there.
+    // The journal ignores an empty entry. If it can be sent, the journal is available.
     let journal = journal.filter(|socket| socket.send_to(&[], JOURNAL).is_ok());
     let log = match journal {
         Some(socket) => Log::Journal { socket, name },
         None => Log::StandardError,
     };
-    // It fails where a log was set up already; then that one stays.
+    // This fails if a log was started already. Then that log stays.
     let _ = tracing::subscriber::set_global_default(log);
 }
 
-/// Whether events go into the journal.
+/// Whether standard error is connected to the journal.
 ///
-/// systemd names device and inode of the stream that it gave the service; a child whose standard error was sent elsewhere
-/// inherits the variable, and must not write to the journal behind its caller's back.
+/// `JOURNAL_STREAM` has the device and the inode of the stream that systemd gave to the service. A child process inherits the
+/// variable even if its standard error was redirected; then it must not write to the journal.
 pub(crate) fn is_the_journal() -> bool {
     let Some(stream) = std::env::var("JOURNAL_STREAM").ok() else { return false };
     let Ok(stderr) = std::fs::metadata("/proc/self/fd/2") else { return false };
@@ -48,7 +49,7 @@ enum Log {
     StandardError,
 }
 
-/// Spans are not used in this program.
+/// Only events are logged: this program does not use spans.
 impl Subscriber for Log {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         metadata.is_event() && *metadata.level() <= LevelFilter::INFO
@@ -68,7 +69,7 @@ impl Subscriber for Log {
 
     fn event(&self, event: &Event<'_>) {
         let level = event.metadata().level();
-        // A log that cannot be written to keeps nobody from the work.
+        // A failed write to the log is ignored: it must not stop the program's work.
         match self {
             Self::Journal { socket, name } => {
                 let mut entry = JournalEntry::default();
@@ -91,7 +92,7 @@ impl Subscriber for Log {
     fn exit(&self, _: &Id) {}
 }
 
-/// As syslog counts. Most lines are informational: journalctl shows "notice" in bold.
+/// The syslog priority. Most messages have priority 6 (info), because journalctl shows 5 (notice) in bold.
 fn priority(level: &Level) -> &'static str {
     match *level {
         Level::ERROR => "3",
@@ -101,7 +102,8 @@ fn priority(level: &Level) -> &'static str {
     }
 }
 
-/// One entry in the journal's own form: a field's name, its length, its value. So a value cannot add a field.
+/// One entry in the journal's binary form: for each field its name, the length of the value, and the value. So a value cannot add a
+/// field.
 #[derive(Default)]
 struct JournalEntry {
     bytes: Vec<u8>,
@@ -110,8 +112,9 @@ struct JournalEntry {
 impl JournalEntry {
     fn put(&mut self, name: &str, value: &str) {
         let mut value = printable::without_line_breaks(value);
-        if value.len() > LONGEST {
-            value.truncate((0..=LONGEST).rev().find(|end| value.is_char_boundary(*end)).unwrap_or_default());
+        if value.len() > MAX_VALUE_BYTES {
+            let end = (0..=MAX_VALUE_BYTES).rev().find(|end| value.is_char_boundary(*end));
+            value.truncate(end.unwrap_or_default());
         }
         self.bytes.extend_from_slice(name.as_bytes());
         self.bytes.push(b'\n');
@@ -132,7 +135,7 @@ impl Visit for JournalEntry {
     }
 }
 
-/// The text for a person: the fields are for the journal, and the message says it all.
+/// The message for a person. It is complete without the fields, which are for the journal.
 #[derive(Default)]
 struct Message {
     text: String,

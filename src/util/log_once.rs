@@ -1,33 +1,32 @@
-//! What is wrong for a while, logged once (T5).
+//! A problem that lasts is logged once (invariant T5).
 
 use std::sync::{Mutex, PoisonError};
 
-/// Something that is wrong for as long as it lasts: logged when it begins and when it becomes another thing, and not each time that it is seen
-/// (T5).
+/// The state of one problem. It is logged when it begins and when it changes, and not each time that it is detected (invariant T5).
 #[derive(Debug, Default)]
 pub(crate) struct LogOnce(Mutex<Option<String>>);
 
 impl LogOnce {
-    /// What is wrong now; none where nothing is.
+    /// Sets the present problem, or `None` if there is none. Logs a new one as an error.
     pub(crate) fn error(&self, now: Option<String>) {
-        if let Some(text) = self.change(now) {
+        if let Some(text) = self.set(now) {
             tracing::error!("{text}");
         }
     }
 
-    /// The same for what passes by itself, most likely.
+    /// The same, as a warning: for a problem that will probably end without any action.
     pub(crate) fn warn(&self, now: Option<String>) {
-        if let Some(text) = self.change(now) {
+        if let Some(text) = self.set(now) {
             tracing::warn!("{text}");
         }
     }
 
-    /// The text if it is news.
-    fn change(&self, now: Option<String>) -> Option<String> {
+    /// Sets the present problem. Returns it if it is new.
+    fn set(&self, now: Option<String>) -> Option<String> {
         let mut before = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let news = now.clone().filter(|_| *before != now);
+        let new = now.clone().filter(|_| *before != now);
         *before = now;
-        news
+        new
     }
 }
 
@@ -36,10 +35,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn t5_what_lasts_is_logged_once() {
+    fn t5_lasting_problem_is_logged_once() {
         let once = LogOnce::default();
         let text = |text: &str| Some(text.to_owned());
-        for (now, news) in [
+        for (now, logged) in [
             (None, None),
             (text("full"), text("full")),
             (text("full"), None),
@@ -47,7 +46,7 @@ mod tests {
             (None, None),
             (text("read-only"), text("read-only")),
         ] {
-            assert_eq!(once.change(now), news);
+            assert_eq!(once.set(now), logged);
         }
     }
 }

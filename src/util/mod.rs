@@ -1,16 +1,18 @@
-//! Helpers without knowledge of the agent's work: files, time, text, logging, other programs.
+//! General helpers: files, time, text, logging, other programs. They know nothing about the tasks of the agent.
 //!
 //! | module | what it does |
 //! |---|---|
 //! | `files` | atomic writes, bounded reads, locks |
 //! | `time` | a time as RFC 3339 text |
+//! | `duration` | the parser of durations such as `90s` |
 //! | `random` | random numbers for ports and jitter, not for secrets |
 //! | `suggest` | the known word nearest to a misspelt one |
 //! | `printable` | escapes text from outside; the rule that no message quotes a value |
-//! | `log`, `log_once`, `events` | where log messages go; messages that are logged once; MESSAGE_IDs |
+//! | `log`, `log_once`, `events` | the log; problems that are logged once; MESSAGE_IDs |
 //! | `program` | runs another program, with bounds on time and output |
 //! | `tagged` | how states are read from JSON |
 
+pub(crate) mod duration;
 pub(crate) mod events;
 pub(crate) mod files;
 pub(crate) mod log;

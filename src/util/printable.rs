@@ -1,28 +1,28 @@
-//! Text from outside on its way into a message, a document or a terminal. Pure.
+//! Escapes text from outside for a message, a document or a terminal. Pure.
 //!
-//! The rule (invariant S3): a message never quotes a value. User data, scripts and their settings, the bodies of answers, records and the
-//! arguments of a command may hold a secret, and a slip of the pen (`evn=TOKEN=…`) makes a value look like a name. Messages go to the journal,
-//! to the world-readable summary and to the log of a CI system. So a message says where the fault is (key, line, word number) and what is
-//! expected there, and may name no more than this:
-//! - a word of a fixed list of this program (a setting, an option, a known interpreter), also as "did you mean";
-//! - a number, a length of time or an id that was parsed;
-//! - a user data key, the file name of a MIME part, the path of a file that exists, a process: these are names, which others see anyway;
-//! - what root wrote into the configuration of the agent or of sshd: neither has a place for a secret.
+//! The rule (invariant S3): a message never quotes a value. Secrets may be in user data, scripts and their headers, response bodies,
+//! records and command arguments. A typing error (`evn=TOKEN=…`) can make a value look like a name. Messages go to the journal, to
+//! the world-readable summary and to the logs of CI systems. So a message says where the error is (key, line, word number) and what
+//! is expected there. It may contain only these texts from outside:
+//! - a word of a fixed list of this program (a setting, an option, a known interpreter), also after "did you mean";
+//! - a number, a duration or an id that was parsed;
+//! - a user data key, the file name of a MIME part, the path of an existing file, a process: others can see these names anyway;
+//! - what root wrote into the configuration of the agent or of sshd: no setting there is a secret.
 //!
-//! A name that is not this program's own goes through this module. It makes visible what would steer a terminal, change the order of the
-//! text or begin a new line. An error type that can hold a value must not exist: its variants hold numbers and `&'static str`.
+//! A name that does not come from this program goes through this module. It escapes characters that would control a terminal, change
+//! the order of the text or begin a new line. No error type may contain a value: its variants have numbers and `&'static str` only.
 
 use std::fmt::{self, Write as _};
 
-/// A name in a message has at most this many characters; what is longer ends with `…`.
-const LONGEST_NAME: usize = 100;
+/// A longer name is truncated to this many characters and ends with `…`.
+const MAX_NAME_CHARS: usize = 100;
 
 /// Text as one line. See [`line()`].
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Line<'a>(&'a str);
 
-/// The text as one line. Control, format, bidirectional and separator characters are escaped as in `\u{202e}`; a tab stays. Escaping twice
-/// changes nothing more: this is for people, and not to be read back.
+/// The text as one line. Control, format, bidirectional and separator characters are escaped, such as `\u{202e}`; a tab is not
+/// escaped. A second escape changes nothing, so the result is for people and cannot be converted back.
 pub(crate) fn line(text: &str) -> Line<'_> {
     Line(text)
 }
@@ -35,17 +35,17 @@ impl fmt::Display for Line<'_> {
 
 /// A name as one line of at most 100 characters.
 pub(crate) fn name(text: &str) -> String {
-    match text.char_indices().nth(LONGEST_NAME) {
+    match text.char_indices().nth(MAX_NAME_CHARS) {
         None => line(text).to_string(),
         Some((end, _)) => format!("{}…", line(&text[..end])),
     }
 }
 
-/// Bytes as lines for a terminal: escaped as by [`line()`], but for the line ends. A byte that is not UTF-8 becomes `\xff`.
+/// Bytes as lines for a terminal: escaped as by [`line()`], except for line feeds. Invalid UTF-8 is escaped by byte, such as `\xff`.
 pub(crate) fn lines(bytes: &[u8]) -> String {
     let mut shown = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
-        // Writing into a string does not fail.
+        // A write into a string does not fail.
         let _ = escape(chunk.valid(), |c| c == '\n' || is_shown(c), &mut shown);
         for byte in chunk.invalid() {
             let _ = write!(shown, "\\x{byte:02x}");
@@ -54,7 +54,7 @@ pub(crate) fn lines(bytes: &[u8]) -> String {
     shown
 }
 
-/// Text without line breaks. For the journal, which shows every other character in its own way.
+/// Text with escaped line breaks, for the journal. The journal's readers escape the other characters themselves.
 pub(crate) fn without_line_breaks(text: &str) -> String {
     let breaks = ['\n', '\u{b}', '\u{c}', '\u{85}', '\u{2028}', '\u{2029}'];
     let mut joined = String::with_capacity(text.len());
@@ -62,7 +62,8 @@ pub(crate) fn without_line_breaks(text: &str) -> String {
     joined
 }
 
-/// A JSON document for a terminal: the same document, with escapes of JSON's own. In JSON what is escaped here stands in strings only.
+/// A JSON document for a terminal. It is equivalent to the original, because it uses JSON's own escapes and the escaped characters
+/// can occur in strings only.
 pub(crate) fn json(document: &str) -> String {
     let mut shown = String::with_capacity(document.len());
     for c in document.chars() {
@@ -77,7 +78,7 @@ pub(crate) fn json(document: &str) -> String {
     shown
 }
 
-/// What is wrong with a JSON document, and where. serde's own message quotes the document.
+/// What is wrong with a JSON document, and where. (serde's own message quotes the document.)
 pub(crate) fn json_fault(why: &serde_json::Error) -> String {
     use serde_json::error::Category;
     let what = match why.classify() {
@@ -101,13 +102,13 @@ fn escape(text: &str, is_kept: impl Fn(char) -> bool, out: &mut impl fmt::Write)
     out.write_str(rest)
 }
 
-/// Whether a character is shown as it is.
+/// Whether a character is shown without an escape.
 pub fn is_shown(c: char) -> bool {
     if c.is_ascii() {
         return c == '\t' || c == ' ' || c.is_ascii_graphic();
     }
-    // The standard library has a table of printable characters and shows it by this way only. A letter stands before the character,
-    // because a combining character that begins a text is escaped, too.
+    // `escape_debug` is the only access to the standard library's table of printable characters. It also escapes a combining
+    // character at the beginning of a text, so a letter is put before the character.
     let mut text = [b'a', 0, 0, 0, 0];
     let length = 1 + c.encode_utf8(&mut text[1..]).len();
     std::str::from_utf8(&text[..length]).is_ok_and(|text| text.escape_debug().nth(1) == Some(c))
@@ -139,20 +140,20 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_bounded() {
-        let long = "é".repeat(LONGEST_NAME);
+    fn name_is_bounded() {
+        let long = "é".repeat(MAX_NAME_CHARS);
         assert_eq!(name(&long), long);
         assert_eq!(name(&format!("{long}x")), format!("{long}…"));
     }
 
     #[test]
-    fn a_message_for_the_journal_is_one_line_and_otherwise_the_same() {
+    fn journal_message_only_loses_its_line_breaks() {
         assert_eq!(without_line_breaks("\u{1b}[32mok\u{1b}[0m\r"), "\u{1b}[32mok\u{1b}[0m\r");
         assert_eq!(without_line_breaks("a\nPRIORITY=0\u{2028}b\u{85}"), "a\\nPRIORITY=0\\u{2028}b\\u{85}");
     }
 
     #[test]
-    fn a_json_document_is_the_same_after_it_was_escaped() {
+    fn escaped_json_document_has_the_same_content() {
         let value = serde_json::json!({ "key": HIDDEN, "other": "clé \"🔑\" \\", "list": [1, null] });
         for document in [value.to_string(), serde_json::to_string_pretty(&value).expect("JSON")] {
             let shown = json(&document);
@@ -162,14 +163,14 @@ mod tests {
     }
 
     #[test]
-    fn s3_a_fault_in_a_document_is_named_without_its_content() {
+    fn s3_json_fault_does_not_quote_the_document() {
         for document in
             [r#"{"a":"hunter2"}"#, "hunter2", r#""hunter2"#, r#"{"hunter2":1}"#, r#"{"a":hunter2}"#, ""]
         {
             let why = serde_json::from_str::<std::collections::BTreeMap<char, u8>>(document)
                 .expect_err("another shape");
-            let said = json_fault(&why);
-            assert!(!said.contains("hunter2") && said.contains("line "), "{said}");
+            let message = json_fault(&why);
+            assert!(!message.contains("hunter2") && message.contains("line "), "{message}");
         }
     }
 }

@@ -1,8 +1,8 @@
-//! Runs other programs for their answers: with a clean environment, no terminal, a bound on time and on output.
+//! Runs another program and returns its output: with a clean environment, without a terminal, with limits on time and output.
 //!
-//! Most of them are ssh-keygen and sshd. OpenSSH decides what a usable key is (invariant H1). A key is passed on standard input, so that neither the file's
-//! mode nor its name nor a `.pub` beside it changes the answer. It is a file in memory and not a pipe: ssh-keygen opens it a
-//! second time to try a passphrase.
+//! Most of these programs are ssh-keygen and sshd: OpenSSH decides which key is usable (invariant H1). A key is passed on standard
+//! input, so that the mode of its file, its name and a `.pub` file beside it have no influence on the answer. Standard input is a
+//! file in memory and not a pipe, because ssh-keygen opens it a second time to try a passphrase.
 
 use std::ffi::OsStr;
 use std::fs::{self, File, Permissions};
@@ -18,27 +18,27 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
-/// A question takes milliseconds.
+/// The timeout of a query, which usually takes milliseconds.
 pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
-/// A large RSA key takes some ten seconds to make on a slow machine. The units' own timeout is 5 minutes.
+/// The timeout of a key generation. A large RSA key takes about ten seconds on a slow machine. The units' timeout is 5 minutes.
 pub(crate) const MAKE_TIMEOUT: Duration = Duration::from_secs(240);
-/// How often the end of a program is looked for once it closed its output.
-const POLL: Duration = Duration::from_millis(1);
-/// Bytes of each output that are kept: `sshd -T` prints ten thousand.
-const MAX_OUTPUT: u64 = 256 * 1024;
-/// Where distributions have OpenSSH. A copy in /usr/local is not the one that the units start.
+/// After a program closed its outputs, its exit is polled with this interval.
+const POLL_INTERVAL: Duration = Duration::from_millis(1);
+/// The limit for each output; further output is not read. `sshd -T` prints about 10,000 bytes.
+const MAX_OUTPUT_BYTES: u64 = 256 * 1024;
+/// The folders in which distributions install OpenSSH. The units do not start a copy in /usr/local, so it is not included.
 const SEARCH_PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// What a program that ended left.
+/// The result of a program that ended.
 #[derive(Debug)]
 pub(crate) struct ProgramOutput {
     pub(crate) status: ExitStatus,
     pub(crate) stdout: Vec<u8>,
-    /// Its messages, on one line.
+    /// Its standard error, on one line.
     pub(crate) messages: String,
 }
 
-/// A started program.
+/// A program that was started and is not waited for yet.
 #[derive(Debug)]
 pub(crate) struct RunningProgram {
     child: Child,
@@ -47,7 +47,7 @@ pub(crate) struct RunningProgram {
     deadline: Instant,
 }
 
-/// One output stream, read to its end.
+/// The content of one output stream.
 #[derive(Debug)]
 enum Stream {
     Out(Vec<u8>),
@@ -57,7 +57,7 @@ enum Stream {
 /// Starts a program with `input` as its standard input.
 ///
 /// # Errors
-/// When it cannot be started.
+/// If it cannot be started.
 pub(crate) fn start<'a>(
     program: &str,
     arguments: impl IntoIterator<Item = &'a OsStr>,
@@ -67,7 +67,7 @@ pub(crate) fn start<'a>(
     let mut command = Command::new(program);
     command.args(arguments).current_dir("/").env_clear().env("PATH", SEARCH_PATH).env("LC_ALL", "C");
     command.stdin(if input.is_empty() { Stdio::null() } else { in_memory(input)?.into() });
-    // A group of its own, so that all of it can be ended.
+    // A separate process group, so that its child processes can be killed, too.
     command.stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
     let mut child = command.spawn()?;
     let (sender, streams) = channel();
@@ -80,10 +80,10 @@ pub(crate) fn start<'a>(
     Ok(RunningProgram { child, streams, timeout, deadline: Instant::now() + timeout })
 }
 
-/// Runs a program that answers a question to its end.
+/// Runs a program that answers a query, and waits for its end.
 ///
 /// # Errors
-/// When it cannot be started, or takes too long.
+/// If it cannot be started, or exceeds its timeout.
 pub(crate) fn run<'a>(
     program: &str,
     arguments: impl IntoIterator<Item = &'a OsStr>,
@@ -92,25 +92,25 @@ pub(crate) fn run<'a>(
     start(program, arguments, input, ANSWER_TIMEOUT)?.finish()
 }
 
-/// The words as arguments.
+/// Strings as arguments.
 pub(crate) fn words<'a>(words: &'a [&'a str]) -> impl Iterator<Item = &'a OsStr> {
     words.iter().map(OsStr::new)
 }
 
-/// What identifies a program's file: replaced or changed, it has another stamp. `None` where it is not found.
+/// A stamp of a program's file: it differs after the file was replaced or changed. `None` if the file is not found.
 pub(crate) fn stamp(program: &str) -> Option<(u64, u64, i64, i64)> {
     use std::os::unix::fs::MetadataExt;
-    let found = if program.starts_with('/') {
+    let metadata = if program.starts_with('/') {
         fs::metadata(program)
     } else {
         let in_folder = |folder: &str| fs::metadata(format!("{folder}/{program}"));
         SEARCH_PATH.split(':').find_map(|folder| in_folder(folder).ok()).ok_or_else(not_found)
     };
-    let file = found.ok()?;
+    let file = metadata.ok()?;
     Some((file.ino(), file.size(), file.ctime(), file.ctime_nsec()))
 }
 
-/// A file that is on no disk, and that only we may read: ssh-keygen refuses others.
+/// A file in memory that only this user may read: ssh-keygen refuses keys that others may read.
 fn in_memory(bytes: &[u8]) -> io::Result<File> {
     let mut file = File::from(memfd_create("key", MFdFlags::MFD_CLOEXEC)?);
     file.set_permissions(Permissions::from_mode(0o600))?;
@@ -126,17 +126,17 @@ fn not_found() -> io::Error {
 fn read_to_end(stream: impl Read + Send + 'static, sender: Sender<Stream>, kind: fn(Vec<u8>) -> Stream) {
     thread::spawn(move || {
         let mut bytes = Vec::new();
-        let mut stream = stream.take(MAX_OUTPUT);
+        let mut stream = stream.take(MAX_OUTPUT_BYTES);
         let _ = stream.read_to_end(&mut bytes);
         let _ = sender.send(kind(bytes));
     });
 }
 
 impl RunningProgram {
-    /// Waits for the end.
+    /// Waits for the end of the program.
     ///
     /// # Errors
-    /// When it takes too long: then it was killed.
+    /// If the program exceeds its timeout. It is killed then.
     pub(crate) fn finish(mut self) -> io::Result<ProgramOutput> {
         let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
         loop {
@@ -154,16 +154,16 @@ impl RunningProgram {
             if Instant::now() >= self.deadline {
                 return Err(self.kill());
             }
-            thread::sleep(POLL);
+            thread::sleep(POLL_INTERVAL);
         };
         let messages = String::from_utf8_lossy(&stderr).trim().replace("\r\n", "\n").replace('\n', "; ");
         Ok(ProgramOutput { status, stdout, messages })
     }
 
-    /// Ends it and what it started.
+    /// Kills the program and the processes that it started.
     fn kill(&mut self) -> io::Error {
         if let Ok(group) = i32::try_from(self.child.id()) {
-            // Not waited for yet, so the number is still its own.
+            // The child was not waited for yet, so no other process has its id.
             let _ = killpg(Pid::from_raw(group), Signal::SIGKILL);
         }
         let _ = self.child.wait();
@@ -176,7 +176,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn h1_openssh_gets_a_clean_environment_and_its_input() {
+    fn h1_program_gets_a_clean_environment_and_its_input() {
         let script = "cat; env | sort | cut -d= -f1 | tr '\\n' ' ' >&2; exit 3";
         let output = run("sh", words(&["-c", script]), b"the key").expect("started");
         assert_eq!((output.status.code(), &output.stdout[..]), (Some(3), &b"the key"[..]));
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn h1_a_program_that_reads_no_input_is_no_failure() {
+    fn h1_program_may_ignore_its_input() {
         let output = run("sh", words(&["-c", "exit 0"]), &[b'x'; 60_000]).expect("started");
         assert!(output.status.success());
         assert!(run("no-such-program", [], b"").is_err());

@@ -1,5 +1,5 @@
-//! States as JSON has them: an object with the name of the state and the fields that belong to it. One reader for all of them, since
-//! serde's own for such an enum costs the program five kilobytes each.
+//! The JSON form of states: an object with the name of the state and its fields. All states share this one reader, because serde's
+//! own reader of such an enum adds five kilobytes to the program for each enum.
 
 use std::fmt;
 
@@ -15,9 +15,9 @@ pub struct Tagged {
     pub state: String,
     /// When it began.
     pub since: Option<Moment>,
-    /// When it was last seen.
+    /// When it was last checked.
     pub checked: Option<Moment>,
-    /// Its reason.
+    /// The reason for it.
     pub why: Option<String>,
     /// The family in use.
     pub family: Option<Family>,
@@ -25,7 +25,7 @@ pub struct Tagged {
     pub resolver: Option<String>,
 }
 
-/// It is no state that is known, or a field of it is missing.
+/// The name of the state is unknown, or one of its fields is missing.
 #[derive(Debug)]
 pub struct NotAState;
 

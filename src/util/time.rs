@@ -1,28 +1,28 @@
-//! A moment in time, as the records and the status write it: RFC 3339, UTC, whole milliseconds.
+//! A time as it is written in the records and the status: RFC 3339, UTC, with milliseconds.
 
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-/// A moment.
+/// A time with the precision of one millisecond.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Moment(SystemTime);
 
 impl Moment {
-    /// The present.
+    /// The present time.
     pub fn now() -> Self {
         Self::of(SystemTime::now())
     }
 
-    /// Less than a millisecond is not kept: what is written and read again is the same.
+    /// Truncates to milliseconds, so that a time that is written and read again is equal.
     fn of(time: SystemTime) -> Self {
         let length = time.duration_since(UNIX_EPOCH).unwrap_or_default();
         Self(UNIX_EPOCH + Duration::new(length.as_secs(), length.subsec_millis() * 1_000_000))
     }
 
-    /// How long it was from `earlier` to this; zero if the clock was set back.
+    /// The time from `earlier` to this; zero if the clock was set back.
     pub fn since(self, earlier: Self) -> Duration {
         self.0.duration_since(earlier.0).unwrap_or_default()
     }
@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn d1_a_moment_that_is_written_is_the_same_when_it_is_read() {
+    fn d1_moment_is_equal_after_it_was_written_and_read() {
         let of = |text: &str| Moment::try_from(text.to_owned()).expect("RFC 3339");
         for moment in [Moment::now(), of("2026-01-01T00:00:00.123456789Z"), of("1970-01-01T00:00:00Z")] {
             assert_eq!(of(&moment.to_string()), moment, "{moment}");

@@ -1,39 +1,43 @@
-//! The Instance as `/conf?format=json` describes it. Only what this program uses is read; every field may be
-//! absent or null, and unknown ones come and go without notice.
+//! The Instance as `/conf?format=json` describes it.
+//!
+//! Only the fields that this program uses are read. Every field except the id may be absent or null. The platform adds and removes
+//! fields without notice, so unknown fields are ignored.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use thiserror::Error;
 
-/// The part of the `/conf` document that is used here.
+/// The fields of the `/conf` document that this program uses.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Instance {
-    /// Which Instance this is.
+    /// The identity of the Instance.
     pub id: InstanceId,
-    /// The name that its owner gave it.
+    /// The name that the owner gave it.
     #[serde(default)]
     pub name: Option<String>,
-    /// The host name that the platform wants for it.
+    /// The host name that the platform assigned to it.
     #[serde(default)]
     pub hostname: Option<String>,
-    /// For instance `fr-par-1`. The top-level field: `location.zone_id` still has old spellings.
+    /// The zone, such as `fr-par-1`. It is the top-level field, because `location.zone_id` still has old spellings.
     #[serde(default)]
     pub zone: Option<String>,
-    /// For instance `PLAY2-PICO`.
+    /// The Instance type, such as `PLAY2-PICO`.
     #[serde(default)]
     pub commercial_type: Option<String>,
 }
 
-/// The identity of an Instance, a UUID in lower case.
+/// The identity of an Instance: a UUID in lower case.
 ///
-/// It decides whether this disk now belongs to another machine, so nothing else than a UUID is taken for one: a
-/// document without a good `id` is an error, never "another Instance" (law H1).
+/// It decides whether this disk now belongs to another Instance, so only a UUID is accepted. A document without a valid `id` is
+/// an error and never means "another Instance" (invariant H1).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct InstanceId(String);
 
 /// The text is not a UUID.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq, Error)]
+#[error("an Instance id must be a UUID such as daa2ea5a-0ee6-4cdc-9f1a-e0d1cb4e6d86")]
 pub struct NotAnInstanceId;
 
 impl InstanceId {
@@ -48,11 +52,11 @@ impl TryFrom<String> for InstanceId {
 
     fn try_from(text: String) -> Result<Self, NotAnInstanceId> {
         let hyphens = [8, 13, 18, 23];
-        let good = text.len() == 36
+        let is_uuid = text.len() == 36
             && text.bytes().enumerate().all(|(at, byte)| {
                 if hyphens.contains(&at) { byte == b'-' } else { byte.is_ascii_hexdigit() }
             });
-        if good { Ok(Self(text.to_ascii_lowercase())) } else { Err(NotAnInstanceId) }
+        if is_uuid { Ok(Self(text.to_ascii_lowercase())) } else { Err(NotAnInstanceId) }
     }
 }
 
@@ -68,20 +72,12 @@ impl fmt::Display for InstanceId {
     }
 }
 
-impl fmt::Display for NotAnInstanceId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an Instance id must be a UUID such as daa2ea5a-0ee6-4cdc-9f1a-e0d1cb4e6d86")
-    }
-}
-
-impl std::error::Error for NotAnInstanceId {}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_document_with_nothing_but_an_id_is_enough() {
+    fn document_with_only_an_id_is_accepted() {
         let instance: Instance =
             serde_json::from_str(r#"{"id":"DAA2EA5A-0ee6-4cdc-9f1a-e0d1cb4e6d86","zone":null,"new":[1]}"#)
                 .expect("json");
@@ -90,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_that_is_no_uuid_is_an_error_and_not_another_instance() {
+    fn id_that_is_no_uuid_is_an_error() {
         for id in [
             "",
             "null",

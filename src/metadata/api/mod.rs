@@ -1,12 +1,12 @@
-//! What can be asked of the service, and what an answer means. Pure.
+//! The requests of the Metadata API, and what their responses mean. Pure.
 //!
 //! | module | what it does |
 //! |---|---|
-//! | `request` | each question, and how it is written in HTTP |
+//! | `request` | each request, and its HTTP form |
 //! | `response` | from a status and a body to a typed answer |
 //! | `instance` | the Instance as `/conf` describes it |
-//! | `user_data_key` | the checked name of a user data key |
-//! | `refusal` | the statuses that refuse |
+//! | `user_data_key` | the validated name of a user data key |
+//! | `refusal` | responses that refuse the request or cannot be used |
 
 pub(crate) mod instance;
 pub(crate) mod refusal;

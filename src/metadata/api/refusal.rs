@@ -1,48 +1,45 @@
-//! The service's no: the statuses that are no answer, told apart by what they mean.
+//! Responses that refuse the request or cannot be used.
 
 use std::fmt;
 use std::time::Duration;
 
-/// The service answered, and the answer is a no, or is not what the API promises.
-#[derive(Clone, Debug, PartialEq, Eq)]
+use thiserror::Error;
+
+/// The service sent a response that refuses the request, or that differs from what the API documents.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Refusal {
-    /// 403 (or 400, in newer reports), for a path that wants a source port below 1024.
+    /// 403 (400 in newer reports), for a path that needs a source port below 1024.
+    #[error(fmt = write_source_port)]
     SourcePort(u16),
-    /// 429, perhaps with the time to wait.
+    /// 429, with the time to wait if the service gave one.
+    #[error("the metadata service says there were too many requests (429)")]
     TooManyRequests(Option<Duration>),
-    /// 5xx, perhaps with the time to wait.
+    /// 5xx, with the time to wait if the service gave one.
+    #[error("the metadata service failed ({0})")]
     ServerError(u16, Option<Duration>),
     /// Any other status that the request does not expect, redirects included.
+    #[error("the metadata service gave the unexpected status {0}")]
     Unexpected(u16),
-    /// A good status, and a body that is not what it should be.
+    /// The status means success, and the body does not have the expected form.
+    #[error("the metadata service's answer cannot be understood: {0}")]
     Malformed(String),
 }
 
 impl Refusal {
-    /// Whether the same question may get another answer soon.
+    /// Whether the refusal is temporary: the same request may succeed soon.
     pub fn may_pass(&self) -> bool {
         matches!(self, Self::TooManyRequests(_) | Self::ServerError(..))
     }
 }
 
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::SourcePort(403) => f.write_str(
-                "the metadata service refused the request (403): it must come from a source port below 1024",
-            ),
-            Self::SourcePort(status) => write!(
-                f,
-                "the metadata service refused the request ({status}): it does not like the request, or its source port"
-            ),
-            Self::TooManyRequests(_) => {
-                f.write_str("the metadata service says there were too many requests (429)")
-            }
-            Self::ServerError(status, _) => write!(f, "the metadata service failed ({status})"),
-            Self::Unexpected(status) => write!(f, "the metadata service gave the unexpected status {status}"),
-            Self::Malformed(what) => write!(f, "the metadata service's answer cannot be understood: {what}"),
-        }
+fn write_source_port(status: &u16, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    match status {
+        403 => f.write_str(
+            "the metadata service refused the request (403): it must come from a source port below 1024",
+        ),
+        status => write!(
+            f,
+            "the metadata service refused the request ({status}): the request or its source port is not accepted"
+        ),
     }
 }
-
-impl std::error::Error for Refusal {}

@@ -1,35 +1,36 @@
-//! What can be asked of the Metadata API: one variant a question, and how each is written in HTTP.
+//! The requests of the Metadata API and their HTTP form.
 //!
-//! The local API takes the same paths, so the way back (HTTP to [`Request`]) is here as well, beside its inverse.
+//! The local API has the same paths, so the conversion from HTTP to a [`Request`] is here, too.
 
 use std::fmt;
 
 use hyper::Method;
 use hyper::body::Bytes;
+use thiserror::Error;
 
 use crate::metadata::api::user_data_key::{KeyError, UserDataKey};
 
-/// The form of an answer that the API gives in two.
+/// The format of an answer, for the paths that have two formats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// Shell style, `KEY=value` lines.
+    /// Lines `KEY=value`, as in a shell.
     Text,
-    /// JSON, which is the only form that this program parses.
+    /// JSON. This is the only format that this program parses.
     Json,
 }
 
-/// One question to the Metadata API.
+/// One request to the Metadata API.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Request {
-    /// `GET /`: is anything there, and is it the Metadata API?
+    /// `GET /`: whether a metadata service answers.
     Probe,
     /// `GET /conf`: the Instance.
     Conf(Format),
-    /// `GET /user_data`: which keys are set.
+    /// `GET /user_data`: the keys that are set.
     ListUserData(Format),
     /// `GET /user_data/KEY`: one value.
     GetUserData(UserDataKey),
-    /// `PATCH /user_data/KEY`: sets one whole value, so asking twice does no harm.
+    /// `PATCH /user_data/KEY`: sets one complete value, so the request may be repeated.
     SetUserData(UserDataKey, Bytes),
     /// `DELETE /user_data/KEY`.
     DeleteUserData(UserDataKey),
@@ -37,14 +38,17 @@ pub enum Request {
     VendorData,
 }
 
-/// Why an HTTP request is none of ours.
-#[derive(Debug, PartialEq, Eq)]
+/// Why an HTTP request is not a request of the Metadata API.
+#[derive(Debug, PartialEq, Eq, Error)]
 pub enum RequestError {
-    /// No such path.
+    /// There is no such path.
+    #[error("no such path")]
     UnknownPath,
-    /// The path is there, the method is not.
+    /// The path exists and does not accept the method.
+    #[error("this path does not take that method")]
     Method,
-    /// The path names a user data key that cannot be.
+    /// The path has an invalid user data key.
+    #[error(transparent)]
     Key(KeyError),
 }
 
@@ -60,7 +64,7 @@ impl Request {
         }
     }
 
-    /// The origin form: path and query.
+    /// The request target: path and query.
     pub fn target(&self) -> String {
         let json = |format: &Format| if *format == Format::Json { "?format=json" } else { "" };
         match self {
@@ -74,7 +78,7 @@ impl Request {
         }
     }
 
-    /// What is sent along, if anything; always as `text/plain`.
+    /// The request body, if any. It is always sent as `text/plain`.
     pub fn body(&self) -> Option<&Bytes> {
         match self {
             Self::SetUserData(_, value) => Some(value),
@@ -87,14 +91,14 @@ impl Request {
         matches!(self, Self::SetUserData(..) | Self::DeleteUserData(_))
     }
 
-    /// Whether the service answers it whatever the source port is. User data takes one below 1024.
+    /// Whether the service answers the request from any source port. User data needs a port below 1024.
     pub fn takes_any_port(&self) -> bool {
         matches!(self, Self::Probe | Self::Conf(_))
     }
 
-    /// The largest answer, in bytes, that makes sense; a larger one is an error (law T1).
+    /// The size limit of the answer's body in bytes; a larger body is an error (invariant T1).
     ///
-    /// A value of user data may reach 1 MiB: Terraform's limit is 127,998 characters, other clients have none.
+    /// A user data value may have up to 1 MiB. Terraform's limit is 127,998 characters; other clients have no limit.
     pub fn answer_limit(&self) -> usize {
         match self {
             Self::Conf(_) => 4 * KIB * KIB,
@@ -102,7 +106,7 @@ impl Request {
         }
     }
 
-    /// Reads a request back from its HTTP form.
+    /// Parses a request from its HTTP form.
     pub fn from_http(
         method: &Method,
         path: &str,
@@ -135,31 +139,19 @@ impl Request {
 }
 
 impl fmt::Display for Request {
-    /// Method and target, never the value (law S3).
+    /// Method and target, never the value (invariant S3).
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.method(), self.target())
     }
 }
-
-impl fmt::Display for RequestError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::UnknownPath => f.write_str("no such path"),
-            Self::Method => f.write_str("this path does not take that method"),
-            Self::Key(why) => why.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for RequestError {}
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn every_request_comes_back_from_its_own_http_form() {
-        let key = UserDataKey::new("a/b c").expect("a good key");
+    fn every_request_is_parsed_from_its_http_form() {
+        let key = UserDataKey::new("a/b c").expect("a valid key");
         for request in [
             Request::Probe,
             Request::Conf(Format::Text),
@@ -181,17 +173,17 @@ mod tests {
     }
 
     #[test]
-    fn a_path_or_method_that_the_api_does_not_have_is_refused() {
-        let from = |method, path| Request::from_http(&method, path, None, Bytes::new());
-        assert_eq!(from(Method::GET, "/user_data/a/b"), Err(RequestError::UnknownPath));
-        assert_eq!(from(Method::GET, "/state"), Err(RequestError::UnknownPath));
-        assert_eq!(from(Method::POST, "/user_data/a"), Err(RequestError::Method));
-        assert_eq!(from(Method::DELETE, "/conf"), Err(RequestError::Method));
-        assert_eq!(from(Method::GET, "/user_data/%2e%2e"), Err(RequestError::Key(KeyError::Dots)));
+    fn unknown_path_or_method_is_refused() {
+        let parse = |method, path| Request::from_http(&method, path, None, Bytes::new());
+        assert_eq!(parse(Method::GET, "/user_data/a/b"), Err(RequestError::UnknownPath));
+        assert_eq!(parse(Method::GET, "/state"), Err(RequestError::UnknownPath));
+        assert_eq!(parse(Method::POST, "/user_data/a"), Err(RequestError::Method));
+        assert_eq!(parse(Method::DELETE, "/conf"), Err(RequestError::Method));
+        assert_eq!(parse(Method::GET, "/user_data/%2e%2e"), Err(RequestError::Key(KeyError::Dots)));
     }
 
     #[test]
-    fn a_request_is_shown_without_its_value() {
+    fn s3_request_is_displayed_without_its_value() {
         let request = Request::SetUserData(UserDataKey::fingerprints(), Bytes::from_static(b"secret"));
         assert_eq!(request.to_string(), "PATCH /user_data/ssh-host-fingerprints");
     }

@@ -1,7 +1,6 @@
-//! From a [`Response`] to an answer: which statuses mean what, for each kind of request.
+//! From a [`Response`] to a typed answer: what each status means, for each kind of request.
 //!
-//! The rule of the room: a body is a value only under a status that says so. A 403's body looks like data
-//! and must never be taken for it (law T1).
+//! A body is a value only if the status says so. The body of a 403 looks like data and must never be used as data (invariant T1).
 
 use std::future::Future;
 use std::time::{Duration, SystemTime};
@@ -19,7 +18,7 @@ use crate::metadata::api::user_data_key::UserDataKey;
 use crate::metadata::error::{MetadataError, TransportError};
 use crate::util::printable;
 
-/// A whole HTTP answer: its length was checked against the limit, its end was seen.
+/// A complete HTTP response. Its length is within the limit, and its end was received.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Response {
     /// The status code.
@@ -31,6 +30,7 @@ pub struct Response {
 }
 
 impl Response {
+    /// The value of `Retry-After`, in seconds or as a date.
     fn retry_after(&self) -> Option<Duration> {
         let text = self.headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
         if let Ok(seconds) = text.parse() {
@@ -40,7 +40,7 @@ impl Response {
         Some(date.duration_since(SystemTime::now()).unwrap_or_default())
     }
 
-    /// What the status says, where it is no answer.
+    /// The refusal that the status means. For statuses that do not mean success.
     pub(crate) fn refusal(&self) -> Refusal {
         match self.status {
             400 | 403 => Refusal::SourcePort(self.status),
@@ -50,7 +50,7 @@ impl Response {
         }
     }
 
-    /// A value that may be unset: 404 is an answer (law T5), and an empty 200 or a 204 is a value of no bytes.
+    /// The value of a key. 404 is an answer: the key is not set (invariant T5). An empty 200 and a 204 are an empty value.
     fn value(self) -> Result<Option<Bytes>, Refusal> {
         match self.status {
             200 => Ok(Some(self.body)),
@@ -67,7 +67,7 @@ impl Response {
         serde_json::from_slice(&self.body).map_err(|why| Refusal::Malformed(printable::json_fault(&why)))
     }
 
-    /// A write: 204, or 200 from older servers.
+    /// Success of a write: 204, or 200 from older servers.
     fn stored(self) -> Result<(), Refusal> {
         if matches!(self.status, 200 | 204) { Ok(()) } else { Err(self.refusal()) }
     }
@@ -75,44 +75,44 @@ impl Response {
 
 #[derive(Deserialize)]
 struct KeyList {
-    /// Names, or null for none. What is no name is passed over, and costs no other its place.
-    #[serde(deserialize_with = "names")]
+    /// The names, or null if there are none. An element that is not a string is skipped and does not make the list invalid.
+    #[serde(deserialize_with = "list_or_null")]
     user_data: Vec<Value>,
 }
 
-fn names<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Value>, D::Error> {
+fn list_or_null<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Value>, D::Error> {
     Ok(Option::deserialize(from)?.unwrap_or_default())
 }
 
-/// Whoever can carry a [`Request`] to the API: the client itself, or the daemon's socket.
+/// A way to send a [`Request`] to the Metadata API: the client itself, or the daemon's socket.
 pub trait Ask {
-    /// Carries one request, and brings back the answer as it came.
+    /// Sends one request and returns the response unchanged.
     fn ask(&mut self, request: Request) -> impl Future<Output = Result<Response, TransportError>>;
 
-    /// The Instance that this machine is.
+    /// The Instance on which this program runs.
     fn instance(&mut self) -> impl Future<Output = Result<Instance, MetadataError>> {
         async { Ok(self.ask(Request::Conf(Format::Json)).await?.json()?) }
     }
 
-    /// The user data keys that are set, in byte order. A key that could not be asked for is left out.
+    /// The user data keys that are set, in byte order. A name that is not a valid key is skipped.
     fn list(&mut self) -> impl Future<Output = Result<Vec<UserDataKey>, MetadataError>> {
         async { Ok(self.list_and_rest().await?.0) }
     }
 
-    /// The same, and how many were left out.
+    /// The keys as in [`Ask::list`], and the number of names that were skipped.
     fn list_and_rest(&mut self) -> impl Future<Output = Result<(Vec<UserDataKey>, usize), MetadataError>> {
         async {
             let list: KeyList = self.ask(Request::ListUserData(Format::Json)).await?.json()?;
             let names = list.user_data.iter();
             let mut keys: Vec<_> = names.filter_map(|name| UserDataKey::new(name.as_str()?).ok()).collect();
-            let rest = list.user_data.len() - keys.len();
+            let skipped = list.user_data.len() - keys.len();
             keys.sort_unstable();
             keys.dedup();
-            Ok((keys, rest))
+            Ok((keys, skipped))
         }
     }
 
-    /// The text of a path that always has one.
+    /// The body of a path that always has one.
     fn text(&mut self, request: Request) -> impl Future<Output = Result<Bytes, MetadataError>> {
         async {
             let response = self.ask(request).await?;
@@ -120,17 +120,17 @@ pub trait Ask {
         }
     }
 
-    /// The value of a key, `None` where the key is not set.
+    /// The value of a key; `None` if the key is not set.
     fn get(&mut self, key: &UserDataKey) -> impl Future<Output = Result<Option<Bytes>, MetadataError>> {
         async { Ok(self.ask(Request::GetUserData(key.clone())).await?.value()?) }
     }
 
-    /// Sets the whole value of a key.
+    /// Sets the complete value of a key.
     fn set(&mut self, key: &UserDataKey, value: Bytes) -> impl Future<Output = Result<(), MetadataError>> {
         async { Ok(self.ask(Request::SetUserData(key.clone(), value)).await?.stored()?) }
     }
 
-    /// Deletes a key; `false` where it was not set.
+    /// Deletes a key; `false` if it was not set.
     fn delete(&mut self, key: &UserDataKey) -> impl Future<Output = Result<bool, MetadataError>> {
         async {
             let response = self.ask(Request::DeleteUserData(key.clone())).await?;
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_200_or_a_204_is_a_value_and_404_is_an_answer() {
+    fn t1_only_200_and_204_are_values_and_404_is_an_answer() {
         assert_eq!(response(200, b"v").value(), Ok(Some(Bytes::from_static(b"v"))));
         assert_eq!(response(200, b"").value(), Ok(Some(Bytes::new())));
         assert_eq!(response(204, b"").value(), Ok(Some(Bytes::new())));
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn s3_a_malformed_answer_is_not_quoted() {
+    fn s3_malformed_answer_is_not_quoted() {
         for body in [&br#"{"user_data":"hunter2"}"#[..], br#"{"user_data":{"hunter2":1}}"#, b"hunter2"] {
             let why = response(200, body).json::<KeyList>().map(|_| ()).expect_err("another shape");
             assert!(why.to_string().contains("line 1") && !why.to_string().contains("hunter2"), "{why}");
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn retry_after_is_read_in_seconds_and_as_a_date() {
+    fn retry_after_is_seconds_or_a_date() {
         let after = |text: &'static str| {
             let mut response = response(429, b"");
             response.headers.insert(RETRY_AFTER, HeaderValue::from_static(text));

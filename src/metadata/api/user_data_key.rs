@@ -1,33 +1,39 @@
-//! The name of a user data key: checked when made, so that no key can ever change the path it is put in.
+//! The name of a user data key. It is validated when it is created, so that no key can change the URL path that contains it.
 
 use std::fmt;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use thiserror::Error;
 
 use crate::util::printable;
 
-/// What stands unencoded in a URL path beside letters and digits: RFC 3986's "unreserved" characters.
+/// The characters that are percent-encoded in a URL path: all except the "unreserved" characters of RFC 3986.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// No limit is documented; this is well over any name seen, and keeps a request line short.
-const LONGEST: usize = 255;
+/// No limit is documented. This one is far above the length of any known name, and it keeps a request line short.
+const MAX_KEY_BYTES: usize = 255;
 
-/// A user data key that can be asked for: not empty, not `.` or `..`, no control character, at most 255 bytes.
+/// A valid user data key: not empty, not `.` or `..`, no control characters, at most 255 bytes.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UserDataKey(String);
 
 /// Why a name cannot be a user data key.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq, Error)]
 pub enum KeyError {
     /// The name is empty.
+    #[error("a user data key cannot be empty")]
     Empty,
-    /// The name is `.` or `..`, which a server may take for a step in the path.
+    /// The name is `.` or `..`, which a server may interpret as a step in the path.
+    #[error("a user data key cannot be `.` or `..`")]
     Dots,
     /// The name has a control character.
+    #[error("a user data key cannot contain control characters")]
     Control,
     /// The name is longer than 255 bytes.
+    #[error("a user data key cannot be longer than 255 bytes")]
     TooLong,
     /// The name is not UTF-8.
+    #[error("a user data key must be valid UTF-8")]
     NotUtf8,
 }
 
@@ -37,66 +43,52 @@ impl UserDataKey {
         Self("ssh-host-fingerprints".to_owned())
     }
 
-    /// cloud-init's own key.
+    /// The key that cloud-init reads.
     pub fn cloud_init() -> Self {
         Self("cloud-init".to_owned())
     }
 
-    /// Checks `name`.
+    /// Validates `name`.
     pub fn new(name: &str) -> Result<Self, KeyError> {
         match name {
             "" => Err(KeyError::Empty),
             "." | ".." => Err(KeyError::Dots),
-            _ if name.len() > LONGEST => Err(KeyError::TooLong),
+            _ if name.len() > MAX_KEY_BYTES => Err(KeyError::TooLong),
             _ if name.chars().any(char::is_control) => Err(KeyError::Control),
             _ => Ok(Self(name.to_owned())),
         }
     }
 
-    /// Reads a key back from a URL path segment.
+    /// Parses a key from a URL path segment.
     pub fn from_path_segment(segment: &str) -> Result<Self, KeyError> {
         let name = percent_decode_str(segment).decode_utf8().map_err(|_| KeyError::NotUtf8)?;
         Self::new(&name)
     }
 
-    /// The key as its owner wrote it.
+    /// The key as the owner wrote it.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The key as one segment of a URL path. It never holds a `/`, and serves as a file name for the same reason.
+    /// The key as one segment of a URL path. It never contains a `/`, so it can also be a file name.
     pub fn to_path_segment(&self) -> String {
         utf8_percent_encode(&self.0, ENCODED).to_string()
     }
 }
 
-/// For a message: escaped. [`UserDataKey::as_str`] is the key itself.
+/// The escaped key, for a message. [`UserDataKey::as_str`] is the key itself.
 impl fmt::Display for UserDataKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         printable::line(&self.0).fmt(f)
     }
 }
 
-impl fmt::Display for KeyError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Empty => "a user data key cannot be empty",
-            Self::Dots => "a user data key cannot be `.` or `..`",
-            Self::Control => "a user data key cannot hold control characters",
-            Self::TooLong => "a user data key cannot be longer than 255 bytes",
-            Self::NotUtf8 => "a user data key must be valid UTF-8",
-        })
-    }
-}
-
-impl std::error::Error for KeyError {}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_key_that_could_change_the_path_is_refused() {
+    fn key_that_could_change_the_path_is_refused() {
         let long = "k".repeat(256);
         for (name, why) in [
             ("", KeyError::Empty),
@@ -113,20 +105,20 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_shown_on_one_line_and_cannot_change_its_order() {
-        let key = UserDataKey::new("a\u{202e}b\u{2028}c").expect("a good key");
+    fn key_is_displayed_escaped_on_one_line() {
+        let key = UserDataKey::new("a\u{202e}b\u{2028}c").expect("a valid key");
         assert_eq!((&*key.to_string(), key.as_str()), ("a\\u{202e}b\\u{2028}c", "a\u{202e}b\u{2028}c"));
     }
 
     #[test]
-    fn any_other_key_goes_into_one_path_segment_and_comes_back() {
+    fn valid_key_is_one_path_segment_and_can_be_parsed_again() {
         for (name, segment) in [
             ("setup-script.10_web~", "setup-script.10_web~"),
             ("a/../b", "a%2F..%2Fb"),
             ("a b?c#d%", "a%20b%3Fc%23d%25"),
             ("clé", "cl%C3%A9"),
         ] {
-            let key = UserDataKey::new(name).expect("a good key");
+            let key = UserDataKey::new(name).expect("a valid key");
             assert_eq!(key.to_path_segment(), segment);
             assert_eq!(UserDataKey::from_path_segment(segment), Ok(key));
         }

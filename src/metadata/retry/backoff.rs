@@ -1,41 +1,42 @@
-//! When to ask again after a failure (law T5). Pure: time and chance come in as arguments.
+//! How long to wait before a request is repeated (invariant T5). Pure: times and random numbers are arguments.
 //!
-//! Two users: the daemon, which never gives up and gets ever slower, and the commands, which try for a few seconds only.
+//! It has two users. The daemon never gives up, and its waits grow. The commands try for a few seconds only.
 
 use std::time::Duration;
 
 use crate::metadata::error::{ErrorKind, MetadataError, TransportError};
 
-/// Each wait is so much longer than the one before: an outage is over for everybody half its length after its end.
+/// Each wait is longer than the previous one by this factor. After an outage, every client has succeeded again within half the
+/// length of the outage.
 const GROWTH: f64 = 1.5;
-/// The longest wait between two tries while nothing else happens.
-const LONGEST: Duration = Duration::from_secs(3600);
-/// Everybody was told the same time to wait: they spread out over at most this behind it.
-const SPREAD: Duration = Duration::from_secs(30);
+/// The longest wait between two tries. Another event can end a wait early.
+const MAX_WAIT: Duration = Duration::from_secs(3600);
+/// When the service asks all clients to wait for the same time, each adds a random wait of at most this length.
+const MAX_SPREAD: Duration = Duration::from_secs(30);
 
-/// A failure, as far as it matters here.
+/// The properties of a failure that decide about the retry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Failure {
-    /// What lies behind it.
+    /// The cause.
     pub cause: Cause,
-    /// How long the service asked us to wait.
+    /// The wait that the service asked for.
     pub asked_for: Option<Duration>,
 }
 
-/// What lies behind a failure.
+/// The cause of a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
-    /// There is no way to the service (yet): a try costs nobody anything, and at boot the route is often just a moment away.
+    /// There is no route to the service. A try costs nothing, and at boot the route often appears within moments.
     NoWay,
-    /// The service is there, and does not manage (no answer in time, cut off, 429, 5xx): asking soon makes it worse.
+    /// The service is overloaded or failing (no response in time, connection lost, 429, 5xx). An early retry makes this worse.
     Busy,
-    /// It will be so until somebody does something about it.
+    /// The failure lasts until somebody fixes its cause.
     Lasting,
 }
 
 impl Cause {
-    /// The first wait, from and to.
-    fn first(self) -> (Duration, Duration) {
+    /// The shortest and the longest first wait.
+    fn first_wait(self) -> (Duration, Duration) {
         let milliseconds = Duration::from_millis;
         match self {
             Self::NoWay => (milliseconds(125), milliseconds(250)),
@@ -46,7 +47,7 @@ impl Cause {
 }
 
 impl Failure {
-    /// Judges an error.
+    /// The failure that an error means.
     pub fn of(why: &MetadataError) -> Self {
         let cause = match why {
             MetadataError::Refused(refusal) if refusal.may_pass() => Cause::Busy,
@@ -67,30 +68,30 @@ impl Failure {
 pub enum Next {
     /// Try again after this time.
     After(Duration),
-    /// Let it be, and tell whoever asked.
+    /// Do not try again; return the error to the caller.
     GiveUp,
 }
 
-/// How much may be spent on trying.
+/// How often and how long a request is retried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Budget {
-    /// A daemon's: until it works.
+    /// For the daemon: until a try succeeds.
     Unlimited,
-    /// A command's: so many tries, and no wait beyond so much time in all; and only for what may pass.
+    /// For a command: a limited number of tries, a limited total wait, and only temporary failures.
     Limited {
-        /// The first one included.
+        /// The number of tries, the first one included.
         tries: u32,
-        /// All waits together.
+        /// The limit for all waits together.
         waiting: Duration,
     },
 }
 
 impl Budget {
-    /// A command's: somebody waits for it.
+    /// For a command: a person waits for it.
     pub const COMMAND: Self = Self::Limited { tries: 3, waiting: Duration::from_secs(5) };
 }
 
-/// Waits that grow, each drawn from a range.
+/// The state of a sequence of retries. Its waits grow, and each is drawn at random from a range.
 #[derive(Debug)]
 pub struct Retry {
     budget: Budget,
@@ -99,23 +100,23 @@ pub struct Retry {
 }
 
 impl Retry {
-    /// A fresh start with this budget.
+    /// No failures so far, and this budget.
     pub fn new(budget: Budget) -> Self {
         Self { budget, failures: 0, waited: Duration::ZERO }
     }
 
     /// What to do after one more failure.
     pub fn after(&mut self, failure: Failure, random: &mut fastrand::Rng) -> Next {
-        let (from, to) = failure.cause.first();
+        let (first_min, first_max) = failure.cause.first_wait();
         let growth = GROWTH.powi(i32::try_from(self.failures.min(60)).unwrap_or_default());
-        let most = to.mul_f64(growth).min(LONGEST);
-        // The range keeps its proportions at the upper end, so that the longest waits differ, too.
-        let least = most.mul_f64(from.as_secs_f64() / to.as_secs_f64());
-        let drawn = least + (most - least).mul_f64(random.f64());
+        let max = first_max.mul_f64(growth).min(MAX_WAIT);
+        // Min and max keep their ratio also when max is at its limit: so the longest waits of the clients differ, too.
+        let min = max.mul_f64(first_min.as_secs_f64() / first_max.as_secs_f64());
+        let drawn = min + (max - min).mul_f64(random.f64());
         self.failures = self.failures.saturating_add(1);
         let wait = match failure.asked_for {
-            // Spread out after the time that was asked for, never before it.
-            Some(asked) => asked.min(LONGEST) + drawn.min(SPREAD),
+            // The random wait comes after the time that the service asked for: never earlier.
+            Some(asked) => asked.min(MAX_WAIT) + drawn.min(MAX_SPREAD),
             None => drawn,
         };
         self.waited = self.waited.saturating_add(wait);
@@ -129,7 +130,7 @@ impl Retry {
         }
     }
 
-    /// A success: the next failure starts anew.
+    /// Forgets the failures so far, after a success.
     pub fn reset(&mut self) {
         *self = Self::new(self.budget);
     }
@@ -156,17 +157,17 @@ mod tests {
     }
 
     #[test]
-    fn t5_waits_grow_to_an_hour_and_start_anew_after_a_success() {
+    fn t5_waits_grow_to_an_hour_and_a_success_resets_them() {
         for cause in ALL {
-            let (from, to) = cause.first();
+            let (first_min, first_max) = cause.first_wait();
             for seed in 0..20 {
                 let waits = waits(failure(cause), seed);
-                assert!((from..=to).contains(&waits[0]), "{cause:?}: {:?}", waits[0]);
-                assert!(waits[5] <= to.mul_f64(GROWTH.powi(5)), "{cause:?}: {:?}", waits[5]);
-                assert!(waits.iter().all(|wait| *wait <= LONGEST));
+                assert!((first_min..=first_max).contains(&waits[0]), "{cause:?}: {:?}", waits[0]);
+                assert!(waits[5] <= first_max.mul_f64(GROWTH.powi(5)), "{cause:?}: {:?}", waits[5]);
+                assert!(waits.iter().all(|wait| *wait <= MAX_WAIT));
                 assert!(
-                    waits[60..].iter().sum::<Duration>() > LONGEST * 15,
-                    "an hour apart or so, in the end"
+                    waits[60..].iter().sum::<Duration>() > MAX_WAIT * 15,
+                    "in the end, the waits are about an hour"
                 );
             }
             let (mut retry, mut random) = (Retry::new(Budget::Unlimited), fastrand::Rng::with_seed(1));
@@ -174,26 +175,27 @@ mod tests {
                 retry.after(failure(cause), &mut random);
             }
             retry.reset();
-            assert!(matches!(retry.after(failure(cause), &mut random), Next::After(wait) if wait <= to));
+            let next = retry.after(failure(cause), &mut random);
+            assert!(matches!(next, Next::After(wait) if wait <= first_max));
         }
     }
 
     #[test]
-    fn t5_a_wait_that_the_service_asked_for_is_kept_and_spread() {
-        for (asked, least, most) in [(60, 60, 64), (0, 0, 4), (u64::MAX, 3600, 3604)] {
+    fn t5_requested_wait_is_kept_and_spread() {
+        for (asked, min, max) in [(60, 60, 64), (0, 0, 4), (u64::MAX, 3600, 3604)] {
             let failure = Failure { cause: Cause::Busy, asked_for: Some(Duration::from_secs(asked)) };
             let wait = waits(failure, 1)[0];
             assert!(
-                wait >= Duration::from_secs(least) && wait <= Duration::from_secs(most),
+                wait >= Duration::from_secs(min) && wait <= Duration::from_secs(max),
                 "{asked}: {wait:?}"
             );
         }
     }
 
     #[test]
-    fn t5_a_command_gives_up_when_its_tries_or_its_time_are_spent_or_the_failure_lasts() {
+    fn t5_command_budget_is_bounded() {
         let asked = |seconds| Failure { cause: Cause::Busy, asked_for: Some(Duration::from_secs(seconds)) };
-        for (failure, most) in
+        for (failure, max_tries) in
             [(failure(Cause::NoWay), 3), (failure(Cause::Lasting), 1), (asked(60), 1), (asked(4), 2)]
         {
             for seed in 0..20 {
@@ -202,14 +204,14 @@ mod tests {
                 while let Next::After(wait) = retry.after(failure, &mut random) {
                     (tried, waited) = (tried + 1, waited + wait);
                 }
-                assert!(tried <= most, "{failure:?}: {tried}");
+                assert!(tried <= max_tries, "{failure:?}: {tried}");
                 assert!(waited <= Duration::from_secs(5), "{failure:?}: {waited:?}");
             }
         }
     }
 
     #[test]
-    fn t5_what_may_pass_is_told_from_what_lasts() {
+    fn t5_temporary_failures_differ_from_lasting_ones() {
         let after = Some(Duration::from_secs(7));
         for (why, cause, asked_for) in [
             (MetadataError::Refused(Refusal::TooManyRequests(after)), Cause::Busy, after),

@@ -1,4 +1,6 @@
-//! Asking again for a few seconds, for commands: a service that says "too many" or fails in passing is often well a moment later (law T5).
+//! Repeats a request for a few seconds, for commands (invariant T5).
+//!
+//! Too many requests (429) and server errors (5xx) are often temporary.
 
 use tokio::time::sleep;
 
@@ -8,20 +10,22 @@ use crate::metadata::error::{MetadataError, TransportError};
 use crate::metadata::retry::backoff::{Budget, Cause, Failure, Next, Retry};
 use crate::util::random;
 
-/// Asks through `A`, and again where the answer may pass. Only answers are met so: a service that cannot be reached was tried over
-/// both families already, and whoever waits for it wants to know.
+/// Sends requests through `A` and repeats those that got a temporary refusal.
+///
+/// Transport errors are not retried here. `A` has already tried both families, and the caller wants to know at once that the
+/// service cannot be reached.
 pub(crate) struct Retrying<A> {
     inner: A,
     budget: Budget,
 }
 
 impl<A> Retrying<A> {
-    /// Asks through `inner`, within the budget for each request.
+    /// Sends requests through `inner`. The budget is for each request.
     pub(crate) fn new(inner: A, budget: Budget) -> Self {
         Self { inner, budget }
     }
 
-    /// Gives back what it asks through.
+    /// The inner value.
     pub(crate) fn into_inner(self) -> A {
         self.inner
     }
@@ -32,7 +36,7 @@ impl<A: Ask> Ask for Retrying<A> {
         let mut retry = Retry::new(self.budget);
         loop {
             let answer = self.inner.ask(request.clone()).await?;
-            let Some(failure) = busy(&answer) else { return Ok(answer) };
+            let Some(failure) = temporary_failure(&answer) else { return Ok(answer) };
             match retry.after(failure, &mut random::generator()) {
                 Next::After(wait) => sleep(wait).await,
                 Next::GiveUp => return Ok(answer),
@@ -41,10 +45,10 @@ impl<A: Ask> Ask for Retrying<A> {
     }
 }
 
-/// The failure that an answer stands for, where it is one that may pass.
-fn busy(answer: &Response) -> Option<Failure> {
-    let failing = answer.status == 429 || answer.status >= 500;
-    failing
+/// The failure that the response means, if it is temporary.
+fn temporary_failure(answer: &Response) -> Option<Failure> {
+    let is_failure = answer.status == 429 || answer.status >= 500;
+    is_failure
         .then(|| Failure::of(&MetadataError::Refused(answer.refusal())))
         .filter(|failure| failure.cause == Cause::Busy)
 }

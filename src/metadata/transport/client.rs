@@ -1,4 +1,5 @@
-//! The client of the Metadata API: one connection for all its requests, made when needed, and made again once when lost.
+//! The client of the Metadata API. All its requests share one connection, which is opened when needed. If the connection is lost,
+//! the client opens a new one, once for each request.
 
 use tokio::time::timeout;
 
@@ -9,32 +10,35 @@ use crate::metadata::family::Family;
 use crate::metadata::transport::connect;
 use crate::metadata::transport::connection::Connection;
 use crate::metadata::transport::exchange::Limits;
-use crate::metadata::transport::source_port;
-use crate::metadata::transport::source_port::Reserved;
+use crate::metadata::transport::source_port::{self, Reserved};
 use crate::system::platform::PlatformProof;
 use crate::util::random;
 
-/// Bound to this port, a socket gets one of the kernel's choice, of 1024 or more.
-const KERNELS_CHOICE: u16 = 0;
+/// If a socket is bound to this port, the kernel chooses a port of 1024 or more.
+const EPHEMERAL_PORT: u16 = 0;
 
-/// Asks the Metadata API itself. Needs root or `CAP_NET_BIND_SERVICE`, unless it is made [`Client::from_any_port`].
+/// Sends requests directly to the metadata service. Needs root or `CAP_NET_BIND_SERVICE`, except for [`Client::from_any_port`].
 pub struct Client {
     limits: Limits,
+    /// Whether each request asks the service to close the connection after its response.
     closing: bool,
+    /// Whether any source port is used, and not one below 1024.
     any_port: bool,
     reserved: Reserved,
     random: fastrand::Rng,
-    only: Option<Family>,
-    /// Which family has the head start in the next race.
-    first: Family,
-    winner: Option<Family>,
+    /// The only family to use, if the client is limited to one.
+    only_family: Option<Family>,
+    /// The family that has the head start in the next race.
+    first_family: Family,
+    /// The family that answered the last request; `None` if that request failed.
+    last_family: Option<Family>,
     connection: Option<Connection>,
 }
 
 impl Client {
-    /// A client for many requests, which share a connection for as long as the service leaves it open.
+    /// A client for many requests. They share one connection for as long as the service keeps it open.
     ///
-    /// Takes the proof that the service may be trusted here (invariant P1).
+    /// Requires the proof that the service can be trusted on this machine (invariant P1).
     pub fn new(_: &PlatformProof, limits: Limits) -> Self {
         let reserved = Reserved::of_this_machine();
         let random = random::generator();
@@ -44,56 +48,57 @@ impl Client {
             any_port: false,
             reserved,
             random,
-            only: None,
-            first: Family::BOTH[0],
-            winner: None,
+            only_family: None,
+            first_family: Family::BOTH[0],
+            last_family: None,
             connection: None,
         }
     }
 
-    /// A client for one request, which tells the service to close the connection after it (law T4).
+    /// A client for one request, which asks the service to close the connection after its response (invariant T4).
     pub fn for_one_request(proof: &PlatformProof, limits: Limits) -> Self {
         Self { closing: true, ..Self::new(proof, limits) }
     }
 
-    /// A client for one request that the service answers whatever the source port is ([`Request::takes_any_port`]): it needs no
-    /// capability. It sends no other request.
+    /// A client for one request that the service answers from any source port ([`Request::takes_any_port`]). It needs no capability,
+    /// and it sends no other request.
     pub fn from_any_port(proof: &PlatformProof, limits: Limits) -> Self {
         Self { any_port: true, ..Self::for_one_request(proof, limits) }
     }
 
-    /// A client that knows one family only, to look at each by itself.
+    /// A client that uses one family only, to test each family separately.
     pub fn over(family: Family, proof: &PlatformProof, limits: Limits) -> Self {
-        Self { only: Some(family), first: family, ..Self::new(proof, limits) }
+        Self { only_family: Some(family), first_family: family, ..Self::new(proof, limits) }
     }
 
-    /// Other bounds, for the requests to come.
+    /// Sets the limits for the following requests.
     pub fn set_limits(&mut self, limits: Limits) {
         self.limits = limits;
     }
 
-    /// From now on the service is told to close the connection after its answer.
+    /// From now on, each request asks the service to close the connection after its response.
     pub fn close_after_answer(&mut self) {
         self.closing = true;
     }
 
-    /// Sees whether a source port can be had, without connecting.
+    /// Tests whether a source port is available, without a connection.
     pub fn try_source_port(&mut self) -> Result<u16, ConnectError> {
-        connect::try_ports(self.first, &source_port::order(&self.reserved, &mut self.random))
+        connect::try_ports(self.first_family, &source_port::order(&self.reserved, &mut self.random))
     }
 
-    /// Connects now, and not with the first request.
+    /// Opens the connection now, before the first request.
     pub async fn open(&mut self) -> Result<(), TransportError> {
         self.connection = Some(self.connect().await?);
         Ok(())
     }
 
-    /// The family that answered last, forgotten when it fails (law T3).
+    /// The family that answered the last request; `None` if that request failed (invariant T3).
     pub fn family(&self) -> Option<Family> {
-        self.winner
+        self.last_family
     }
 
-    /// Lets a connection that the service was told to close be closed by it; any other is reset.
+    /// Ends the client. If the service was asked to close the connection, this waits until it has done so. Otherwise the connection
+    /// is reset.
     pub async fn finish(self) {
         match self.connection {
             Some(connection) if self.closing => connection.closed().await,
@@ -101,57 +106,67 @@ impl Client {
         }
     }
 
-    async fn within_bounds(&mut self, request: &Request) -> Result<Response, TransportError> {
-        let whole = self.limits.whole;
-        let answer = match timeout(whole, self.twice(request)).await {
+    /// Sends a request within the limit for the complete operation.
+    async fn ask_within_limit(&mut self, request: &Request) -> Result<Response, TransportError> {
+        let limit = self.limits.whole;
+        let answer = match timeout(limit, self.ask_twice(request)).await {
             Ok(answer) => answer,
-            Err(_) => Err(TransportError::TimedOut { step: Step::Whole, after: whole }),
+            Err(_) => Err(TransportError::TimedOut { step: Step::Whole, after: limit }),
         };
         if answer.is_err() {
-            // Whatever is left of it, a late answer must not be taken for the next question's.
+            // A late response on this connection must not be taken for the response to the next request.
             self.connection = None;
-            self.winner = None;
+            self.last_family = None;
         }
         answer
     }
 
-    /// A connection that goes away under a request is met with one new connection, and a family that falls silent with the
-    /// other one, if that can be had. Every request may be repeated: reading changes nothing, and a write is of a whole value.
-    async fn twice(&mut self, request: &Request) -> Result<Response, TransportError> {
-        match self.once(request).await {
-            Err(TransportError::Cut(_)) => self.once(request).await,
-            Err(why @ TransportError::TimedOut { .. }) if self.only.is_none() => {
-                match self.connect_over(self.first).await {
+    /// Sends a request, and repeats it once if the first try fails. If the connection was lost, the request is repeated on a new
+    /// connection. If a family did not answer in time, the request is repeated over the other family, if a connection can be opened.
+    ///
+    /// Every request may be repeated: a read changes nothing, and a write sets a complete value.
+    async fn ask_twice(&mut self, request: &Request) -> Result<Response, TransportError> {
+        match self.ask_once(request).await {
+            (_, Err(TransportError::Cut(_))) => self.ask_once(request).await.1,
+            (Some(family), Err(why @ TransportError::TimedOut { .. })) if self.only_family.is_none() => {
+                match self.connect_over(family.other()).await {
                     Ok(connection) => {
                         self.connection = Some(connection);
-                        self.once(request).await
+                        self.ask_once(request).await.1
                     }
                     Err(_) => Err(why),
                 }
             }
-            answer => answer,
+            (_, answer) => answer,
         }
     }
 
-    async fn once(&mut self, request: &Request) -> Result<Response, TransportError> {
+    /// Sends a request once. Returns the family over which it was sent, too; `None` if there was no connection.
+    async fn ask_once(&mut self, request: &Request) -> (Option<Family>, Result<Response, TransportError>) {
         let mut connection = match self.connection.take() {
             Some(connection) if !connection.is_closed() => connection,
-            _ => self.connect().await?,
+            _ => match self.connect().await {
+                Ok(connection) => connection,
+                Err(why) => return (None, Err(why)),
+            },
         };
         let family = connection.family;
-        // What fails here fails on this family: the other one has the head start next time (law T3).
-        self.first = family.other();
-        let answer = connection.ask(request, &self.limits, self.closing).await?;
-        (self.first, self.winner, self.connection) = (family, Some(family), Some(connection));
-        Ok(answer)
+        // If the request fails, the other family has the head start next time (invariant T3). This is set before the request,
+        // because the timeout of the complete operation drops this future during the request.
+        self.first_family = family.other();
+        let answer = connection.ask(request, &self.limits, self.closing).await;
+        if answer.is_ok() {
+            (self.first_family, self.last_family, self.connection) = (family, Some(family), Some(connection));
+        }
+        (Some(family), answer)
     }
 
     async fn connect(&mut self) -> Result<Connection, TransportError> {
-        if let Some(family) = self.only {
+        if let Some(family) = self.only_family {
             return self.connect_over(family).await;
         }
         let ports = self.ports();
-        let raced = connect::race(self.first, &ports, self.limits.connect).await;
+        let raced = connect::race(self.first_family, &ports, self.limits.connect).await;
         let (family, stream) = raced.map_err(|tried| self.not_connected(tried))?;
         Connection::open(family, stream).await
     }
@@ -163,21 +178,21 @@ impl Client {
         Connection::open(family, stream).await
     }
 
-    /// The source ports to try, in their order.
+    /// The source ports to try, in this order.
     fn ports(&mut self) -> Vec<u16> {
         if self.any_port {
-            vec![KERNELS_CHOICE; 3]
+            vec![EPHEMERAL_PORT; 3]
         } else {
             source_port::order(&self.reserved, &mut self.random)
         }
     }
 
-    /// A reset comes from a service that accepted the connection: it is there, and cut us off. The other family has the head start
-    /// next time, as after any cut.
+    /// The error for failed connection attempts. A reset comes from a service that accepted the connection and then closed it, so it
+    /// is treated as a lost connection. The other family then has the head start next time, as after every lost connection.
     fn not_connected(&mut self, tried: Vec<(Family, ConnectError)>) -> TransportError {
         match tried.iter().find(|(_, why)| why.is_reset()) {
             Some((family, why)) => {
-                self.first = family.other();
+                self.first_family = family.other();
                 TransportError::Cut(why.to_string())
             }
             None => TransportError::NotConnected(tried),
@@ -188,8 +203,8 @@ impl Client {
 impl Ask for Client {
     async fn ask(&mut self, request: Request) -> Result<Response, TransportError> {
         if self.any_port && !request.takes_any_port() {
-            return Err(TransportError::NotConnected(vec![(self.first, ConnectError::NotPermitted)]));
+            return Err(TransportError::NotConnected(vec![(self.first_family, ConnectError::NotPermitted)]));
         }
-        self.within_bounds(&request).await
+        self.ask_within_limit(&request).await
     }
 }

@@ -1,4 +1,5 @@
-//! A TCP connection to the service: a source port bound and connected on one socket (law T2), both families raced (T3).
+//! Opens a TCP connection to the service. The source port is bound and connected on one socket (invariant T2). IPv4 and IPv6 are
+//! raced (invariant T3).
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream as StdTcpStream};
@@ -15,22 +16,23 @@ use crate::metadata::family::Family;
 
 const PORT: u16 = 80;
 
-/// The mark of sockets that may pass when systemd 261 has locked the metadata service with a `prohibit` route.
-const MARK: u32 = 0x7FFF_0815;
+/// systemd 261 can lock the metadata service with a `prohibit` route. Sockets with this mark pass the lock.
+const SYSTEMD_MARK: u32 = 0x7FFF_0815;
 
-/// How long the family that is tried first has for itself. RFC 8305 says 250 ms for hosts anywhere; this one is the
-/// hypervisor, a fraction of a millisecond away, so a tenth of that is a sign already, and trying both costs one SYN.
+/// How long the first family is tried alone. RFC 8305 recommends 250 ms for any host. The metadata service is on the hypervisor,
+/// a fraction of a millisecond away, so a tenth of that is enough; and the second family costs only one SYN.
 const HEAD_START: Duration = Duration::from_millis(25);
 
-/// A lost SYN is sent again by the kernel after a second, which is far too long here: the answer to the very first one is lost
-/// regularly when an IPv6 address is so new that the kernel does not take packets for it yet. Twice is enough.
-const SECOND_SYN: Duration = Duration::from_millis(100);
+/// How long to wait before a second connection attempt over the same family. The kernel repeats a lost SYN after one second,
+/// which is far too long here. The reply to the first SYN is often lost when an IPv6 address is so new that the kernel does not
+/// accept packets for it yet. Two attempts are enough.
+const SECOND_SYN_DELAY: Duration = Duration::from_millis(100);
 
-/// Connects over whichever family answers first, `first` having a short head start.
+/// Connects over the family that answers first. `first` has a short head start.
 ///
 /// # Errors
-/// Why each family failed, when both did; or the first reset, since the service is there then: what to do about it is the caller's
-/// business, and must not wait for a family that may be silent.
+/// The reason for each family, if both fail. A reset ends the race at once, because the service can be reached: the caller decides
+/// what to do, without a wait for the other family, which may never answer.
 pub(crate) async fn race(
     first: Family,
     ports: &[u16],
@@ -39,45 +41,42 @@ pub(crate) async fn race(
     let second = first.other();
     let mut leader = pin!(connect(first, ports, limit));
     let mut follower = pin!(connect(second, ports, limit));
-    match timeout(HEAD_START, &mut leader).await {
-        Ok(Ok(stream)) => return Ok((first, stream)),
-        Ok(Err(why)) if why.is_reset() => return Err(vec![(first, why)]),
-        Ok(Err(why)) => {
-            return follower
-                .await
-                .map(|stream| (second, stream))
-                .map_err(|other| vec![(first, why), (second, other)]);
-        }
-        Err(_) => {}
-    }
-    tokio::select! {
-        result = &mut leader => match result {
-            Ok(stream) => Ok((first, stream)),
-            Err(why) if why.is_reset() => Err(vec![(first, why)]),
-            Err(why) => follower.await.map(|stream| (second, stream)).map_err(|other| vec![(first, why), (second, other)]),
+    let (family, result) = match timeout(HEAD_START, &mut leader).await {
+        Ok(result) => (first, result),
+        Err(_) => tokio::select! {
+            result = &mut leader => (first, result),
+            result = &mut follower => (second, result),
         },
-        result = &mut follower => match result {
-            Ok(stream) => Ok((second, stream)),
-            Err(why) if why.is_reset() => Err(vec![(second, why)]),
-            Err(why) => leader.await.map(|stream| (first, stream)).map_err(|other| vec![(first, other), (second, why)]),
-        },
+    };
+    let why = match result {
+        Ok(stream) => return Ok((family, stream)),
+        Err(why) if why.is_reset() => return Err(vec![(family, why)]),
+        Err(why) => why,
+    };
+    // One family failed, so the other one decides.
+    if family == first {
+        let connected = follower.await.map(|stream| (second, stream));
+        connected.map_err(|other| vec![(first, why), (second, other)])
+    } else {
+        let connected = leader.await.map(|stream| (first, stream));
+        connected.map_err(|other| vec![(first, other), (second, why)])
     }
 }
 
-/// Connects over one family, and asks a second time if there is no answer soon.
+/// Connects over one family. Starts a second attempt if the first one gets no reply soon.
 ///
 /// # Errors
-/// Why it failed.
+/// The reason why both attempts failed.
 pub(crate) async fn connect(
     family: Family,
     ports: &[u16],
     limit: Duration,
 ) -> Result<TcpStream, ConnectError> {
     let mut first = pin!(connect_once(family, ports, limit));
-    if let Ok(connected) = timeout(SECOND_SYN, &mut first).await {
+    if let Ok(connected) = timeout(SECOND_SYN_DELAY, &mut first).await {
         return connected;
     }
-    let mut second = pin!(connect_once(family, ports, limit.saturating_sub(SECOND_SYN)));
+    let mut second = pin!(connect_once(family, ports, limit.saturating_sub(SECOND_SYN_DELAY)));
     tokio::select! {
         connected = &mut first => match connected {
             Err(_) => second.await,
@@ -90,7 +89,7 @@ pub(crate) async fn connect(
     }
 }
 
-/// Connects over one family, from the first of `ports` that can be had.
+/// Connects over one family, from the first of `ports` that is available.
 async fn connect_once(family: Family, ports: &[u16], limit: Duration) -> Result<TcpStream, ConnectError> {
     let deadline = Instant::now() + limit;
     let service = SocketAddr::new(family.address(), PORT);
@@ -98,11 +97,11 @@ async fn connect_once(family: Family, ports: &[u16], limit: Duration) -> Result<
     for port in ports {
         let bound = match bind(family, *port, marked) {
             Ok(bound) => bound,
-            // Setting a mark takes CAP_NET_ADMIN, or CAP_NET_RAW from Linux 5.17 on.
-            Err(why) if marked && is(&why, Errno::EPERM) => return Err(ConnectError::Locked),
-            Err(why) if is(&why, Errno::EADDRINUSE) => continue,
-            // Of this port only: `ip_unprivileged_port_start` may leave others to everybody.
-            Err(why) if is(&why, Errno::EACCES) => {
+            // To set a mark, a process needs CAP_NET_ADMIN, or CAP_NET_RAW from Linux 5.17 on.
+            Err(why) if marked && is_errno(&why, Errno::EPERM) => return Err(ConnectError::Locked),
+            Err(why) if is_errno(&why, Errno::EADDRINUSE) => continue,
+            // This port only: with `ip_unprivileged_port_start`, other ports may be allowed.
+            Err(why) if is_errno(&why, Errno::EACCES) => {
                 forbidden = true;
                 continue;
             }
@@ -110,63 +109,69 @@ async fn connect_once(family: Family, ports: &[u16], limit: Duration) -> Result<
         };
         match timeout_at(deadline, TcpSocket::from_std_stream(bound).connect(service)).await {
             Ok(Ok(stream)) => return Ok(stream),
-            // The four-tuple is taken, by another process that shares the port or by a connection not yet forgotten.
-            Ok(Err(why)) if is(&why, Errno::EADDRNOTAVAIL) || is(&why, Errno::EADDRINUSE) => last = Some(why),
-            // A `prohibit` route. systemd's lock lets sockets through that bear its mark.
-            Ok(Err(why)) if !marked && (is(&why, Errno::EACCES) || is(&why, Errno::EPERM)) => {
+            // The four-tuple is in use: by another process that shares the port, or by a closed connection in TIME_WAIT.
+            Ok(Err(why)) if is_errno(&why, Errno::EADDRNOTAVAIL) || is_errno(&why, Errno::EADDRINUSE) => {
+                last = Some(why);
+            }
+            // A `prohibit` route. systemd's lock accepts sockets with its mark, so the next port is tried with the mark.
+            Ok(Err(why)) if !marked && (is_errno(&why, Errno::EACCES) || is_errno(&why, Errno::EPERM)) => {
                 (last, marked) = (Some(why), true);
             }
             Ok(Err(why)) => return Err(ConnectError::System(why)),
             Err(_) => return Err(ConnectError::TimedOut(limit)),
         }
     }
-    // EADDRNOTAVAIL from every port is no matter of ports: the machine has no address of this family.
+    // EADDRNOTAVAIL for every port means that the machine has no address of this family. So the kernel's error is returned.
     Err(last.map_or_else(|| no_port(forbidden), ConnectError::System))
 }
 
-/// The source address that the kernel would choose, and whether that takes systemd's mark. Connecting a UDP socket sends nothing.
+/// The source address that the kernel chooses for the service, and whether the route needs systemd's mark. This connects a UDP
+/// socket, which sends no packet.
 ///
 /// # Errors
-/// The kernel's word on why there is no way.
+/// The kernel's error, if there is no route.
 pub(crate) fn source_address(family: Family) -> io::Result<(IpAddr, bool)> {
-    let towards = |marked: bool| {
+    let address = |marked: bool| {
         let socket = Socket::new(family.domain(), Type::DGRAM.cloexec(), None)?;
         if marked {
-            socket.set_mark(MARK)?;
+            socket.set_mark(SYSTEMD_MARK)?;
         }
         socket.connect(&SocketAddr::new(family.address(), PORT).into())?;
         let local = socket.local_addr()?.as_socket();
         local.map(|local| local.ip()).ok_or_else(|| io::ErrorKind::AddrNotAvailable.into())
     };
-    match towards(false) {
-        Err(why) if is(&why, Errno::EACCES) => towards(true).map(|address| (address, true)).map_err(|_| why),
-        found => found.map(|address| (address, false)),
+    match address(false) {
+        Err(why) if is_errno(&why, Errno::EACCES) => {
+            address(true).map(|address| (address, true)).map_err(|_| why)
+        }
+        result => result.map(|address| (address, false)),
     }
 }
 
-/// Binds, and lets go again, the first of `ports` that can be had: to see whether one can.
+/// Tests whether a source port is available. Binds the first of `ports` that is available, and closes the socket again.
 ///
 /// # Errors
-/// As for connecting.
+/// The same as for a connection.
 pub(crate) fn try_ports(family: Family, ports: &[u16]) -> Result<u16, ConnectError> {
     let mut forbidden = false;
     for port in ports {
         match bind(family, *port, false) {
             Ok(_) => return Ok(*port),
-            Err(why) if is(&why, Errno::EADDRINUSE) => {}
-            Err(why) if is(&why, Errno::EACCES) => forbidden = true,
+            Err(why) if is_errno(&why, Errno::EADDRINUSE) => {}
+            Err(why) if is_errno(&why, Errno::EACCES) => forbidden = true,
             Err(why) => return Err(ConnectError::System(why)),
         }
     }
     Err(no_port(forbidden))
 }
 
-/// No port could be bound, some of them because the kernel forbids it to this process: then it takes the right to, and no patience.
+/// The error when no port could be bound. `forbidden`: the kernel denied this process some of the ports, so it needs a privilege,
+/// and a retry would not help.
 fn no_port(forbidden: bool) -> ConnectError {
     if forbidden { ConnectError::NotPermitted } else { ConnectError::NoSourcePort }
 }
 
-/// A socket bound to `port` on every local address of the family, with systemd's mark if asked for.
+/// A socket that is bound to `port` on every local address of the family, with systemd's mark if `marked`.
 fn bind(family: Family, port: u16, marked: bool) -> io::Result<StdTcpStream> {
     let any: IpAddr = match family {
         Family::Ipv4 => Ipv4Addr::UNSPECIFIED.into(),
@@ -177,18 +182,18 @@ fn bind(family: Family, port: u16, marked: bool) -> io::Result<StdTcpStream> {
         socket.set_only_v6(true)?;
     }
     if marked {
-        socket.set_mark(MARK)?;
+        socket.set_mark(SYSTEMD_MARK)?;
     }
-    // A port in TIME_WAIT serves again at once.
+    // Allows a port in TIME_WAIT to be used again at once.
     socket.set_reuse_address(true)?;
-    // Until the service has closed its side, our closing is a reset: however this process ends, the kernel is left
-    // with no TIME_WAIT on a privileged port (law T4).
+    // Until the service has closed its side, a close of this socket resets the connection. So, however this process ends, the
+    // kernel keeps no TIME_WAIT on a privileged port (invariant T4).
     socket.set_linger(Some(Duration::ZERO))?;
     socket.set_tcp_nodelay(true)?;
     socket.bind(&SocketAddr::new(any, port).into())?;
     Ok(socket.into())
 }
 
-fn is(why: &io::Error, errno: Errno) -> bool {
+fn is_errno(why: &io::Error, errno: Errno) -> bool {
     why.raw_os_error() == Some(errno as i32)
 }

@@ -1,4 +1,4 @@
-//! One open HTTP/1.1 connection to the service, and how it ends: by the service, whenever that can be had (law T4).
+//! One open HTTP/1.1 connection to the service, and its end: the service closes first, if possible (invariant T4).
 
 use std::future::poll_fn;
 use std::io;
@@ -23,26 +23,26 @@ use crate::metadata::family::Family;
 use crate::metadata::transport::exchange;
 use crate::metadata::transport::exchange::Limits;
 
-/// How long a service that said it would close has for it…
-const CLOSING: Duration = Duration::from_millis(500);
-/// …and how many bytes may come meanwhile; with more, the connection is reset.
-const MOST_SURPLUS: usize = 64 * 1024;
+/// How long to wait for the service to close the connection. After that, the connection is reset.
+const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
+/// How many bytes may arrive during this wait. With more, the connection is reset.
+const MAX_SURPLUS_BYTES: usize = 64 * 1024;
 
 /// An open connection.
 pub struct Connection {
     pub(crate) family: Family,
     sender: SendRequest<Full<Bytes>>,
-    /// Ends with whether more came than was announced; `None` when that has been asked.
+    /// The task of [`drive`]: its result is whether surplus bytes arrived. `None` after the result was taken.
     driver: Option<JoinHandle<bool>>,
 }
 
 impl Connection {
-    /// Speaks HTTP/1.1 on `stream`; the connection is driven by a task of its own.
+    /// Starts HTTP/1.1 on `stream`. A separate task drives the connection.
     ///
     /// # Errors
-    /// When the stream does not take a connection.
+    /// If the HTTP connection cannot be started on the stream.
     pub async fn open(family: Family, stream: TcpStream) -> Result<Self, TransportError> {
-        let io = TokioIo::new(ServerCloses { stream, ended: false, surplus: 0, patience: None });
+        let io = TokioIo::new(ServerCloses { stream, ended: false, surplus: 0, close_timer: None });
         let (sender, connection) = exchange::handshake(io).await?;
         Ok(Self { family, sender, driver: Some(tokio::spawn(drive(connection))) })
     }
@@ -52,34 +52,35 @@ impl Connection {
         self.sender.is_closed()
     }
 
-    /// Asks one question. `closing` asks the service to close the connection behind its answer.
+    /// Sends one request. `close` asks the service to close the connection after its response.
     ///
     /// # Errors
-    /// When no whole answer comes within the bounds of `limits` and of the request (law T1).
+    /// If no complete response arrives within `limits` and the size limit of the request (invariant T1).
     pub async fn ask(
         &mut self,
         request: &Request,
         limits: &Limits,
-        closing: bool,
+        close: bool,
     ) -> Result<Response, TransportError> {
-        let http = exchange::written(request, self.family.host(), closing)?;
+        let http = exchange::written(request, self.family.host(), close)?;
         let answer = exchange::exchange(&mut self.sender, http, request.answer_limit(), limits).await?;
-        if !request.writes() && answer.status == 200 && self.has_surplus(closing).await {
+        if !request.writes() && answer.status == 200 && self.has_surplus(close).await {
             return Err(TransportError::NotHttp("more came than its Content-Length says".to_owned()));
         }
         Ok(answer)
     }
 
-    /// Whether more came than the answer's length announced: then the length is wrong, and what it left of the value may be a
-    /// part. On a connection that the service was told to close, all that comes is seen; on any other, what came already.
-    async fn has_surplus(&mut self, closing: bool) -> bool {
-        match self.driver.take_if(|driver| closing || driver.is_finished()) {
+    /// Whether more bytes arrived than the `Content-Length` of the response. Then the length is wrong, and the received value may be
+    /// incomplete. If the service was asked to close the connection, this waits for all bytes. Otherwise only bytes that have
+    /// already arrived are detected.
+    async fn has_surplus(&mut self, close: bool) -> bool {
+        match self.driver.take_if(|driver| close || driver.is_finished()) {
             Some(driver) => driver.await.unwrap_or_default(),
             None => false,
         }
     }
 
-    /// Waits, within a bound, until the connection is gone: for a process that is about to end.
+    /// Waits until the connection is closed, with a timeout. For a process that is about to end.
     pub(crate) async fn closed(self) {
         drop(self.sender);
         if let Some(driver) = self.driver {
@@ -88,7 +89,8 @@ impl Connection {
     }
 }
 
-/// Carries a connection to its end; whether more came than was announced. What else goes wrong reaches the asker through its sender.
+/// Runs a connection to its end. Returns whether more bytes arrived than the response announced. Other errors reach the caller
+/// through the connection's sender.
 async fn drive(mut connection: http1::Connection<TokioIo<ServerCloses>, Full<Bytes>>) -> bool {
     let ended = poll_fn(|cx| connection.poll_without_shutdown(cx)).await;
     let http1::Parts { io, read_buf, .. } = connection.into_parts();
@@ -99,19 +101,22 @@ async fn drive(mut connection: http1::Connection<TokioIo<ServerCloses>, Full<Byt
     stream.surplus > 0 || !read_buf.is_empty()
 }
 
-/// A stream that lets the other side close first.
+/// A stream on which the other side closes first.
 ///
-/// Where hyper shuts it down, it waits a moment for the service's end of data; only when that was seen, the socket is closed
-/// in the ordinary way. Otherwise the zero linger time that it was made with resets the connection.
+/// When hyper shuts it down, it waits for the service's end of data, with a timeout. If the end of data arrives, the socket is
+/// closed normally. Otherwise the connection is reset, because the socket was created with a linger time of zero.
 struct ServerCloses {
     stream: TcpStream,
+    /// Whether the service's end of data was received.
     ended: bool,
-    /// How many bytes came when nothing was to come.
+    /// The number of bytes that arrived after the end of the response.
     surplus: usize,
-    patience: Option<Pin<Box<Sleep>>>,
+    /// Ends the wait for the service's end of data; started on first use.
+    close_timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl ServerCloses {
+    /// Notes the end of data, and switches the socket to a normal close.
     fn end_of_data(&mut self) {
         if !self.ended {
             self.ended = true;
@@ -127,9 +132,9 @@ impl AsyncRead for ServerCloses {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
-        let room = buf.remaining();
+        let capacity = buf.remaining();
         let result = Pin::new(&mut self.stream).poll_read(cx, buf);
-        if matches!(result, Poll::Ready(Ok(()))) && room > 0 && buf.filled().len() == before {
+        if matches!(result, Poll::Ready(Ok(()))) && capacity > 0 && buf.filled().len() == before {
             self.end_of_data();
         }
         result
@@ -146,16 +151,16 @@ impl AsyncWrite for ServerCloses {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut rest = [0; 1024];
-        // The bound on bytes is what ends this with a peer that never stops: it has data ready each time, so the timer is not looked at.
-        while !self.ended && self.surplus <= MOST_SURPLUS {
-            let mut buf = ReadBuf::new(&mut rest);
+        let mut discarded = [0; 1024];
+        // A peer that never stops sending always has data ready, so the timer is never polled. Then the byte limit ends the loop.
+        while !self.ended && self.surplus <= MAX_SURPLUS_BYTES {
+            let mut buf = ReadBuf::new(&mut discarded);
             match self.as_mut().poll_read(cx, &mut buf) {
                 Poll::Ready(Ok(())) => self.surplus += buf.filled().len(),
                 Poll::Ready(Err(_)) => break,
                 Poll::Pending => {
-                    let patience = self.patience.get_or_insert_with(|| Box::pin(sleep(CLOSING)));
-                    return patience.as_mut().poll(cx).map(|()| Ok(()));
+                    let timer = self.close_timer.get_or_insert_with(|| Box::pin(sleep(CLOSE_TIMEOUT)));
+                    return timer.as_mut().poll(cx).map(|()| Ok(()));
                 }
             }
         }
@@ -189,8 +194,8 @@ mod tests {
         let mut connection = Connection::open(Family::Ipv4, stream).await.expect("open");
         let answer = connection.ask(&Request::Probe, &Limits::default(), true).await;
         assert!(matches!(answer, Err(TransportError::NotHttp(_))), "{answer:?}");
-        let sent = peer.join().expect("it ends when the connection is gone");
-        // What was taken, and what the socket's buffers hold.
-        assert!(sent < 4 << 20, "{sent} bytes were taken");
+        let sent = peer.join().expect("it ends when the connection is closed");
+        // The bytes that were read, and those in the socket's buffers.
+        assert!(sent < 4 << 20, "{sent} bytes were accepted");
     }
 }

@@ -1,4 +1,5 @@
-//! One HTTP/1.1 exchange with every bound that law T1 asks for. The stream may be TCP to the service or the daemon's socket.
+//! One HTTP/1.1 exchange, with every limit that invariant T1 requires. The stream is a TCP connection to the service, or the
+//! daemon's socket.
 
 use std::error::Error;
 use std::io;
@@ -16,28 +17,28 @@ use crate::metadata::api::request::Request;
 use crate::metadata::api::response::Response;
 use crate::metadata::error::{Step, TransportError};
 
-/// More headers than the service sends by far.
-const MOST_HEADERS: usize = 64;
-/// Status line and headers together, in bytes.
-const LARGEST_HEAD: usize = 32 * 1024;
+/// The number of headers is limited to this: far more than the service sends.
+const MAX_HEADERS: usize = 64;
+/// The limit for the status line and all headers together, in bytes.
+const MAX_HEAD_BYTES: usize = 32 * 1024;
 
-/// The bounds in time of one request. The bounds in size are the request's own ([`Request::answer_limit`]).
+/// The time limits of one request. The size limit is [`Request::answer_limit`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// To be connected over one family or the other.
+    /// To open a connection, over either family.
     pub connect: Duration,
-    /// From the request sent to the headers of the answer.
+    /// From the request to the headers of the response.
     pub headers: Duration,
     /// From the headers to the end of the body.
     pub body: Duration,
-    /// All of it, a second try included.
+    /// For the complete operation, including a second try.
     pub whole: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            // One lost SYN is sent again after a second.
+            // The kernel repeats a lost SYN after one second.
             connect: Duration::from_millis(2500),
             headers: Duration::from_secs(5),
             body: Duration::from_secs(10),
@@ -46,7 +47,7 @@ impl Default for Limits {
     }
 }
 
-/// Makes an HTTP/1.1 connection of a stream.
+/// Creates an HTTP/1.1 connection on a stream.
 pub(crate) async fn handshake<T>(
     io: T,
 ) -> Result<(SendRequest<Full<Bytes>>, http1::Connection<T, Full<Bytes>>), TransportError>
@@ -54,61 +55,63 @@ where
     T: Read + Write + Unpin,
 {
     let mut builder = http1::Builder::new();
-    builder.max_headers(MOST_HEADERS).max_buf_size(LARGEST_HEAD);
-    builder.handshake(io).await.map_err(|why| broken(&why))
+    builder.max_headers(MAX_HEADERS).max_buf_size(MAX_HEAD_BYTES);
+    builder.handshake(io).await.map_err(|why| transport_error(&why))
 }
 
-/// A request in HTTP. `closing` tells the other side to close the connection when it has answered.
+/// The HTTP form of a request. `close` adds `Connection: close`, which asks the other side to close the connection after its
+/// response.
 pub(crate) fn written(
     request: &Request,
     host: &str,
-    closing: bool,
+    close: bool,
 ) -> Result<hyper::Request<Full<Bytes>>, TransportError> {
     let mut http =
         hyper::Request::builder().method(request.method()).uri(request.target()).header(HOST, host);
     if request.body().is_some() {
-        // Without a charset, as every known client sends it.
+        // Every known client sends it without a charset.
         http = http.header(CONTENT_TYPE, "text/plain");
     }
-    if closing {
+    if close {
         http = http.header(CONNECTION, "close");
     }
     let body = Full::new(request.body().cloned().unwrap_or_default());
     http.body(body).map_err(|why| TransportError::NotHttp(why.to_string()))
 }
 
-/// Sends a request and reads the whole answer, of at most `largest` bytes.
+/// Sends a request and reads the complete response, with a body of at most `max_bytes`.
 pub(crate) async fn exchange(
     sender: &mut SendRequest<Full<Bytes>>,
     http: hyper::Request<Full<Bytes>>,
-    largest: usize,
+    max_bytes: usize,
     limits: &Limits,
 ) -> Result<Response, TransportError> {
-    let late = |step, after| TransportError::TimedOut { step, after };
-    let sent = timeout(limits.headers, sender.send_request(http)).await;
-    let answer = sent.map_err(|_| late(Step::Headers, limits.headers))?.map_err(|why| broken(&why))?;
-    let (head, body) = answer.into_parts();
-    if !is_plain(&head.headers) {
+    let timed_out = |step, after| TransportError::TimedOut { step, after };
+    let received = timeout(limits.headers, sender.send_request(http)).await;
+    let received = received.map_err(|_| timed_out(Step::Headers, limits.headers))?;
+    let (head, body) = received.map_err(|why| transport_error(&why))?.into_parts();
+    if !has_known_coding(&head.headers) {
         return Err(TransportError::NotHttp("its Transfer-Encoding is not known".to_owned()));
     }
-    let collected = timeout(limits.body, Limited::new(body, largest).collect()).await;
-    let body = collected.map_err(|_| late(Step::Body, limits.body))?.map_err(|why| match why.downcast() {
-        Ok(why) => broken(&why),
-        Err(_) => TransportError::TooLarge(largest),
+    let collected = timeout(limits.body, Limited::new(body, max_bytes).collect()).await;
+    let collected = collected.map_err(|_| timed_out(Step::Body, limits.body))?;
+    let body = collected.map_err(|why| match why.downcast() {
+        Ok(why) => transport_error(&why),
+        Err(_) => TransportError::TooLarge(max_bytes),
     })?;
     Ok(Response { status: head.status.as_u16(), headers: head.headers, body: body.to_bytes() })
 }
 
-/// Whether the body comes as it is, or in chunks. In any other coding hyper would hand it on as it came, to the connection's end: not the value, and
-/// perhaps not all of it.
-fn is_plain(headers: &HeaderMap) -> bool {
+/// Whether the body has no transfer coding, or is chunked. With any other coding, hyper would return the encoded bytes up to the
+/// end of the connection: these are not the value, and they may be incomplete.
+fn has_known_coding(headers: &HeaderMap) -> bool {
     headers.get_all(TRANSFER_ENCODING).iter().all(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked"))
 }
 
-/// hyper's error, told apart by what it means: the connection went away, or what came is not HTTP.
-fn broken(why: &hyper::Error) -> TransportError {
+/// Converts hyper's error: either the connection was lost, or the received bytes are not HTTP.
+fn transport_error(why: &hyper::Error) -> TransportError {
     let text = why.source().map_or_else(|| why.to_string(), |source| format!("{why}: {source}"));
-    // hyper tells a body that is not in the chunks it was announced in by the kind of an I/O error.
+    // hyper reports an invalid chunked body as an I/O error of these kinds.
     let cause = why.source().and_then(|source| source.downcast_ref::<io::Error>());
     let not_chunked = cause
         .is_some_and(|why| matches!(why.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData));
@@ -124,8 +127,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn t1_a_body_in_an_unknown_coding_is_no_value() {
-        for (codings, plain) in [
+    fn t1_body_with_unknown_coding_is_no_value() {
+        for (codings, known) in [
             (&[][..], true),
             (&["Chunked"], true),
             (&["gzip"], false),
@@ -137,7 +140,7 @@ mod tests {
             for coding in codings {
                 headers.append(TRANSFER_ENCODING, coding.parse().expect("a header's value"));
             }
-            assert_eq!(is_plain(&headers), plain, "{codings:?}");
+            assert_eq!(has_known_coding(&headers), known, "{codings:?}");
         }
     }
 }

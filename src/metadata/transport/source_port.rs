@@ -1,42 +1,42 @@
-//! Which source port to try next (law T2). Pure but for [`Reserved::of_this_machine`], which reads two tables.
+//! The order in which source ports are tried (invariant T2). Pure, except [`Reserved::of_this_machine`], which reads two tables.
 //!
-//! The service answers for user data only where the source port is below 1024. 512 to 1023 is the traditional range for
-//! clients (bindresvport, rsh), so it comes first; ports that somebody may want to listen on come last of all:
-//! better a shared port for a moment than no answer.
+//! The service answers user data requests only if their source port is below 1024. Ports 512 to 1023 are the traditional range
+//! for clients (bindresvport, rsh), so they come first. Reserved ports, on which another program may want to listen, come last:
+//! to use such a port for a moment is better than to get no answer.
 
 use std::fs;
 use std::ops::RangeInclusive;
 
-/// The ports below 1024 that clients have always used.
+/// The ports below 1024 that clients traditionally use.
 const TRADITIONAL: RangeInclusive<u16> = 512..=1023;
-/// All the others. 0 is not among them: the kernel would turn it into an unprivileged port.
+/// The other ports below 1024. Port 0 is excluded: the kernel would choose an unprivileged port instead.
 const LOW: RangeInclusive<u16> = 1..=511;
 
-/// Ports of services that are commonly started after the agent, and would find their port taken.
+/// Ports of services that often start after the agent, and that would then find their port in use.
 ///
-/// Secure shell, mail, DNS, DHCP, web, Kerberos, NTP, LDAP, SMB, syslog, printing, rsync, name-service and remote
-/// administration: the registered services below 1024 that Debian and RHEL package today.
+/// SSH, mail, DNS, DHCP, web, Kerberos, NTP, LDAP, SMB, syslog, printing, rsync, name services and remote administration: the
+/// registered services below 1024 that Debian and RHEL package today.
 const SERVICES: [u16; 54] = [
     20, 21, 22, 23, 25, 53, 67, 68, 69, 80, 88, 110, 111, 113, 119, 123, 137, 138, 139, 143, 161, 162, 179,
     194, 389, 427, 443, 445, 464, 465, 500, 513, 514, 515, 540, 543, 544, 546, 547, 554, 563, 587, 623, 631,
     636, 664, 749, 853, 873, 989, 990, 993, 994, 995,
 ];
 
-/// Ports to leave alone as long as another is free: whether each one is, by its number. (As a set, they cost a sixth of all the
-/// instructions of `scw-userdata`.)
+/// The ports to avoid while another port is free. The index is the port number. (A set of ports took a sixth of all instructions
+/// of `scw-userdata`.)
 #[derive(Clone, Debug)]
 pub(crate) struct Reserved(Vec<bool>);
 
 impl Reserved {
-    /// The service ports above, and what this machine's administrator reserved in `/etc/bindresvport.blacklist` and
-    /// `net.ipv4.ip_local_reserved_ports`. A table that cannot be read reserves nothing.
+    /// The ports of [`SERVICES`], and the ports that the administrator reserved in `/etc/bindresvport.blacklist` and
+    /// `net.ipv4.ip_local_reserved_ports`. A table that cannot be read is treated as empty.
     pub(crate) fn of_this_machine() -> Self {
         let blacklist = fs::read_to_string("/etc/bindresvport.blacklist").unwrap_or_default();
         let reserved = fs::read_to_string("/proc/sys/net/ipv4/ip_local_reserved_ports").unwrap_or_default();
         Self::new(&blacklist, &reserved)
     }
 
-    /// The same from the two files' texts; what cannot be parsed is passed over.
+    /// The same from the texts of the two files. Entries that cannot be parsed are ignored.
     pub(crate) fn new(blacklist: &str, ip_local_reserved_ports: &str) -> Self {
         let mut reserved = Self(vec![false; 1024]);
         SERVICES.into_iter().for_each(|port| reserved.add(port));
@@ -53,7 +53,7 @@ impl Reserved {
         reserved
     }
 
-    /// A port that is not privileged is never tried, reserved or not.
+    /// Ports from 1024 on are ignored: they are never tried.
     fn add(&mut self, port: u16) {
         if let Some(is_reserved) = self.0.get_mut(usize::from(port)) {
             *is_reserved = true;
@@ -65,7 +65,7 @@ impl Reserved {
     }
 }
 
-/// Every port from 1 to 1023 once, in the order in which to try them.
+/// Every port from 1 to 1023 once, in the order in which to try them. Each group of ports is shuffled.
 pub(crate) fn order(reserved: &Reserved, random: &mut fastrand::Rng) -> Vec<u16> {
     let mut ports = Vec::with_capacity(1023);
     for range in [TRADITIONAL, LOW] {
@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn t2_every_privileged_port_is_tried_once_and_port_0_and_1024_never() {
+    fn t2_exactly_the_privileged_ports_are_tried_once_each() {
         for seed in 0..50 {
             let mut ports = order(&Reserved::new("", ""), &mut fastrand::Rng::with_seed(seed));
             ports.sort_unstable();
@@ -95,20 +95,20 @@ mod tests {
     }
 
     #[test]
-    fn t2_traditional_ports_come_first_and_reserved_ones_last() {
+    fn t2_traditional_ports_first_and_reserved_ports_last() {
         let reserved = Reserved::new("# comment\n600 # rpc\n 601\nnonsense\n", "700-702,800,70000,9-x\n");
         let ports = order(&reserved, &mut fastrand::Rng::with_seed(7));
         let at = |port: u16| ports.iter().position(|p| *p == port).expect("every port is there");
         let last_low = ports.iter().rposition(|p| *p <= 511 && !SERVICES.contains(p)).expect("some");
         for port in [22, 53, 80, 443, 600, 601, 631, 700, 701, 702, 800, 873, 993, 995] {
-            assert!(at(port) > last_low, "{port} must come after all that is free to use");
+            assert!(at(port) > last_low, "{port} must come after all ports that are not reserved");
         }
         assert!(ports[..400].iter().all(|port| TRADITIONAL.contains(port)));
         assert!(at(703) < at(1));
     }
 
     #[test]
-    fn t2_the_order_differs_from_one_machine_to_the_next() {
+    fn t2_port_order_differs_between_machines() {
         let first = |seed| order(&Reserved::new("", ""), &mut fastrand::Rng::with_seed(seed))[0];
         let different: BTreeSet<u16> = (0..100).map(first).collect();
         assert!(different.len() > 50, "only {} different first ports of 100", different.len());
