@@ -58,7 +58,7 @@ pub const KEYS: &[Key] = &[
         value: |settings| text(if settings.regenerate { "new-instance" } else { "never" }),
         set: |settings, given| {
             settings.regenerate =
-                value::word(given, [("new-instance".to_owned(), true), ("never".to_owned(), false)])?;
+                value::one_of(given, [("new-instance".to_owned(), true), ("never".to_owned(), false)])?;
             Ok(())
         },
     },
@@ -86,9 +86,9 @@ pub const KEYS: &[Key] = &[
         section: "metadata",
         name: "connect-timeout",
         about: "How long one request may take to be connected.",
-        value: |settings| length(settings.limits.connect),
+        value: |settings| duration(settings.limits.connect),
         set: |settings, given| {
-            settings.limits.connect = value::length(given)?;
+            settings.limits.connect = value::positive_duration(given)?;
             Ok(())
         },
     },
@@ -96,9 +96,9 @@ pub const KEYS: &[Key] = &[
         section: "metadata",
         name: "headers-timeout",
         about: "From there to the headers of the answer.",
-        value: |settings| length(settings.limits.headers),
+        value: |settings| duration(settings.limits.headers),
         set: |settings, given| {
-            settings.limits.headers = value::length(given)?;
+            settings.limits.headers = value::positive_duration(given)?;
             Ok(())
         },
     },
@@ -106,9 +106,9 @@ pub const KEYS: &[Key] = &[
         section: "metadata",
         name: "body-timeout",
         about: "From there to the end of the answer.",
-        value: |settings| length(settings.limits.body),
+        value: |settings| duration(settings.limits.body),
         set: |settings, given| {
-            settings.limits.body = value::length(given)?;
+            settings.limits.body = value::positive_duration(given)?;
             Ok(())
         },
     },
@@ -116,9 +116,9 @@ pub const KEYS: &[Key] = &[
         section: "metadata",
         name: "whole-timeout",
         about: "All of it, with a second try.",
-        value: |settings| length(settings.limits.whole),
+        value: |settings| duration(settings.limits.whole),
         set: |settings, given| {
-            settings.limits.whole = value::length(given)?;
+            settings.limits.whole = value::positive_duration(given)?;
             Ok(())
         },
     },
@@ -126,9 +126,9 @@ pub const KEYS: &[Key] = &[
         section: "metadata",
         name: "look-again",
         about: "How often to look whether what is published is still true, give or take a fifth.",
-        value: |settings| length(settings.look_again),
+        value: |settings| duration(settings.look_again),
         set: |settings, given| {
-            settings.look_again = value::length(given)?;
+            settings.look_again = value::positive_duration(given)?;
             Ok(())
         },
     },
@@ -136,9 +136,9 @@ pub const KEYS: &[Key] = &[
         section: "setup",
         name: "timeout",
         about: "How long an attempt of a script may take, if the script does not say.",
-        value: |settings| length(settings.setup.timeout),
+        value: |settings| duration(settings.setup.timeout),
         set: |settings, given| {
-            settings.setup.timeout = value::length(given)?;
+            settings.setup.timeout = value::positive_duration(given)?;
             Ok(())
         },
     },
@@ -146,9 +146,9 @@ pub const KEYS: &[Key] = &[
         section: "setup",
         name: "shutdown-timeout",
         about: "The same when the machine goes down, and how long all that runs then may take together: 10m at most.",
-        value: |settings| length(settings.setup.shutdown_timeout),
+        value: |settings| duration(settings.setup.shutdown_timeout),
         set: |settings, given| {
-            settings.setup.shutdown_timeout = value::shutdown_length(given)?;
+            settings.setup.shutdown_timeout = value::shutdown_timeout(given)?;
             Ok(())
         },
     },
@@ -156,9 +156,9 @@ pub const KEYS: &[Key] = &[
         section: "setup",
         name: "network-wait",
         about: "How long the first script of a boot waits for the network (network-online.target, or a default route and a resolver that answers); then it starts all the same. \"0s\": it does not wait.",
-        value: |settings| length(settings.setup.network_wait),
+        value: |settings| duration(settings.setup.network_wait),
         set: |settings, given| {
-            settings.setup.network_wait = value::length_or_zero(given)?;
+            settings.setup.network_wait = value::duration_or_zero(given)?;
             Ok(())
         },
     },
@@ -188,14 +188,14 @@ pub const KEYS: &[Key] = &[
         about: "Whether the start and the outcome of each script, and the fingerprints of the host keys, are written to /dev/console, for the owner who reads it from outside.",
         value: |settings| settings.console.enabled.to_string(),
         set: |settings, given| {
-            settings.console.enabled = value::switch(given)?;
+            settings.console.enabled = value::boolean(given)?;
             Ok(())
         },
     },
 ];
 
-fn length(length: Duration) -> String {
-    text(&humantime::format_duration(length).to_string())
+fn duration(duration: Duration) -> String {
+    text(&humantime::format_duration(duration).to_string())
 }
 
 /// A TOML string. A JSON string is a valid TOML string; the other unprintable characters get an escape of TOML.

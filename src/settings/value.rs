@@ -47,24 +47,24 @@ fn string<'a>(value: &'a TomlValue<'_>) -> Result<&'a str, Wrong> {
 }
 
 /// A boolean.
-pub(crate) fn switch(value: &TomlValue<'_>) -> Result<bool, Wrong> {
+pub(crate) fn boolean(value: &TomlValue<'_>) -> Result<bool, Wrong> {
     value.get_ref().as_bool().ok_or_else(|| Wrong::expected("true or false", value))
 }
 
-/// The meaning of a word from a fixed list.
-pub(crate) fn word<T>(
+/// One of the given choices; each has a name and a meaning.
+pub(crate) fn one_of<T>(
     value: &TomlValue<'_>,
-    words: impl IntoIterator<Item = (String, T)>,
+    choices: impl IntoIterator<Item = (String, T)>,
 ) -> Result<T, Wrong> {
     let given = string(value)?;
-    let mut quoted = Vec::new();
-    for (word, meaning) in words {
-        if word == given {
+    let mut names = Vec::new();
+    for (name, meaning) in choices {
+        if name == given {
             return Ok(meaning);
         }
-        quoted.push(format!("{word:?}"));
+        names.push(format!("{name:?}"));
     }
-    Err(Wrong::at(value, format!("\"{}\" is none of {}", printable::name(given), quoted.join(", "))))
+    Err(Wrong::at(value, format!("\"{}\" is not one of {}", printable::name(given), names.join(", "))))
 }
 
 /// A DMI system vendor. The empty string means any machine.
@@ -86,8 +86,8 @@ pub(crate) fn vendor(value: &TomlValue<'_>) -> Result<Vendor, Wrong> {
 /// Key types, sorted and without duplicates. There must be at least one, because sshd does not start without a host key.
 pub(crate) fn key_types(value: &TomlValue<'_>) -> Result<Vec<KeyType>, Wrong> {
     let list = value.get_ref().as_array().ok_or_else(|| Wrong::expected("a list", value))?;
-    let words = || KeyType::ALL.into_iter().map(|key_type| (key_type.to_string(), key_type));
-    let mut types = list.iter().map(|item| word(item, words())).collect::<Result<Vec<_>, _>>()?;
+    let choices = || KeyType::ALL.into_iter().map(|key_type| (key_type.to_string(), key_type));
+    let mut types = list.iter().map(|item| one_of(item, choices())).collect::<Result<Vec<_>, _>>()?;
     if types.is_empty() {
         return Err(Wrong::at(value, "types is empty: sshd needs at least one host key"));
     }
@@ -106,8 +106,8 @@ pub(crate) fn group(value: &TomlValue<'_>) -> Result<Option<String>, Wrong> {
 }
 
 /// A duration such as `90s` or `1h 30m`, greater than zero.
-pub(crate) fn length(value: &TomlValue<'_>) -> Result<Duration, Wrong> {
-    let duration = length_or_zero(value)?;
+pub(crate) fn positive_duration(value: &TomlValue<'_>) -> Result<Duration, Wrong> {
+    let duration = duration_or_zero(value)?;
     if duration.is_zero() {
         return Err(Wrong::at(value, "the time must be greater than zero"));
     }
@@ -115,7 +115,7 @@ pub(crate) fn length(value: &TomlValue<'_>) -> Result<Duration, Wrong> {
 }
 
 /// A duration that may be zero, which means no wait.
-pub(crate) fn length_or_zero(value: &TomlValue<'_>) -> Result<Duration, Wrong> {
+pub(crate) fn duration_or_zero(value: &TomlValue<'_>) -> Result<Duration, Wrong> {
     let text = string(value)?;
     duration::parse(text).map_err(|fault| match fault {
         DurationFault::TooLong => Wrong::at(value, "the time must be at most a year"),
@@ -127,8 +127,8 @@ pub(crate) fn length_or_zero(value: &TomlValue<'_>) -> Result<Duration, Wrong> {
 }
 
 /// How long the machine waits for scripts before it goes down. `TimeoutStopSec=` of scw-agent-shutdown.service is a little longer.
-pub(crate) fn shutdown_length(value: &TomlValue<'_>) -> Result<Duration, Wrong> {
-    let duration = length(value)?;
+pub(crate) fn shutdown_timeout(value: &TomlValue<'_>) -> Result<Duration, Wrong> {
+    let duration = positive_duration(value)?;
     if duration > MAX_SHUTDOWN_TIMEOUT {
         return Err(Wrong::at(value, "the machine waits no more than 10m before it goes down"));
     }
@@ -137,7 +137,7 @@ pub(crate) fn shutdown_length(value: &TomlValue<'_>) -> Result<Duration, Wrong> 
 
 /// When a setup script runs after its content changed.
 pub(crate) fn on_change(value: &TomlValue<'_>) -> Result<OnChange, Wrong> {
-    word(value, OnChange::ALL.map(|when| (when.as_str().to_owned(), when)))
+    one_of(value, OnChange::ALL.map(|when| (when.as_str().to_owned(), when)))
 }
 
 /// A user data key that nothing else uses; `None` if the text is empty.

@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn s2_cloud_init_activity_table() {
+    fn cloud_init_activity_table() {
         const PROGRAM: &str = "usr/bin/cloud-init";
         const DISABLED: &str = "etc/cloud/cloud-init.disabled";
         for (existing, command_line, active) in [

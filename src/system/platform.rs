@@ -46,8 +46,8 @@ pub struct PlatformProof(());
 /// The machine is not a Scaleway Instance. This is a normal state, not a failure.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NotAnInstance {
-    expected: String,
-    found: Option<String>,
+    expected_vendor: String,
+    actual_vendor: Option<String>,
 }
 
 /// Checks this machine.
@@ -70,8 +70,8 @@ fn decide(
     command_line: impl FnOnce() -> Option<String>,
 ) -> Result<PlatformProof, NotAnInstance> {
     let Vendor::Named(expected) = vendor else { return Ok(PlatformProof(())) };
-    let found = dmi_vendor.map(|found| found.trim().to_owned());
-    if found.as_ref() == Some(expected) {
+    let actual = dmi_vendor.map(|vendor| vendor.trim().to_owned());
+    if actual.as_ref() == Some(expected) {
         return Ok(PlatformProof(()));
     }
     let has_token =
@@ -79,16 +79,17 @@ fn decide(
     if has_token {
         return Ok(PlatformProof(()));
     }
-    Err(NotAnInstance { expected: expected.clone(), found })
+    Err(NotAnInstance { expected_vendor: expected.clone(), actual_vendor: actual })
 }
 
 impl fmt::Display for NotAnInstance {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let expected = &self.expected_vendor;
         f.write_str("not a Scaleway Instance (")?;
-        match &self.found {
+        match &self.actual_vendor {
             // `{:?}` escapes characters that could control a terminal.
-            Some(found) => write!(f, "the DMI system vendor is {found:?} and not {:?})", self.expected),
-            None => write!(f, "there is no DMI system vendor, where {:?} is expected)", self.expected),
+            Some(actual) => write!(f, "the DMI system vendor is {actual:?} and not {expected:?})"),
+            None => write!(f, "there is no DMI system vendor, where {expected:?} is expected)"),
         }
     }
 }

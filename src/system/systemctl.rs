@@ -54,7 +54,7 @@ fn is_in(unit: &str) -> bool {
 /// Runs `systemctl` with these arguments. Returns its output.
 async fn run(arguments: &[&str]) -> io::Result<String> {
     if !Path::new(BOOTED).is_dir() {
-        return Err(io::Error::new(io::ErrorKind::Unsupported, "systemd does not run this machine"));
+        return Err(io::Error::new(io::ErrorKind::Unsupported, "systemd is not PID 1 on this machine"));
     }
     let mut command = Command::new("systemctl");
     command.args(arguments).stdin(Stdio::null()).kill_on_drop(true);

@@ -33,7 +33,7 @@ pub(crate) fn wait(path: &Path) {
     let wait = match written {
         Ok(()) => wait,
         Err(why) => {
-            tracing::warn!("cannot count the runs in {}, so this one waits: {why}", path.display());
+            tracing::warn!("cannot write {}, so this run waits: {why}", path.display());
             INTERVAL
         }
     };

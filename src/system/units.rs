@@ -150,7 +150,7 @@ fn problem(unit: &str, shown: &str, daemon_since: u64) -> Option<String> {
         "failed" => Some(format!("failed: {}", property(shown, "Result"))),
         // The service failed, and systemd will start it again.
         "activating" if property(shown, "SubState") == "auto-restart" => {
-            Some(format!("ended and is started again: {}", property(shown, "Result")))
+            Some(format!("ended and is being restarted: {}", property(shown, "Result")))
         }
         "inactive" if should_run && property(shown, "UnitFileState") == "enabled" => {
             Some("is enabled and does not run".to_owned())
@@ -176,7 +176,7 @@ mod tests {
                 "activating\nSubState=auto-restart",
                 "enabled",
                 "5",
-                Some("ended and is started again: timeout"),
+                Some("ended and is being restarted: timeout"),
             ),
             ("scw-agent-hostkeys-settle.path", "inactive", "enabled", "0", not_running),
             (SETUP_PATH, "inactive", "enabled", "0", None),

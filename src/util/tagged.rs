@@ -31,6 +31,6 @@ pub struct NotAState;
 
 impl fmt::Display for NotAState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("no state that is known")
+        f.write_str("unknown state, or a field of the state is missing")
     }
 }

@@ -12,7 +12,7 @@ pub enum Refusal {
     #[error(fmt = write_source_port)]
     SourcePort(u16),
     /// 429, with the time to wait if the service gave one.
-    #[error("the metadata service says there were too many requests (429)")]
+    #[error("the metadata service refused the request (429): too many requests")]
     TooManyRequests(Option<Duration>),
     /// 5xx, with the time to wait if the service gave one.
     #[error("the metadata service failed ({0})")]

@@ -30,7 +30,7 @@ pub enum Cause {
     NoWay,
     /// The service is overloaded or failing (no response in time, connection lost, 429, 5xx). An early retry makes this worse.
     Busy,
-    /// The failure lasts until somebody fixes its cause.
+    /// The failure lasts until its cause is fixed.
     Lasting,
 }
 

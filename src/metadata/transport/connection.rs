@@ -65,7 +65,7 @@ impl Connection {
         let http = exchange::written(request, self.family.host(), close)?;
         let answer = exchange::exchange(&mut self.sender, http, request.answer_limit(), limits).await?;
         if !request.writes() && answer.status == 200 && self.has_surplus(close).await {
-            return Err(TransportError::NotHttp("more came than its Content-Length says".to_owned()));
+            return Err(TransportError::NotHttp("the body is longer than its Content-Length".to_owned()));
         }
         Ok(answer)
     }

@@ -91,7 +91,7 @@ pub(crate) async fn exchange(
     let received = received.map_err(|_| timed_out(Step::Headers, limits.headers))?;
     let (head, body) = received.map_err(|why| transport_error(&why))?.into_parts();
     if !has_known_coding(&head.headers) {
-        return Err(TransportError::NotHttp("its Transfer-Encoding is not known".to_owned()));
+        return Err(TransportError::NotHttp("unknown Transfer-Encoding".to_owned()));
     }
     let collected = timeout(limits.body, Limited::new(body, max_bytes).collect()).await;
     let collected = collected.map_err(|_| timed_out(Step::Body, limits.body))?;
