@@ -12,14 +12,13 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use crate::util::duration;
 use crate::util::suggest::nearest;
 
 /// The mark: a line of settings begins with it, after the `#`.
 const MARK: &str = "scw-setup:";
 /// The highest number of retries that a script can ask for.
 const MAX_RETRIES: u32 = 10;
-/// The longest timeout or retry delay.
-const MAX_DURATION: Duration = Duration::from_secs(366 * 24 * 3600);
 /// What a timeout or retry delay must be, for messages.
 const DURATION_FORM: &str = "a length of time such as 90s or 10m, and at most a year";
 /// Environment variables that the setup runner sets itself.
@@ -148,9 +147,9 @@ impl Header {
         let value_or = |shape| value.filter(|value| !value.is_empty()).ok_or(HeaderFault::Shape(shape));
         let wrong = |must_be| HeaderFault::Value(name, must_be);
         match name {
-            "timeout" => self.timeout = Some(duration(value_or("timeout=10m")?).ok_or(wrong(DURATION_FORM))?),
+            "timeout" => self.timeout = Some(nonzero_duration(value_or("timeout=10m")?).ok_or(wrong(DURATION_FORM))?),
             "retry-delay" => {
-                self.retry_delay = Some(duration(value_or("retry-delay=30s")?).ok_or(wrong(DURATION_FORM))?)
+                self.retry_delay = Some(nonzero_duration(value_or("retry-delay=30s")?).ok_or(wrong(DURATION_FORM))?)
             }
             "retries" => {
                 let count = value_or("retries=2")?.parse().ok().filter(|count| *count <= MAX_RETRIES);
@@ -227,9 +226,8 @@ fn looks_like_setting(word: &str) -> bool {
     }
 }
 
-fn duration(text: &str) -> Option<Duration> {
-    let duration = humantime::parse_duration(text).ok();
-    duration.filter(|duration| !duration.is_zero() && *duration <= MAX_DURATION)
+fn nonzero_duration(text: &str) -> Option<Duration> {
+    duration::parse(text).ok().filter(|duration| !duration.is_zero())
 }
 
 /// A user name that no program takes for an option or a path.
