@@ -1,4 +1,4 @@
-//! `scw-agent`: from its words to a command. No error quotes an argument (invariant S3).
+//! Parses the command line of `scw-agent` and runs the command. No error quotes an argument (invariant S3).
 
 use std::time::Duration;
 
@@ -14,17 +14,17 @@ use crate::command::{
 use crate::metadata::api::user_data_key::UserDataKey;
 use crate::scripts::runner::boot_run::Choice;
 
-/// How long `status --wait` waits by itself.
-const PATIENCE: Duration = Duration::from_secs(600);
-/// A time beyond any use. What is added to the present must not overflow.
-const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
+/// How long `status --wait` waits without `--timeout`.
+const DEFAULT_WAIT: Duration = Duration::from_secs(600);
+/// The maximum of `--timeout`. It is longer than anybody needs, and can be added to the current time without
+/// an overflow.
+const MAX_TIMEOUT: Duration = Duration::from_secs(366 * 24 * 3600);
 
-/// What was asked for.
+/// A parsed command line.
 #[derive(Debug, PartialEq, Eq)]
 enum AgentCommand {
     /// The help of the commands that begin with these words.
     Help(Vec<String>),
-    /// These words, of which commands begin, and no more.
     Incomplete(Vec<String>),
     Version,
     Daemon,
@@ -113,29 +113,55 @@ pub fn agent() -> Exit {
     }
 }
 
+/// The options of a command line.
+#[derive(Default)]
+struct GivenOptions {
+    given: Vec<&'static Opt>,
+    host: Option<String>,
+    timeout: Option<Duration>,
+}
+
+impl GivenOptions {
+    /// Adds an option, with its value if it takes one.
+    fn add(&mut self, option: &'static Opt, parser: &mut Parser) -> Result<(), String> {
+        self.given.push(option);
+        let mut value = || parser.value().map_err(|why| misuse::parse_error(&AGENT, &why));
+        match option.long {
+            "host" => self.host = Some(parse_host_name(value()?)?),
+            "timeout" => self.timeout = Some(parse_duration(value()?)?),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.given.iter().any(|option| option.long == name)
+    }
+
+    /// Checks that the command accepts all options, according to the table in [`crate::command::help`].
+    fn check(&self, words: &[&str]) -> Result<(), String> {
+        let is_accepted = |option: &&&Opt| option.with.iter().any(|form| is_form(form, words));
+        let Some(option) = self.given.iter().find(|option| !is_accepted(option)) else { return Ok(()) };
+        let form = AGENT.uses.iter().find(|(form, _)| is_form(form, words)).map_or("", |(form, _)| form);
+        Err(format!("`{}` takes no --{}", typed_words(form), option.long))
+    }
+}
+
 fn parse(mut parser: Parser) -> Result<AgentCommand, String> {
     let mut words = Vec::new();
-    let mut given = Vec::new();
-    let (mut host, mut timeout) = (None, None);
-    let unparsed = |why| misuse::unparsed(&AGENT, &why);
-    while let Some(argument) = parser.next().map_err(unparsed)? {
+    let mut options = GivenOptions::default();
+    while let Some(argument) = parser.next().map_err(|why| misuse::parse_error(&AGENT, &why))? {
         match argument {
             Arg::Short('h') | Arg::Long("help") => {
-                return misuse::is_whole(&AGENT, &mut parser).and_then(|()| help(&strs(&words)));
+                return misuse::check_no_suffix(&AGENT, &mut parser).and_then(|()| help(&strs(&words)));
             }
             Arg::Short('V') | Arg::Long("version") => {
-                return misuse::is_whole(&AGENT, &mut parser).map(|()| AgentCommand::Version);
+                return misuse::check_no_suffix(&AGENT, &mut parser).map(|()| AgentCommand::Version);
             }
-            Arg::Long(name) => {
-                let known = AGENT.options.iter().find(|option| option.long == name);
-                let Some(option) = known else { return Err(misuse::unknown_option(&AGENT, &argument)) };
-                given.push(option);
-                match option.long {
-                    "host" => host = Some(host_name(parser.value().map_err(unparsed)?)?),
-                    "timeout" => timeout = Some(length(parser.value().map_err(unparsed)?)?),
-                    _ => {}
-                }
-            }
+            Arg::Long(name) => match AGENT.options.iter().find(|option| option.long == name) {
+                Some(option) => options.add(option, &mut parser)?,
+                None => return Err(misuse::unknown_option(&AGENT, &argument)),
+            },
             Arg::Value(word) => {
                 words.push(word.into_string().map_err(|_| "an argument is not valid UTF-8".to_owned())?)
             }
@@ -143,11 +169,21 @@ fn parse(mut parser: Parser) -> Result<AgentCommand, String> {
         }
     }
     let words = strs(&words);
-    let has = |name: &str| given.iter().any(|option| option.long == name);
+    let command = command_of(&words, &mut options)?;
+    if !matches!(command, AgentCommand::Incomplete(_)) {
+        options.check(&words)?;
+    }
+    Ok(command)
+}
+
+/// The command of these words, whose options are not checked yet.
+fn command_of(words: &[&str], options: &mut GivenOptions) -> Result<AgentCommand, String> {
+    let host = options.host.take();
+    let has = |name: &str| options.has(name);
     let json = has("json");
-    let command = match *words {
+    Ok(match *words {
         ["status"] => {
-            let wait = timeout.or(has("wait").then_some(PATIENCE));
+            let wait = options.timeout.or(has("wait").then_some(DEFAULT_WAIT));
             AgentCommand::Status { json, wait }
         }
         ["doctor"] => AgentCommand::Doctor { json },
@@ -174,7 +210,7 @@ fn parse(mut parser: Parser) -> Result<AgentCommand, String> {
             AgentCommand::SetupRun { choice: Choice { only, again: has("again") }, paced: false }
         }
         ["setup", "run-shutdown"] => AgentCommand::SetupRunShutdown,
-        // The runner's own, and in no help.
+        // The setup runner starts these two; they are not in the help.
         ["setup", "launch"] => AgentCommand::SetupLaunch,
         ["setup", "follow", key] => AgentCommand::SetupFollow { key: key.to_owned() },
         ["config", "check"] => AgentCommand::ConfigCheck { json },
@@ -182,18 +218,9 @@ fn parse(mut parser: Parser) -> Result<AgentCommand, String> {
         ["sysprep"] => AgentCommand::Sysprep { dry_run: has("dry-run"), host_keys: has("host-keys") },
         ["daemon"] => AgentCommand::Daemon,
         ["help", ref words @ ..] => help(words)?,
-        _ if !words.is_empty() && AGENT.has(&words) => return Ok(AgentCommand::Incomplete(owned(&words))),
-        _ => return Err(misuse::unknown_command(&AGENT, &words)),
-    };
-    // Which option goes with which command stands in one place, the help.
-    let goes = |option: &&&Opt| option.with.iter().any(|form| is_form(form, &words));
-    match given.iter().find(|option| !goes(option)) {
-        Some(option) => {
-            let form = AGENT.uses.iter().find(|(form, _)| is_form(form, &words)).map_or("", |(form, _)| form);
-            Err(format!("`{}` takes no --{}", typed_words(form), option.long))
-        }
-        None => Ok(command),
-    }
+        _ if !words.is_empty() && AGENT.has(words) => AgentCommand::Incomplete(owned(words)),
+        _ => return Err(misuse::unknown_command(&AGENT, words)),
+    })
 }
 
 /// The help of the commands that begin with these words.
@@ -213,17 +240,17 @@ fn strs(words: &[String]) -> Vec<&str> {
     words.iter().map(String::as_str).collect()
 }
 
-fn length(word: std::ffi::OsString) -> Result<Duration, String> {
-    let length = word.to_str().and_then(|word| humantime::parse_duration(word).ok());
-    length
-        .filter(|length| *length <= LONGEST)
+fn parse_duration(word: std::ffi::OsString) -> Result<Duration, String> {
+    let duration = word.to_str().and_then(|word| humantime::parse_duration(word).ok());
+    duration
+        .filter(|duration| *duration <= MAX_TIMEOUT)
         .ok_or_else(|| "--timeout takes a length of time such as 90s or 10m, and at most a year".to_owned())
 }
 
-/// A name that goes into one field of a known_hosts line or a zone file.
-fn host_name(word: std::ffi::OsString) -> Result<String, String> {
-    let good = |name: &String| !name.is_empty() && name.chars().all(|c| c.is_ascii_graphic());
-    word.into_string().ok().filter(good).ok_or_else(|| "--host takes a name without spaces".to_owned())
+/// A name that fits into one field of a known_hosts line or of a zone file.
+fn parse_host_name(word: std::ffi::OsString) -> Result<String, String> {
+    let is_valid = |name: &String| !name.is_empty() && name.chars().all(|c| c.is_ascii_graphic());
+    word.into_string().ok().filter(is_valid).ok_or_else(|| "--host takes a name without spaces".to_owned())
 }
 
 #[cfg(test)]
@@ -238,7 +265,7 @@ mod tests {
         AgentCommand::SetupRun { choice: Choice { only, again }, paced }
     }
 
-    fn shown(words: &str) -> AgentCommand {
+    fn help_of(words: &str) -> AgentCommand {
         AgentCommand::Help(words.split_whitespace().map(str::to_owned).collect())
     }
 
@@ -247,12 +274,12 @@ mod tests {
     }
 
     #[test]
-    fn words_become_a_command() {
+    fn command_lines_are_parsed() {
         for (line, command) in [
             ("daemon", AgentCommand::Daemon),
             ("status --json", AgentCommand::Status { json: true, wait: None }),
             ("--json status", AgentCommand::Status { json: true, wait: None }),
-            ("status --wait", AgentCommand::Status { json: false, wait: Some(PATIENCE) }),
+            ("status --wait", AgentCommand::Status { json: false, wait: Some(DEFAULT_WAIT) }),
             (
                 "status --wait --timeout 2s",
                 AgentCommand::Status { json: false, wait: Some(Duration::from_secs(2)) },
@@ -277,14 +304,14 @@ mod tests {
                 "status --timeout 1y",
                 AgentCommand::Status { json: false, wait: Some(Duration::from_secs(31_557_600)) },
             ),
-            ("-h", shown("")),
-            ("help", shown("")),
-            ("status -h", shown("status")),
-            ("setup --help", shown("setup")),
-            ("setup --json --help", shown("setup")),
-            ("setup show --help", shown("setup show")),
-            ("help setup show", shown("setup show")),
-            ("help help", shown("help")),
+            ("-h", help_of("")),
+            ("help", help_of("")),
+            ("status -h", help_of("status")),
+            ("setup --help", help_of("setup")),
+            ("setup --json --help", help_of("setup")),
+            ("setup show --help", help_of("setup show")),
+            ("help setup show", help_of("setup show")),
+            ("help help", help_of("help")),
             ("setup", incomplete("setup")),
             ("host-keys", incomplete("host-keys")),
             ("config --json", incomplete("config")),
@@ -297,8 +324,8 @@ mod tests {
     }
 
     #[test]
-    fn words_that_are_no_command_are_refused_and_named() {
-        for (line, named) in [
+    fn wrong_command_lines_are_refused() {
+        for (line, expected) in [
             ("", "no command"),
             ("frobnicate", "unknown command"),
             ("statsu", "did you mean `status`?"),
@@ -340,7 +367,7 @@ mod tests {
             ("host-keys known-hosts --host=", "--host"),
         ] {
             let why = parsed(line).expect_err(line);
-            assert!(why.contains(named) && !why.contains("unter2"), "{line}: {why}");
+            assert!(why.contains(expected) && !why.contains("unter2"), "{line}: {why}");
         }
     }
 
@@ -376,7 +403,7 @@ mod tests {
     }
 
     #[test]
-    fn every_command_of_the_help_is_understood_with_the_options_that_the_help_gives_it_and_no_other() {
+    fn each_command_accepts_exactly_the_options_of_the_help() {
         for (form, _) in AGENT.uses {
             let typed = form.replace("COMMAND…", "setup show");
             assert!(parsed(&typed).is_ok(), "{form}");

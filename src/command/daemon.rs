@@ -1,4 +1,4 @@
-//! `scw-agent daemon`.
+//! `scw-agent daemon`: runs the daemon.
 
 use crate::command::exit::Exit;
 use crate::command::process::block_on;

@@ -1,10 +1,10 @@
-//! `scw-agent doctor`: the way to the metadata service, step by step.
+//! `scw-agent doctor`: tests the connection to the metadata service step by step, and prints the report.
 
 use std::path::Path;
 
 use crate::command::exit::Exit;
 use crate::command::help::AGENT;
-use crate::command::process::{block_on, complain, print_json, print_rows};
+use crate::command::process::{block_on, print_error, print_json, print_rows};
 use crate::command::rows::{RowMark, Rows, colours_wanted};
 use crate::doctor::probe::probe;
 use crate::doctor::report::{Daemon, FamilyReport, FindingName, Report, StepName};
@@ -18,7 +18,7 @@ use crate::status::states::Platform;
 pub(crate) fn run(json: bool) -> Exit {
     let Loaded { settings, problems, .. } = settings::load(&Sources::default());
     for problem in problems {
-        complain(&AGENT, &format!("{problem}; this file does not count"));
+        print_error(&AGENT, &format!("{problem}; this file is ignored"));
     }
     block_on(async {
         let socket = Path::new(local_api::SOCKET);
@@ -56,7 +56,7 @@ fn view(report: &Report, colours: bool) -> Rows {
             rows.below(why);
         }
         Daemon::NotRunning => {
-            rows.row(RowMark::Waiting, "daemon", "does not run; `systemctl status scw-agent` tells why")
+            rows.row(RowMark::Waiting, "daemon", "not running; see `systemctl status scw-agent`")
         }
         Daemon::Failed { why } => rows.row(RowMark::Bad, "daemon", why),
     }
@@ -91,8 +91,8 @@ fn family_rows(rows: &mut Rows, family: &FamilyReport) {
         };
         let mark = if step.trouble.is_some() { RowMark::Bad } else { RowMark::Good };
         rows.row(mark, name, &format!("{} ({:.1} ms)", step.result, step.ms));
-        for words in step.cause.iter().chain(&step.remedy) {
-            rows.below(words);
+        for text in step.cause.iter().chain(&step.remedy) {
+            rows.below(text);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The exit codes of both programs: the same number means the same everywhere.
+//! The exit codes of both programs. The same code has the same meaning everywhere.
 
 use std::process::{ExitCode, Termination};
 
@@ -7,19 +7,20 @@ use crate::metadata::error::ErrorKind;
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
-    /// All is well.
+    /// Success.
     Success = 0,
-    /// The work was done or shown, and something in it is wrong: a script failed, a key could not be made, …
+    /// The command did its work, but something in it failed: a script, a key that could not be created, …
     Failure = 1,
-    /// The command line or the configuration cannot be understood.
+    /// The command line or the configuration is invalid.
     Usage = 2,
-    /// What was asked for is not there.
+    /// The requested object does not exist.
     NotFound = 3,
-    /// This user may not do that.
+    /// This user has no permission.
     NotPermitted = 4,
-    /// The metadata service cannot be reached or does not answer in time, or what was waited for did not come in time.
+    /// The metadata service is unreachable or did not answer in time, or what the command waited for did not
+    /// happen in time.
     Unreachable = 5,
-    /// The metadata service answered with a no, or with something that is no answer.
+    /// The metadata service refused, or gave an unusable answer.
     Refused = 6,
 }
 

@@ -1,31 +1,31 @@
-//! The commands and options of both programs, as one table of which `--help` is made, and the manual pages and completions
-//! (`packaging/docs`). The texts are made in [`crate::command::usage`]. Pure.
+//! The table of the commands and options of both programs. `--help`, the manual pages and the shell
+//! completions (`packaging/docs`) are made of it. [`crate::command::usage`] makes the texts. Pure.
 
 /// One program.
 pub struct Program {
-    /// What it is called by.
+    /// The program's name.
     pub name: &'static str,
     /// What it is, in one sentence.
     pub about: &'static str,
-    /// How it is called, and what that does. Words in capitals stand for something.
+    /// The forms of its command line, each with its effect. A word in capitals is a placeholder.
     pub uses: &'static [(&'static str, &'static str)],
     /// Its options.
     pub options: &'static [Opt],
-    /// What must be known of them beside that: whole sentences.
+    /// Further notes for the help, as lines of complete sentences.
     pub notes: &'static [&'static str],
 }
 
 /// One option.
 pub struct Opt {
-    /// Its letter, where it has one.
+    /// Its letter, if it has one.
     pub short: Option<char>,
     /// Its name, without the dashes.
     pub long: &'static str,
-    /// What its value is called, where it takes one.
+    /// The placeholder of its value, if it takes one.
     pub value: Option<&'static str>,
-    /// The uses that it goes with; empty where it goes with all of them, or they name it.
+    /// The forms that accept it; empty if all forms accept it, or if the form itself contains it.
     pub with: &'static [&'static str],
-    /// What it does.
+    /// Its effect.
     pub does: &'static str,
 }
 
@@ -198,8 +198,8 @@ pub const USERDATA: Program = Program {
     ],
 };
 
-/// The words of a use that are typed as they are: what stands for something is in capitals.
+/// The words of a form that are typed literally, without the placeholders in capitals.
 pub fn words(form: &str) -> String {
-    let typed = |word: &&str| !word.starts_with('-') && word.chars().any(char::is_lowercase);
-    form.split(' ').filter(typed).collect::<Vec<_>>().join(" ")
+    let is_literal = |word: &&str| !word.starts_with('-') && word.chars().any(char::is_lowercase);
+    form.split(' ').filter(is_literal).collect::<Vec<_>>().join(" ")
 }

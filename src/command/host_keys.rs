@@ -1,4 +1,4 @@
-//! `scw-agent host-keys …`
+//! `scw-agent host-keys …`: runs a pass of the host-keys units, and prints the host keys.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -8,12 +8,11 @@ use tokio::time::timeout;
 
 use crate::command::exit::Exit;
 use crate::command::help::AGENT;
-use crate::command::process::{complain, on_this_thread, print, print_json, print_rows};
+use crate::command::process::{on_this_thread, print, print_error, print_json, print_rows};
 use crate::command::rows::{RowMark, Rows, colours_wanted};
 use crate::command::status_view::NO_SERVER;
 use crate::host_keys::key::public_key::PublicKey;
-use crate::host_keys::passes::pass;
-use crate::host_keys::passes::pass::{PassReport, PassSettings};
+use crate::host_keys::passes::pass::{self, PassReport, PassSettings};
 use crate::host_keys::paths::HostKeyPaths;
 use crate::host_keys::sshd::server::SshServer;
 use crate::host_keys::store::apply::KeyChanges;
@@ -32,31 +31,33 @@ use crate::metadata::transport::client::Client;
 use crate::metadata::transport::exchange::Limits;
 use crate::settings;
 use crate::settings::sources::Sources;
-use crate::system::platform;
-use crate::system::platform::PlatformProof;
+use crate::system::platform::{self, PlatformProof};
 use crate::system::throttle;
 use crate::util::events;
 use crate::util::log;
 
-/// Far over what the service takes to answer. Other passes wait for this one.
+/// The time limit for the metadata service, far longer than an answer takes. Other passes wait for this one.
 const ASK_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// The command of `scw-agent-hostkeys.service`. It must do its work whatever the configuration says: without keys there is no sshd.
+/// The command of `scw-agent-hostkeys.service`. It must work with any configuration, because without keys
+/// sshd does not start.
 pub(crate) fn ensure() -> Exit {
-    run_role(|places, wishes, _| pass::ensure(places, wishes))
+    run_pass(|paths, pass_settings, _| pass::ensure(paths, pass_settings))
 }
 
-/// The command of `scw-agent-hostkeys-settle.service`. `paced`: the daemon started it, so it keeps its distance from the last runs.
+/// The command of `scw-agent-hostkeys-settle.service`. With `paced`, a request of the daemon started it, so
+/// it waits if the last runs were recent.
 pub(crate) fn settle(paced: bool) -> Exit {
-    run_role(|places, wishes, ask| {
+    run_pass(|paths, pass_settings, ask| {
         if paced {
-            throttle::wait(&places.runs);
+            throttle::wait(&paths.runs);
         }
-        pass::settle(places, wishes, ask)
+        pass::settle(paths, pass_settings, ask)
     })
 }
 
-/// Asks the metadata service which Instance this is. Root asks itself: the daemon's word is no proof (invariants D3, H1).
+/// Asks the metadata service which Instance this is. Root asks the service itself, because an answer from the
+/// daemon proves nothing (invariants D3, H1).
 fn ask_instance(proof: &PlatformProof, limits: &Limits) -> Result<InstanceId, String> {
     let asked = on_this_thread(async {
         let client = Client::from_any_port(proof, limits.clone());
@@ -69,12 +70,12 @@ fn ask_instance(proof: &PlatformProof, limits: &Limits) -> Result<InstanceId, St
         Ok(Ok(Ok(instance))) => Ok(instance.id),
         Ok(Ok(Err(why))) => Err(why.to_string()),
         Ok(Err(_)) => Err(format!("the metadata service gave no answer within {} s", ASK_TIMEOUT.as_secs())),
-        Err(why) => Err(format!("the event loop cannot be started: {why}")),
+        Err(why) => Err(format!("cannot start the event loop: {why}")),
     }
 }
 
-fn run_role(
-    role: impl FnOnce(&HostKeyPaths, PassSettings<'_>, &dyn Fn() -> Result<InstanceId, String>) -> PassReport,
+fn run_pass(
+    pass: impl FnOnce(&HostKeyPaths, PassSettings<'_>, &dyn Fn() -> Result<InstanceId, String>) -> PassReport,
 ) -> Exit {
     log::start("scw-agent-hostkeys");
     let settings = settings::load_and_tell();
@@ -82,7 +83,7 @@ fn run_role(
     if let Err(why) = &checked {
         tracing::info!("{why}; no key is replaced");
     }
-    let wishes = PassSettings {
+    let pass_settings = PassSettings {
         types: &settings.key_types,
         regenerate: settings.regenerate,
         on_platform: checked.is_ok(),
@@ -91,58 +92,62 @@ fn run_role(
         Ok(proof) => ask_instance(proof, &settings.limits),
         Err(why) => Err(why.to_string()),
     };
-    let done = role(&HostKeyPaths::default(), wishes, &ask);
-    if wishes.on_platform {
-        done.to_tell.lines().for_each(|line| settings.console.tell(&line));
+    let report = pass(&HostKeyPaths::default(), pass_settings, &ask);
+    if pass_settings.on_platform {
+        report.to_tell.lines().for_each(|line| settings.console.tell(&line));
     }
-    if let Some(why) = &done.unanswered {
-        tracing::warn!("cannot tell yet whether this disk is another Instance's: {why}; trying again later");
+    if let Some(why) = &report.unanswered {
+        tracing::warn!(
+            "cannot check yet whether this disk belongs to another Instance: {why}; trying again later"
+        );
     }
-    tell_whose(&done, settings.regenerate);
-    for trouble in &done.troubles {
-        tracing::error!("{trouble}");
+    log_verdict(&report, settings.regenerate);
+    for problem in &report.troubles {
+        tracing::error!("{problem}");
     }
-    let well = done.troubles.is_empty();
-    let done = done.ensured;
-    tell_keys(&done);
-    let denied = |(_, why): &(PathBuf, HostKeyError)| why.is_permission();
-    if !done.failed.is_empty() && done.failed.iter().all(denied) {
+    let no_problems = report.troubles.is_empty();
+    let changes = report.ensured;
+    log_key_changes(&changes);
+    let is_permission_error = |(_, why): &(PathBuf, HostKeyError)| why.is_permission();
+    if !changes.failed.is_empty() && changes.failed.iter().all(is_permission_error) {
         return Exit::NotPermitted;
     }
-    if done.failed.is_empty() && well { Exit::Success } else { Exit::Failure }
+    if changes.failed.is_empty() && no_problems { Exit::Success } else { Exit::Failure }
 }
 
-fn tell_keys(done: &KeyChanges) {
+fn log_key_changes(changes: &KeyChanges) {
     let names = |names: &BTreeSet<String>| names.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
-    if !done.kept.is_empty() {
-        tracing::info!("kept {}", names(&done.kept));
+    if !changes.kept.is_empty() {
+        tracing::info!("kept {}", names(&changes.kept));
     }
-    if !done.made.is_empty() {
-        tracing::info!(MESSAGE_ID = events::HOST_KEYS_MADE, "made {}", names(&done.made));
+    if !changes.made.is_empty() {
+        tracing::info!(MESSAGE_ID = events::HOST_KEYS_MADE, "made {}", names(&changes.made));
     }
-    for (name, mending) in &done.mended {
-        tracing::warn!("{name}: the key is kept; {mending}");
+    for (name, fix) in &changes.mended {
+        tracing::warn!("{name}: the key is kept; {fix}");
     }
-    for path in &done.removed {
+    for path in &changes.removed {
         tracing::warn!("removed {}", path.display());
     }
-    for path in &done.set_aside {
-        tracing::warn!("what was no key is kept as {}", path.display());
+    for path in &changes.set_aside {
+        tracing::warn!("invalid key file moved to {}", path.display());
     }
-    for (path, why) in &done.passed_over {
+    for (path, why) in &changes.passed_over {
         tracing::warn!("{}: {why}", path.display());
     }
-    for (path, why) in &done.failed {
+    for (path, why) in &changes.failed {
         tracing::error!("{}: {why}", path.display());
     }
 }
 
-fn tell_whose(done: &PassReport, regenerate: bool) {
-    match &done.verdict {
+fn log_verdict(report: &PassReport, regenerate: bool) {
+    match &report.verdict {
         Verdict::Same | Verdict::Unknown => {}
-        Verdict::Another(instance) if done.renewed => {
-            let old =
-                done.old_keys.as_ref().map(|path| format!("; the old public keys are in {}", path.display()));
+        Verdict::Another(instance) if report.renewed => {
+            let old = report
+                .old_keys
+                .as_ref()
+                .map(|path| format!("; the old public keys are in {}", path.display()));
             tracing::warn!(MESSAGE_ID = events::INSTANCE_CHANGED, SCW_INSTANCE_ID = %instance, "this disk is another Instance's now, {instance}: its host keys are made anew{}", old.unwrap_or_default());
         }
         Verdict::Another(instance) if regenerate => {
@@ -157,24 +162,24 @@ fn tell_whose(done: &PassReport, regenerate: bool) {
     }
 }
 
-/// What there is, and whether the world can check it.
+/// Prints the host keys, and whether their fingerprints are published.
 pub(crate) fn show(json: bool) -> Exit {
-    let value = publication();
+    let published = published_value();
     with_keys(|keys, server| {
         let publication = |local: &LocalKey, key: &PublicKey| {
-            if local.served { value.of(&key.fingerprint()) } else { Publication::NotServed }
+            if local.served { published.of(&key.fingerprint()) } else { Publication::NotServed }
         };
         let good = || keys.keys.iter().filter_map(|local| Some((local, local.key.as_ref()?)));
         if json {
             let list: Vec<_> =
-                good().map(|(local, key)| in_json(local, key, publication(local, key))).collect();
+                good().map(|(local, key)| to_json(local, key, publication(local, key))).collect();
             return print_json(&serde_json::Value::Array(list).to_string());
         }
         let mut rows = Rows::new(colours_wanted());
         for (local, key) in good() {
             let publication = publication(local, key);
             let shown = format!("{} {} {} ({})", key.bits, key.fingerprint(), key.comment, key.type_name);
-            rows.row(publication.mark(), publication.words(), &shown);
+            rows.row(publication.mark(), publication.text(), &shown);
         }
         if server == SshServer::NotEnabled {
             rows.plain(NO_SERVER);
@@ -193,7 +198,7 @@ enum Publication {
 }
 
 impl Publication {
-    fn words(self) -> &'static str {
+    fn text(self) -> &'static str {
         match self {
             Self::Published => "published",
             Self::NotPublished => "not published",
@@ -211,7 +216,7 @@ impl Publication {
     }
 }
 
-/// The published value, where it could be asked for.
+/// The published value, or `None` if it could not be read.
 struct PublishedLookup(Option<String>);
 
 impl PublishedLookup {
@@ -224,8 +229,9 @@ impl PublishedLookup {
     }
 }
 
-/// Asks by way of the daemon only: a look at one's own keys must not wait for a network. Who may not ask the daemon cannot know.
-fn publication() -> PublishedLookup {
+/// Reads the published value through the daemon only, because printing the own keys must not wait for a
+/// network. A user who may not use the daemon does not get it.
+fn published_value() -> PublishedLookup {
     let asked = on_this_thread(async {
         let limits = Limits::default();
         let mut daemon = SocketClient::connect(Path::new(local_api::SOCKET), &limits).await.ok()?;
@@ -235,22 +241,22 @@ fn publication() -> PublishedLookup {
     PublishedLookup(asked.ok().flatten())
 }
 
-/// Lines for a client's known_hosts. A name that a port belongs to is written `[NAME]:PORT`.
+/// Prints lines for a client's known_hosts file. A name with a port is written `[NAME]:PORT`.
 pub(crate) fn known_hosts(name: Option<&str>) -> Exit {
     let name = name.map_or_else(host_name, str::to_owned);
-    with_keys(|keys, server| lines(keys, server, |key| Some(format!("{name} {}\n", key.key_text()))))
+    with_keys(|keys, server| print_lines(keys, server, |key| Some(format!("{name} {}\n", key.key_text()))))
 }
 
-/// Records for a zone file, of the types that have a number there.
+/// Prints SSHFP records for a zone file, for the key types that have a number there.
 pub(crate) fn sshfp(name: Option<&str>) -> Exit {
     let name = name.map_or_else(host_name, str::to_owned);
     with_keys(|keys, server| {
-        lines(keys, server, |key| key.sshfp().map(|record| format!("{name} IN SSHFP {record}\n")))
+        print_lines(keys, server, |key| key.sshfp().map(|record| format!("{name} IN SSHFP {record}\n")))
     })
 }
 
-/// Prints a line for each key that sshd serves. Others must not be checked against.
-fn lines(keys: &ServedKeys, server: SshServer, line: impl Fn(&PublicKey) -> Option<String>) -> Exit {
+/// Prints a line for each key that sshd serves. Clients must not check against other keys.
+fn print_lines(keys: &ServedKeys, server: SshServer, line: impl Fn(&PublicKey) -> Option<String>) -> Exit {
     if server == SshServer::NotEnabled {
         return AGENT.failed(&"no OpenSSH server is enabled, so no host key is served", Exit::NotFound);
     }
@@ -264,7 +270,7 @@ fn host_name() -> String {
     nix::unistd::gethostname().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-fn in_json(local: &LocalKey, key: &PublicKey, publication: Publication) -> serde_json::Value {
+fn to_json(local: &LocalKey, key: &PublicKey, publication: Publication) -> serde_json::Value {
     serde_json::json!({
         "file": public_path(&local.path),
         "type": key.type_name,
@@ -281,16 +287,16 @@ fn in_json(local: &LocalKey, key: &PublicKey, publication: Publication) -> serde
 }
 
 fn with_keys(print: impl FnOnce(&ServedKeys, SshServer) -> Exit) -> Exit {
-    let places = HostKeyPaths::default();
-    let server = SshServer::look(&places.root);
-    let mut keys = pass::known(&places, &settings::load(&Sources::default()).settings.key_types);
+    let paths = HostKeyPaths::default();
+    let server = SshServer::look(&paths.root);
+    let mut keys = pass::known(&paths, &settings::load(&Sources::default()).settings.key_types);
     for problem in &keys.problems {
-        complain(&AGENT, &format!("{}; {}", problem.what, problem.remedy));
+        print_error(&AGENT, &format!("{}; {}", problem.what, problem.remedy));
     }
     if server == SshServer::NotEnabled {
         keys.none_served();
     } else if keys.keys.iter().all(|local| local.key.is_none()) {
-        return AGENT.failed(&format!("there are no host keys in {}", places.keys.display()), Exit::NotFound);
+        return AGENT.failed(&format!("there are no host keys in {}", paths.keys.display()), Exit::NotFound);
     }
     print(&keys, server)
 }

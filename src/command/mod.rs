@@ -1,7 +1,8 @@
-//! What is typed, by people and by units: words become one call of a role, its result becomes lines and an exit code.
+//! The command lines of both programs, used by people and by units: each is parsed into one call of another
+//! module, and the result is printed and becomes the exit code.
 //!
-//! No logic of a role is here. The two programs are [`agent()`] and [`userdata()`];
-//! packages hold one file with two names, for [`by_name()`] to choose.
+//! The commands have no logic of their own. The two programs are [`agent()`] and [`userdata()`]. Packages
+//! contain one file with two names, and [`by_name()`] chooses the program.
 
 mod agent;
 mod config;
@@ -29,7 +30,8 @@ pub use exit::Exit;
 pub use help::{AGENT, Opt, Program, USERDATA, words};
 pub use userdata::userdata;
 
-/// Runs what the process was started as: `scw-userdata` under that name, `scw-agent` under every other.
+/// Runs the program that the process was started as: `scw-userdata` under that name, `scw-agent` under every
+/// other.
 pub fn by_name() -> Exit {
     let name = std::env::args_os().next().unwrap_or_default();
     if Path::new(&name).file_name() == Some("scw-userdata".as_ref()) { userdata() } else { agent() }

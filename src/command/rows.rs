@@ -1,12 +1,13 @@
-//! Rows for people: a mark, a name, what there is to say. Colours only where they are wanted. Pure.
+//! Rows for people: a mark, a name, and a text. Pure, except [`colours_wanted`].
 //!
-//! Names and messages come from elsewhere, so every cell is escaped here: the colours are the only control sequences of the text.
+//! Names and messages come from outside, so every cell is escaped here. The colours are the only control
+//! sequences of the text.
 
 use std::io::IsTerminal;
 
 use crate::util::printable::line;
 
-/// One row's mark.
+/// The mark of a row.
 #[derive(Clone, Copy)]
 pub(crate) enum RowMark {
     Good,
@@ -14,7 +15,7 @@ pub(crate) enum RowMark {
     Bad,
 }
 
-/// Rows that were written so far.
+/// The text of the rows so far.
 pub(crate) struct Rows {
     text: String,
     colours: bool,
@@ -35,23 +36,23 @@ impl Rows {
         self.text.push_str(&format!("{sign} {:<12}  {}\n", line(name).to_string(), line(what)));
     }
 
-    /// A further line of the row above.
+    /// Adds a line to the row above.
     pub(crate) fn below(&mut self, what: &str) {
         self.text.push_str(&format!("{:16}{}\n", "", line(what)));
     }
 
-    /// A line of its own, such as a heading.
+    /// Adds a line without a mark, such as a heading.
     pub(crate) fn plain(&mut self, what: &str) {
         self.text.push_str(&format!("{}\n", line(what)));
     }
 
-    /// All of them.
+    /// The text of all rows.
     pub(crate) fn text(&self) -> &str {
         &self.text
     }
 }
 
-/// Whether standard output is a terminal whose owner has nothing against colours (no-color.org).
+/// Whether standard output is a terminal and the user did not disable colours (no-color.org).
 pub(crate) fn colours_wanted() -> bool {
     std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty())
 }

@@ -1,11 +1,11 @@
-//! `scw-agent setup list` and `setup show`: the runs of scripts, and the one that runs now.
+//! `scw-agent setup list` and `setup show`: print the recorded runs of scripts, and the one that is running.
 
 use std::thread::sleep;
 use std::time::Duration;
 
 use crate::command::exit::Exit;
 use crate::command::help::AGENT;
-use crate::command::process::{has_reader, print, print_bytes, print_json, told, try_print_bytes};
+use crate::command::process::{exit_of_write, has_reader, print, print_bytes, print_json, try_print_bytes};
 use crate::command::status;
 use crate::metadata::api::user_data_key::UserDataKey;
 use crate::scripts::history::record::{Outcome, Record, Records, Run};
@@ -14,17 +14,17 @@ use crate::scripts::paths::SetupPaths;
 use crate::scripts::run::live_output::OutputReader;
 use crate::util::printable;
 
-/// What is longer is shown before its end has come.
-const LONGEST_LINE: usize = 64 * 1024;
-/// Between two looks at the output of a script that runs.
-const PAUSE: Duration = Duration::from_millis(200);
+/// A longer line is printed before its end has come.
+const MAX_LINE_BYTES: usize = 64 * 1024;
+/// The interval at which the output of a running script is read.
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
 pub(crate) fn list(json: bool) -> Exit {
-    // Who looks for a script here may find why it did not run. In JSON it is in the status.
+    // A user who misses a script here can see why it did not run. In JSON the status has the suspect keys.
     if !json {
-        status::tell_suspect_keys();
+        status::print_suspect_keys();
     }
-    let records = match open() {
+    let records = match open_records() {
         Ok(records) => records,
         Err(exit) => return exit,
     };
@@ -39,10 +39,10 @@ pub(crate) fn list(json: bool) -> Exit {
     for key in keys {
         match records.read(&key) {
             Ok(record) if json => {
-                all.insert(key.as_str().to_owned(), as_json(&record.runs, running.as_ref()));
+                all.insert(key.as_str().to_owned(), to_json(&record.runs, running.as_ref()));
             }
             Ok(record) => {
-                let last = record.runs.last().map(|run| line(run, running.as_ref())).unwrap_or_default();
+                let last = record.runs.last().map(|run| describe(run, running.as_ref())).unwrap_or_default();
                 text.push_str(&format!("{key}  {last}\n"));
             }
             Err(why) => {
@@ -57,7 +57,7 @@ pub(crate) fn list(json: bool) -> Exit {
     }
 }
 
-/// With `follow`, what a script that runs prints is shown until it ends.
+/// Prints a script's runs. With `follow`, prints the output of a running script until it ends.
 pub(crate) fn show(key: &str, json: bool, follow: bool) -> Exit {
     let key = match UserDataKey::new(key) {
         Ok(key) => key,
@@ -70,10 +70,10 @@ pub(crate) fn show(key: &str, json: bool, follow: bool) -> Exit {
     let running = running();
     match runs.last() {
         None => AGENT.failed(&format!("there is no record of a script {key}"), Exit::NotFound),
-        Some(_) if json => print_json(&as_json(&runs, running.as_ref()).to_string()),
+        Some(_) if json => print_json(&to_json(&runs, running.as_ref()).to_string()),
         Some(last) => {
             let mut text: String =
-                runs.iter().map(|run| format!("{}\n", line(run, running.as_ref()))).collect();
+                runs.iter().map(|run| format!("{}\n", describe(run, running.as_ref()))).collect();
             if let Some(running) = running.filter(|running| running.is(last)) {
                 return show_running(&key, &running, &text, follow);
             }
@@ -81,51 +81,53 @@ pub(crate) fn show(key: &str, json: bool, follow: bool) -> Exit {
                 let output = last.output.trim_end_matches('\n');
                 text.push_str(&format!("--- the end of its output ---\n{output}\n"));
             }
-            // To a terminal nothing of a script's output goes raw; to a file or a pipe, all of it.
+            // On a terminal, a script's output is escaped; to a file or a pipe, it goes unchanged.
             print_bytes(&AGENT, text.as_bytes())
         }
     }
 }
 
-/// A script that runs, with its output so far.
+/// Prints a running script and its output so far.
 fn show_running(key: &UserDataKey, run: &RunningScript, text: &str, follow: bool) -> Exit {
     let mut reader = match OutputReader::open(&run.output(&SetupPaths::default().outputs)) {
         Ok(reader) => reader,
         Err(why) => return AGENT.failed(&format!("its output cannot be read: {why}"), Exit::Failure),
     };
-    let mut shown = format!("{text}--- its output so far ---\n").into_bytes();
+    let mut pending = format!("{text}--- its output so far ---\n").into_bytes();
     loop {
-        // Asked before the last look at its output, so that nothing of it is missed.
-        let goes_on = running().as_ref() == Some(run);
+        // Checked before the output is read for the last time, so that no output is missed.
+        let is_running = running().as_ref() == Some(run);
         while let Some(bytes) =
             reader.as_mut().and_then(|reader| reader.read().ok()).filter(|bytes| !bytes.is_empty())
         {
-            shown.extend(bytes);
+            pending.extend(bytes);
         }
-        let is_last = !follow || !goes_on;
-        // Whole lines: a character may not be whole yet. A line without an end is not awaited for ever.
-        let whole = match shown.iter().rposition(|byte| *byte == b'\n') {
-            _ if is_last || shown.len() > LONGEST_LINE => shown.len(),
-            at => at.map_or(0, |at| at + 1),
+        let is_last = !follow || !is_running;
+        // Print complete lines only, because the last character may be incomplete. Do not wait for ever for
+        // the end of a line.
+        let complete = match pending.iter().rposition(|byte| *byte == b'\n') {
+            _ if is_last || pending.len() > MAX_LINE_BYTES => pending.len(),
+            index => index.map_or(0, |index| index + 1),
         };
-        let lines: Vec<_> = shown.drain(..whole).collect();
+        let lines: Vec<_> = pending.drain(..complete).collect();
         if !lines.is_empty() {
             let printed = try_print_bytes(&lines);
             if printed.is_err() {
-                return told(&AGENT, printed);
+                return exit_of_write(&AGENT, printed);
             }
         }
         if is_last || !has_reader() {
             break;
         }
-        sleep(PAUSE);
+        sleep(POLL_INTERVAL);
     }
     if !follow {
         return Exit::Success;
     }
     let runs = runs_of(key).unwrap_or_default();
-    let ended = runs.iter().find(|known| known.started == run.started && known.attempt == run.attempt);
-    ended.map_or(Exit::Success, |run| print(&format!("--- {}\n", line(run, None))))
+    let ended =
+        runs.iter().find(|recorded| recorded.started == run.started && recorded.attempt == run.attempt);
+    ended.map_or(Exit::Success, |run| print(&format!("--- {}\n", describe(run, None))))
 }
 
 fn running() -> Option<RunningScript> {
@@ -133,20 +135,22 @@ fn running() -> Option<RunningScript> {
 }
 
 fn runs_of(key: &UserDataKey) -> Result<Vec<Run>, Exit> {
-    let Record { runs, .. } = open()?.read(key).map_err(|why| AGENT.failed(&why, Exit::Failure))?;
+    let Record { runs, .. } = open_records()?.read(key).map_err(|why| AGENT.failed(&why, Exit::Failure))?;
     Ok(runs)
 }
 
-/// The runs as they are recorded; the one that runs now has `running`.
-fn as_json(runs: &[Run], running: Option<&RunningScript>) -> serde_json::Value {
+/// The recorded runs as JSON; the running one has the field `running`.
+fn to_json(runs: &[Run], running: Option<&RunningScript>) -> serde_json::Value {
     let mut json = serde_json::json!(runs);
-    for (at, _) in runs.iter().enumerate().filter(|(_, run)| running.is_some_and(|running| running.is(run))) {
-        json[at]["running"] = true.into();
+    for (index, _) in
+        runs.iter().enumerate().filter(|(_, run)| running.is_some_and(|running| running.is(run)))
+    {
+        json[index]["running"] = true.into();
     }
     json
 }
 
-fn line(run: &Run, running: Option<&RunningScript>) -> String {
+fn describe(run: &Run, running: Option<&RunningScript>) -> String {
     let unended = if running.is_some_and(|running| running.is(run)) { "running" } else { "cut off" };
     let outcome = run.outcome.as_ref().map_or(unended.to_owned(), Outcome::to_string);
     let length =
@@ -155,8 +159,8 @@ fn line(run: &Run, running: Option<&RunningScript>) -> String {
     format!("{}  {outcome}{} (attempt {})", run.started, length.unwrap_or_default(), run.attempt)
 }
 
-/// The records are root's; looking at them must not make the folder.
-fn open() -> Result<Records, Exit> {
+/// Opens the records, which belong to root. Reading them must not create the folder.
+fn open_records() -> Result<Records, Exit> {
     let state = SetupPaths::default().state;
     match std::fs::read_dir(&state) {
         Ok(_) => Records::open(&state).map_err(|why| AGENT.failed(&why, Exit::Failure)),

@@ -1,4 +1,4 @@
-//! `scw-agent setup run` and `run-shutdown`, and what the runner starts of itself.
+//! `scw-agent setup run` and `run-shutdown`, and the two internal commands that the setup runner starts.
 
 use crate::command::exit::Exit;
 use crate::command::help::AGENT;
@@ -22,18 +22,18 @@ use crate::system::throttle;
 use crate::util::log;
 use crate::util::printable;
 
-/// The command of `scw-agent-setup.service`; with a choice, a person's.
+/// The command of `scw-agent-setup.service`; with a choice, a command for people.
 ///
-/// It asks the service itself and not the daemon: what comes back is run as root, and the daemon's user must never be able to
-/// choose it.
-/// `paced`: the unit runs this, which the daemon can start as often as it wants.
+/// It queries the metadata service itself and not through the daemon: the answer is run as root, and the
+/// daemon's user must never be able to choose it. With `paced`, the unit runs this command, and the daemon
+/// can start the unit as often as it wants.
 pub(crate) fn run(choice: &Choice, paced: bool) -> Exit {
     if let (Some(ScriptKind::Shutdown), false) = (choice.only.as_ref().and_then(ScriptKind::of), choice.again)
     {
         return AGENT.misused("a shutdown script is due when the machine goes down; --again runs it now");
     }
-    let places = SetupPaths::default();
-    if !paced && places.is_runner_at_work() {
+    let paths = SetupPaths::default();
+    if !paced && paths.is_runner_at_work() {
         if let Some(waits_for) = script_of_this_process() {
             let why = format!(
                 "scripts run one after the other, and {waits_for} has not ended; call the other script by a file of its own"
@@ -43,14 +43,14 @@ pub(crate) fn run(choice: &Choice, paced: bool) -> Exit {
     }
     log::start("scw-agent-setup");
     if paced {
-        throttle::wait(&places.runs);
+        throttle::wait(&paths.runs);
     }
     let settings = settings::load_and_tell();
     let proof = match platform::check(&settings.vendor) {
         Ok(proof) => proof,
-        // For the unit this is a normal state; a person who named a script expects it to run.
+        // For the unit this is a normal state. A person who gave a script's key expects the script to run.
         Err(why) if choice.only.is_none() => {
-            discard_requests(&places);
+            discard_requests(&paths);
             return nothing_to_run(&why);
         }
         Err(why) => {
@@ -60,9 +60,9 @@ pub(crate) fn run(choice: &Choice, paced: bool) -> Exit {
     };
     block_on(async {
         let mut api = Retrying::new(Client::new(&proof, settings.limits.clone()), Budget::COMMAND);
-        let came = run_boot(&mut api, &places, &settings.setup, settings.console, choice).await;
-        // The daemon asks for the boot's work again, and for nothing else.
-        if *choice == Choice::default() { told(came) } else { told_now_or_never(came) }
+        let result = run_boot(&mut api, &paths, &settings.setup, settings.console, choice).await;
+        // The daemon requests a run of this boot's scripts again if it fails, but no other run.
+        if *choice == Choice::default() { exit_of_run(result) } else { exit_without_retry(result) }
     })
 }
 
@@ -89,20 +89,20 @@ pub(crate) fn run_shutdown() -> Exit {
     };
     block_on(async {
         let mut api = Retrying::new(Client::new(&proof, settings.limits.clone()), Budget::COMMAND);
-        let places = SetupPaths::default();
-        let came = run_shutdown_scripts(&mut api, &places, &settings.setup, settings.console).await;
-        told_now_or_never(came)
+        let paths = SetupPaths::default();
+        let result = run_shutdown_scripts(&mut api, &paths, &settings.setup, settings.console).await;
+        exit_without_retry(result)
     })
 }
 
-/// A request that stayed would start the unit again and again.
-fn discard_requests(places: &SetupPaths) {
-    let requests = places.requests.take(&[SETUP_REQUESTED]);
+/// Removes the requests, because a remaining request would start the unit again and again.
+fn discard_requests(paths: &SetupPaths) {
+    let requests = paths.requests.take(&[SETUP_REQUESTED]);
     for problem in &requests.problems {
         tracing::error!("{problem}");
     }
     if let Err(why) = requests.served(SETUP_REQUESTED) {
-        tracing::error!("cannot write in {}: {why}", places.requests.pending.display());
+        tracing::error!("cannot write in {}: {why}", paths.requests.pending.display());
     }
 }
 
@@ -111,34 +111,34 @@ fn nothing_to_run(why: &NotAnInstance) -> Exit {
     Exit::Success
 }
 
-fn told_now_or_never(came: Result<BootRun, SetupError>) -> Exit {
-    match came {
+fn exit_without_retry(result: Result<BootRun, SetupError>) -> Exit {
+    match result {
         Ok(BootRun::NotYet(why)) => {
             tracing::error!("no script was run: {why}");
             why.kind().into()
         }
-        came => told(came),
+        result => exit_of_run(result),
     }
 }
 
-fn told(came: Result<BootRun, SetupError>) -> Exit {
-    match came {
-        Ok(BootRun::Done(summary)) => told_of(&summary),
+fn exit_of_run(result: Result<BootRun, SetupError>) -> Exit {
+    match result {
+        Ok(BootRun::Done(summary)) => log_summary(&summary),
         Ok(BootRun::AlreadyDone(summary)) => {
             tracing::info!("this boot's scripts have run already ({}); nothing to do", summary.ended);
-            // The unit must not look well because it was started once more.
+            // The unit must not succeed only because it was started again.
             if summary.is_success() { Exit::Success } else { Exit::Failure }
         }
         Ok(BootRun::Stopped) => Exit::Failure,
         Ok(BootRun::NoSuchScript(name)) => {
-            tracing::error!("user data hold no script {name}");
+            tracing::error!("user data contain no script {name}");
             Exit::NotFound
         }
         Ok(BootRun::NotYet(why)) if why.kind() == ErrorKind::NotPermitted => {
             tracing::error!("{why}");
             Exit::NotPermitted
         }
-        // The service is there, and asking again will not help.
+        // The service answers, and another request would fail, too.
         Ok(BootRun::NotYet(why)) if Failure::of(&why).cause == Cause::Lasting => {
             tracing::error!("no script was run: {why}");
             why.kind().into()
@@ -154,7 +154,8 @@ fn told(came: Result<BootRun, SetupError>) -> Exit {
     }
 }
 
-/// What a script left running writes on; the runner starts this, and nobody else has a use for it.
+/// Reads the output of a script's leftover processes. The setup runner starts this command; nobody else needs
+/// it.
 pub(crate) fn follow(key: &str) -> Exit {
     log::start("scw-agent-setup");
     let Ok(key) = UserDataKey::new(key) else { return Exit::Usage };
@@ -169,14 +170,14 @@ pub(crate) fn follow(key: &str) -> Exit {
     })
 }
 
-/// Becomes a script. The runner starts this, and nobody else has a use for it.
+/// Becomes a script. The setup runner starts this command; nobody else needs it.
 pub(crate) fn launch() -> Exit {
-    // The runner has the reason.
+    // The runner gets the reason from the launcher.
     let _ = launcher();
     Exit::Failure
 }
 
-fn told_of(summary: &Summary) -> Exit {
+fn log_summary(summary: &Summary) -> Exit {
     let ran = summary.scripts.iter().filter(|script| script.ran_now).count();
     let failed: Vec<_> =
         summary.scripts.iter().filter(|s| !s.outcome.is_success()).map(|s| printable::name(&s.key)).collect();

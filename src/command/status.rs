@@ -1,6 +1,6 @@
-//! `scw-agent status`: the daemon's document with what systemd says of the units, at once or when this boot's work is done.
+//! `scw-agent status`: prints the daemon's status document together with systemd's answer about the units, at
+//! once or when this boot's work is done.
 
-use crate::scripts::model::likely_key::hint;
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::time::Duration;
@@ -9,28 +9,29 @@ use tokio::time::{Instant, sleep};
 
 use crate::command::exit::Exit;
 use crate::command::help::AGENT;
-use crate::command::process::{block_on, complain, print_json, print_rows, script_of_this_process};
+use crate::command::process::{block_on, print_error, print_json, print_rows, script_of_this_process};
 use crate::command::rows::colours_wanted;
 use crate::command::status_view;
 use crate::local_api;
 use crate::local_api::client::SocketClient;
 use crate::metadata::error::{ErrorKind, TransportError};
 use crate::metadata::transport::exchange::Limits;
+use crate::scripts::model::likely_key::hint;
 use crate::status::document::{Problem, Status};
 use crate::system::cloud_init;
 use crate::system::units;
 use crate::util::printable;
 
-/// Between two looks while it waits.
-const PAUSE: Duration = Duration::from_millis(250);
-/// How long the daemon or systemd may take for an answer.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// The same for something that nobody asked for.
-const FOR_A_HINT: Duration = Duration::from_secs(1);
-/// systemd is asked at one look of so many.
-const LOOKS_PER_QUESTION: u32 = 8;
+/// The interval between two checks while it waits.
+const POLL_INTERVAL: Duration = Duration::from_millis(250);
+/// How long to wait for an answer of the daemon or of systemd.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// The same for a hint that the user did not ask for.
+const HINT_TIMEOUT: Duration = Duration::from_secs(1);
+/// systemd is queried at one of this many checks.
+const CHECKS_PER_SYSTEMD_QUERY: u32 = 8;
 
-/// Shows the status; with `wait`, once nothing is left to do, or after so long.
+/// Prints the status; with `wait`, when no work is left or the time limit is reached.
 pub(crate) fn status(json: bool, wait: Option<Duration>) -> Exit {
     if let (Some(waits_for), Some(_)) = (script_of_this_process(), wait) {
         return AGENT.failed(
@@ -38,25 +39,26 @@ pub(crate) fn status(json: bool, wait: Option<Duration>) -> Exit {
             Exit::Usage,
         );
     }
-    with_status(wait, true, &|asked| match asked {
+    with_status(wait, true, &|result| match result {
         Ok(status) => show(&status, json),
-        Err(why) if is_absent(&why) => {
-            AGENT.failed(&"the daemon does not run: `systemctl status scw-agent` tells why", Exit::Failure)
+        Err(why) if is_not_running(&why) => {
+            AGENT.failed(&"the daemon does not run; see `systemctl status scw-agent`", Exit::Failure)
         }
         Err(why) => AGENT.failed(&why, why.kind().into()),
     })
 }
 
-/// Names the keys that are likely mistakes on standard error, as far as the daemon knows of them.
-pub(crate) fn tell_suspect_keys() {
-    with_status(None, false, &|asked| {
-        let keys = asked.map(|status| status.suspect_keys).unwrap_or_default();
-        keys.iter().for_each(|key| complain(&AGENT, &hint(key)));
+/// Prints the keys that are probably mistakes to standard error, as far as the daemon knows them.
+pub(crate) fn print_suspect_keys() {
+    with_status(None, false, &|result| {
+        let keys = result.map(|status| status.suspect_keys).unwrap_or_default();
+        keys.iter().for_each(|key| print_error(&AGENT, &hint(key)));
         Exit::Success
     });
 }
 
-/// One event loop for all of them: each costs the program kilobytes. `units`: systemd is asked, too.
+/// Gets the status and calls `then` with it. All callers share this one event loop, because each costs the
+/// program kilobytes. With `units`, systemd is queried, too.
 fn with_status(
     wait: Option<Duration>,
     units: bool,
@@ -64,15 +66,17 @@ fn with_status(
 ) -> Exit {
     block_on(async {
         then(match wait {
-            None if units => ask(PATIENCE).await.map(|status| status.with_units(units::look(PATIENCE))),
-            None => ask(FOR_A_HINT).await,
-            Some(limit) => match when_done(limit).await {
-                Ok(WaitResult::Yes(status)) => Ok(*status),
-                Ok(WaitResult::NotInTime(left, problems)) => {
+            None if units => query_daemon(ANSWER_TIMEOUT)
+                .await
+                .map(|status| status.with_units(units::look(ANSWER_TIMEOUT))),
+            None => query_daemon(HINT_TIMEOUT).await,
+            Some(limit) => match wait_until_done(limit).await {
+                Ok(WaitResult::Done(status)) => Ok(*status),
+                Ok(WaitResult::NotInTime(pending, problems)) => {
                     let limit = humantime::format_duration(limit);
-                    AGENT.failed(&format!("not done after {limit}: {left}"), Exit::Unreachable);
+                    AGENT.failed(&format!("not done after {limit}: {pending}"), Exit::Unreachable);
                     for Problem { what, remedy } in problems {
-                        complain(&AGENT, &format!("{what}; {remedy}"));
+                        print_error(&AGENT, &format!("{what}; {remedy}"));
                     }
                     return Exit::Unreachable;
                 }
@@ -82,14 +86,14 @@ fn with_status(
     })
 }
 
-async fn ask(within: Duration) -> Result<Status, TransportError> {
+async fn query_daemon(limit: Duration) -> Result<Status, TransportError> {
     let socket = Path::new(local_api::SOCKET);
     let mut daemon =
         SocketClient::connect(socket, &Limits::default()).await.map_err(TransportError::Socket)?;
-    Ok(Status { cloud_init: cloud_init::progress(Path::new("/")), ..daemon.status(within).await? })
+    Ok(Status { cloud_init: cloud_init::progress(Path::new("/")), ..daemon.status(limit).await? })
 }
 
-fn is_absent(why: &TransportError) -> bool {
+fn is_not_running(why: &TransportError) -> bool {
     let absent = [io::ErrorKind::NotFound, io::ErrorKind::ConnectionRefused];
     matches!(why, TransportError::Socket(why) if absent.contains(&why.kind()))
 }
@@ -106,48 +110,50 @@ fn show(status: &Status, json: bool) -> Exit {
     }
 }
 
-/// What came of waiting.
+/// The result of waiting.
 enum WaitResult {
-    Yes(Box<Status>),
-    /// What was left to do, and what is wrong.
+    Done(Box<Status>),
+    /// The work that was not done, and the problems.
     NotInTime(String, Vec<Problem>),
 }
 
-/// Waits; for the daemon, too, which may not have been started yet or be starting anew.
-async fn when_done(limit: Duration) -> Result<WaitResult, TransportError> {
+/// Waits until this boot's work is done. Also waits for the daemon, which may not have started yet or may be
+/// restarting.
+async fn wait_until_done(limit: Duration) -> Result<WaitResult, TransportError> {
     let deadline = Instant::now() + limit;
     let mut progress = Progress::new();
-    let mut looks = (0..LOOKS_PER_QUESTION).cycle();
+    let mut checks = (0..CHECKS_PER_SYSTEMD_QUERY).cycle();
     loop {
         let is_last = Instant::now() >= deadline;
-        let asks_systemd = looks.next() == Some(0) || is_last;
-        // A moment for the last look, too.
-        let within = deadline.saturating_duration_since(Instant::now()).clamp(FOR_A_HINT, PATIENCE);
-        let (left, problems) = match ask(within).await {
+        let queries_systemd = checks.next() == Some(0) || is_last;
+        // Leaves some time for the last check, too.
+        let limit_of_check =
+            deadline.saturating_duration_since(Instant::now()).clamp(HINT_TIMEOUT, ANSWER_TIMEOUT);
+        let (pending, problems) = match query_daemon(limit_of_check).await {
             Ok(status) => {
-                let asks_systemd = asks_systemd || status.left_to_do().is_none();
-                let status = match asks_systemd {
-                    true => status.with_units(units::look(within)),
+                let queries_systemd = queries_systemd || status.pending_work().is_none();
+                let status = match queries_systemd {
+                    true => status.with_units(units::look(limit_of_check)),
                     false => status,
                 };
-                match status.left_to_do() {
-                    None => return Ok(WaitResult::Yes(Box::new(status))),
-                    Some(left) => (left, status.problems),
+                match status.pending_work() {
+                    None => return Ok(WaitResult::Done(Box::new(status))),
+                    Some(pending) => (pending, status.problems),
                 }
             }
             Err(why) if why.kind() == ErrorKind::NotPermitted => return Err(why),
-            Err(why) if is_absent(&why) => ("the daemon does not run".to_owned(), Vec::new()),
+            Err(why) if is_not_running(&why) => ("the daemon does not run".to_owned(), Vec::new()),
             Err(why) => (why.to_string(), Vec::new()),
         };
         if is_last {
-            return Ok(WaitResult::NotInTime(left, problems));
+            return Ok(WaitResult::NotInTime(pending, problems));
         }
-        progress.show(&left);
-        sleep(PAUSE.min(deadline.saturating_duration_since(Instant::now()))).await;
+        progress.show(&pending);
+        sleep(POLL_INTERVAL.min(deadline.saturating_duration_since(Instant::now()))).await;
     }
 }
 
-/// One line on a terminal, which goes away by itself; nothing anywhere else.
+/// One line on a terminal that is removed at the end; nothing elsewhere.
 struct Progress {
     terminal: bool,
     shown: String,
@@ -158,11 +164,11 @@ impl Progress {
         Self { terminal: io::stderr().is_terminal(), shown: String::new() }
     }
 
-    fn show(&mut self, left: &str) {
-        if self.terminal && left != self.shown {
-            let line: String = printable::line(left).to_string().chars().take(70).collect();
+    fn show(&mut self, pending: &str) {
+        if self.terminal && pending != self.shown {
+            let line: String = printable::line(pending).to_string().chars().take(70).collect();
             let _ = write!(io::stderr(), "\r\x1b[K… {line}");
-            left.clone_into(&mut self.shown);
+            pending.clone_into(&mut self.shown);
         }
     }
 }

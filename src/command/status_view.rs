@@ -1,4 +1,4 @@
-//! The status document as a person reads it. Pure.
+//! Prints the status document for people. Pure.
 
 use crate::command::rows::{RowMark, Rows};
 use crate::host_keys::sshd::server::SshServer;
@@ -8,10 +8,10 @@ use crate::status::document::{HostKey, Status};
 use crate::status::states::{Fingerprints, Platform, Reach};
 use crate::system::cloud_init::CloudInit;
 
-/// What is said where sshd's keys are nobody's to check. This is a normal state.
+/// The text for a machine without an OpenSSH server. This is a normal state.
 pub(crate) const NO_SERVER: &str = "no OpenSSH server is enabled; fingerprints are not published";
 
-/// Writes the whole view.
+/// The complete view.
 pub(crate) fn rows(status: &Status, colours: bool) -> Rows {
     let mut view = View(Rows::new(colours));
     if let Platform::NotAnInstance { why } = &status.platform {
@@ -123,11 +123,11 @@ impl View {
             };
             self.row(mark, "script", &format!("{}: {}{when}", script.key, script.outcome));
         }
-        for left in &setup.passed_over {
+        for passed_over in &setup.passed_over {
             self.row(
                 RowMark::Waiting,
                 "script",
-                &format!("{}: {}: not run: {}", left.key, left.what, left.why()),
+                &format!("{}: {}: not run: {}", passed_over.key, passed_over.what, passed_over.why()),
             );
         }
     }
@@ -154,7 +154,7 @@ mod tests {
     use crate::util::time::Moment;
 
     #[test]
-    fn a_status_is_shown_with_marks_and_colours_only_where_they_are_wanted() {
+    fn status_has_marks_and_colours_where_wanted() {
         let status = Status { fingerprints: Fingerprints::NoKeys, ..Status::unknown() }.with_problems();
         let text = |status: &Status, colours| rows(status, colours).text().to_owned();
         let plain = text(&status, false);
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn s5_key_that_is_likely_a_mistake_is_a_row_and_no_problem() {
+    fn s5_suspect_key_is_a_row_and_no_problem() {
         let status =
             Status { suspect_keys: vec!["setup_script".to_owned()], ..Status::unknown() }.with_problems();
         let text = rows(&status, false).text().to_owned();
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_from_elsewhere_cannot_steer_the_terminal() {
+    fn text_from_outside_cannot_control_the_terminal() {
         let why = "evil \x1b]0;title\x07\u{202e}\u{2028}\u{9b}".to_owned();
         let metadata = Reach::Unreachable { since: Moment::now(), why };
         let plain = rows(&Status { metadata, ..Status::unknown() }.with_problems(), false);

@@ -1,7 +1,8 @@
-//! `scw-agent sysprep`: makes a disk ready to become the image of other Instances.
+//! `scw-agent sysprep`: prepares a disk to become the image of other Instances.
 //!
-//! It removes what the agent recorded of this Instance and, on demand, the host keys; nothing else, and never a configuration. A clone
-//! gets keys of its own without it, once the metadata name another Instance; with it, it has none of ours from its first moment on.
+//! It removes what the agent recorded of this Instance and, with `--host-keys`, the host keys. It removes
+//! nothing else, and never a configuration file. Without it, a clone gets its own keys once the metadata
+//! service reports another Instance. With it, the clone never has the keys of this Instance.
 
 use std::fs;
 use std::io;
@@ -9,24 +10,24 @@ use std::path::{Path, PathBuf};
 
 use crate::command::exit::Exit;
 use crate::command::help::AGENT;
-use crate::command::process::{complain, print};
+use crate::command::process::{print, print_error};
 use crate::host_keys::paths::HostKeyPaths;
 use crate::host_keys::store::remove::{Clearing, clearing};
 use crate::util::files;
 use crate::util::printable;
 
-/// What this Instance's records and scripts' records are below.
-const STATE: &str = "/var/lib/scw-agent";
+/// The folder of this Instance's records and of the scripts' records.
+const STATE_FOLDER: &str = "/var/lib/scw-agent";
 
-/// Removes them, or says what would be.
+/// Removes the records, or prints what would be removed.
 pub(crate) fn run(dry_run: bool, host_keys: bool) -> Exit {
-    // Looked at first: sshd's answers are kept among the records.
+    // Read first, because sshd's answers are kept among the records.
     let keys = if host_keys { clearing(&HostKeyPaths::default()) } else { Clearing::default() };
-    let records = match entries(Path::new(STATE), |_| true) {
+    let records = match entries(Path::new(STATE_FOLDER), |_| true) {
         Ok(paths) => paths,
-        Err(why) => return AGENT.failed(&not_cleared(Path::new(STATE), &why), exit(&why)),
+        Err(why) => return AGENT.failed(&removal_error(Path::new(STATE_FOLDER), &why), exit_code(&why)),
     };
-    // One that stays is no reason to leave the others.
+    // A file that cannot be removed does not keep the others from being removed.
     let mut failures = Vec::new();
     for (path, text) in &keys.write {
         let written = if dry_run { Ok(()) } else { files::write_whole(path, text.as_bytes(), 0o644) };
@@ -35,7 +36,7 @@ pub(crate) fn run(dry_run: bool, host_keys: bool) -> Exit {
             continue;
         }
         let done = if dry_run { "would write" } else { "wrote" };
-        print(&format!("{done} {}, from which the next boot knows the type of key\n", shown(path)));
+        print(&format!("{done} {}, from which the next boot knows the type of key\n", display(path)));
     }
     for path in records.iter().chain(&keys.remove) {
         let removed = if dry_run { Ok(()) } else { remove(path) };
@@ -43,33 +44,33 @@ pub(crate) fn run(dry_run: bool, host_keys: bool) -> Exit {
             failures.push((path, why));
             continue;
         }
-        print(&format!("{} {}\n", if dry_run { "would remove" } else { "removed" }, shown(path)));
+        print(&format!("{} {}\n", if dry_run { "would remove" } else { "removed" }, display(path)));
     }
     if records.is_empty() && keys.remove.is_empty() {
         print("nothing is recorded of an Instance\n");
     }
     for warning in &keys.warnings {
-        complain(&AGENT, &format!("warning: {warning}"));
+        print_error(&AGENT, &format!("warning: {warning}"));
     }
-    let exit = failures.first().map_or(Exit::Failure, |(_, why)| exit(why));
-    let mut said: Vec<_> = failures.iter().map(|(path, why)| not_cleared(path, why)).collect();
+    let exit_code = failures.first().map_or(Exit::Failure, |(_, why)| exit_code(why));
+    let mut messages: Vec<_> = failures.iter().map(|(path, why)| removal_error(path, why)).collect();
     if !keys.failures.is_empty() {
-        said.push(format!("not all keys are removed: {}", keys.failures.join("; ")));
+        messages.push(format!("not all keys are removed: {}", keys.failures.join("; ")));
     }
-    if said.is_empty() { Exit::Success } else { AGENT.failed(&said.join("; "), exit) }
+    if messages.is_empty() { Exit::Success } else { AGENT.failed(&messages.join("; "), exit_code) }
 }
 
-fn shown(path: &Path) -> String {
+fn display(path: &Path) -> String {
     printable::line(&path.display().to_string()).to_string()
 }
 
-/// What lies in a folder, in order; nothing where there is no folder.
+/// The entries of a folder in order; empty if there is no folder.
 fn entries(folder: &Path, wanted: impl Fn(&str) -> bool) -> io::Result<Vec<PathBuf>> {
-    let found = match fs::read_dir(folder) {
+    let entries = match fs::read_dir(folder) {
         Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        found => found?,
+        entries => entries?,
     };
-    let mut paths = found.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;
+    let mut paths = entries.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;
     paths.retain(|path| path.file_name().and_then(|name| name.to_str()).is_none_or(&wanted));
     paths.sort_unstable();
     Ok(paths)
@@ -81,14 +82,14 @@ fn remove(path: &Path) -> io::Result<()> {
         Ok(_) => fs::remove_file(path),
         Err(why) => Err(why),
     };
-    // One file may have had two names.
+    // The file may be gone already: one file may have had two names.
     removed.or_else(|why| if why.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(why) })
 }
 
-fn not_cleared(path: &Path, why: &io::Error) -> String {
+fn removal_error(path: &Path, why: &io::Error) -> String {
     format!("cannot clear {}: {why}", path.display())
 }
 
-fn exit(why: &io::Error) -> Exit {
+fn exit_code(why: &io::Error) -> Exit {
     if why.kind() == io::ErrorKind::PermissionDenied { Exit::NotPermitted } else { Exit::Failure }
 }

@@ -1,11 +1,12 @@
-//! The texts of `--help` and `--version`, for a whole program or for the commands that begin with some words, and the messages of errors.
-//! All of it comes from the tables in [`crate::command::help`]. Pure, but for what prints an error.
+//! The texts of `--help` and `--version`, for a complete program or for the commands that begin with some
+//! words, and the error messages. All of it comes from the tables in [`crate::command::help`]. Pure, except
+//! the functions that print an error.
 
 use crate::command::exit::Exit;
 use crate::command::help::{Opt, Program, words as typed_words};
-use crate::command::process::{complain, complain_lines};
+use crate::command::process::{print_error, print_error_lines};
 
-/// Whether the words are this form of the help, where a word in capitals stands for any, and for several with `…` behind it.
+/// Whether the words match this form of the help. A word in capitals matches any word, and with `…` several.
 pub(crate) fn is_form(form: &str, words: &[&str]) -> bool {
     let parts = form.split(' ').count();
     begins(form, words) && if form.ends_with('…') { parts <= words.len() } else { parts == words.len() }
@@ -25,15 +26,15 @@ pub(crate) fn begins(form: &str, words: &[&str]) -> bool {
 }
 
 impl Opt {
-    /// As it is typed: `-f, --file FILE`.
+    /// The option as it is typed: `-f, --file FILE`.
     pub fn form(&self) -> String {
         let short = self.short.map(|letter| format!("-{letter}, ")).unwrap_or_default();
         let value = self.value.map(|value| format!(" {value}")).unwrap_or_default();
         format!("{short}--{}{value}", self.long)
     }
 
-    /// What it does, and with which of these forms it goes, where it does not go with all of them.
-    fn told(&self, forms: &[&str]) -> String {
+    /// The effect of the option, and which of these forms accept it if not all do.
+    fn description(&self, forms: &[&str]) -> String {
         let mut commands: Vec<String> = Vec::new();
         let mut with_all = true;
         for form in forms {
@@ -54,28 +55,28 @@ impl Opt {
 }
 
 impl Program {
-    /// Whether a command begins with these words, or is them.
+    /// Whether a command begins with these words or consists of them.
     pub(crate) fn has(&self, words: &[&str]) -> bool {
         self.uses.iter().any(|(form, _)| begins(form, words))
     }
 
-    /// The text of `--help`: of the commands that begin with these words, or without words, of the program.
+    /// The text of `--help` for the commands that begin with these words, or without words for the program.
     pub(crate) fn help(&self, words: &[&str]) -> String {
-        let whole = words.is_empty();
+        let is_program = words.is_empty();
         let (mut forms, mut uses, mut options) = (Vec::new(), Vec::new(), Vec::new());
         for (form, does) in self.uses.iter().filter(|(form, _)| begins(form, words)) {
             forms.push(*form);
             uses.push((format!("{} {form}", self.name).trim_end().to_owned(), (*does).to_owned()));
         }
         for option in self.options {
-            if whole || option.long == "help" || option.with.iter().any(|form| forms.contains(form)) {
-                options.push((option.form(), option.told(&forms)));
+            if is_program || option.long == "help" || option.with.iter().any(|form| forms.contains(form)) {
+                options.push((option.form(), option.description(&forms)));
             }
         }
-        let mut text = if whole { format!("{}\n\n", self.about) } else { String::new() };
+        let mut text = if is_program { format!("{}\n\n", self.about) } else { String::new() };
         table(&mut text, "Usage:\n", &uses);
         table(&mut text, "\nOptions:\n", &options);
-        if !whole {
+        if !is_program {
             return text;
         }
         if !self.notes.is_empty() {
@@ -91,25 +92,25 @@ impl Program {
         format!("{} {}\n", self.name, env!("CARGO_PKG_VERSION"))
     }
 
-    /// Says what is wrong with the command line.
+    /// Prints what is wrong with the command line.
     pub(crate) fn misused(&self, why: &str) -> Exit {
-        complain(self, &format!("{why}; see `{} --help`", self.name));
+        print_error(self, &format!("{why}; see `{} --help`", self.name));
         Exit::Usage
     }
 
-    /// Says how a command goes on of which only these words were typed.
+    /// Prints the possible commands if only their first words were typed.
     pub(crate) fn incomplete(&self, words: &[&str]) -> Exit {
-        // The help's own words, and not those that were typed.
+        // Print the words of the help, not those that were typed.
         let form = self.uses.iter().find(|(form, _)| begins(form, words)).map_or("", |(form, _)| form);
         let typed: Vec<_> = form.split(' ').take(words.len()).collect();
-        complain(self, &format!("`{}` is not a whole command", typed.join(" ")));
-        complain_lines(&self.help(words));
+        print_error(self, &format!("`{}` is not a whole command", typed.join(" ")));
+        print_error_lines(&self.help(words));
         Exit::Usage
     }
 
-    /// Says what went wrong.
+    /// Prints the error.
     pub(crate) fn failed(&self, why: &dyn std::fmt::Display, exit: Exit) -> Exit {
-        complain(self, why);
+        print_error(self, why);
         exit
     }
 }

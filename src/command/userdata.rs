@@ -1,7 +1,7 @@
-//! `scw-userdata`: a drop-in for Scaleway's command of that name, with exit codes and a few options more.
+//! `scw-userdata`: a replacement for Scaleway's command of that name, with exit codes and a few more options.
 //!
-//! Options stand before KEY. The word after KEY is its value, whatever it begins with: a program that sets a value need not know what is
-//! in it. No error quotes an argument (invariant S3).
+//! Options stand before KEY. The word after KEY is its value, whatever it begins with, so that a program can
+//! set a value without checking its content. No error quotes an argument (invariant S3).
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -26,11 +26,10 @@ use crate::metadata::api::user_data_key::{KeyError, UserDataKey};
 use crate::metadata::error::MetadataError;
 use crate::metadata::retry::backoff::Budget;
 use crate::metadata::retry::retrying::Retrying;
-use crate::settings;
-use crate::settings::Settings;
 use crate::settings::sources::Sources;
+use crate::settings::{self, Settings};
 
-/// What was asked for.
+/// A parsed command line.
 #[derive(Debug, PartialEq, Eq)]
 enum UserdataCommand {
     Help,
@@ -41,7 +40,7 @@ enum UserdataCommand {
     Delete(UserDataKey),
 }
 
-/// Where a value comes from.
+/// The source of a value.
 #[derive(Debug, PartialEq, Eq)]
 enum ValueSource {
     Argument(Vec<u8>),
@@ -49,8 +48,8 @@ enum ValueSource {
     StandardInput,
 }
 
-/// Values beyond this cannot be set by any client; Terraform's limit is an eighth of it.
-const LARGEST_VALUE: u64 = 1024 * 1024;
+/// The maximum size of a value. No client can set a larger one; Terraform's limit is an eighth of it.
+const MAX_VALUE_BYTES: u64 = 1024 * 1024;
 
 /// Runs `scw-userdata` with the process's arguments.
 pub fn userdata() -> Exit {
@@ -75,7 +74,7 @@ pub fn userdata() -> Exit {
             Ok(access) => Retrying::new(access, Budget::COMMAND),
             Err(why) => return USERDATA.failed(&why, why.kind().into()),
         };
-        let exit = match carry_out(&mut api, request, json).await {
+        let exit = match execute(&mut api, request, json).await {
             Ok(exit) => exit,
             Err(why) => USERDATA.failed(&why, why.kind().into()),
         };
@@ -84,13 +83,13 @@ pub fn userdata() -> Exit {
     })
 }
 
-async fn carry_out(api: &mut impl Ask, command: UserdataCommand, json: bool) -> Result<Exit, MetadataError> {
-    // Not named: where a variable that holds the key is empty, the value stands in its place.
+async fn execute(api: &mut impl Ask, command: UserdataCommand, json: bool) -> Result<Exit, MetadataError> {
+    // The key is not printed: if a variable for the key is empty, the value is in its place.
     let not_set = || USERDATA.failed(&"this key is not set", Exit::NotFound);
     match command {
         UserdataCommand::List => list(api, json).await,
         UserdataCommand::Get(key) => Ok(match api.get(&key).await? {
-            Some(value) => put_out(&key, &value, json),
+            Some(value) => print_value(&key, &value, json),
             None => not_set(),
         }),
         UserdataCommand::Set(key, ValueSource::Argument(value)) => {
@@ -110,7 +109,7 @@ async fn list(api: &mut impl Ask, json: bool) -> Result<Exit, MetadataError> {
     Ok(print_bytes(&USERDATA, &text))
 }
 
-fn put_out(key: &UserDataKey, value: &Bytes, json: bool) -> Exit {
+fn print_value(key: &UserDataKey, value: &Bytes, json: bool) -> Exit {
     if !json {
         return print_bytes(&USERDATA, value);
     }
@@ -124,49 +123,52 @@ fn put_out(key: &UserDataKey, value: &Bytes, json: bool) -> Exit {
 fn read(source: ValueSource) -> Result<Vec<u8>, String> {
     let value = match source {
         ValueSource::Argument(value) => value,
-        // Not named: with a slip, the value itself stands in the place of the file's name.
-        ValueSource::File(path) => {
-            bounded(File::open(path)).map_err(|why| format!("the file of --file cannot be read: {why}"))?
-        }
-        ValueSource::StandardInput => bounded(io::stdin().as_fd().try_clone_to_owned().map(File::from))
+        // The path is not printed: by mistake, the value itself may be given in its place.
+        ValueSource::File(path) => read_bounded(File::open(path))
+            .map_err(|why| format!("the file of --file cannot be read: {why}"))?,
+        ValueSource::StandardInput => read_bounded(io::stdin().as_fd().try_clone_to_owned().map(File::from))
             .map_err(|why| format!("standard input cannot be read: {why}"))?,
     };
     match value.len() as u64 {
         0 => Err("the value is empty, which many programs take for a key that is not set; `scw-userdata --delete KEY` deletes a key"
             .to_owned()),
-        1..=LARGEST_VALUE => Ok(value),
-        _ => Err(format!("a value may have at most {LARGEST_VALUE} bytes")),
+        1..=MAX_VALUE_BYTES => Ok(value),
+        _ => Err(format!("a value may have at most {MAX_VALUE_BYTES} bytes")),
     }
 }
 
-/// What a file or a pipe holds, and a byte more than a value may have at most.
-fn bounded(file: io::Result<File>) -> io::Result<Vec<u8>> {
+/// Reads a file or a pipe, at most one byte more than a value may have.
+fn read_bounded(file: io::Result<File>) -> io::Result<Vec<u8>> {
     let mut value = Vec::new();
-    file?.take(LARGEST_VALUE + 1).read_to_end(&mut value)?;
+    file?.take(MAX_VALUE_BYTES + 1).read_to_end(&mut value)?;
     Ok(value)
 }
 
-/// Where a value comes from that a file is named for. `/dev/stdin` cannot be opened where it is a socket, or another user's.
-fn file(path: OsString) -> ValueSource {
+/// The source for a path. `/dev/stdin` cannot be opened if it is a socket or belongs to another user.
+fn file_source(path: OsString) -> ValueSource {
     if path == "-" || path == "/dev/stdin" { ValueSource::StandardInput } else { ValueSource::File(path) }
 }
 
 fn parse(mut parser: Parser) -> Result<(UserdataCommand, bool), String> {
     let (mut json, mut delete, mut source, mut key) = (false, false, None, None);
-    let unparsed = |why| misuse::unparsed(&USERDATA, &why);
-    while let Some(argument) = parser.next().map_err(unparsed)? {
+    let parse_error = |why| misuse::parse_error(&USERDATA, &why);
+    while let Some(argument) = parser.next().map_err(parse_error)? {
         match argument {
             Arg::Short('h') | Arg::Long("help") => {
-                return misuse::is_whole(&USERDATA, &mut parser).map(|()| (UserdataCommand::Help, false));
+                return misuse::check_no_suffix(&USERDATA, &mut parser)
+                    .map(|()| (UserdataCommand::Help, false));
             }
             Arg::Short('V') | Arg::Long("version") => {
-                return misuse::is_whole(&USERDATA, &mut parser).map(|()| (UserdataCommand::Version, false));
+                return misuse::check_no_suffix(&USERDATA, &mut parser)
+                    .map(|()| (UserdataCommand::Version, false));
             }
             Arg::Short('j') | Arg::Long("json") => json = true,
             Arg::Short('d') | Arg::Long("delete") => delete = true,
-            Arg::Short('f') | Arg::Long("file") => source = Some(file(parser.value().map_err(unparsed)?)),
+            Arg::Short('f') | Arg::Long("file") => {
+                source = Some(file_source(parser.value().map_err(parse_error)?))
+            }
             Arg::Value(word) => {
-                // What cannot be a key may be a value in the wrong place, and is not quoted.
+                // An argument that is no valid key may be a value in the wrong place, so it is not quoted.
                 let name = word.into_string().map_err(|_| KeyError::NotUtf8.to_string())?;
                 key = Some(UserDataKey::new(&name).map_err(|why| why.to_string())?);
                 break;
@@ -174,19 +176,20 @@ fn parse(mut parser: Parser) -> Result<(UserdataCommand, bool), String> {
             other => return Err(misuse::unknown_option(&USERDATA, &other)),
         }
     }
-    // No word behind the key is an option, but for these of three: `KEY --file FILE`, `KEY -- VALUE`.
-    let mut words: Vec<_> = parser.raw_args().map_err(unparsed)?.collect();
-    let (last, before) = (words.pop(), words.pop());
-    let behind = match (before, last) {
-        _ if !words.is_empty() => None,
+    // No argument after the key is an option, except in these forms with three arguments: `KEY --file FILE`,
+    // `KEY -- VALUE`.
+    let mut arguments: Vec<_> = parser.raw_args().map_err(parse_error)?.collect();
+    let (last, before) = (arguments.pop(), arguments.pop());
+    let after_key = match (before, last) {
+        _ if !arguments.is_empty() => None,
         (None, last) => Some(last.map(|value| ValueSource::Argument(value.into_vec()))),
-        (Some(option), Some(path)) if option == "--file" || option == "-f" => Some(Some(file(path))),
+        (Some(option), Some(path)) if option == "--file" || option == "-f" => Some(Some(file_source(path))),
         (Some(option), Some(value)) if option == "--" => Some(Some(ValueSource::Argument(value.into_vec()))),
         _ => None,
     };
-    let behind =
-        behind.ok_or("there are more words than a key and a value; a value with spaces needs quotes")?;
-    let command = match (key, delete, source, behind) {
+    let after_key =
+        after_key.ok_or("there are more words than a key and a value; a value with spaces needs quotes")?;
+    let command = match (key, delete, source, after_key) {
         (None, false, None, _) => UserdataCommand::List,
         (None, ..) => return Err("name the key".to_owned()),
         (Some(key), false, None, None) => UserdataCommand::Get(key),
@@ -203,8 +206,8 @@ fn parse(mut parser: Parser) -> Result<(UserdataCommand, bool), String> {
 mod tests {
     use super::*;
 
-    fn parsed(words: &[&str]) -> Result<(UserdataCommand, bool), String> {
-        parse(Parser::from_args(words))
+    fn parsed(arguments: &[&str]) -> Result<(UserdataCommand, bool), String> {
+        parse(Parser::from_args(arguments))
     }
 
     fn key() -> UserDataKey {
@@ -216,8 +219,8 @@ mod tests {
     }
 
     #[test]
-    fn the_three_old_forms_and_the_new_ones_are_understood() {
-        for (words, command) in [
+    fn old_and_new_forms_are_parsed() {
+        for (arguments, command) in [
             (&[][..], UserdataCommand::List),
             (&["k"], UserdataCommand::Get(key())),
             (&["--", "k"], UserdataCommand::Get(key())),
@@ -233,7 +236,7 @@ mod tests {
             (&["--delete", "--", "k"], UserdataCommand::Delete(key())),
             (&["-h"], UserdataCommand::Help),
         ] {
-            assert_eq!(parsed(words), Ok((command, false)), "{words:?}");
+            assert_eq!(parsed(arguments), Ok((command, false)), "{arguments:?}");
         }
         assert_eq!(parsed(&["--json"]), Ok((UserdataCommand::List, true)));
         assert_eq!(parsed(&["-j", "k"]), Ok((UserdataCommand::Get(key()), true)));
@@ -269,8 +272,8 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_meant_is_refused_before_anything_is_sent() {
-        for (words, named) in [
+    fn wrong_command_lines_are_refused() {
+        for (arguments, expected) in [
             (&[""][..], "empty"),
             (&["", "v"], "empty"),
             (&[".."], ".."),
@@ -291,8 +294,8 @@ mod tests {
             (&["-5", "k"], "`--` stands in front of a key"),
             (&["-f"], "--file needs a value"),
         ] {
-            let why = parsed(words).expect_err("a refusal");
-            assert!(why.contains(named), "{words:?}: {why}");
+            let why = parsed(arguments).expect_err("a refusal");
+            assert!(why.contains(expected), "{arguments:?}: {why}");
         }
         let why = read(argument("")).expect_err("a refusal");
         assert!(why.contains("--delete"), "{why}");
@@ -301,7 +304,7 @@ mod tests {
     #[test]
     fn s3_no_error_quotes_an_argument() {
         let pem = "-----BEGIN PRIVATE KEY-----\nhunter2";
-        for words in [
+        for arguments in [
             &["hunter2\nhunter2"][..],
             &["-hunter2", "k"],
             &["-Vhunter2"],
@@ -318,8 +321,8 @@ mod tests {
             &["-d", "k", "hunter2"],
             &["-dhunter2"],
         ] {
-            let why = parsed(words).expect_err("a refusal");
-            assert!(!why.contains("unter2"), "{words:?}: {why}");
+            let why = parsed(arguments).expect_err("a refusal");
+            assert!(!why.contains("unter2"), "{arguments:?}: {why}");
         }
         for file in ["hunter2", "hunter2/\0", "/dev/null/hunter2"] {
             let why = read(ValueSource::File(file.into())).expect_err("no such file");

@@ -1,5 +1,6 @@
-//! `scw-agent setup validate`: what would become of files if they were values in user data. It reads them and nothing else, and quotes
-//! nothing of them. A file is named where it exists; otherwise the word may be a script's text, given in place of its file's name.
+//! `scw-agent setup validate`: prints what the agent would do with files if they were values in user data. It
+//! reads them and nothing else, and quotes nothing of them. A file's name is printed only if the file exists;
+//! otherwise the argument may be a script's text, given in place of the file's name.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -34,36 +35,36 @@ struct Looked<'a> {
     preview: Preview,
 }
 
-/// The command.
+/// Runs the command.
 pub(crate) fn validate(files: &[String], json: bool) -> Exit {
     let loaded = settings::load(&Sources::default());
     let mut exit = Exit::Success;
     for problem in &loaded.problems {
-        exit = AGENT.failed(&format!("{problem}; this file does not count"), Exit::Usage);
+        exit = AGENT.failed(&format!("{problem}; this file is ignored"), Exit::Usage);
     }
-    let mut looked = Vec::new();
+    let mut previews = Vec::new();
     for (number, file) in (1..).zip(files) {
-        match look(file, &loaded.settings.setup) {
-            Ok(preview) => looked.push(Looked { file, preview }),
+        match preview_file(file, &loaded.settings.setup) {
+            Ok(preview) => previews.push(Looked { file, preview }),
             Err(why) => {
                 let missing = why.kind() == std::io::ErrorKind::NotFound;
-                let its = if missing { Exit::NotFound } else { Exit::Failure };
+                let file_exit = if missing { Exit::NotFound } else { Exit::Failure };
                 let exists = Path::new(file).symlink_metadata().is_ok();
-                let named = if exists { file.clone() } else { format!("file {number} of {}", files.len()) };
+                let name = if exists { file.clone() } else { format!("file {number} of {}", files.len()) };
                 let why = if missing { "there is no such file".to_owned() } else { why.to_string() };
-                exit = AGENT.failed(&format!("{named}: {why}"), its);
+                exit = AGENT.failed(&format!("{name}: {why}"), file_exit);
             }
         }
     }
-    if exit == Exit::Success && !looked.iter().all(|looked| looked.preview.is_good()) {
+    if exit == Exit::Success && !previews.iter().all(|file| file.preview.is_good()) {
         exit = Exit::Failure;
     }
     let printed = if json {
-        let document = ValidateDocument { version: VERSION, files: looked };
+        let document = ValidateDocument { version: VERSION, files: previews };
         print_json(&serde_json::to_string_pretty(&document).unwrap_or_default())
     } else {
         let mut rows = Rows::new(colours_wanted());
-        looked.iter().for_each(|looked| show(looked, &mut rows));
+        previews.iter().for_each(|file| add_rows(file, &mut rows));
         print_rows(&rows)
     };
     match printed {
@@ -72,17 +73,17 @@ pub(crate) fn validate(files: &[String], json: bool) -> Exit {
     }
 }
 
-fn look(file: &str, policy: &Policy) -> std::io::Result<Preview> {
+fn preview_file(file: &str, policy: &Policy) -> std::io::Result<Preview> {
     let path = Path::new(file);
-    // The service's answer would not be read beyond this.
+    // The agent would not read more than this from the service, either.
     let limit = Request::GetUserData(UserDataKey::cloud_init()).answer_limit();
     let value = files::read_bounded(path, limit as u64)?.ok_or(std::io::ErrorKind::NotFound)?;
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     Ok(Preview::of(name, &value, policy))
 }
 
-fn show(looked: &Looked<'_>, rows: &mut Rows) {
-    let Looked { file, preview } = looked;
+fn add_rows(validated: &Looked<'_>, rows: &mut Rows) {
+    let Looked { file, preview } = validated;
     if preview.parts.is_empty() {
         rows.row(RowMark::Waiting, file, "empty: nothing to run");
     }
@@ -90,14 +91,14 @@ fn show(looked: &Looked<'_>, rows: &mut Rows) {
         match fate {
             Prediction::Runs(plan) => {
                 rows.row(RowMark::Good, file, &format!("as {name}: runs {}", plan.due));
-                rows.below(&with_settings(plan));
+                rows.below(&describe_settings(plan));
             }
             Prediction::LeftToCloudInit { what } => {
                 rows.row(RowMark::Waiting, file, &format!("as {name}: {what}: not run, it needs cloud-init"));
             }
             Prediction::NotRun { line, why } => {
-                let place = line.map_or((*file).to_owned(), |line| format!("{file}:{line}"));
-                rows.row(RowMark::Bad, &place, &format!("as {name}: not run: {why}"));
+                let position = line.map_or((*file).to_owned(), |line| format!("{file}:{line}"));
+                rows.row(RowMark::Bad, &position, &format!("as {name}: not run: {why}"));
             }
         }
         for warning in warnings {
@@ -112,7 +113,7 @@ fn show(looked: &Looked<'_>, rows: &mut Rows) {
     }
 }
 
-fn with_settings(plan: &RunPlan) -> String {
+fn describe_settings(plan: &RunPlan) -> String {
     let mut text =
         format!("with {}", plan.interpreter.as_deref().unwrap_or("the interpreter of its first line"));
     for setting in &plan.settings {

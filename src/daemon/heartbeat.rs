@@ -1,5 +1,5 @@
-//! Signs of life of the tasks that do the work. The watchdog is fed for as long as none of them is overdue: a loop that turns while the work in it
-//! stands still is a fault, too.
+//! Heartbeats of the tasks that do the daemon's work. systemd's watchdog is notified only while no heartbeat
+//! is overdue, because an event loop that runs while one of its tasks is stuck is a fault, too.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -7,33 +7,33 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// A busy machine may be this late.
-const LATE: Duration = Duration::from_secs(60);
+/// How late a heartbeat may be on a busy machine.
+const TOLERANCE: Duration = Duration::from_secs(60);
 
-/// One task's. Clones are the same one.
+/// The heartbeat of one task. Clones share its state.
 #[derive(Clone)]
 pub(crate) struct Heartbeat {
     name: &'static str,
-    /// By when the next sign comes; none while there is nothing to do.
+    /// The time by which the next heartbeat must come; `None` while the task has nothing to do.
     due: Rc<Cell<Option<Instant>>>,
 }
 
 impl Heartbeat {
-    pub(crate) fn of(name: &'static str) -> Self {
+    pub(crate) fn new(name: &'static str) -> Self {
         Self { name, due: Rc::default() }
     }
 
-    /// A sign of life; the next one comes within this time.
+    /// Records a heartbeat; the next one must come within `time`.
     pub(crate) fn next_within(&self, time: Duration) {
-        self.due.set(Instant::now().checked_add(time + LATE));
+        self.due.set(Instant::now().checked_add(time + TOLERANCE));
     }
 
-    /// A sign of life; there is nothing to do until somebody asks.
+    /// Records a heartbeat; none is due until the task has a new request.
     pub(crate) fn idle(&self) {
         self.due.set(None);
     }
 
-    /// The task's name, when its sign did not come.
+    /// The task's name if its heartbeat is overdue.
     pub(crate) fn overdue(&self) -> Option<&'static str> {
         self.due.get().filter(|due| *due < Instant::now()).map(|_| self.name)
     }
@@ -44,15 +44,15 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_task_that_stands_still_is_overdue_and_an_idle_one_is_not() {
-        let pulse = Heartbeat::of("keeper");
-        assert_eq!(pulse.overdue(), None);
-        pulse.next_within(Duration::from_secs(900));
+    async fn stuck_task_is_overdue_and_idle_task_is_not() {
+        let heartbeat = Heartbeat::new("keeper");
+        assert_eq!(heartbeat.overdue(), None);
+        heartbeat.next_within(Duration::from_secs(900));
         tokio::time::advance(Duration::from_secs(900)).await;
-        assert_eq!(pulse.overdue(), None, "a little late is not dead");
-        tokio::time::advance(LATE * 2).await;
-        assert_eq!(pulse.overdue(), Some("keeper"));
-        pulse.idle();
-        assert_eq!(pulse.overdue(), None);
+        assert_eq!(heartbeat.overdue(), None, "a little late is not overdue");
+        tokio::time::advance(TOLERANCE * 2).await;
+        assert_eq!(heartbeat.overdue(), Some("keeper"));
+        heartbeat.idle();
+        assert_eq!(heartbeat.overdue(), None);
     }
 }

@@ -1,7 +1,6 @@
-//! Changes of the key folders and of sshd's configuration, as events (law H4): what is published is looked at again within a second of a
-//! change, whoever made it.
+//! Watches the key folders and sshd's configuration for changes (invariant H4). The daemon checks the
+//! published value within a second of a change, whoever made it.
 
-use crate::host_keys::sshd::server::{active_links, enablement_folders};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -14,24 +13,27 @@ use tokio::io::unix::AsyncFd;
 use tokio::time::{Instant, timeout};
 
 use crate::host_keys::paths::HostKeyPaths;
+use crate::host_keys::sshd::server::{active_links, enablement_folders};
 use crate::host_keys::store::served::ServedKeys;
 
-/// Who remakes keys does it one after the other: look when it has been quiet for so long…
-const QUIET: Duration = Duration::from_millis(150);
-/// …but no later than this.
-const SOON: Duration = Duration::from_millis(600);
+/// A change is reported when no further change came for this time, because keys are usually replaced one
+/// after the other…
+const QUIET_TIME: Duration = Duration::from_millis(150);
+/// …but at the latest this long after the first change.
+const MAX_DELAY: Duration = Duration::from_millis(600);
 
-/// A watch on the folders.
+/// An inotify watch on the folders.
 pub(crate) struct KeyWatch {
     inotify: AsyncFd<OwnedFd>,
-    /// Whether the folder is watched in which root's units write what sshd serves. It may not be there yet.
+    /// Whether the folder is watched in which the host-keys units write the served keys. It may not exist
+    /// yet.
     pub(crate) is_complete: bool,
 }
 
 impl KeyWatch {
-    /// Watches sshd's folder, which must be there, and as far as they are: its drop-ins, the folders of keys that stand elsewhere,
-    /// the word on what is served, and the units of sshd.
-    pub(crate) fn on(places: &HostKeyPaths) -> io::Result<Self> {
+    /// Watches sshd's folder, which must exist. Also watches these paths where they exist: its drop-in
+    /// folder, the folders of keys in other places, the file of served keys, and the unit links of sshd.
+    pub(crate) fn new(paths: &HostKeyPaths) -> io::Result<Self> {
         let inotify = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC)?;
         let changes = AddWatchFlags::IN_CLOSE_WRITE
             | AddWatchFlags::IN_MOVE
@@ -39,21 +41,21 @@ impl KeyWatch {
             | AddWatchFlags::IN_DELETE_SELF
             | AddWatchFlags::IN_MOVE_SELF
             | AddWatchFlags::IN_ONLYDIR;
-        inotify.add_watch(&places.keys, changes)?;
-        // Looked at first: what is made meanwhile may not be watched.
-        let is_complete = places.served.parent().is_some_and(Path::exists);
-        let keys = ServedKeys::read(&places.served).map(|served| served.keys).unwrap_or_default();
-        let files = keys.iter().map(|key| &key.path).chain([&places.served]);
+        inotify.add_watch(&paths.keys, changes)?;
+        // Checked before the watches are added: a folder that is created meanwhile may not be watched.
+        let is_complete = paths.served.parent().is_some_and(Path::exists);
+        let keys = ServedKeys::read(&paths.served).map(|served| served.keys).unwrap_or_default();
+        let files = keys.iter().map(|key| &key.path).chain([&paths.served]);
         let folders = files.filter_map(|path| path.parent()).map(Path::to_owned);
-        for folder in folders.chain([places.keys.join("sshd_config.d")]) {
-            // Adding one twice changes nothing.
+        for folder in folders.chain([paths.keys.join("sshd_config.d")]) {
+            // Adding a folder twice has no effect.
             let _ = inotify.add_watch(&folder, changes);
         }
-        // Whether an OpenSSH server is enabled, by a new link, or stops.
-        for folder in enablement_folders(&places.root) {
+        // These change when an OpenSSH server is enabled by a new link, or stops.
+        for folder in enablement_folders(&paths.root) {
             let _ = inotify.add_watch(&folder, changes | AddWatchFlags::IN_CREATE);
         }
-        for link in active_links(&places.root) {
+        for link in active_links(&paths.root) {
             let _ = inotify.add_watch(&link, AddWatchFlags::IN_DELETE_SELF | AddWatchFlags::IN_DONT_FOLLOW);
         }
         #[expect(
@@ -64,12 +66,12 @@ impl KeyWatch {
         Ok(Self { inotify: watch, is_complete })
     }
 
-    /// Waits for a change, and then until it seems to be over.
+    /// Waits for a change, and then until no further changes come.
     pub(crate) async fn next(&mut self) -> io::Result<()> {
-        self.change().await?;
-        let until = Instant::now() + SOON;
-        while Instant::now() < until {
-            match timeout(QUIET, self.change()).await {
+        self.wait_for_events().await?;
+        let deadline = Instant::now() + MAX_DELAY;
+        while Instant::now() < deadline {
+            match timeout(QUIET_TIME, self.wait_for_events()).await {
                 Ok(changed) => changed?,
                 Err(_) => break,
             }
@@ -77,11 +79,11 @@ impl KeyWatch {
         Ok(())
     }
 
-    async fn change(&mut self) -> io::Result<()> {
+    async fn wait_for_events(&mut self) -> io::Result<()> {
         loop {
             let mut ready = self.inotify.readable().await?;
             let mut buffer = [0; 4096];
-            // Which file it was does not matter: all of them are read again.
+            // The file's name is not needed: all files are read again.
             let drained = ready.try_io(|inotify| {
                 let mut changed = false;
                 loop {
@@ -93,7 +95,7 @@ impl KeyWatch {
                 }
             });
             match drained {
-                // More may have come meanwhile; the next call finds the watch readable again.
+                // More events may have come meanwhile; then the next call finds the watch readable again.
                 Ok(Ok(())) => return Ok(()),
                 Ok(Err(why)) => return Err(why),
                 Err(_) => {}

@@ -1,5 +1,5 @@
-//! The task that owns the connection to the metadata service. Everybody asks through a [`MetadataHandle`]; questions are
-//! answered in their order, over one connection (law T4).
+//! The task that owns the connection to the metadata service. The other tasks send requests through a
+//! [`MetadataHandle`]. Requests are answered in their order, over one connection (invariant T4).
 
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -10,36 +10,35 @@ use crate::metadata::api::response::{Ask, Response};
 use crate::metadata::error::{ErrorKind, TransportError};
 use crate::metadata::transport::client::Client;
 use crate::settings::Settings;
-use crate::system::platform;
-use crate::system::platform::NotAnInstance;
+use crate::system::platform::{self, NotAnInstance};
 
-/// Questions that may wait; the next asker waits for a place.
-pub(crate) const QUEUE: u32 = 32;
+/// The maximum number of queued requests; the next sender waits until there is room in the queue.
+pub(crate) const QUEUE_LENGTH: u32 = 32;
 
 type QueuedRequest = (Request, oneshot::Sender<Result<Response, TransportError>>);
 
-/// Asks the task.
+/// Sends requests to the task.
 #[derive(Clone)]
 pub(crate) struct MetadataHandle(mpsc::Sender<QueuedRequest>);
 
-/// Makes the task and the way to it. The task ends when the last handle is gone.
-pub(crate) fn task(
+/// Creates the task and a handle to it. The task ends when the last handle is dropped.
+pub(crate) fn create(
     mut settings: watch::Receiver<Settings>,
-    board: SharedStatus,
-    pulse: Heartbeat,
+    shared_status: SharedStatus,
+    heartbeat: Heartbeat,
 ) -> (MetadataHandle, impl Future<Output = ()>) {
-    let (handle, mut questions) = mpsc::channel::<QueuedRequest>(QUEUE as usize);
+    let (handle, mut queue) = mpsc::channel::<QueuedRequest>(QUEUE_LENGTH as usize);
     let mut client = client_for(&settings.borrow_and_update());
     let task = async move {
-        while let Some((request, asker)) = questions.recv().await {
-            // Whoever asked may have gone away while it waited.
-            if asker.is_closed() {
+        while let Some((request, reply)) = queue.recv().await {
+            // The client may have gone while its request was queued.
+            if reply.is_closed() {
                 continue;
             }
             if settings.has_changed().is_ok_and(|changed| changed) {
                 let settings = settings.borrow_and_update();
                 match (&mut client, client_for(&settings)) {
-                    // Keeps the connection.
+                    // This keeps the connection.
                     (Ok(client), Ok(_)) => client.set_limits(settings.limits.clone()),
                     (client, new) => *client = new,
                 }
@@ -47,39 +46,39 @@ pub(crate) fn task(
             let client = match &mut client {
                 Ok(client) => client,
                 Err(why) => {
-                    let _ = asker.send(Err(why.clone().into()));
+                    let _ = reply.send(Err(why.clone().into()));
                     continue;
                 }
             };
-            pulse.next_within(settings.borrow().limits.whole);
+            heartbeat.next_within(settings.borrow().limits.whole);
             let answer = client.ask(request).await;
-            pulse.idle();
+            heartbeat.idle();
             match &answer {
-                Ok(_) => board.reached(client.family()),
+                Ok(_) => shared_status.reached(client.family()),
                 Err(why) if matches!(why.kind(), ErrorKind::Unreachable | ErrorKind::NotPermitted) => {
-                    board.not_reached(&why.to_string());
+                    shared_status.not_reached(&why.to_string());
                 }
-                // It answered, if only nonsense.
-                Err(_) => board.reached(client.family()),
+                // The service answered, even if the answer is unusable.
+                Err(_) => shared_status.reached(client.family()),
             }
-            let _ = asker.send(answer);
+            let _ = reply.send(answer);
         }
     };
     (MetadataHandle(handle), task)
 }
 
-/// The service is asked only where it is trusted (invariant P1).
+/// Creates the client, but only where the metadata service is trusted (invariant P1).
 fn client_for(settings: &Settings) -> Result<Client, NotAnInstance> {
     let proof = platform::check(&settings.vendor)?;
     Ok(Client::new(&proof, settings.limits.clone()))
 }
 
 impl MetadataHandle {
-    /// Carries one request to the service.
+    /// Sends one request to the metadata service and returns its answer.
     pub(crate) async fn send(&self, request: Request) -> Result<Response, TransportError> {
         let stopping = || TransportError::Relayed(ErrorKind::Unreachable, "the agent is stopping".to_owned());
-        let (asker, answer) = oneshot::channel();
-        self.0.send((request, asker)).await.map_err(|_| stopping())?;
+        let (reply, answer) = oneshot::channel();
+        self.0.send((request, reply)).await.map_err(|_| stopping())?;
         answer.await.map_err(|_| stopping())?
     }
 }

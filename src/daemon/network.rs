@@ -1,7 +1,8 @@
-//! The network coming up, as an event (law T6): the kernel tells of each new address and route over rtnetlink.
+//! Detects that the network comes up (invariant T6): the kernel reports each new address and route over
+//! rtnetlink.
 //!
-//! Only new ones count, and what they say does not: they are a reason to try now what would be tried later anyway. Where the kernel
-//! does not let us subscribe, the timed retries remain.
+//! Only new addresses and routes matter, and their content does not: they are a reason to try now what would
+//! be tried later anyway. Where the kernel does not allow the subscription, the timed retries remain.
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -13,21 +14,21 @@ use nix::sys::socket::{
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-/// Multicast groups of rtnetlink(7): addresses and routes of both families.
-const GROUPS: u32 = 0x10 | 0x40 | 0x100 | 0x400;
-/// `RTM_NEWADDR` and `RTM_NEWROUTE`.
-const NEWS: [u16; 2] = [20, 24];
-const HEADER: usize = 16;
+/// The multicast groups of rtnetlink(7) for the addresses and routes of both families.
+const MULTICAST_GROUPS: u32 = 0x10 | 0x40 | 0x100 | 0x400;
+/// The message types `RTM_NEWADDR` and `RTM_NEWROUTE`.
+const NEW_ADDRESS_OR_ROUTE: [u16; 2] = [20, 24];
+const HEADER_BYTES: usize = 16;
 
-/// A subscription.
+/// A subscription to new addresses and routes.
 pub(crate) struct NetworkNews(AsyncFd<OwnedFd>);
 
 impl NetworkNews {
-    /// Subscribes, without any right.
+    /// Subscribes; this needs no privilege.
     pub(crate) fn subscribe() -> io::Result<Self> {
         let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
         let socket = socket(AddressFamily::Netlink, SockType::Raw, flags, SockProtocol::NetlinkRoute)?;
-        bind(socket.as_raw_fd(), &NetlinkAddr::new(0, GROUPS))?;
+        bind(socket.as_raw_fd(), &NetlinkAddr::new(0, MULTICAST_GROUPS))?;
         #[expect(
             deprecated,
             reason = "its successor is unsafe; what makes that so cannot be with an OwnedFd"
@@ -36,26 +37,27 @@ impl NetworkNews {
         Ok(Self(socket))
     }
 
-    /// Waits for the next new address or route. All that has come by then counts as one.
+    /// Waits for the next new address or route. All messages that have arrived by then are reported as one
+    /// event.
     pub(crate) async fn next(&mut self) -> io::Result<()> {
         loop {
             let mut ready = self.0.readable().await?;
-            let mut news = false;
+            let mut found_new = false;
             let drained = ready.try_io(|socket| {
                 let mut buffer = [0; 16 * 1024];
                 loop {
                     match recv(socket.as_raw_fd(), &mut buffer, MsgFlags::empty()) {
-                        Ok(length) => news |= is_news(&buffer[..length]),
-                        // More came than the kernel kept for us: surely something new.
-                        Err(Errno::ENOBUFS) => news = true,
+                        Ok(length) => found_new |= has_new_address_or_route(&buffer[..length]),
+                        // The kernel's buffer overflowed, so there surely was something new.
+                        Err(Errno::ENOBUFS) => found_new = true,
                         Err(Errno::EINTR) => {}
                         Err(why) => return Err(io::Error::from(why)),
                     }
                 }
             });
             match drained {
-                // "Would block" is the end of what there was.
-                Err(_) if news => return Ok(()),
+                // "Would block" means that all messages are read.
+                Err(_) if found_new => return Ok(()),
                 Err(_) | Ok(Ok(())) => {}
                 Ok(Err(why)) => return Err(why),
             }
@@ -63,15 +65,16 @@ impl NetworkNews {
     }
 }
 
-/// Whether a datagram of netlink messages tells of a new address or route.
-fn is_news(mut messages: &[u8]) -> bool {
+/// Whether a datagram of netlink messages reports a new address or route.
+fn has_new_address_or_route(mut messages: &[u8]) -> bool {
     while let (Some(length), Some(kind)) = (messages.first_chunk::<4>(), messages.get(4..6)) {
-        if NEWS.contains(&u16::from_ne_bytes([kind[0], kind[1]])) {
+        if NEW_ADDRESS_OR_ROUTE.contains(&u16::from_ne_bytes([kind[0], kind[1]])) {
             return true;
         }
         let length = u32::from_ne_bytes(*length) as usize;
-        // Messages are padded to multiples of four; one that claims less than its header would never end.
-        let Some(rest) = messages.get(length.next_multiple_of(4).max(HEADER)..) else { return false };
+        // Messages are padded to multiples of four bytes. A message that claims to be shorter than its header
+        // would cause an endless loop.
+        let Some(rest) = messages.get(length.next_multiple_of(4).max(HEADER_BYTES)..) else { return false };
         messages = rest;
     }
     false
@@ -82,16 +85,16 @@ mod tests {
     use super::*;
 
     fn message(kind: u16, body: usize) -> Vec<u8> {
-        let length = u32::try_from(HEADER + body).expect("small");
+        let length = u32::try_from(HEADER_BYTES + body).expect("small");
         let mut bytes = [&length.to_ne_bytes()[..], &kind.to_ne_bytes()].concat();
-        bytes.resize((HEADER + body).next_multiple_of(4), 0);
+        bytes.resize((HEADER_BYTES + body).next_multiple_of(4), 0);
         bytes
     }
 
     #[test]
-    fn t6_only_a_new_address_or_route_is_news() {
+    fn t6_only_new_address_or_route_is_reported() {
         let (new_link, new_address, gone_address, new_route, gone_route) = (16, 20, 21, 24, 25);
-        for (messages, news) in [
+        for (messages, found_new) in [
             (vec![], false),
             (message(new_address, 20), true),
             (message(new_route, 33), true),
@@ -99,16 +102,16 @@ mod tests {
             ([message(new_link, 7), message(gone_address, 0), message(gone_route, 9)].concat(), false),
             (message(gone_route, 8)[..10].to_vec(), false),
         ] {
-            assert_eq!(is_news(&messages), news, "{messages:?}");
+            assert_eq!(has_new_address_or_route(&messages), found_new, "{messages:?}");
         }
     }
 
     #[test]
-    fn a_message_that_lies_about_its_length_ends_the_reading() {
+    fn message_with_wrong_length_ends_the_reading() {
         for length in [0_u32, 1, 15, u32::MAX] {
             let mut bytes = message(25, 4);
             bytes[..4].copy_from_slice(&length.to_ne_bytes());
-            assert!(!is_news(&bytes));
+            assert!(!has_new_address_or_route(&bytes));
         }
     }
 }

@@ -1,7 +1,6 @@
-//! The configuration, read at the start and again on SIGHUP. At the start a broken file does not count and the others do; a reload that finds
-//! one changes nothing: what was good stays.
+//! Reads the configuration at the start and again on SIGHUP. At the start, a broken file is ignored and the
+//! other files are used. A reload that finds a broken file changes nothing: the settings stay as they were.
 
-use crate::local_api::server;
 use std::path::Path;
 
 use tokio::signal::unix::Signal;
@@ -9,47 +8,47 @@ use tokio::sync::watch;
 
 use crate::daemon::shared_status::SharedStatus;
 use crate::daemon::systemd;
-use crate::settings;
-use crate::settings::Settings;
+use crate::local_api::server;
 use crate::settings::load::Loaded;
 use crate::settings::sources::Sources;
+use crate::settings::{self, Settings};
 use crate::system::platform;
 
-/// The settings to start with. What is wrong is logged, and stands on the board.
-pub(crate) fn first(sources: &Sources, board: &SharedStatus) -> watch::Sender<Settings> {
+/// The settings to start with. Problems are logged and put into the status.
+pub(crate) fn load_at_start(sources: &Sources, shared_status: &SharedStatus) -> watch::Sender<Settings> {
     let loaded = settings::load(sources);
-    tell(&loaded, board, "this file does not count");
-    board.platform(platform::check(&loaded.settings.vendor).into());
+    report_problems(&loaded, shared_status, "this file is ignored");
+    shared_status.set_platform(platform::check(&loaded.settings.vendor).into());
     watch::Sender::new(loaded.settings)
 }
 
-/// Runs for ever.
-pub(crate) async fn task(
+/// Reloads the configuration on each SIGHUP. Runs until it is dropped.
+pub(crate) async fn reload_on_hangup(
     mut hangup: Signal,
     settings: &watch::Sender<Settings>,
     sources: &Sources,
     socket: &Path,
-    board: &SharedStatus,
+    shared_status: &SharedStatus,
 ) {
     while hangup.recv().await.is_some() {
         systemd::reloading();
         let loaded = settings::load(sources);
-        tell(&loaded, board, "the settings stay as they were");
+        report_problems(&loaded, shared_status, "the settings stay unchanged");
         if loaded.problems.is_empty() {
-            if let Err(why) = server::open_to(socket, &loaded.settings) {
-                tracing::error!("the mode of {} cannot be set: {why}", socket.display());
+            if let Err(why) = server::set_socket_mode(socket, &loaded.settings) {
+                tracing::error!("cannot set the mode of {}: {why}", socket.display());
             }
-            board.platform(platform::check(&loaded.settings.vendor).into());
+            shared_status.set_platform(platform::check(&loaded.settings.vendor).into());
             settings.send_replace(loaded.settings);
-            tracing::info!("the configuration was read again");
+            tracing::info!("reloaded the configuration");
         }
-        systemd::ready(&board.read().line());
+        systemd::ready(&shared_status.read().line());
     }
 }
 
-fn tell(loaded: &Loaded, board: &SharedStatus, so: &str) {
+fn report_problems(loaded: &Loaded, shared_status: &SharedStatus, consequence: &str) {
     for problem in &loaded.problems {
-        tracing::error!("{problem}; {so}");
+        tracing::error!("{problem}; {consequence}");
     }
-    board.configuration(loaded.problems.iter().map(ToString::to_string).collect());
+    shared_status.set_configuration_problems(loaded.problems.iter().map(ToString::to_string).collect());
 }

@@ -1,10 +1,10 @@
-//! The task that keeps things as they should be: it does its rounds, waits, and does them again.
+//! The task that does the daemon's periodic work in rounds, with a wait between two rounds.
 //!
-//! A round is: publish the fingerprints if they are not ([`publisher`]), learn which Instance this is and whether it has scripts
-//! ([`crate::daemon::observer`]), ask for the setup runner. After a good round the next one is a quarter of an hour away; after a failed one the
-//! retry policy says when. A changed key says "now" at any time, a new address or route while the service is out of reach (law T6).
+//! A round publishes the fingerprints if they are not published ([`publisher`]), learns which Instance this is and
+//! whether it has scripts ([`crate::daemon::observer`]), and requests the setup runner. After a successful round,
+//! the next one starts a quarter of an hour later. After a failed round, the retry policy decides when. A changed
+//! key starts a round at any time; a new address or route does while the service is unreachable (invariant T6).
 
-use crate::host_keys::paths::HostKeyPaths;
 use std::io;
 use std::pin::pin;
 use std::time::Duration;
@@ -15,11 +15,12 @@ use tokio::time::{Instant, sleep_until};
 use crate::daemon::heartbeat::Heartbeat;
 use crate::daemon::host_key_requests::HostKeyRequests;
 use crate::daemon::key_watch::KeyWatch;
-use crate::daemon::metadata_task::QUEUE;
+use crate::daemon::metadata_task::QUEUE_LENGTH;
 use crate::daemon::network::NetworkNews;
 use crate::daemon::observer::Observer;
 use crate::daemon::publisher;
 use crate::daemon::shared_status::SharedStatus;
+use crate::host_keys::paths::HostKeyPaths;
 use crate::metadata::api::response::Ask;
 use crate::metadata::error::{ErrorKind, MetadataError};
 use crate::metadata::retry::backoff::{Budget, Failure, Next, Retry};
@@ -29,133 +30,189 @@ use crate::settings::Settings;
 use crate::status::states::Platform;
 use crate::util::random;
 
-/// How often news of the network may start the tries anew, at once…
-const MOST_EAGER: u32 = 20;
-/// …and how long it takes until one more of them is granted: containers may change routes all day long.
-const EAGER_AGAIN: Duration = Duration::from_secs(600);
+/// How often in a row network events may start a round at once and reset the retry delay…
+const MAX_NETWORK_WAKEUPS: u32 = 20;
+/// …and after how long one more of them is allowed: containers may change routes all day long.
+const WAKEUP_REFILL_INTERVAL: Duration = Duration::from_secs(600);
 
-/// How soon to look again while it is not known what sshd serves. Doubled each time: root's units may be masked.
-const UNTIL_SERVED: Duration = Duration::from_secs(5);
+/// The first wait while it is not known what sshd serves. It is doubled each time, because the host-keys units may
+/// be masked.
+const MIN_SERVED_KEYS_WAIT: Duration = Duration::from_secs(5);
 
-/// What the keeper looks at, and how often.
+/// The paths that the rounds use, and the settings.
 pub(crate) struct RoundInputs<'a> {
-    /// The keys, and where the two roles leave things for each other.
+    /// The keys, and the files that the daemon and the host-keys units exchange.
     pub(crate) host_keys: &'a HostKeyPaths,
     pub(crate) setup: &'a SetupPaths,
     pub(crate) settings: watch::Receiver<Settings>,
-    pub(crate) pulse: Heartbeat,
+    pub(crate) heartbeat: Heartbeat,
 }
 
-/// Runs for ever.
-pub(crate) async fn task(mut api: impl Ask, board: SharedStatus, mut duties: RoundInputs<'_>) {
-    let mut random = random::generator();
-    let mut retry = Retry::new(Budget::Unlimited);
-    let mut observer = Observer::default();
-    let mut requests = HostKeyRequests::new();
-    let mut was_unreachable = false;
-    let mut waiting = Waiting::new(duties.host_keys);
-    let mut until_served = UNTIL_SERVED;
-    let mut failing = false;
+/// Does the rounds. Runs until it is dropped.
+pub(crate) async fn run(mut api: impl Ask, shared_status: SharedStatus, mut inputs: RoundInputs<'_>) {
+    let mut state = RoundState::new();
+    let mut waiting = Waiting::new(inputs.host_keys);
     loop {
-        let Settings { look_again, limits, setup, .. } = duties.settings.borrow_and_update().clone();
-        // A round's questions may each find the queue full.
-        duties.pulse.next_within(limits.whole * 2 * QUEUE);
-        let is_instance = board.read().platform == Platform::Instance;
-        let looked = match board.read().platform {
+        let settings = inputs.settings.borrow_and_update().clone();
+        // Each request of a round may find the queue full.
+        inputs.heartbeat.next_within(settings.limits.whole * 2 * QUEUE_LENGTH);
+        let is_instance = shared_status.read().platform == Platform::Instance;
+        let result = match shared_status.read().platform {
             Platform::Instance => {
-                requests.send(duties.host_keys, observer.root_can_ask());
-                round(&mut api, &board, &duties, &mut observer).await
+                state.send_host_key_requests(inputs.host_keys);
+                round(&mut api, &shared_status, &inputs, &mut state.observer).await
             }
-            // Nothing is asked and nothing is published; the keys are shown all the same.
-            Platform::NotAnInstance { .. } => Ok(publisher::show_keys(&board, duties.host_keys).is_some()),
-        };
-        if looked.as_ref().is_err_and(MetadataError::is_locked) {
-            observer.leave_to_root(duties.setup);
-        }
-        if std::mem::replace(&mut failing, looked.is_err()) && !failing {
-            observer.ask_anew();
-        }
-        // Whatever came of publishing: scripts can be known all the same.
-        let soon = observer.ask_for_runner(duties.setup, setup.outcome_key.is_some());
-        let wait = match &looked {
-            Ok(knows_keys) => {
-                retry.reset();
-                // Root's units are about to write what sshd serves: nobody is asked until they have.
-                let keys = if *knows_keys { look_again } else { until_served };
-                until_served = if *knows_keys { UNTIL_SERVED } else { look_again.min(until_served * 2) };
-                // Give or take a fifth, so that Instances started together drift apart.
-                soon.unwrap_or(look_again).min(keys).min(look_again).mul_f64(0.8 + 0.4 * random.f64())
+            // Nothing is queried and nothing is published, but the status shows the keys.
+            Platform::NotAnInstance { .. } => {
+                Ok(publisher::report_keys(&shared_status, inputs.host_keys).is_some())
             }
-            Err(why) => match retry.after(Failure::of(why), &mut random) {
-                Next::After(wait) => wait,
-                Next::GiveUp => look_again,
-            },
         };
-        let unreachable = looked.is_err_and(|why| why.kind() == ErrorKind::Unreachable);
-        if was_unreachable && !unreachable {
-            requests.repeat_soon();
-        }
-        was_unreachable = unreachable;
-        duties.pulse.next_within(wait);
+        let wait = state.finish_round(&result, inputs.setup, &settings);
+        inputs.heartbeat.next_within(wait);
         let until = Instant::now() + wait;
-        // Kept while requests are sent: news that it has begun to read must not be lost.
-        let mut waited = pin!(waiting.wait(until, unreachable));
+        // Kept while requests are sent: a network event that it has begun to read must not be lost.
+        let mut waited = pin!(waiting.wait(until, state.unreachable));
         loop {
-            let request_due =
-                if is_instance { requests.send(duties.host_keys, observer.root_can_ask()) } else { None };
+            let request_due = if is_instance { state.send_host_key_requests(inputs.host_keys) } else { None };
             tokio::select! {
-                woken = &mut waited => {
-                    if woken == WakeReason::Network {
-                        // What comes up with a new route may need a moment more: short waits first, once again.
-                        retry.reset();
+                reason = &mut waited => {
+                    if reason == WakeReason::Network {
+                        // A new route may need a moment until it works, so the retry delay starts small again.
+                        state.retry.reset();
                     }
                     break;
                 }
-                // A reload is a reason to look at everything again.
-                Ok(()) = duties.settings.changed() => {
-                    observer.ask_anew();
+                // A reload is a reason to check everything again.
+                Ok(()) = inputs.settings.changed() => {
+                    state.observer.reset_backoff();
                     break;
                 }
-                // No reason for another round.
+                // Only sends the request that is due; the next round is not due yet.
                 () = sleep_until(request_due.unwrap_or(until)), if request_due.is_some() => {}
             }
         }
     }
 }
 
-/// Whether root's units have written which keys sshd serves.
+/// What the task remembers from one round to the next.
+struct RoundState {
+    observer: Observer,
+    requests: HostKeyRequests,
+    retry: Retry,
+    random: fastrand::Rng,
+    /// Whether the last round failed.
+    failed: bool,
+    /// Whether the last round failed because the metadata service was unreachable.
+    unreachable: bool,
+    /// How long to wait at most while it is not known what sshd serves.
+    served_keys_wait: Duration,
+}
+
+impl RoundState {
+    fn new() -> Self {
+        Self {
+            observer: Observer::default(),
+            requests: HostKeyRequests::new(),
+            retry: Retry::new(Budget::Unlimited),
+            random: random::generator(),
+            failed: false,
+            unreachable: false,
+            served_keys_wait: MIN_SERVED_KEYS_WAIT,
+        }
+    }
+
+    /// Sends the requests to the host-keys units that are due. Returns when the next one is due.
+    fn send_host_key_requests(&mut self, paths: &HostKeyPaths) -> Option<Instant> {
+        self.requests.send(paths, self.observer.root_can_query_instance())
+    }
+
+    /// Records the result of a round, and requests the setup runner if that is due. Returns how long to wait until
+    /// the next round. The result says whether it is known which keys sshd serves.
+    fn finish_round(
+        &mut self,
+        result: &Result<bool, MetadataError>,
+        setup: &SetupPaths,
+        settings: &Settings,
+    ) -> Duration {
+        if result.as_ref().is_err_and(MetadataError::is_locked) {
+            self.observer.defer_to_root(setup);
+        }
+        if std::mem::replace(&mut self.failed, result.is_err()) && !self.failed {
+            self.observer.reset_backoff();
+        }
+        // Even if publishing failed, it may be known whether there are scripts.
+        let runner_wait = self.observer.request_runner(setup, settings.setup.outcome_key.is_some());
+        let wait = self.next_wait(result, runner_wait, settings.look_again);
+        let unreachable = result.as_ref().is_err_and(|why| why.kind() == ErrorKind::Unreachable);
+        if self.unreachable && !unreachable {
+            self.requests.repeat_soon();
+        }
+        self.unreachable = unreachable;
+        wait
+    }
+
+    /// How long to wait until the next round: `look_again` at most after a successful round.
+    fn next_wait(
+        &mut self,
+        result: &Result<bool, MetadataError>,
+        runner_wait: Option<Duration>,
+        look_again: Duration,
+    ) -> Duration {
+        match result {
+            Ok(keys_known) => {
+                self.retry.reset();
+                // The host-keys units will soon write what sshd serves; until then the metadata service is not queried.
+                let keys_wait = if *keys_known { look_again } else { self.served_keys_wait };
+                self.served_keys_wait = if *keys_known {
+                    MIN_SERVED_KEYS_WAIT
+                } else {
+                    look_again.min(self.served_keys_wait * 2)
+                };
+                let wait = runner_wait.unwrap_or(look_again).min(keys_wait).min(look_again);
+                // Varied by a fifth, so that Instances that were started together do not stay in step.
+                wait.mul_f64(0.8 + 0.4 * self.random.f64())
+            }
+            Err(why) => match self.retry.after(Failure::of(why), &mut self.random) {
+                Next::After(wait) => wait,
+                Next::GiveUp => look_again,
+            },
+        }
+    }
+}
+
+/// One round. Returns whether the host-keys units have written which keys sshd serves.
 async fn round(
     api: &mut impl Ask,
-    board: &SharedStatus,
-    duties: &RoundInputs<'_>,
+    shared_status: &SharedStatus,
+    inputs: &RoundInputs<'_>,
     observer: &mut Observer,
 ) -> Result<bool, MetadataError> {
-    // Whose keys these are is known only with the Instance.
-    let learned = observer.learn_instance(api, board).await;
+    // First the Instance: without it, it is not known whose keys these are.
+    let learned = observer.learn_instance(api, shared_status).await;
     if let Err(why) = &learned {
-        publisher::show_keys(board, duties.host_keys);
+        publisher::report_keys(shared_status, inputs.host_keys);
         if why.kind() == ErrorKind::Unreachable {
-            board.not_published(why);
+            shared_status.not_published(why);
         }
-        // Where the service answers and cannot be used, that is one problem, not one more for the fingerprints.
-        board.observed(&learned);
+        // If the service answers but the answer is unusable, this is reported once, and not for the fingerprints, too.
+        shared_status.set_readable(&learned);
         return learned.map(|()| false);
     }
-    let published = publisher::look(api, board, duties.host_keys).await;
+    let published = publisher::update(api, shared_status, inputs.host_keys).await;
     if let Err(why) = &published {
-        board.not_published(why);
+        shared_status.not_published(why);
         if why.kind() == ErrorKind::Unreachable {
             return published;
         }
     }
-    // A service that refuses to store may still tell.
-    let policy = duties.settings.borrow().setup.clone();
-    let mut observed = observer.observe(api, board, policy.outcome_key.as_ref()).await;
+    // A service that refuses to store a value may still answer other requests.
+    let policy = inputs.settings.borrow().setup.clone();
+    let mut observed = observer.list_scripts(api, shared_status, policy.outcome_key.as_ref()).await;
     let watch_scripts = policy.on_change == OnChange::Now;
     if watch_scripts && observed.is_ok() {
-        observed = observer.look_for_changes(api, board, duties.setup).await;
+        observed = observer.request_changed_scripts(api, shared_status, inputs.setup).await;
     }
-    board.observed(&observed);
+    shared_status.set_readable(&observed);
     observed.and(published)
 }
 
@@ -167,64 +224,75 @@ enum WakeReason {
     Keys,
 }
 
-/// The wait between two rounds, which news of the network and of the keys can cut short.
+/// The wait between two rounds, which network events and key changes can end early.
 struct Waiting<'a> {
-    places: &'a HostKeyPaths,
-    /// None where there is no folder yet, or no watch to be had: then the time tells.
+    paths: &'a HostKeyPaths,
+    /// `None` if there is no key folder yet or no watch is possible: then only the time ends the wait.
     keys: Option<KeyWatch>,
-    /// Held only while the service is out of reach: a machine that is well is not to be woken by each route.
+    /// Open only while the service is unreachable: otherwise route changes should not wake the machine.
     network: Option<NetworkNews>,
-    eager: u32,
-    granted: Instant,
+    /// How many network events may still end a wait.
+    network_wakeups: u32,
+    last_refill: Instant,
 }
 
 impl<'a> Waiting<'a> {
-    /// Subscribes before the first round, so that nothing is missed while that one fails.
-    fn new(places: &'a HostKeyPaths) -> Self {
-        let keys = KeyWatch::on(places).ok();
-        Self { places, keys, network: subscribe(), eager: MOST_EAGER, granted: Instant::now() }
+    /// Subscribes before the first round, so that no event is missed while that round fails.
+    fn new(paths: &'a HostKeyPaths) -> Self {
+        let keys = KeyWatch::new(paths).ok();
+        Self {
+            paths,
+            keys,
+            network: subscribe(),
+            network_wakeups: MAX_NETWORK_WAKEUPS,
+            last_refill: Instant::now(),
+        }
     }
 
     async fn wait(&mut self, until: Instant, unreachable: bool) -> WakeReason {
-        self.grant();
-        if !unreachable || self.eager == 0 {
+        self.refill();
+        if !unreachable || self.network_wakeups == 0 {
             self.network = None;
         } else if self.network.is_none() {
             self.network = subscribe();
         }
         if self.keys.as_ref().is_none_or(|watch| !watch.is_complete) {
-            self.keys = KeyWatch::on(self.places).ok();
+            self.keys = KeyWatch::new(self.paths).ok();
         }
-        let (woken, told) = tokio::select! {
+        let (reason, result) = tokio::select! {
             () = sleep_until(until) => return WakeReason::Time,
-            told = or_never(&mut self.network, async |news| news.next().await) => (WakeReason::Network, told),
-            told = or_never(&mut self.keys, async |keys| keys.next().await) => (WakeReason::Keys, told),
+            result = next_event(&mut self.network, async |network| network.next().await) => (WakeReason::Network, result),
+            result = next_event(&mut self.keys, async |keys| keys.next().await) => (WakeReason::Keys, result),
         };
-        if let Err(why) = told {
-            tracing::warn!("the kernel's news are lost, so the time tells: {why}");
+        if let Err(why) = result {
+            tracing::warn!("lost kernel notifications; falling back to polling: {why}");
             (self.network, self.keys) = (None, None);
             sleep_until(until).await;
             return WakeReason::Time;
         }
-        match woken {
-            WakeReason::Network => self.eager -= 1,
-            // The folder itself may have been replaced: watch the one that is there now.
-            _ => self.keys = KeyWatch::on(self.places).ok(),
+        match reason {
+            WakeReason::Network => self.network_wakeups -= 1,
+            // The folder itself may have been replaced: watch the current one.
+            _ => self.keys = KeyWatch::new(self.paths).ok(),
         }
-        woken
+        reason
     }
 
-    fn grant(&mut self) {
-        let grants = self.granted.elapsed().as_secs() / EAGER_AGAIN.as_secs();
-        if grants > 0 {
-            self.granted = Instant::now();
-            self.eager = self.eager.saturating_add(u32::try_from(grants).unwrap_or(u32::MAX)).min(MOST_EAGER);
+    /// Allows one more network event for each interval that has passed.
+    fn refill(&mut self) {
+        let allowed = self.last_refill.elapsed().as_secs() / WAKEUP_REFILL_INTERVAL.as_secs();
+        if allowed > 0 {
+            self.last_refill = Instant::now();
+            self.network_wakeups = self
+                .network_wakeups
+                .saturating_add(u32::try_from(allowed).unwrap_or(u32::MAX))
+                .min(MAX_NETWORK_WAKEUPS);
         }
     }
 }
 
-/// What a source tells next; nothing, for ever, where there is no source.
-async fn or_never<T>(
+/// Waits for the next event of a source; without a source, for ever.
+async fn next_event<T>(
     source: &mut Option<T>,
     next: impl AsyncFnOnce(&mut T) -> io::Result<()>,
 ) -> io::Result<()> {
@@ -236,7 +304,7 @@ async fn or_never<T>(
 
 fn subscribe() -> Option<NetworkNews> {
     NetworkNews::subscribe()
-        .inspect_err(|why| tracing::info!("the network's news cannot be had, so tries are timed: {why}"))
+        .inspect_err(|why| tracing::info!("cannot subscribe to network events; retrying on a timer: {why}"))
         .ok()
 }
 
@@ -252,26 +320,26 @@ mod tests {
 
     const DAY: Duration = Duration::from_secs(24 * 3600);
 
-    /// A service that nobody reaches.
-    struct Nowhere {
-        board: SharedStatus,
-        asked: u32,
+    /// A metadata service that is never reachable.
+    struct UnreachableService {
+        shared_status: SharedStatus,
+        requests: u32,
     }
 
-    impl Ask for &mut Nowhere {
+    impl Ask for &mut UnreachableService {
         async fn ask(&mut self, _: Request) -> Result<Response, TransportError> {
-            self.asked += 1;
+            self.requests += 1;
             let why = TransportError::NotConnected(vec![]);
-            self.board.not_reached(&why.to_string());
+            self.shared_status.not_reached(&why.to_string());
             Err(why)
         }
     }
 
-    /// Counts what would be logged.
+    /// Counts the log lines.
     #[derive(Clone, Default)]
-    struct Lines(std::sync::Arc<std::sync::atomic::AtomicU32>);
+    struct LogLines(std::sync::Arc<std::sync::atomic::AtomicU32>);
 
-    impl tracing::Subscriber for Lines {
+    impl tracing::Subscriber for LogLines {
         fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
             true
         }
@@ -287,7 +355,7 @@ mod tests {
         fn exit(&self, _: &tracing::span::Id) {}
     }
 
-    fn on_cpu() -> Duration {
+    fn cpu_time() -> Duration {
         let text = fs::read_to_string("/proc/thread-self/schedstat").expect("read");
         Duration::from_nanos(
             text.split(' ').next().and_then(|first| first.parse().ok()).expect("nanoseconds"),
@@ -295,9 +363,9 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn t5_a_month_out_of_reach_costs_almost_nothing() {
-        let lines = Lines::default();
-        let _counting = tracing::subscriber::set_default(lines.clone());
+    async fn t5_unreachable_month_costs_almost_nothing() {
+        let log_lines = LogLines::default();
+        let _counting = tracing::subscriber::set_default(log_lines.clone());
         // One key, so that there is something to publish.
         let folder = std::env::temp_dir().join(format!("scw-agent-month-{:x}", random::generator().u64(..)));
         fs::create_dir_all(folder.join("requests")).expect("made");
@@ -305,10 +373,10 @@ mod tests {
         fs::write(folder.join("ssh_host_ed25519_key"), "private").expect("written");
         fs::write(folder.join("ssh_host_ed25519_key.pub"), key).expect("written");
 
-        let board = SharedStatus::new();
-        let mut nowhere = Nowhere { board: board.clone(), asked: 0 };
+        let shared_status = SharedStatus::new();
+        let mut service = UnreachableService { shared_status: shared_status.clone(), requests: 0 };
         let setup = SetupPaths::default();
-        let places = HostKeyPaths {
+        let paths = HostKeyPaths {
             keys: folder.clone(),
             requests: RequestFolder { requests: folder.join("requests"), pending: folder.join("pending") },
             served: folder.join("served"),
@@ -316,18 +384,18 @@ mod tests {
             ..HostKeyPaths::default()
         };
         let (_settings, settings) = watch::channel(Settings::default());
-        let duties =
-            RoundInputs { host_keys: &places, setup: &setup, settings, pulse: Heartbeat::of("keeper") };
-        let before = on_cpu();
-        let month = tokio::time::timeout(30 * DAY, task(&mut nowhere, board, duties)).await;
+        let inputs =
+            RoundInputs { host_keys: &paths, setup: &setup, settings, heartbeat: Heartbeat::new("keeper") };
+        let before = cpu_time();
+        let month = tokio::time::timeout(30 * DAY, run(&mut service, shared_status, inputs)).await;
         assert!(month.is_err(), "it goes on for ever");
-        let (asked, logged) = (nowhere.asked, lines.0.load(std::sync::atomic::Ordering::Relaxed));
+        let (requests, logged) = (service.requests, log_lines.0.load(std::sync::atomic::Ordering::Relaxed));
         println!(
-            "30 days out of reach: {asked} tries, {logged} lines in the log, {:?} of CPU time",
-            on_cpu() - before
+            "30 days unreachable: {requests} requests, {logged} log lines, {:?} of CPU time",
+            cpu_time() - before
         );
-        // About an hour apart, once the waits have grown.
-        assert!((700..1600).contains(&asked), "{asked} tries");
+        // About an hour apart, once the retry delay has grown.
+        assert!((700..1600).contains(&requests), "{requests} tries");
         assert_eq!(logged, 1);
         fs::remove_dir_all(folder).expect("removed");
     }

@@ -1,16 +1,15 @@
-//! The daemon from its start to its end.
+//! Starts the daemon's tasks and ends them.
 
-use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use thiserror::Error;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::daemon::heartbeat::Heartbeat;
 use crate::daemon::metadata_task::MetadataHandle;
-use crate::daemon::rounds;
-use crate::daemon::rounds::RoundInputs;
+use crate::daemon::rounds::{self, RoundInputs};
 use crate::daemon::shared_status::SharedStatus;
 use crate::daemon::{metadata_task, reload, systemd};
 use crate::host_keys::paths::HostKeyPaths;
@@ -28,14 +27,14 @@ use crate::system::cloud_init;
 use crate::system::exposure::Exposure;
 use crate::util::log_once::LogOnce;
 
-/// Where the daemon finds and leaves things.
+/// The daemon's paths.
 #[derive(Clone, Debug)]
 pub(crate) struct DaemonPaths {
-    /// sshd's host keys, and where the Instance's id is left for the role that makes them.
+    /// The paths of sshd's host keys and of the requests to the host-keys units.
     pub host_keys: HostKeyPaths,
-    /// The socket.
+    /// The path of the local API's socket.
     pub socket: PathBuf,
-    /// What the setup runner left.
+    /// The paths of the setup runner's records.
     pub setup: SetupPaths,
 }
 
@@ -49,48 +48,52 @@ impl Default for DaemonPaths {
     }
 }
 
-/// Why the daemon cannot serve.
-#[derive(Debug)]
+/// Why the daemon cannot start.
+#[derive(Debug, Error)]
 pub(crate) enum DaemonError {
-    /// Its socket cannot be made.
-    Socket(PathBuf, io::Error),
+    /// The socket cannot be created.
+    #[error("the socket {} cannot be made: {}", .0.display(), .1)]
+    Socket(PathBuf, #[source] io::Error),
     /// Signals cannot be received.
-    Signals(io::Error),
+    #[error("signals cannot be received: {0}")]
+    Signals(#[source] io::Error),
 }
 
-/// Runs until SIGTERM or SIGINT. READY as soon as the socket stands: never when the network is up.
+/// Runs until SIGTERM or SIGINT. Reports READY as soon as the socket exists; it does not wait for the
+/// network.
 pub(crate) async fn run(sources: Sources, paths: DaemonPaths) -> Result<(), DaemonError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(DaemonError::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(DaemonError::Signals)?;
     let hangup = signal(SignalKind::hangup()).map_err(DaemonError::Signals)?;
     let socket = paths.socket.clone();
-    let no_socket = |why| DaemonError::Socket(socket.clone(), why);
-    let listener = server::bind(&socket).map_err(no_socket)?;
+    let socket_error = |why| DaemonError::Socket(socket.clone(), why);
+    let listener = server::bind(&socket).map_err(socket_error)?;
 
-    let board = SharedStatus::new();
-    let settings = reload::first(&sources, &board);
-    server::open_to(&socket, &settings.borrow()).map_err(no_socket)?;
-    let pulses = [Heartbeat::of("the connection to the metadata service"), Heartbeat::of("the keeper")];
-    let (api, metadata) = metadata_task::task(settings.subscribe(), board.clone(), pulses[0].clone());
-    let front = LocalApiBackend {
+    let shared_status = SharedStatus::new();
+    let settings = reload::load_at_start(&sources, &shared_status);
+    server::set_socket_mode(&socket, &settings.borrow()).map_err(socket_error)?;
+    let heartbeats = [Heartbeat::new("the connection to the metadata service"), Heartbeat::new("the keeper")];
+    let (api, metadata) =
+        metadata_task::create(settings.subscribe(), shared_status.clone(), heartbeats[0].clone());
+    let backend = LocalApiBackend {
         api: api.clone(),
-        board: board.clone(),
-        places: paths.setup.clone(),
-        unreadable: Arc::default(),
+        shared_status: shared_status.clone(),
+        paths: paths.setup.clone(),
+        read_failure: Arc::default(),
     };
-    let duties = RoundInputs {
+    let inputs = RoundInputs {
         host_keys: &paths.host_keys,
         setup: &paths.setup,
         settings: settings.subscribe(),
-        pulse: pulses[1].clone(),
+        heartbeat: heartbeats[1].clone(),
     };
-    systemd::ready(&board.read().line());
+    systemd::ready(&shared_status.read().line());
     tokio::select! {
         () = metadata => {}
-        () = rounds::task(api, board.clone(), duties) => {}
-        () = server::serve(listener, front, settings.subscribe()) => {}
-        () = systemd::task(board.clone(), &pulses) => {}
-        () = reload::task(hangup, &settings, &sources, &socket, &board) => {}
+        () = rounds::run(api, shared_status.clone(), inputs) => {}
+        () = server::serve(listener, backend, settings.subscribe()) => {}
+        () = systemd::notify_changes(shared_status.clone(), &heartbeats) => {}
+        () = reload::reload_on_hangup(hangup, &settings, &sources, &socket, &shared_status) => {}
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
@@ -99,13 +102,13 @@ pub(crate) async fn run(sources: Sources, paths: DaemonPaths) -> Result<(), Daem
     Ok(())
 }
 
-/// What the local API shows.
+/// Answers the requests of the local API.
 #[derive(Clone)]
 struct LocalApiBackend {
     api: MetadataHandle,
-    board: SharedStatus,
-    places: SetupPaths,
-    unreadable: Arc<LogOnce>,
+    shared_status: SharedStatus,
+    paths: SetupPaths,
+    read_failure: Arc<LogOnce>,
 }
 
 impl Backend for LocalApiBackend {
@@ -114,25 +117,14 @@ impl Backend for LocalApiBackend {
     }
 
     fn status(&self) -> Status {
-        let setup = Summary::read(&self.places.summary);
+        let setup = Summary::read(&self.paths.summary);
         let why = setup.as_ref().err();
-        self.unreadable.warn(why.map(|why| format!("cannot read {}: {why}", self.places.summary.display())));
+        self.read_failure.warn(why.map(|why| format!("cannot read {}: {why}", self.paths.summary.display())));
         let setup = setup.unwrap_or_default();
-        let running = RunningScript::read(&self.places.running).unwrap_or_default();
-        // As it is now: others change it at any time, and it costs little to look.
+        let running = RunningScript::read(&self.paths.running).unwrap_or_default();
+        // Read anew for each request: other programs can change it at any time, and reading costs little.
         let exposure = Exposure::of_this_machine();
         let cloud_init = cloud_init::progress(Path::new("/"));
-        Status { setup, running, exposure, cloud_init, ..self.board.read() }.with_problems()
+        Status { setup, running, exposure, cloud_init, ..self.shared_status.read() }.with_problems()
     }
 }
-
-impl fmt::Display for DaemonError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Socket(path, why) => write!(f, "the socket {} cannot be made: {why}", path.display()),
-            Self::Signals(why) => write!(f, "signals cannot be received: {why}"),
-        }
-    }
-}
-
-impl std::error::Error for DaemonError {}

@@ -1,7 +1,8 @@
-//! When the setup runner is asked for: once, and again with growing waits until it has done the boot's work (T5).
+//! Decides when the daemon requests the setup runner: once, and again with growing pauses until the runner
+//! has finished this boot's scripts (T5).
 //!
-//! A runner that is at work needs no further request, and one that the metadata service refused will not do better a moment later. The daemon
-//! starts nothing: see [`crate::system::requests`].
+//! A runner that is working needs no further request, and one that the metadata service refused would fail
+//! again a moment later. The daemon starts nothing itself: see [`crate::system::requests`].
 
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use crate::scripts::paths::{SETUP_REQUESTED, SetupPaths};
 use crate::util::log_once::LogOnce;
 use crate::util::random;
 
-/// The requests of one life of the daemon.
+/// The requests of one daemon process.
 #[derive(Debug)]
 pub(crate) struct RunnerRequests {
     retry: Retry,
@@ -28,11 +29,11 @@ impl Default for RunnerRequests {
 }
 
 impl RunnerRequests {
-    /// Asks if a request is due. Returns how long until the next one is.
-    pub(crate) fn ask_if_due(&mut self, places: &SetupPaths) -> Duration {
+    /// Sends a request if one is due. Returns the time until the next one.
+    pub(crate) fn send_if_due(&mut self, paths: &SetupPaths) -> Duration {
         let now = Instant::now();
         if self.due <= now {
-            self.ask(places);
+            self.send(paths);
             let failure = Failure { cause: Cause::Lasting, asked_for: None };
             self.due = match self.retry.after(failure, &mut random::generator()) {
                 Next::After(wait) => now + wait,
@@ -42,17 +43,17 @@ impl RunnerRequests {
         self.due - now
     }
 
-    /// Asks at once. The runner removes the file when it starts.
-    pub(crate) fn ask(&self, places: &SetupPaths) {
-        let failure = places.requests.send(SETUP_REQUESTED).err().map(|why| {
-            let folder = places.requests.requests.display();
+    /// Sends a request at once. The runner removes the file when it starts.
+    pub(crate) fn send(&self, paths: &SetupPaths) {
+        let failure = paths.requests.send(SETUP_REQUESTED).err().map(|why| {
+            let folder = paths.requests.requests.display();
             format!("cannot request the setup runner (writing in {folder}): {why}")
         });
         self.failure.error(failure);
     }
 
-    /// Something changed, so the next request may have a better end: it is due now, and the waits are short again.
-    pub(crate) fn start_anew(&mut self) {
+    /// Makes the next request due now and the pauses short again: something changed, so it may succeed.
+    pub(crate) fn reset_backoff(&mut self) {
         self.retry.reset();
         self.due = Instant::now();
     }
@@ -72,22 +73,22 @@ mod tests {
         let folder = std::env::temp_dir().join(format!("scw-agent-ask-{:x}", random::generator().u64(..)));
         fs::create_dir(&folder).expect("made");
         let requests = RequestFolder { requests: folder.clone(), pending: folder.join("pending") };
-        let (places, request) =
+        let (paths, request) =
             (SetupPaths { requests, ..SetupPaths::default() }, folder.join(SETUP_REQUESTED));
         let mut requests = RunnerRequests::default();
         let mut taken = 0;
         let day = Instant::now() + Duration::from_secs(24 * 3600);
         while Instant::now() < day {
-            let wait = requests.ask_if_due(&places);
-            // Each time, the runner starts, and cannot do its work.
+            let wait = requests.send_if_due(&paths);
+            // Each time, the runner starts and cannot finish.
             taken += u32::from(fs::remove_file(&request).is_ok());
-            // The daemon comes back early as well, for other reasons.
+            // The daemon also calls earlier, for other reasons.
             advance((wait / 3).max(Duration::from_millis(1))).await;
         }
-        // One a minute were 1440.
+        // One request a minute would be 1440.
         assert!((24..60).contains(&taken), "{taken} requests in a day");
-        requests.start_anew();
-        assert!(requests.ask_if_due(&places) <= Duration::from_secs(60), "short again");
+        requests.reset_backoff();
+        assert!(requests.send_if_due(&paths) <= Duration::from_secs(60), "short again");
         assert!(request.exists(), "asked for at once");
         fs::remove_dir_all(folder).expect("removed");
     }

@@ -1,6 +1,6 @@
-//! What the tasks have learned, in one place: a [`Status`] that can be read at any time and watched for changes.
+//! What the tasks have learned, in one place: a [`Status`] that can be read at any time and watched for
+//! changes. A change is logged where it happens (invariant T5).
 
-use crate::scripts::model::likely_key::hint;
 use tokio::sync::watch;
 
 use crate::host_keys::key::public_key::PublicKey;
@@ -10,11 +10,12 @@ use crate::host_keys::store::served::{KeyProblem, ServedKeys};
 use crate::metadata::api::instance::Instance;
 use crate::metadata::error::{ErrorKind, MetadataError};
 use crate::metadata::family::Family;
+use crate::scripts::model::likely_key::hint;
 use crate::status::document::{HostKey, Problem, Status};
 use crate::status::states::{Fingerprints, Platform, Reach};
 use crate::util::time::Moment;
 
-/// The board. Clones show the same.
+/// The shared status. Clones share its content.
 #[derive(Clone)]
 pub(crate) struct SharedStatus(watch::Sender<Status>);
 
@@ -31,7 +32,7 @@ impl SharedStatus {
         self.0.subscribe()
     }
 
-    /// Changes the status, and wakes the watchers only if it is another than before.
+    /// Changes the status, and notifies the watchers only if it differs from before.
     fn change(&self, change: impl FnOnce(&mut Status)) {
         self.0.send_if_modified(|status| {
             let before = status.clone();
@@ -40,12 +41,12 @@ impl SharedStatus {
         });
     }
 
-    pub(crate) fn instance(&self, instance: Instance) {
+    pub(crate) fn set_instance(&self, instance: Instance) {
         self.change(|status| status.instance = Some(instance));
     }
 
-    /// Whether this is a Scaleway Instance; logged when it is not, and when that changes.
-    pub(crate) fn platform(&self, platform: Platform) {
+    /// Sets whether this is a Scaleway Instance. Logs when it is not one, and when that changes.
+    pub(crate) fn set_platform(&self, platform: Platform) {
         self.change(|status| {
             if status.platform != platform {
                 match &platform {
@@ -61,19 +62,20 @@ impl SharedStatus {
         });
     }
 
-    /// The configuration files that do not count.
-    pub(crate) fn configuration(&self, faults: Vec<String>) {
-        self.change(|status| status.configuration = faults);
+    /// Sets the problems of the configuration files that are ignored.
+    pub(crate) fn set_configuration_problems(&self, problems: Vec<String>) {
+        self.change(|status| status.configuration = problems);
     }
 
-    /// Whether the Instance and the list of user data could be read from the service's answers. Logged when that changes (T5).
-    pub(crate) fn observed(&self, observed: &Result<(), MetadataError>) {
-        let unusable = observed.as_ref().err().filter(|why| is_answer(why)).map(ToString::to_string);
+    /// Records whether the Instance and the list of user data could be read from the service's answers. Logs
+    /// when that changes (T5).
+    pub(crate) fn set_readable(&self, observed: &Result<(), MetadataError>) {
+        let unusable = observed.as_ref().err().filter(|why| is_unusable_answer(why)).map(ToString::to_string);
         self.change(|status| {
             match (&status.unusable_answer, &unusable) {
                 (None, Some(why)) => tracing::warn!("{why}; trying again from time to time"),
                 (Some(_), None) if observed.is_ok() => {
-                    tracing::info!("the answers of the metadata service can be used again")
+                    tracing::info!("the answers of the metadata service are usable again")
                 }
                 _ => {}
             }
@@ -81,9 +83,9 @@ impl SharedStatus {
         });
     }
 
-    /// What the list of user data says: whether there are scripts, and which keys are likely mistakes. Of these, new ones are logged where no
-    /// script is due; otherwise the setup runner does that.
-    pub(crate) fn user_data(&self, has_scripts: bool, suspect: Option<Vec<String>>) {
+    /// Records what the list of user data contains: whether there are scripts, and which keys are likely
+    /// mistakes. New mistakes are logged only if no script is due; otherwise the setup runner logs them.
+    pub(crate) fn set_user_data(&self, has_scripts: bool, suspect: Option<Vec<String>>) {
         self.change(|status| {
             status.has_scripts = Some(has_scripts);
             let Some(suspect) = suspect else { return };
@@ -96,10 +98,10 @@ impl SharedStatus {
         });
     }
 
-    /// The service answered. Logged when it did not before (law T5).
+    /// Records that the service answered. Logs it if it did not answer before (invariant T5).
     pub(crate) fn reached(&self, family: Option<Family>) {
         self.change(|status| match &mut status.metadata {
-            Reach::Reachable { family: known, .. } => *known = family.or(*known),
+            Reach::Reachable { family: family_so_far, .. } => *family_so_far = family.or(*family_so_far),
             _ => {
                 let over = family.map(|family| format!(" over {family}")).unwrap_or_default();
                 tracing::info!("the metadata service answers{over}");
@@ -108,7 +110,7 @@ impl SharedStatus {
         });
     }
 
-    /// The service did not answer. Logged once, until it does again (law T5).
+    /// Records that the service did not answer. Logs it once, until the service answers again (invariant T5).
     pub(crate) fn not_reached(&self, why: &str) {
         self.change(|status| {
             if !matches!(status.metadata, Reach::Unreachable { .. }) {
@@ -118,8 +120,8 @@ impl SharedStatus {
         });
     }
 
-    /// The keys that the machine has, and what is wrong with them. A problem is logged when it is new (T5).
-    pub(crate) fn host_keys(&self, keys: &ServedKeys) {
+    /// Sets the machine's host keys and their problems. Logs a problem when it is new (T5).
+    pub(crate) fn set_host_keys(&self, keys: &ServedKeys) {
         let shown = keys.keys.iter().map(|local| {
             let key = local.key.as_ref();
             HostKey {
@@ -132,7 +134,8 @@ impl SharedStatus {
                 problem: key.is_none().then(|| "there is no key that sshd can load".to_owned()),
             }
         });
-        let problem = |found: &KeyProblem| Problem { what: found.what.clone(), remedy: found.remedy.clone() };
+        let problem =
+            |problem: &KeyProblem| Problem { what: problem.what.clone(), remedy: problem.remedy.clone() };
         self.change(|status| {
             status.host_keys = shown.collect();
             let problems: Vec<_> = keys.problems.iter().map(problem).collect();
@@ -143,13 +146,13 @@ impl SharedStatus {
         });
     }
 
-    /// It is not known yet whether the keys are this Instance's.
+    /// Records that it is not known yet whether the keys belong to this Instance.
     pub(crate) fn keys_not_confirmed(&self) {
         self.change(|status| status.fingerprints = Fingerprints::Waiting);
     }
 
-    /// Whether an OpenSSH server is enabled; logged when none is, and when that changes.
-    pub(crate) fn ssh_server(&self, server: SshServer) {
+    /// Sets whether an OpenSSH server is enabled. Logs when none is enabled, and when that changes.
+    pub(crate) fn set_ssh_server(&self, server: SshServer) {
         self.change(|status| {
             match (status.ssh_server, server) {
                 (before, SshServer::NotEnabled) if before != server => {
@@ -164,7 +167,7 @@ impl SharedStatus {
         });
     }
 
-    /// Nothing is published, and nothing is to be.
+    /// Records that nothing is published, and nothing should be.
     pub(crate) fn withdrawn(&self) {
         self.change(|status| status.fingerprints = Fingerprints::Waiting);
     }
@@ -177,13 +180,14 @@ impl SharedStatus {
         self.change(|status| status.fingerprints = Fingerprints::Published { checked: Moment::now() });
     }
 
-    /// Publishing failed. Logged when it did not before, but for a failure to reach the service at all, which is the board's other line.
+    /// Records that publishing failed. Logs it if it did not fail before, unless the service was not reached
+    /// at all: then [`Self::not_reached`] logs it.
     pub(crate) fn not_published(&self, why: &MetadataError) {
         self.change(|status| {
             let since = match &status.fingerprints {
                 Fingerprints::Failed { since, .. } => *since,
                 _ => {
-                    if is_answer(why) {
+                    if is_unusable_answer(why) {
                         tracing::warn!(
                             "the fingerprints could not be published: {why}; trying again from time to time"
                         );
@@ -196,7 +200,7 @@ impl SharedStatus {
     }
 }
 
-/// Whether the service answered, and the answer is of no use.
-fn is_answer(why: &MetadataError) -> bool {
+/// Whether the service answered with an unusable answer.
+fn is_unusable_answer(why: &MetadataError) -> bool {
     !matches!(why.kind(), ErrorKind::Unreachable | ErrorKind::NotAnInstance)
 }

@@ -1,4 +1,4 @@
-//! Talking to systemd: READY, STATUS, STOPPING and the watchdog. Without systemd all of it does nothing.
+//! Notifies systemd: READY, STATUS, STOPPING and the watchdog. Without systemd nothing is sent.
 
 use std::time::Duration;
 
@@ -9,48 +9,51 @@ use crate::daemon::heartbeat::Heartbeat;
 use crate::daemon::shared_status::SharedStatus;
 
 pub(crate) fn ready(status: &str) {
-    tell(&[NotifyState::Ready, NotifyState::Status(status)]);
+    notify(&[NotifyState::Ready, NotifyState::Status(status)]);
 }
 
 pub(crate) fn stopping() {
-    tell(&[NotifyState::Stopping]);
+    notify(&[NotifyState::Stopping]);
 }
 
-/// A reload begins; [`ready`] ends it. The time is for `Type=notify-reload`, and older versions pass over it.
+/// Reports that a reload begins; [`ready`] ends it. The time is for `Type=notify-reload`, and older versions
+/// of systemd ignore it.
 pub(crate) fn reloading() {
     match NotifyState::monotonic_usec_now() {
-        Ok(now) => tell(&[NotifyState::Reloading, now]),
-        Err(_) => tell(&[NotifyState::Reloading]),
+        Ok(now) => notify(&[NotifyState::Reloading, now]),
+        Err(_) => notify(&[NotifyState::Reloading]),
     }
 }
 
-/// Keeps `STATUS=` current, and feeds the watchdog for as long as the loop turns and the work in it moves. Runs for ever.
-pub(crate) async fn task(board: SharedStatus, pulses: &[Heartbeat]) {
-    let mut changes = board.watch();
-    // Twice in the time allowed: each is a wake-up of an idle machine. Without a watchdog, a tick that never comes to matter.
+/// Keeps `STATUS=` current, and notifies the watchdog while no heartbeat is overdue. Runs until it is
+/// dropped.
+pub(crate) async fn notify_changes(shared_status: SharedStatus, heartbeats: &[Heartbeat]) {
+    let mut changes = shared_status.watch();
+    // Twice per watchdog interval and not more often, because each notification wakes an idle machine.
+    // Without a watchdog the interval is a year, since the tick has no effect.
     let limit = sd_notify::watchdog_enabled();
     let mut ticks = interval(limit.map_or(Duration::from_secs(365 * 24 * 3600), |limit| limit / 2));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            _ = ticks.tick() => match pulses.iter().find_map(Heartbeat::overdue) {
-                None if limit.is_some() => tell(&[NotifyState::Watchdog]),
+            _ = ticks.tick() => match heartbeats.iter().find_map(Heartbeat::overdue) {
+                None if limit.is_some() => notify(&[NotifyState::Watchdog]),
                 None => {}
-                Some(name) => tracing::error!("{name} does not move any more; without a watchdog's restart, restart the agent"),
+                Some(name) => tracing::error!("{name} is stuck; restart the agent if systemd's watchdog does not"),
             },
             changed = changes.changed() => {
                 if changed.is_err() {
                     return;
                 }
                 let line = changes.borrow_and_update().line();
-                tell(&[NotifyState::Status(&line)]);
+                notify(&[NotifyState::Status(&line)]);
             }
         }
     }
 }
 
-fn tell(states: &[NotifyState<'_>]) {
+fn notify(states: &[NotifyState<'_>]) {
     if let Err(why) = sd_notify::notify(states) {
-        tracing::debug!("systemd could not be told: {why}");
+        tracing::debug!("cannot notify systemd: {why}");
     }
 }

@@ -8,50 +8,51 @@ use serde::{Deserialize, Serialize};
 use crate::metadata::api::refusal::Refusal;
 use crate::metadata::error::{ConnectError, ErrorKind, MetadataError, TransportError};
 
-/// The troubles that a person has to tell apart. The name in JSON is stable.
+/// The causes of failure that a person has to distinguish. The name in JSON is stable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Diagnosis {
     /// The machine has no address or no route of this family.
     NoRoute,
-    /// A `prohibit` route, or a filter that says no.
+    /// A `prohibit` route, or a packet filter that rejects.
     Prohibited,
     /// A `blackhole` route.
     BlackHole,
-    /// An `unreachable` route, a filter that says so, or nobody behind the route: the kernel has one word for all three.
+    /// An `unreachable` route, a packet filter that reports this, or no host behind the route: the kernel has
+    /// one error for all three.
     HostUnreachable,
     /// This process may not use a port below 1024.
     NotPermitted,
-    /// All of them are taken.
+    /// All source ports below 1024 are in use.
     NoSourcePort,
-    /// Nobody listens.
+    /// No program listens at the address and port.
     NobodyListens,
-    /// No answer to the attempt to connect.
+    /// The attempt to connect got no answer.
     SilentToConnect,
-    /// Connected, and then no answer.
+    /// The connection was accepted, and then no answer came.
     SilentAfterConnect,
-    /// Connected, and cut off.
+    /// The connection was accepted, and then closed early.
     Cut,
-    /// 403 or 400 for user data: the source port was another one when the request arrived.
+    /// Status 403 or 400 for user data: the request arrived from a different source port.
     SourcePortChanged,
-    /// 429.
+    /// Status 429.
     TooManyRequests,
-    /// 5xx.
+    /// Status 5xx.
     ServiceFails,
-    /// 3xx.
+    /// Status 3xx.
     Redirects,
     /// Any other status.
     OddStatus,
     /// An answer that the Metadata API does not give.
     AnotherService,
-    /// More than the API ever answers.
+    /// An answer that is larger than any of the Metadata API's.
     TooLarge,
     /// Anything else.
     Other,
 }
 
 impl Diagnosis {
-    /// Judges a failed request.
+    /// The diagnosis of a failed request.
     pub(crate) fn of(why: &MetadataError) -> Self {
         match why {
             MetadataError::Transport(why) => Self::of_transport(why),
@@ -81,7 +82,7 @@ impl Diagnosis {
         }
     }
 
-    /// Judges a failed attempt to bind or connect.
+    /// The diagnosis of a failed attempt to bind or connect.
     pub(crate) fn of_connect(why: &ConnectError) -> Self {
         match why {
             ConnectError::NotPermitted => Self::NotPermitted,
@@ -92,7 +93,7 @@ impl Diagnosis {
         }
     }
 
-    /// Judges the kernel's word.
+    /// The diagnosis of an error of the kernel.
     pub(crate) fn of_system(why: &io::Error) -> Self {
         match why.raw_os_error().map(Errno::from_raw) {
             Some(Errno::ENETUNREACH | Errno::EADDRNOTAVAIL | Errno::EAFNOSUPPORT) => Self::NoRoute,
@@ -117,33 +118,33 @@ impl Diagnosis {
                 "a `blackhole` route swallows it: some set one on purpose, to keep containers out"
             }
             Self::HostUnreachable => {
-                "an `unreachable` route or a packet filter says so, or nobody answers at the route's other end"
+                "an `unreachable` route or a packet filter reports this, or no host answers behind the route"
             }
             Self::NotPermitted => {
-                "this process may not use a source port below 1024, which the service asks for"
+                "this process may not use a source port below 1024, which the service requires"
             }
             Self::NoSourcePort => "every source port below 1024 is in use",
             Self::NobodyListens => {
-                "the address answers, and no metadata service listens there: this may be no Scaleway Instance"
+                "the address answers, but no metadata service listens there: this may not be a Scaleway Instance"
             }
             Self::SilentToConnect => {
-                "packets go out and none comes back: a firewall, an Instance without a public IP, or no Instance at all"
+                "packets are sent but no reply arrives: a firewall, an Instance without a public IP, or no Instance at all"
             }
-            Self::SilentAfterConnect => "the service takes the connection and does not answer",
-            Self::Cut => "the service takes the connection and closes it without a whole answer",
+            Self::SilentAfterConnect => "the service accepts the connection but does not answer",
+            Self::Cut => "the service accepts the connection but closes it before its answer is complete",
             Self::SourcePortChanged => {
                 "the request arrived from a port of 1024 or more: it was translated on its way (container, NAT)"
             }
-            Self::TooManyRequests => "the service was asked too often",
-            Self::ServiceFails => "the service is there, and fails",
+            Self::TooManyRequests => "the service received too many requests",
+            Self::ServiceFails => "the service answers with a server error",
             Self::Redirects => {
-                "something in between answers with a redirect, which the Metadata API never does (a captive proxy?)"
+                "a host in between answers with a redirect, which the Metadata API never does (a captive portal?)"
             }
-            Self::OddStatus => "the service answers with a status that the Metadata API does not give here",
+            Self::OddStatus => "the service answers with a status that the Metadata API does not use here",
             Self::AnotherService => {
-                "what answers is not the Metadata API, or something in between changes its answers"
+                "the answer is not from the Metadata API, or a host in between changed it"
             }
-            Self::TooLarge => "the answer is larger than the Metadata API's ever are",
+            Self::TooLarge => "the answer is larger than any answer of the Metadata API",
             Self::Other => "no likely cause is known for this",
         }
     }
@@ -160,7 +161,9 @@ impl Diagnosis {
             }
             Self::HostUnreachable => "see `ip route get`, `ip neighbour`, and whether the interface is up",
             Self::NotPermitted => "run this as root, or with CAP_NET_BIND_SERVICE",
-            Self::NoSourcePort => "see who holds them: `ss --tcp --numeric --all '( sport < 1024 )'`",
+            Self::NoSourcePort => {
+                "see which programs use them: `ss --tcp --numeric --all '( sport < 1024 )'`"
+            }
             Self::NobodyListens => {
                 "on an Instance without a public IP, setup data is on the `cidata` CD-ROM instead"
             }
@@ -168,14 +171,18 @@ impl Diagnosis {
                 "see the firewall's rules for this address; an Instance without a public IP cannot reach it at all"
             }
             Self::SilentAfterConnect | Self::Cut | Self::ServiceFails => {
-                "the agent tries again by itself; if it lasts, tell Scaleway's support"
+                "the agent tries again by itself; if the problem lasts, contact Scaleway's support"
             }
-            Self::SourcePortChanged => "run this on the Instance itself, not behind a network translation",
-            Self::TooManyRequests => "wait a minute; see whether another program asks all the time",
+            Self::SourcePortChanged => {
+                "run this on the Instance itself, not behind network address translation (NAT)"
+            }
+            Self::TooManyRequests => {
+                "wait a minute; check whether another program sends requests all the time"
+            }
             Self::Redirects | Self::OddStatus | Self::AnotherService | Self::TooLarge => {
-                "see who answers: `curl --verbose` to this address with `--local-port 512-1023`"
+                "see what answers: `curl --verbose` to this address with `--local-port 512-1023`"
             }
-            Self::Other => "the text of the error may tell more",
+            Self::Other => "see the text of the error",
         }
     }
 
@@ -198,8 +205,8 @@ mod tests {
     use crate::metadata::family::Family;
 
     #[test]
-    fn each_error_of_the_kernel_has_its_meaning() {
-        for (errno, trouble) in [
+    fn each_kernel_error_has_its_diagnosis() {
+        for (errno, diagnosis) in [
             (Errno::ENETUNREACH, Diagnosis::NoRoute),
             (Errno::EADDRNOTAVAIL, Diagnosis::NoRoute),
             (Errno::EAFNOSUPPORT, Diagnosis::NoRoute),
@@ -214,13 +221,13 @@ mod tests {
         ] {
             let why = ConnectError::System(errno.into());
             let why = MetadataError::Transport(TransportError::NotConnected(vec![(Family::Ipv4, why)]));
-            assert_eq!(Diagnosis::of(&why), trouble, "{errno}");
+            assert_eq!(Diagnosis::of(&why), diagnosis, "{errno}");
         }
     }
 
     #[test]
-    fn each_answer_that_is_none_has_its_meaning() {
-        for (refusal, trouble) in [
+    fn each_refusal_has_its_diagnosis() {
+        for (refusal, diagnosis) in [
             (Refusal::SourcePort(403), Diagnosis::SourcePortChanged),
             (Refusal::SourcePort(400), Diagnosis::SourcePortChanged),
             (Refusal::TooManyRequests(None), Diagnosis::TooManyRequests),
@@ -229,7 +236,7 @@ mod tests {
             (Refusal::Unexpected(418), Diagnosis::OddStatus),
             (Refusal::Malformed(String::new()), Diagnosis::AnotherService),
         ] {
-            assert_eq!(Diagnosis::of(&MetadataError::Refused(refusal)), trouble);
+            assert_eq!(Diagnosis::of(&MetadataError::Refused(refusal)), diagnosis);
         }
     }
 }

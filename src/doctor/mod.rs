@@ -1,12 +1,13 @@
-//! Tests the way to the metadata service step by step, for a person who wants to know why it does not work.
+//! Tests the connection to the metadata service step by step, for a person who wants to know why it does not
+//! work.
 //!
 //! | module | what it does |
 //! |---|---|
-//! | `probe` | takes each step |
+//! | `probe` | performs each step |
 //! | `diagnosis` | what a failure means, and what to do (pure) |
 //! | `report` | the document |
 //!
-//! It asks the service itself, never through the daemon, and writes nothing.
+//! It connects to the service itself, never through the daemon, and writes nothing.
 
 pub(crate) mod diagnosis;
 pub(crate) mod probe;

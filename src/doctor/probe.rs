@@ -1,4 +1,4 @@
-//! Trying each step over each family, both side by side. Every step is bounded by the request limits.
+//! Performs each step over both address families at the same time. The request limits bound every step.
 
 use std::fmt::Display;
 use std::io;
@@ -23,21 +23,20 @@ use crate::status::document::Status;
 use crate::status::states::Reach;
 use crate::system::cloud_init;
 use crate::system::exposure::Exposure;
-use crate::system::platform;
-use crate::system::platform::PlatformProof;
+use crate::system::platform::{self, PlatformProof};
 use crate::system::units;
 use crate::util::printable;
 
-/// How long the daemon or systemd may take for an answer.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long to wait for an answer of the daemon or of systemd.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Looks at everything. Outside of a Scaleway Instance that is the daemon alone (invariant P1).
+/// Tests everything. On a machine that is no Scaleway Instance, only the daemon is queried (invariant P1).
 pub(crate) async fn probe(settings: &Settings, socket: &Path) -> Report {
     let limits = &settings.limits;
     let checked = platform::check(&settings.vendor);
     let (mut daemon, status) = daemon(socket, limits).await;
     let status = Status { cloud_init: cloud_init::progress(Path::new("/")), ..status };
-    let status = status.with_units(units::look(PATIENCE));
+    let status = status.with_units(units::look(ANSWER_TIMEOUT));
     let proof = match checked {
         Ok(proof) => proof,
         Err(why) => {
@@ -46,7 +45,7 @@ pub(crate) async fn probe(settings: &Settings, socket: &Path) -> Report {
             return report;
         }
     };
-    let [first, second] = Family::BOTH.map(|family| look_at(family, &proof, limits));
+    let [first, second] = Family::BOTH.map(|family| probe_family(family, &proof, limits));
     let (first, second) = tokio::join!(first, second);
     let families = vec![first, second];
     if let Daemon::Answers { unreachable, .. } = &mut daemon {
@@ -59,7 +58,7 @@ pub(crate) async fn probe(settings: &Settings, socket: &Path) -> Report {
     report
 }
 
-async fn look_at(family: Family, proof: &PlatformProof, limits: &Limits) -> FamilyReport {
+async fn probe_family(family: Family, proof: &PlatformProof, limits: &Limits) -> FamilyReport {
     let mut steps = Steps::default();
     let mut client = Client::over(family, proof, limits.clone());
     if steps.add(StepName::Route, route(family), Diagnosis::of_system)
@@ -67,19 +66,19 @@ async fn look_at(family: Family, proof: &PlatformProof, limits: &Limits) -> Fami
     {
         let opened = client.open().await.map(|()| "connected").map_err(MetadataError::from);
         if steps.add(StepName::Connect, opened, Diagnosis::of) {
-            requests(&mut client, &mut steps).await;
+            probe_paths(&mut client, &mut steps).await;
         }
     }
     client.finish().await;
-    FamilyReport { family, address: family.address().to_string(), steps: steps.done }
+    FamilyReport { family, address: family.address().to_string(), steps: steps.reports }
 }
 
-/// All three are tried, whatever the first ones say: they fail for different reasons.
-async fn requests(client: &mut Client, steps: &mut Steps) {
+/// Sends all three requests, even if the first ones fail: they fail for different reasons.
+async fn probe_paths(client: &mut Client, steps: &mut Steps) {
     let root = root(client).await;
-    steps.add(StepName::Root, root.map_err(from_any_port), Diagnosis::of);
+    steps.add(StepName::Root, root.map_err(not_about_port), Diagnosis::of);
     let instance = client.instance().await.map(|instance| format!("Instance {}", instance.id));
-    steps.add(StepName::Conf, instance.map_err(from_any_port), Diagnosis::of);
+    steps.add(StepName::Conf, instance.map_err(not_about_port), Diagnosis::of);
     client.close_after_answer();
     let keys = client.list().await.map(|keys| match keys.len() {
         1 => "1 key".to_owned(),
@@ -88,15 +87,15 @@ async fn requests(client: &mut Client, steps: &mut Steps) {
     steps.add(StepName::UserData, keys, Diagnosis::of);
 }
 
-/// A path that answers any source port refuses for another reason.
-fn from_any_port(why: MetadataError) -> MetadataError {
+/// Corrects the error of a path that accepts any source port: such a path refuses for another reason.
+fn not_about_port(why: MetadataError) -> MetadataError {
     match why {
         MetadataError::Refused(Refusal::SourcePort(status)) => Refusal::Unexpected(status).into(),
         why => why,
     }
 }
 
-/// What `GET /` says of itself.
+/// The answer to `GET /`.
 #[derive(Deserialize)]
 struct Root {
     api: String,
@@ -109,16 +108,19 @@ async fn root(client: &mut Client) -> Result<String, MetadataError> {
     if root.api == "api-metadata" {
         Ok(root.api)
     } else {
-        Err(Refusal::Malformed("it says that it is another API".to_owned()).into())
+        Err(Refusal::Malformed("the answer is from another API".to_owned()).into())
     }
 }
 
 fn route(family: Family) -> io::Result<String> {
     let (address, marked) = source_address(family)?;
-    Ok(format!("from {address}{}", if marked { ", past a lock that systemd's mark opens" } else { "" }))
+    Ok(format!(
+        "from {address}{}",
+        if marked { ", with systemd's mark, which passes systemd's lock" } else { "" }
+    ))
 }
 
-/// What the daemon says of itself.
+/// The state and the status document of the daemon.
 async fn daemon(socket: &Path, limits: &Limits) -> (Daemon, Status) {
     match ask_daemon(socket, limits).await {
         Ok(status) => {
@@ -134,7 +136,7 @@ async fn daemon(socket: &Path, limits: &Limits) -> (Daemon, Status) {
 
 async fn ask_daemon(socket: &Path, limits: &Limits) -> Result<Status, Daemon> {
     let status = match SocketClient::connect(socket, limits).await {
-        Ok(mut daemon) => daemon.status(PATIENCE).await,
+        Ok(mut daemon) => daemon.status(ANSWER_TIMEOUT).await,
         Err(why) if matches!(why.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
             return Err(Daemon::NotRunning);
         }
@@ -143,45 +145,46 @@ async fn ask_daemon(socket: &Path, limits: &Limits) -> Result<Status, Daemon> {
     status.map_err(|why| Daemon::Failed { why: why.to_string() })
 }
 
-/// Has the daemon try again: what it knows may be an hour old. This process may pass a lock that the daemon does not pass.
+/// Makes the daemon send a request again, because what it knows may be an hour old. This process may pass a
+/// lock that the daemon does not pass.
 async fn ask_through_daemon(socket: &Path, limits: &Limits) -> Result<(), TransportError> {
     let mut daemon = SocketClient::connect(socket, limits).await.map_err(TransportError::Socket)?;
     daemon.ask(Request::Probe).await.map(drop)
 }
 
-/// The steps so far, with the time since the one before.
+/// The reports of the steps so far, and the time of the last one.
 struct Steps {
     since: Instant,
-    done: Vec<StepReport>,
+    reports: Vec<StepReport>,
 }
 
 impl Default for Steps {
     fn default() -> Self {
-        Self { since: Instant::now(), done: Vec::new() }
+        Self { since: Instant::now(), reports: Vec::new() }
     }
 }
 
 impl Steps {
-    /// Writes a step down; whether it went well.
+    /// Adds the report of a step. Returns whether the step succeeded.
     fn add<T: Display, E: Display>(
         &mut self,
         step: StepName,
         result: Result<T, E>,
-        judge: fn(&E) -> Diagnosis,
+        diagnose: fn(&E) -> Diagnosis,
     ) -> bool {
         let now = Instant::now();
         let ms = (now - self.since).as_secs_f64() * 1000.0;
         self.since = now;
-        let trouble = result.as_ref().err().map(judge);
-        self.done.push(StepReport {
+        let diagnosis = result.as_ref().err().map(diagnose);
+        self.reports.push(StepReport {
             step,
-            // Microseconds are as exact as it is worth.
+            // Rounded to microseconds; more precision is useless.
             ms: (ms * 1000.0).round() / 1000.0,
-            result: result.map_or_else(|why| why.to_string(), |good| good.to_string()),
-            trouble,
-            cause: trouble.map(|trouble| trouble.cause().to_owned()),
-            remedy: trouble.map(|trouble| trouble.remedy().to_owned()),
+            result: result.map_or_else(|why| why.to_string(), |text| text.to_string()),
+            trouble: diagnosis,
+            cause: diagnosis.map(|diagnosis| diagnosis.cause().to_owned()),
+            remedy: diagnosis.map(|diagnosis| diagnosis.remedy().to_owned()),
         });
-        trouble.is_none()
+        diagnosis.is_none()
     }
 }

@@ -1,4 +1,4 @@
-//! What was found, as a document. Version 1; a reader must pass over fields that it does not know.
+//! The results, as a document. Version 1; a reader must ignore unknown fields.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,37 +10,38 @@ use crate::status::states::Platform;
 use crate::system::exposure::Exposure;
 use crate::system::platform::NotAnInstance;
 
-/// The version of the document's shape.
+/// The version of the document's format.
 const VERSION: u32 = 1;
 
-/// The whole document.
+/// The complete document.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Report {
-    /// 1.
+    /// The document's version, 1.
     pub version: u32,
-    /// Whether this is a Scaleway Instance. Elsewhere nothing was asked, and no family is listed.
+    /// Whether this is a Scaleway Instance. On other machines nothing was tested, and no family is listed.
     #[serde(default)]
     pub platform: Platform,
-    /// Each family by itself.
+    /// The results for each address family.
     pub families: Vec<FamilyReport>,
     /// The agent's daemon, which the steps did not use.
     pub daemon: Daemon,
-    /// All in one sentence.
+    /// The result in one sentence.
     pub verdict: String,
-    /// Who besides root can write user data; empty where nobody can, as far as the kernel's settings tell.
+    /// Who besides root can write user data; empty if nobody can, according to the kernel's settings.
     #[serde(default)]
     pub findings: Vec<Finding>,
-    /// What else the daemon and systemd report: what `scw-agent status` shows as a problem, and is not said here otherwise.
+    /// Other problems that the daemon and systemd report: those that `scw-agent status` prints and that this
+    /// report does not contain elsewhere.
     #[serde(default)]
     pub problems: Vec<Problem>,
 }
 
-/// Something that is not about the way to the service, and that a person should know.
+/// A finding about something other than the connection to the service.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
     /// Which.
     pub finding: FindingName,
-    /// Whether it is wrong for certain, or may be.
+    /// Whether it is certainly a problem; otherwise it may be one.
     pub is_problem: bool,
     /// What was found.
     pub what: String,
@@ -54,18 +55,19 @@ pub struct Finding {
 pub enum FindingName {
     /// Every user may use a source port below 1024.
     UnprivilegedPorts,
-    /// Packets of containers and the like are forwarded.
+    /// Packets of containers and similar guests are forwarded.
     Forwarding,
 }
 
-/// One family.
+/// The results for one address family.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FamilyReport {
     /// Which.
     pub family: Family,
     /// The service's address.
     pub address: String,
-    /// The steps that were tried: the first one that fails is the last, but for the requests, which are all tried.
+    /// The steps that were tried. The first failed step is the last one, except for the requests, which are
+    /// all tried.
     pub steps: Vec<StepReport>,
 }
 
@@ -73,11 +75,11 @@ pub struct FamilyReport {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum StepName {
-    /// Has the kernel a route and a source address? No packet is sent.
+    /// Checks whether the kernel has a route and a source address. No packet is sent.
     Route,
-    /// Can a source port below 1024 be bound?
+    /// Checks whether a source port below 1024 can be bound.
     SourcePort,
-    /// A TCP connection.
+    /// Opens a TCP connection.
     Connect,
     /// `GET /`
     Root,
@@ -87,46 +89,46 @@ pub enum StepName {
     UserData,
 }
 
-/// One step.
+/// The result of one step.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StepReport {
     /// Which.
     pub step: StepName,
     /// How long it took, in milliseconds.
     pub ms: f64,
-    /// What came back, or the error's text.
+    /// The answer, or the error's text.
     pub result: String,
-    /// What is wrong, where something is.
+    /// The diagnosis, if the step failed.
     pub trouble: Option<Diagnosis>,
-    /// Its likely cause, in words.
+    /// Its likely cause, as text.
     pub cause: Option<String>,
-    /// What to do about it, in words.
+    /// What to do about it, as text.
     pub remedy: Option<String>,
 }
 
-/// The daemon's state, as far as its socket tells.
+/// The daemon's state, as far as its socket shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "kebab-case")]
 pub enum Daemon {
-    /// Its status line.
+    /// It answered with its status.
     Answers {
-        /// As systemd shows it.
+        /// The status line, as systemd shows it.
         status: String,
-        /// Why it does not reach the metadata service; null where it does, or has not tried yet.
+        /// Why it does not reach the metadata service; null if it does, or has not tried yet.
         #[serde(default)]
         unreachable: Option<String>,
     },
-    /// There is no socket, or nobody behind it.
+    /// There is no socket, or no program listens on it.
     NotRunning,
-    /// It is there and does not answer us.
+    /// It is running and did not answer.
     Failed {
-        /// In its words.
+        /// The error's text.
         why: String,
     },
 }
 
 impl Daemon {
-    /// Why the daemon does not reach the metadata service, where it says so.
+    /// Why the daemon does not reach the metadata service, if the daemon reports that.
     pub fn unreachable(&self) -> Option<&str> {
         match self {
             Self::Answers { unreachable, .. } => unreachable.as_deref(),
@@ -143,11 +145,11 @@ impl FamilyReport {
 }
 
 impl Report {
-    /// Puts the parts together, and draws the conclusion.
+    /// Builds the report and its verdict.
     pub(crate) fn new(families: Vec<FamilyReport>, daemon: Daemon, exposure: &Exposure) -> Self {
         let verdict = verdict(&families, &daemon);
-        let finding = |finding, is_problem, words: Option<(String, String)>| {
-            words.map(|(what, remedy)| Finding { finding, is_problem, what, remedy })
+        let finding = |finding, is_problem, texts: Option<(String, String)>| {
+            texts.map(|(what, remedy)| Finding { finding, is_problem, what, remedy })
         };
         let findings = [
             finding(FindingName::UnprivilegedPorts, true, exposure.problem()),
@@ -164,9 +166,9 @@ impl Report {
         }
     }
 
-    /// Nothing was asked (invariant P1).
+    /// A report without tests, for a machine that is no Instance (invariant P1).
     pub(crate) fn not_an_instance(why: &NotAnInstance, daemon: Daemon) -> Self {
-        let verdict = "the metadata service was not asked: this is not a Scaleway Instance".to_owned();
+        let verdict = "the metadata service was not queried: this is not a Scaleway Instance".to_owned();
         Self {
             version: VERSION,
             platform: Platform::from(Err(why.clone())),
@@ -178,30 +180,31 @@ impl Report {
         }
     }
 
-    /// Adds the problems of a status, but for those that the report has already.
+    /// Adds the problems of a status, except those that the report already contains.
     pub(crate) fn add_problems(&mut self, problems: Vec<Problem>) {
-        let is_told = |problem: &Problem| {
+        let is_reported = |problem: &Problem| {
             self.findings.iter().any(|finding| finding.what == problem.what)
                 || self.daemon.unreachable() == Some(&problem.what)
         };
-        self.problems = problems.into_iter().filter(|problem| !is_told(problem)).collect();
+        self.problems = problems.into_iter().filter(|problem| !is_reported(problem)).collect();
     }
 
-    /// Whether something is wrong beside the way to the service. Whether the daemon should run, systemd knows: see `problems`.
+    /// Whether there is a problem other than the connection to the service. Whether the daemon should run is
+    /// known to systemd: see `problems`.
     pub fn has_problem(&self) -> bool {
-        let is_mute = matches!(self.daemon, Daemon::Failed { .. });
-        is_mute || !self.problems.is_empty() || self.findings.iter().any(|finding| finding.is_problem)
+        let is_unresponsive = matches!(self.daemon, Daemon::Failed { .. });
+        is_unresponsive || !self.problems.is_empty() || self.findings.iter().any(|finding| finding.is_problem)
     }
 
-    /// What kind of failure it is, when no family works or the daemon does not reach the service.
+    /// The kind of failure if no family works or the daemon does not reach the service.
     pub fn failure(&self) -> Option<ErrorKind> {
         let daemon = self.daemon.unreachable().map(|_| ErrorKind::Unreachable);
-        trouble_of_all(&self.families).map(Diagnosis::kind).or(daemon)
+        diagnosis_of_all(&self.families).map(Diagnosis::kind).or(daemon)
     }
 }
 
-/// The trouble when no family works: that of the family that got furthest.
-fn trouble_of_all(families: &[FamilyReport]) -> Option<Diagnosis> {
+/// The diagnosis if no family works: that of the family that completed most steps.
+fn diagnosis_of_all(families: &[FamilyReport]) -> Option<Diagnosis> {
     let failed: Option<Vec<_>> =
         families.iter().map(|family| Some((family.steps.len(), family.failed()?))).collect();
     let (_, furthest) = failed?.into_iter().max_by_key(|(steps, _)| *steps)?;
@@ -209,16 +212,16 @@ fn trouble_of_all(families: &[FamilyReport]) -> Option<Diagnosis> {
 }
 
 fn verdict(families: &[FamilyReport], daemon: &Daemon) -> String {
-    if let Some(trouble) = trouble_of_all(families) {
-        return format!("the metadata service cannot be used over either family: {}", trouble.cause());
+    if let Some(diagnosis) = diagnosis_of_all(families) {
+        return format!("the metadata service cannot be used over either family: {}", diagnosis.cause());
     }
-    let (bad, good): (Vec<_>, Vec<_>) = families.iter().partition(|family| family.failed().is_some());
+    let (failed, working): (Vec<_>, Vec<_>) = families.iter().partition(|family| family.failed().is_some());
     let names = |families: &[&FamilyReport]| {
         families.iter().map(|family| family.family.to_string()).collect::<Vec<_>>().join(" and ")
     };
-    let mut verdict = format!("the metadata service answers over {}", names(&good));
-    if !bad.is_empty() {
-        verdict += &format!("; {} does not work, and one is enough", names(&bad));
+    let mut verdict = format!("the metadata service answers over {}", names(&working));
+    if !failed.is_empty() {
+        verdict += &format!("; {} does not work, and one is enough", names(&failed));
     }
     if daemon.unreachable().is_some() {
         verdict += "; the daemon does not reach it";
@@ -243,9 +246,9 @@ mod tests {
     }
 
     #[test]
-    fn one_family_is_enough_and_otherwise_the_one_that_got_furthest_tells_the_failure() {
+    fn one_working_family_is_enough() {
         use Family::{Ipv4, Ipv6};
-        for (ipv4, ipv6, failure, said) in [
+        for (ipv4, ipv6, failure, expected) in [
             (family(Ipv4, 6, None), family(Ipv6, 6, None), None, "answers over IPv4 and IPv6"),
             (family(Ipv4, 6, None), family(Ipv6, 1, Some(Diagnosis::NoRoute)), None, "one is enough"),
             (
@@ -257,7 +260,7 @@ mod tests {
         ] {
             let report = Report::new(vec![ipv4, ipv6], Daemon::NotRunning, &Exposure::default());
             assert_eq!(report.failure(), failure);
-            assert!(report.verdict.contains(said), "{}", report.verdict);
+            assert!(report.verdict.contains(expected), "{}", report.verdict);
         }
     }
 

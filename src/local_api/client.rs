@@ -1,4 +1,4 @@
-//! Asking the daemon over its socket.
+//! The client of the daemon's socket.
 
 use std::io;
 use std::path::Path;
@@ -16,16 +16,15 @@ use crate::local_api::ERROR_HEADER;
 use crate::metadata::api::request::Request;
 use crate::metadata::api::response::{Ask, Response};
 use crate::metadata::error::{ErrorKind, TransportError};
-use crate::metadata::transport::exchange;
-use crate::metadata::transport::exchange::Limits;
+use crate::metadata::transport::exchange::{self, Limits};
 use crate::status::document::Status;
 use crate::util::printable;
 
-/// A host name must be there; the daemon passes over it.
-const NAME: &str = "localhost";
-const LARGEST_STATUS: usize = 4 * 1024 * 1024;
-/// The daemon's own error is a line; more of it is not shown.
-const LONGEST_ERROR: usize = 1024;
+/// HTTP requires a host name; the daemon ignores it.
+const HOST_NAME: &str = "localhost";
+const MAX_STATUS_BYTES: usize = 4 * 1024 * 1024;
+/// An error of the daemon is one line; longer texts are cut.
+const MAX_ERROR_BYTES: usize = 1024;
 
 /// One connection to the daemon.
 pub(crate) struct SocketClient {
@@ -34,61 +33,71 @@ pub(crate) struct SocketClient {
 }
 
 impl SocketClient {
-    /// Connects.
+    /// Connects to the daemon.
     ///
     /// # Errors
-    /// As the system reports: `NotFound` and `ConnectionRefused` mean that there is no daemon.
+    /// The system's error. `NotFound` and `ConnectionRefused` mean that no daemon is running.
     pub(crate) async fn connect(path: &Path, limits: &Limits) -> io::Result<Self> {
         let stream = UnixStream::connect(path).await?;
         let (sender, connection) =
             exchange::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
         tokio::spawn(async move {
-            // What goes wrong here reaches the asker through the sender.
+            // Errors of the connection reach the client through the sender.
             let _ = connection.await;
         });
-        // The daemon keeps its own bounds on the service; ours only need to be longer than all that it may do.
-        let patience = limits.whole * 2 + Duration::from_secs(5);
-        let limits = Limits { headers: patience, body: patience, ..limits.clone() };
+        // The daemon has its own limits for the metadata service. The client's limits only need to be longer
+        // than the longest time that the daemon may take.
+        let relay_timeout = limits.whole * 2 + Duration::from_secs(5);
+        let limits = Limits { headers: relay_timeout, body: relay_timeout, ..limits.clone() };
         Ok(Self { sender, limits })
     }
 
-    /// The daemon's status document, which it has at hand. Whatever goes wrong is between it and us: it asks nobody else for that.
+    /// Requests the daemon's status document. The daemon answers it without asking the metadata service, so
+    /// any error is one between the daemon and this process.
     ///
     /// # Errors
-    /// When the daemon says no, or [`TransportError::Socket`].
-    pub(crate) async fn status(&mut self, within: Duration) -> Result<Status, TransportError> {
-        let failed = |why: String| TransportError::Socket(io::Error::other(why));
-        let http = hyper::Request::get("/status").header(HOST, NAME).body(Full::default());
-        let http = http.map_err(|why| failed(why.to_string()))?;
-        let exchange = exchange::exchange(&mut self.sender, http, LARGEST_STATUS, &self.limits);
-        let answer = match timeout(within, exchange).await {
+    /// An error that the daemon reports, or [`TransportError::Socket`].
+    pub(crate) async fn status(&mut self, limit: Duration) -> Result<Status, TransportError> {
+        let socket_error = |why: String| TransportError::Socket(io::Error::other(why));
+        let http = hyper::Request::get("/status").header(HOST, HOST_NAME).body(Full::default());
+        let http = http.map_err(|why| socket_error(why.to_string()))?;
+        let exchange = exchange::exchange(&mut self.sender, http, MAX_STATUS_BYTES, &self.limits);
+        let answer = match timeout(limit, exchange).await {
             Ok(Ok(answer)) => answer,
-            Ok(Err(_)) => return Err(failed("the daemon broke off before its answer was whole".to_owned())),
+            Ok(Err(_)) => {
+                return Err(socket_error(
+                    "the daemon closed the connection before its answer was complete".to_owned(),
+                ));
+            }
             Err(_) => {
-                let why = format!("the daemon does not answer within {} s", within.as_secs());
-                return Err(failed(why));
+                let why = format!("the daemon does not answer within {} s", limit.as_secs());
+                return Err(socket_error(why));
             }
         };
         match answer.status {
-            200 => serde_json::from_slice(&answer.body)
-                .map_err(|why| failed(format!("its status: {}", printable::json_fault(&why)))),
-            _ => Err(relayed(&answer).unwrap_or_else(|| failed(format!("status {}", answer.status)))),
+            200 => serde_json::from_slice(&answer.body).map_err(|why| {
+                socket_error(format!("the daemon's status document: {}", printable::json_fault(&why)))
+            }),
+            _ => {
+                Err(daemon_error(&answer)
+                    .unwrap_or_else(|| socket_error(format!("status {}", answer.status))))
+            }
         }
     }
 }
 
-/// The daemon's own error, where the answer is one.
-fn relayed(answer: &Response) -> Option<TransportError> {
+/// The daemon's own error, if the answer is one.
+fn daemon_error(answer: &Response) -> Option<TransportError> {
     let kind = ErrorKind::from_word(answer.headers.get(ERROR_HEADER)?.to_str().ok()?)?;
-    let text = &answer.body[..answer.body.len().min(LONGEST_ERROR)];
+    let text = &answer.body[..answer.body.len().min(MAX_ERROR_BYTES)];
     Some(TransportError::Relayed(kind, String::from_utf8_lossy(text).trim().to_owned()))
 }
 
 impl Ask for SocketClient {
     async fn ask(&mut self, request: Request) -> Result<Response, TransportError> {
-        let http = exchange::written(&request, NAME, false)?;
+        let http = exchange::written(&request, HOST_NAME, false)?;
         let answer = exchange::exchange(&mut self.sender, http, request.answer_limit(), &self.limits).await?;
-        match relayed(&answer) {
+        match daemon_error(&answer) {
             Some(why) => Err(why),
             None => Ok(answer),
         }

@@ -1,33 +1,34 @@
-//! How many may be served at once, so that no client takes another's place: root's queue is root's, each other user has a few places, and
-//! strangers are turned away in a corner of their own.
+//! The limits on connections that are served at the same time. They keep one client from blocking others:
+//! root has a limit of its own, each other user has a small one, and users without rights share a separate
+//! one.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Of root; the next one waits in the kernel's queue.
-const TRUSTED: usize = 64;
-/// Whose groups are being looked up.
-const AT_THE_DOOR: usize = 32;
-/// Of all members of the configured groups.
-const MEMBERS: usize = 64;
-/// Who only hear that they may not ask.
-const STRANGERS: usize = 8;
-/// Of one user that is not root, whatever the groups.
-const OF_ONE_USER: usize = 8;
+/// Connections of root and of the daemon's user; further ones wait in the kernel's queue.
+const MAX_TRUSTED: usize = 64;
+/// Connections whose user's groups are being looked up.
+const MAX_LOOKUPS: usize = 32;
+/// Connections of all members of the configured groups.
+const MAX_MEMBERS: usize = 64;
+/// Connections of users without rights, who only get a refusal.
+const MAX_WITHOUT_RIGHTS: usize = 8;
+/// Connections of one user that is not root, whatever the user's groups.
+const MAX_PER_USER: usize = 8;
 
-/// All places. Clones share them.
+/// All connection limits. Clones share them.
 #[derive(Clone)]
 pub(crate) struct ConnectionLimits {
     pub(crate) trusted: Arc<Semaphore>,
-    door: Arc<Semaphore>,
+    lookups: Arc<Semaphore>,
     members: Arc<Semaphore>,
-    strangers: Arc<Semaphore>,
+    without_rights: Arc<Semaphore>,
     users: Arc<Mutex<HashMap<u32, usize>>>,
 }
 
-/// A user's place; given back when dropped.
+/// One connection of a user; released when dropped.
 pub(crate) struct UserPlace {
     users: Arc<Mutex<HashMap<u32, usize>>>,
     uid: u32,
@@ -35,41 +36,41 @@ pub(crate) struct UserPlace {
 
 impl ConnectionLimits {
     pub(crate) fn new() -> Self {
-        let semaphore = |places| Arc::new(Semaphore::new(places));
+        let semaphore = |limit| Arc::new(Semaphore::new(limit));
         Self {
-            trusted: semaphore(TRUSTED),
-            door: semaphore(AT_THE_DOOR),
-            members: semaphore(MEMBERS),
-            strangers: semaphore(STRANGERS),
+            trusted: semaphore(MAX_TRUSTED),
+            lookups: semaphore(MAX_LOOKUPS),
+            members: semaphore(MAX_MEMBERS),
+            without_rights: semaphore(MAX_WITHOUT_RIGHTS),
             users: Arc::default(),
         }
     }
 
-    /// A place at the door for one of this user's connections, if there is one.
-    pub(crate) fn at_the_door(&self, uid: u32) -> Option<(UserPlace, OwnedSemaphorePermit)> {
-        let door = self.door.clone().try_acquire_owned().ok()?;
+    /// Admits one connection of this user for the lookup of its groups, if the limits allow it.
+    pub(crate) fn admit_to_lookup(&self, uid: u32) -> Option<(UserPlace, OwnedSemaphorePermit)> {
+        let permit = self.lookups.clone().try_acquire_owned().ok()?;
         let mut users = self.users.lock().unwrap_or_else(PoisonError::into_inner);
-        let taken = users.entry(uid).or_default();
-        if *taken >= OF_ONE_USER {
+        let count = users.entry(uid).or_default();
+        if *count >= MAX_PER_USER {
             return None;
         }
-        *taken += 1;
-        Some((UserPlace { users: self.users.clone(), uid }, door))
+        *count += 1;
+        Some((UserPlace { users: self.users.clone(), uid }, permit))
     }
 
-    /// A place inside, if there is one.
-    pub(crate) fn inside(&self, is_member: bool) -> Option<OwnedSemaphorePermit> {
-        let places = if is_member { &self.members } else { &self.strangers };
-        places.clone().try_acquire_owned().ok()
+    /// Admits a connection after the lookup, if the limits allow it.
+    pub(crate) fn admit(&self, is_member: bool) -> Option<OwnedSemaphorePermit> {
+        let limit = if is_member { &self.members } else { &self.without_rights };
+        limit.clone().try_acquire_owned().ok()
     }
 }
 
 impl Drop for UserPlace {
     fn drop(&mut self) {
         let mut users = self.users.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(taken) = users.get_mut(&self.uid) {
-            *taken -= 1;
-            if *taken == 0 {
+        if let Some(count) = users.get_mut(&self.uid) {
+            *count -= 1;
+            if *count == 0 {
                 users.remove(&self.uid);
             }
         }
@@ -81,15 +82,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_user_cannot_take_anothers_places_and_gets_its_own_back() {
-        let places = ConnectionLimits::new();
-        let mut held: Vec<_> =
-            (0..OF_ONE_USER).map(|_| places.at_the_door(1000).expect("a place").0).collect();
-        assert!(places.at_the_door(1000).is_none());
-        assert!(places.at_the_door(1001).is_some());
-        held.pop();
-        assert!(places.at_the_door(1000).is_some());
-        drop(held);
-        assert!(places.users.lock().expect("unlocked").is_empty());
+    fn each_user_has_a_connection_limit_of_its_own() {
+        let limits = ConnectionLimits::new();
+        let mut connections: Vec<_> =
+            (0..MAX_PER_USER).map(|_| limits.admit_to_lookup(1000).expect("admitted").0).collect();
+        assert!(limits.admit_to_lookup(1000).is_none());
+        assert!(limits.admit_to_lookup(1001).is_some());
+        connections.pop();
+        assert!(limits.admit_to_lookup(1000).is_some());
+        drop(connections);
+        assert!(limits.users.lock().expect("unlocked").is_empty());
     }
 }

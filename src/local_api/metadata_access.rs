@@ -1,5 +1,5 @@
-//! The way to the metadata service for a command that asks one question: through the daemon, or directly. Do not use it for what root
-//! executes: the setup runner always asks directly.
+//! Connects a command to the metadata service, through the daemon or directly. Do not use it for data that
+//! root executes: the setup runner always connects directly.
 
 use std::io;
 use std::path::Path;
@@ -10,10 +10,9 @@ use crate::metadata::api::response::{Ask, Response};
 use crate::metadata::error::{ErrorKind, TransportError};
 use crate::metadata::transport::client::Client;
 use crate::metadata::transport::exchange::Limits;
-use crate::system::platform;
-use crate::system::platform::Vendor;
+use crate::system::platform::{self, Vendor};
 
-/// A connection to the daemon or to the service; both answer the same questions.
+/// A connection to the daemon or to the service; both answer the same requests.
 pub(crate) struct MetadataAccess {
     way: Way,
     limits: Limits,
@@ -28,11 +27,12 @@ enum Way {
 }
 
 impl MetadataAccess {
-    /// Connects to the daemon's socket. Where no daemon listens, prepares one request to the service itself. A daemon that refuses
-    /// us is an answer, too.
+    /// Connects to the daemon's socket. If no daemon listens, prepares one request to the service itself. If
+    /// the daemon refuses this user, that is the result.
     ///
     /// # Errors
-    /// Where no daemon listens, also if this is not a Scaleway Instance (invariant P1).
+    /// Errors of the connection to the daemon. If no daemon listens: an error if this is not a Scaleway
+    /// Instance (invariant P1).
     pub(crate) async fn open(
         socket: &Path,
         limits: &Limits,
@@ -41,14 +41,14 @@ impl MetadataAccess {
         let way = match SocketClient::connect(socket, limits).await {
             Ok(client) => Way::Daemon(client),
             Err(why) if matches!(why.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
-                Way::Direct(direct(limits, vendor)?)
+                Way::Direct(direct_client(limits, vendor)?)
             }
             Err(why) => return Err(TransportError::Socket(why)),
         };
         Ok(Self { way, limits: limits.clone(), vendor: vendor.clone() })
     }
 
-    /// Lets the connection to the service end in good order before the process does (law T4).
+    /// Closes the connection to the service properly before the process ends (invariant T4).
     pub(crate) async fn finish(self) {
         if let Way::Direct(client) = self.way {
             client.finish().await;
@@ -56,13 +56,14 @@ impl MetadataAccess {
     }
 }
 
-fn direct(limits: &Limits, vendor: &Vendor) -> Result<Client, TransportError> {
+fn direct_client(limits: &Limits, vendor: &Vendor) -> Result<Client, TransportError> {
     let proof = platform::check(vendor)?;
     Ok(Client::for_one_request(&proof, limits.clone()))
 }
 
-/// Whether the daemon reports that it did not reach the service. Root may pass where the daemon does not: systemd can lock the service.
-fn root_may_pass(why: &TransportError) -> bool {
+/// Whether root should query the service itself after this error of the daemon. Root may pass where the
+/// daemon does not: systemd can lock the service.
+fn root_may_query_directly(why: &TransportError) -> bool {
     let kinds = [ErrorKind::Unreachable, ErrorKind::NotPermitted];
     matches!(why, TransportError::Relayed(kind, _) if kinds.contains(kind))
         && nix::unistd::geteuid().is_root()
@@ -75,8 +76,8 @@ impl Ask for MetadataAccess {
             Way::Daemon(client) => client,
         };
         match client.ask(request.clone()).await {
-            Err(why) if root_may_pass(&why) => {
-                let mut client = direct(&self.limits, &self.vendor)?;
+            Err(why) if root_may_query_directly(&why) => {
+                let mut client = direct_client(&self.limits, &self.vendor)?;
                 let answer = client.ask(request).await;
                 self.way = Way::Direct(client);
                 answer

@@ -1,33 +1,35 @@
-//! Who asks, and what they may: root and the daemon itself everything, the members of the two configured groups what the configuration says.
+//! Which user a client is, and what the user may do: root and the daemon's own user may do everything, the
+//! members of the two configured groups what the configuration allows.
 //!
-//! The kernel tells the user id and the primary group of who connected, and nobody can say otherwise. It tells the further groups, too
-//! (SO_PEERGROUPS), but not to a program without `unsafe`; and what /proc tells of a process may be another program by then, one with
-//! more rights. So membership is what the user database says of that user id, as D-Bus has it: leaving a group counts at once.
+//! The kernel reports the user id and the primary group of the client, which nobody can fake. It also reports
+//! the further groups (SO_PEERGROUPS), but not to a program without `unsafe`. /proc is no source either: the
+//! process may have become another program by then, one with more rights. So the user database decides
+//! membership by the user id, as it does for D-Bus; a user who leaves a group loses the right at once.
 
+use std::ffi::CString;
 use std::time::Duration;
 
 use nix::unistd::{Gid, Group, Uid, User, geteuid, getgrouplist};
-use std::ffi::CString;
 use tokio::net::unix::UCred;
 use tokio::time::timeout;
 
 use crate::settings::Settings;
 
-/// A user database that is slower (a directory service out of reach) grants nothing.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// The time limit of a lookup. A slower user database (an unreachable directory service) grants nothing.
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What somebody may do.
+/// What a user may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Right {
-    /// Not even to ask.
+    /// Nothing at all.
     Nothing,
-    /// To ask: the status, metadata and user data.
+    /// Read the status, metadata and user data.
     Read,
-    /// Also to set and delete user data.
+    /// Also set and delete user data.
     Write,
 }
 
-/// The groups that are let in.
+/// The groups whose members have access.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Groups {
     readers: Option<String>,
@@ -35,20 +37,20 @@ pub struct Groups {
 }
 
 impl Groups {
-    /// As configured.
+    /// The groups that the settings name.
     pub fn of(settings: &Settings) -> Self {
         Self { readers: settings.readers.clone(), writers: settings.writers.clone() }
     }
 
-    /// Whether anybody but root is let in.
-    pub(crate) fn any(&self) -> bool {
+    /// Whether anybody but root has access.
+    pub(crate) fn grants_access(&self) -> bool {
         self.readers.is_some() || self.writers.is_some()
     }
 
-    /// Why somebody is refused, and what would help.
+    /// The text of a refusal: why, and what would help.
     pub(crate) fn refusal(&self, write: bool) -> String {
-        let let_in = [self.readers.as_ref().filter(|_| !write), self.writers.as_ref()];
-        let names: Vec<_> = let_in.into_iter().flatten().map(String::as_str).collect();
+        let allowed = [self.readers.as_ref().filter(|_| !write), self.writers.as_ref()];
+        let names: Vec<_> = allowed.into_iter().flatten().map(String::as_str).collect();
         let what = if write { "set or delete user data" } else { "ask the agent" };
         let setting = if write { "write-group" } else { "read-group" };
         match &names[..] {
@@ -59,36 +61,36 @@ impl Groups {
         }
     }
 
-    /// What the peer may do. It may take as long as the user database does, within a bound.
+    /// What the peer may do. The lookup takes as long as the user database does, up to a time limit.
     pub(crate) async fn right_of(&self, peer: UCred) -> Right {
         if is_trusted(peer) {
             return Right::Write;
         }
-        if !self.any() {
+        if !self.grants_access() {
             return Right::Nothing;
         }
         let groups = self.clone();
-        let looked_up = tokio::task::spawn_blocking(move || groups.look_up(peer));
-        match timeout(PATIENCE, looked_up).await {
+        let lookup = tokio::task::spawn_blocking(move || groups.query_user_database(peer));
+        match timeout(LOOKUP_TIMEOUT, lookup).await {
             Ok(Ok(Ok(right))) => right,
             Ok(Ok(Err(why))) => {
                 tracing::warn!("the groups of user id {} cannot be looked up: {why}", peer.uid());
                 Right::Nothing
             }
-            // Not logged: whoever may connect could fill the log.
+            // Not logged, because any user who can connect could fill the log.
             Ok(Err(_)) | Err(_) => Right::Nothing,
         }
     }
 
-    fn look_up(&self, peer: UCred) -> nix::Result<Right> {
-        let mut held = vec![Gid::from_raw(peer.gid())];
+    fn query_user_database(&self, peer: UCred) -> nix::Result<Right> {
+        let mut groups = vec![Gid::from_raw(peer.gid())];
         if let Some(user) = User::from_uid(Uid::from_raw(peer.uid()))? {
             let name = CString::new(user.name).map_err(|_| nix::errno::Errno::EINVAL)?;
-            held.extend(getgrouplist(&name, user.gid)?);
+            groups.extend(getgrouplist(&name, user.gid)?);
         }
         let is_in = |name: &Option<String>| -> nix::Result<bool> {
             let Some(name) = name else { return Ok(false) };
-            Ok(Group::from_name(name)?.is_some_and(|group| held.contains(&group.gid)))
+            Ok(Group::from_name(name)?.is_some_and(|group| groups.contains(&group.gid)))
         };
         if is_in(&self.writers)? {
             return Ok(Right::Write);
@@ -97,7 +99,7 @@ impl Groups {
     }
 }
 
-/// Root, and whoever is the daemon already.
+/// Whether the peer is root or the daemon's own user.
 pub(crate) fn is_trusted(peer: UCred) -> bool {
     peer.uid() == 0 || peer.uid() == geteuid().as_raw()
 }
@@ -107,12 +109,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_refusal_names_who_may() {
+    fn refusal_says_who_has_access() {
         let groups = |readers: Option<&str>, writers: Option<&str>| Groups {
             readers: readers.map(str::to_owned),
             writers: writers.map(str::to_owned),
         };
-        for (groups, write, said) in [
+        for (groups, write, expected) in [
             (
                 groups(None, None),
                 false,
@@ -134,7 +136,7 @@ mod tests {
                 "only root and members of ops may set or delete user data",
             ),
         ] {
-            assert_eq!(groups.refusal(write), said);
+            assert_eq!(groups.refusal(write), expected);
         }
     }
 }

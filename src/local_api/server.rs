@@ -1,7 +1,7 @@
-//! The daemon's side of the socket: letting clients in, and which path leads where.
+//! The daemon's side of the socket: accepts clients and answers their requests.
 //!
-//! Who asks is told by the kernel (peer credentials), never by the caller. Every client and every request is bounded, so that
-//! a slow one harms itself only.
+//! The kernel reports which user a client is (peer credentials); the client cannot. Every client and every
+//! request has limits, so that a slow client harms only itself.
 
 use std::convert::Infallible;
 use std::fs;
@@ -24,8 +24,7 @@ use tokio::time::timeout;
 
 use crate::local_api::ERROR_HEADER;
 use crate::local_api::connection_limits::ConnectionLimits;
-use crate::local_api::peer;
-use crate::local_api::peer::{Groups, Right};
+use crate::local_api::peer::{self, Groups, Right};
 use crate::metadata::api::request::{Request, RequestError};
 use crate::metadata::api::response::Response;
 use crate::metadata::error::{ErrorKind, TransportError};
@@ -33,61 +32,61 @@ use crate::settings::Settings;
 use crate::status::document::Status;
 use crate::util::log_once::LogOnce;
 
-/// For the head of a request, and then for its body.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// For a connection as a whole: one whose client does not read gives its place to another.
-const WHOLE: Duration = Duration::from_secs(120);
-/// Between two tries to accept a client while that fails: the first one, and the longest.
-const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// The time limit for the head of a request, and then for its body.
+const READ_TIMEOUT: Duration = Duration::from_secs(5);
+/// The time limit for a connection. It ends a connection whose client does not read, so that another can be
+/// served.
+const CONNECTION_TIMEOUT: Duration = Duration::from_secs(120);
+/// The first and the maximum pause between two tries to accept a client while that fails.
+const MIN_ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+const MAX_ACCEPT_PAUSE: Duration = Duration::from_secs(5);
 /// The largest value that can be set, in bytes.
-const LARGEST_VALUE: usize = 1024 * 1024;
+const MAX_VALUE_BYTES: usize = 1024 * 1024;
 
 type HttpAnswer = hyper::Response<Full<Bytes>>;
 
-/// What stands behind the socket.
+/// What answers the requests.
 pub trait Backend: Clone + 'static {
-    /// Carries a request to the metadata service.
+    /// Sends a request to the metadata service.
     fn ask(&self, request: Request) -> impl Future<Output = Result<Response, TransportError>> + Send;
-    /// The state of things.
+    /// The current status.
     fn status(&self) -> Status;
 }
 
-/// Listens at `path`, in the place of a socket that an earlier daemon left there.
+/// Listens at `path`, and replaces a socket that an earlier daemon left there.
 ///
 /// # Errors
-/// `AddrInUse` when another daemon is listening, or as the system reports.
+/// `AddrInUse` if another daemon is listening, or the system's error.
 pub(crate) fn bind(path: &Path) -> io::Result<UnixListener> {
     match fs::symlink_metadata(path) {
-        Ok(there) if there.file_type().is_socket() => {
+        Ok(existing) if existing.file_type().is_socket() => {
             if std::os::unix::net::UnixStream::connect(path).is_ok() {
                 return Err(io::Error::new(io::ErrorKind::AddrInUse, "another daemon is listening there"));
             }
             fs::remove_file(path)?;
         }
         Ok(_) => {
-            return Err(io::Error::new(
-                io::ErrorKind::AlreadyExists,
-                "something else than a socket is there",
-            ));
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, "the path exists and is no socket"));
         }
         Err(why) if why.kind() == io::ErrorKind::NotFound => {}
         Err(why) => return Err(why),
     }
-    // Bound under another name and given its mode there, so that it never stands open to all, not for an instant.
-    let beside = path.with_extension("new");
-    let _ = fs::remove_file(&beside);
-    let listener = UnixListener::bind(&beside)?;
-    fs::set_permissions(&beside, fs::Permissions::from_mode(0o600))?;
-    fs::rename(&beside, path)?;
+    // Bound under another name first and given its mode there, so that it is never open to all users, not for
+    // an instant.
+    let temporary_path = path.with_extension("new");
+    let _ = fs::remove_file(&temporary_path);
+    let listener = UnixListener::bind(&temporary_path)?;
+    fs::set_permissions(&temporary_path, fs::Permissions::from_mode(0o600))?;
+    fs::rename(&temporary_path, path)?;
     Ok(listener)
 }
 
-/// Sets who may connect at all. Nobody's word but the kernel's decides who may ask, either way: see [`crate::local_api::peer`]. The mode keeps strangers
-/// from even knocking where only root is let in; a group's members cannot be told from others by a mode, since the daemon may not give its
-/// socket to a group that it is not in.
-pub(crate) fn open_to(path: &Path, settings: &Settings) -> io::Result<()> {
-    let mode = if Groups::of(settings).any() { 0o666 } else { 0o600 };
+/// Sets the socket's mode, which decides who can connect. The kernel's peer credentials decide who may send
+/// requests: see [`crate::local_api::peer`]. If only root has access, the mode keeps other users from
+/// connecting. With a group configured, it cannot: the daemon may not give its socket to a group that it is
+/// not in, so all users can connect.
+pub(crate) fn set_socket_mode(path: &Path, settings: &Settings) -> io::Result<()> {
+    let mode = if Groups::of(settings).grants_access() { 0o666 } else { 0o600 };
     fs::set_permissions(path, fs::Permissions::from_mode(mode))
 }
 
@@ -97,52 +96,54 @@ pub(crate) async fn serve<B: Backend + Send + Sync>(
     backend: B,
     settings: watch::Receiver<Settings>,
 ) {
-    let places = ConnectionLimits::new();
-    let failing = LogOnce::default();
-    let mut pause = SHORTEST_PAUSE;
+    let limits = ConnectionLimits::new();
+    let accept_failure = LogOnce::default();
+    let mut pause = MIN_ACCEPT_PAUSE;
     loop {
-        let Ok(place) = places.trusted.clone().acquire_owned().await else { return };
+        let Ok(permit) = limits.trusted.clone().acquire_owned().await else { return };
         let accepted = listener.accept().await.and_then(|(stream, _)| Ok((stream.peer_cred()?, stream)));
         if accepted.is_ok() {
-            failing.warn(None);
-            pause = SHORTEST_PAUSE;
+            accept_failure.warn(None);
+            pause = MIN_ACCEPT_PAUSE;
         }
         match accepted {
             Ok((peer, stream)) if peer::is_trusted(peer) => {
                 let backend = backend.clone();
                 let groups = Groups::of(&settings.borrow());
                 tokio::spawn(async move {
-                    serve_client(stream, backend, Right::Write, &groups, WHOLE).await;
-                    drop(place);
+                    serve_client(stream, backend, Right::Write, &groups, CONNECTION_TIMEOUT).await;
+                    drop(permit);
                 });
             }
-            // Who finds no place is turned away without a word: an answer would be work, too.
+            // Above the limit, the connection is closed without an answer, because an answer would be work,
+            // too.
             Ok((peer, stream)) => {
-                let Some(door) = places.at_the_door(peer.uid()) else { continue };
-                let (backend, places) = (backend.clone(), places.clone());
+                let Some(admitted) = limits.admit_to_lookup(peer.uid()) else { continue };
+                let (backend, limits) = (backend.clone(), limits.clone());
                 let groups = Groups::of(&settings.borrow());
                 tokio::spawn(async move {
-                    let (user_place, at_the_door) = door;
+                    let (user_connection, lookup_permit) = admitted;
                     let right = groups.right_of(peer).await;
-                    drop(at_the_door);
+                    drop(lookup_permit);
                     let is_member = right > Right::Nothing;
-                    let Some(place) = places.inside(is_member) else { return };
-                    let time = if is_member { WHOLE } else { PATIENCE };
+                    let Some(permit) = limits.admit(is_member) else { return };
+                    let time = if is_member { CONNECTION_TIMEOUT } else { READ_TIMEOUT };
                     serve_client(stream, backend, right, &groups, time).await;
-                    drop((place, user_place));
+                    drop((permit, user_connection));
                 });
             }
             Err(why) => {
-                failing.warn(Some(format!("cannot accept a client of the local socket: {why}")));
-                // Out of file descriptors, most likely: let some be closed.
+                accept_failure.warn(Some(format!("cannot accept a client of the local socket: {why}")));
+                // Most likely out of file descriptors: wait until some are closed.
                 tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(LONGEST_PAUSE);
+                pause = (pause * 2).min(MAX_ACCEPT_PAUSE);
             }
         }
     }
 }
 
-/// Serves one client, who has this `right`, for so much `time` at most; whoever may not is refused with what `groups` says.
+/// Serves one client with this `right` for at most `time`. A request without the right gets the refusal of
+/// `groups`.
 pub async fn serve_client<B: Backend + Send + Sync>(
     stream: UnixStream,
     backend: B,
@@ -164,8 +165,8 @@ pub async fn serve_client<B: Backend + Send + Sync>(
         }
     });
     let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(PATIENCE).max_buf_size(32 * 1024);
-    // A client that breaks off is its own affair.
+    builder.timer(TokioTimer::new()).header_read_timeout(READ_TIMEOUT).max_buf_size(32 * 1024);
+    // A client that closes the connection early is no error of the daemon.
     let _ = timeout(time, builder.serve_connection(TokioIo::new(stream), service)).await;
 }
 
@@ -178,11 +179,11 @@ async fn answer<B: Backend>(backend: &B, http: hyper::Request<Incoming>) -> Http
         };
     }
     let bad = |what: &str| error(StatusCode::BAD_REQUEST, ErrorKind::Refused, what);
-    let body = match timeout(PATIENCE, Limited::new(body, LARGEST_VALUE).collect()).await {
+    let body = match timeout(READ_TIMEOUT, Limited::new(body, MAX_VALUE_BYTES).collect()).await {
         Ok(Ok(body)) => body.to_bytes(),
-        Ok(Err(why)) if why.is::<hyper::Error>() => return bad("the request's body was cut"),
+        Ok(Err(why)) if why.is::<hyper::Error>() => return bad("the request's body is incomplete"),
         Ok(Err(_)) => {
-            let text = format!("a value may have at most {LARGEST_VALUE} bytes");
+            let text = format!("a value may have at most {MAX_VALUE_BYTES} bytes");
             return error(StatusCode::PAYLOAD_TOO_LARGE, ErrorKind::Refused, &text);
         }
         Err(_) => {
@@ -195,7 +196,7 @@ async fn answer<B: Backend>(backend: &B, http: hyper::Request<Incoming>) -> Http
     };
     match Request::from_http(&head.method, head.uri.path(), head.uri.query(), body) {
         Ok(request) => match backend.ask(request).await {
-            Ok(response) => passed_on(response),
+            Ok(response) => relayed(response),
             Err(why) => error(StatusCode::BAD_GATEWAY, why.kind(), &why.to_string()),
         },
         Err(why @ RequestError::UnknownPath) => {
@@ -208,8 +209,8 @@ async fn answer<B: Backend>(backend: &B, http: hyper::Request<Incoming>) -> Http
     }
 }
 
-/// The service's answer as it is: status, bytes, and the headers that mean something.
-fn passed_on(response: Response) -> HttpAnswer {
+/// The service's answer, unchanged: status, body, and the headers that matter.
+fn relayed(response: Response) -> HttpAnswer {
     let mut answer = hyper::Response::new(Full::new(response.body));
     *answer.status_mut() = StatusCode::from_u16(response.status).unwrap_or(StatusCode::BAD_GATEWAY);
     for name in [CONTENT_TYPE, RETRY_AFTER] {

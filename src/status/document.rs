@@ -1,6 +1,7 @@
-//! The state of the machine as the agent sees it: the one document that the daemon serves as `/status` and `scw-agent status` shows.
+//! The state of the machine as the agent sees it: the document that the daemon serves as `/status` and that
+//! `scw-agent status` prints.
 //!
-//! Version 1. A reader must pass over fields that it does not know; a field changes its meaning only with a new version.
+//! Version 1. A reader must ignore unknown fields; a field changes its meaning only with a new version.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,68 +14,71 @@ use crate::system::cloud_init::CloudInit;
 use crate::system::exposure::Exposure;
 use crate::system::units::{UnitProblem, Units};
 
-/// The version of the document's shape.
+/// The version of the document's format.
 pub(crate) const VERSION: u32 = 1;
 
-/// The whole document.
+/// The complete document.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
     /// [`VERSION`].
     pub version: u32,
     /// The agent's own version.
     pub agent: String,
-    /// Whether this machine is a Scaleway Instance. Elsewhere the agent asks and runs nothing (invariant P1).
+    /// Whether this machine is a Scaleway Instance. On other machines the agent sends no requests and runs
+    /// nothing (invariant P1).
     #[serde(default)]
     pub platform: Platform,
-    /// Which Instance this is; null until the metadata service has said it.
+    /// Which Instance this is; null until the metadata service has answered.
     pub instance: Option<Instance>,
-    /// The way to the metadata service.
+    /// Whether the metadata service is reachable.
     pub metadata: Reach,
-    /// The user data key `ssh-host-fingerprints`.
+    /// The state of the user data key `ssh-host-fingerprints`.
     pub fingerprints: Fingerprints,
-    /// Whether an OpenSSH server is enabled. Where none is, fingerprints are not published (invariant H3).
+    /// Whether an OpenSSH server is enabled. If none is, fingerprints are not published (invariant H3).
     #[serde(default)]
     pub ssh_server: SshServer,
-    /// The host keys that the machine has.
+    /// The machine's host keys.
     pub host_keys: Vec<HostKey>,
-    /// What is wrong with them.
+    /// The problems of the host keys.
     #[serde(default)]
     pub host_key_problems: Vec<Problem>,
-    /// Whether user data held scripts when it was listed; null until then.
+    /// Whether user data contained scripts when it was listed; null until then.
     #[serde(default)]
     pub has_scripts: Option<bool>,
-    /// Keys in user data that are likely meant for a script, and are not a script's: hints, no problems.
+    /// Keys in user data that are probably meant for a script but are not the key of a script: hints, not
+    /// problems.
     #[serde(default)]
     pub suspect_keys: Vec<String>,
-    /// Why the Instance or user data cannot be read from what the service answers; null where they can.
+    /// Why the service's answers about the Instance or user data are unusable; null if they are usable.
     #[serde(default)]
     pub unusable_answer: Option<String>,
-    /// The script that runs now.
+    /// The script that is running.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub running: Option<RunningScript>,
-    /// This boot's scripts; null until their work is done.
+    /// The summary of this boot's scripts; null until they have run.
     pub setup: Option<Summary>,
-    /// How far cloud-init is, where it is active: it runs scripts of its own. Who reads the document on this machine looks itself.
+    /// The progress of cloud-init, which runs scripts of its own where it is active. A program on this
+    /// machine that reads the document checks this itself.
     #[serde(skip_deserializing)]
     pub cloud_init: CloudInit,
-    /// The units that are not as they should be. `scw-agent status` asks systemd for them; the daemon leaves this empty.
+    /// The units with problems. `scw-agent status` gets them from systemd; the daemon leaves this empty.
     #[serde(skip_deserializing, skip_serializing_if = "Vec::is_empty")]
     pub units: Vec<UnitProblem>,
-    /// What else systemd says; nothing where it was not asked.
+    /// Other information from systemd; the default if systemd was not asked.
     #[serde(skip)]
     pub systemd: Units,
-    /// The configuration files that do not count, each with what is wrong in it.
+    /// The problems of the configuration files that are ignored.
     #[serde(default)]
     pub configuration: Vec<String>,
     /// Who besides root can write user data.
     #[serde(default)]
     pub exposure: Exposure,
-    /// What is wrong, and what to do about it; empty when all is well.
+    /// The problems, each with a remedy; empty if there are none.
     #[serde(default)]
     pub problems: Vec<Problem>,
 }
 
-/// Something that is not as it should be.
+/// A problem and its remedy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {
     /// What is wrong.
@@ -86,26 +90,27 @@ pub struct Problem {
 /// One host key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostKey {
-    /// The public key's file, beside the private one.
+    /// The path of the public key, next to the private key.
     pub file: String,
-    /// `ED25519`, `ECDSA`, `RSA` or another one, as ssh-keygen names it; null where there is no key that sshd can load.
+    /// `ED25519`, `ECDSA`, `RSA` or another type, as ssh-keygen prints it; null if there is no key that sshd
+    /// can load.
     #[serde(rename = "type")]
     pub type_name: Option<String>,
-    /// Its size.
+    /// The key's size in bits.
     pub bits: Option<usize>,
     /// `SHA256:…`
     pub fingerprint: Option<String>,
-    /// Its comment.
+    /// The key's comment.
     pub comment: Option<String>,
-    /// Whether sshd serves it, as far as that is known: what it does not serve is not published.
+    /// Whether sshd serves the key, as far as that is known. A key that sshd does not serve is not published.
     #[serde(default)]
     pub served: bool,
-    /// What is wrong with the key, where something is.
+    /// The key's problem, if it has one.
     pub problem: Option<String>,
 }
 
 impl Status {
-    /// Nothing is known yet.
+    /// The status while nothing is known yet.
     pub fn unknown() -> Self {
         Self {
             version: VERSION,
@@ -131,12 +136,12 @@ impl Status {
         }
     }
 
-    /// What of this boot's work is not done yet, for a person; `None` when all is.
-    pub fn left_to_do(&self) -> Option<String> {
+    /// The part of this boot's work that is not done yet, as text for a person; `None` if all is done.
+    pub fn pending_work(&self) -> Option<String> {
         if self.platform != Platform::Instance {
             return None;
         }
-        // Nothing is published and no script runs until it can be used.
+        // Until the service's answers are usable, nothing is published and no script runs.
         let why = self.unusable_answer.iter().map(|why| format!(": {why}")).collect::<String>();
         match &self.fingerprints {
             Fingerprints::Published { .. } | Fingerprints::NoKeys => {}
@@ -150,15 +155,16 @@ impl Status {
             return Some(format!("the scripts have not all run yet; {key} runs since {started}"));
         }
         match (&self.setup, self.has_scripts) {
-            (Some(_), _) | (None, Some(false)) => self.left_to_cloud_init(),
-            (None, Some(true)) if self.systemd.starts_no_script => self.left_to_cloud_init(),
+            (Some(_), _) | (None, Some(false)) => self.pending_in_cloud_init(),
+            (None, Some(true)) if self.systemd.starts_no_script => self.pending_in_cloud_init(),
             (None, Some(true)) => Some("the scripts have not all run yet".to_owned()),
             (None, None) => Some(format!("user data are not known yet{why}")),
         }
     }
 
-    /// What cloud-init has not done yet. systemd knows whether its last unit will start: it may be masked, and after a failure it may be killed.
-    fn left_to_cloud_init(&self) -> Option<String> {
+    /// What cloud-init has not finished yet. systemd knows whether cloud-init's last unit will still start:
+    /// the unit may be masked, or the run may have been killed after a failure.
+    fn pending_in_cloud_init(&self) -> Option<String> {
         if self.systemd.cloud_init_goes_on == Some(false) {
             return None;
         }
@@ -174,9 +180,10 @@ impl Status {
 
     /// One line for systemd's `STATUS=`.
     pub fn line(&self) -> String {
-        let faults = if self.configuration.is_empty() { "" } else { "; the configuration has faults" };
+        let configuration_note =
+            if self.configuration.is_empty() { "" } else { "; the configuration has faults" };
         if let Platform::NotAnInstance { why } = &self.platform {
-            return format!("{why}; nothing to do{faults}");
+            return format!("{why}; nothing to do{configuration_note}");
         }
         let reach = match &self.metadata {
             Reach::Unknown => "asking the metadata service".to_owned(),
@@ -193,7 +200,8 @@ impl Status {
             Fingerprints::Published { .. } => "fingerprints published",
             Fingerprints::Failed { .. } => "fingerprints could not be published",
         };
-        let of = self.instance.as_ref().map(|instance| format!(" for {}", instance.id)).unwrap_or_default();
-        format!("{reach}; {fingerprints}{of}{faults}")
+        let for_instance =
+            self.instance.as_ref().map(|instance| format!(" for {}", instance.id)).unwrap_or_default();
+        format!("{reach}; {fingerprints}{for_instance}{configuration_note}")
     }
 }

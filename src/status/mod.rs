@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `document` | the document, version 1 |
 //! | `states` | the states of its parts |
-//! | `problems` | what is reported as a problem |
+//! | `problems` | derives the problems from the other fields |
 
 pub(crate) mod document;
 pub(crate) mod problems;

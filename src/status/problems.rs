@@ -1,4 +1,4 @@
-//! What is wrong on the machine, and what to do about it, by all that the document says. Pure.
+//! Derives the problems of the machine and their remedies from the other fields of the document. Pure.
 
 use std::io;
 
@@ -7,33 +7,32 @@ use crate::scripts::history::record::Outcome;
 use crate::status::document::{Problem, Status};
 use crate::status::states::{Fingerprints, Platform, Reach};
 use crate::system::cloud_init::CloudInit;
-use crate::system::units::UnitProblem;
-use crate::system::units::Units;
+use crate::system::units::{UnitProblem, Units};
 use crate::util::printable;
 
 const SEE_CLOUD_INIT: &str = "see `cloud-init status --long` and /var/log/cloud-init-output.log";
 
 impl Status {
-    /// The same with its problems named, which follow from all the rest.
+    /// Sets the problems, which follow from the other fields.
     #[must_use]
     pub fn with_problems(mut self) -> Self {
         self.problems = problems(&self);
         self
     }
 
-    /// The same with what systemd says of the units, and its problems named anew.
+    /// Adds systemd's answer about the units, and sets the problems again.
     #[must_use]
-    pub fn with_units(mut self, asked: io::Result<Units>) -> Self {
-        let unknown = match asked {
+    pub fn with_units(mut self, units: io::Result<Units>) -> Self {
+        let unknown = match units {
             Ok(mut units) => {
                 self.units = std::mem::take(&mut units.problems);
-                // Elsewhere, what cloud-init does is no concern of the agent's (invariant P1).
+                // On other machines, cloud-init does not concern the agent (invariant P1).
                 self.units.retain(|unit| self.platform == Platform::Instance || !unit.is_cloud_inits());
                 self.systemd = units;
                 None
             }
             Err(why) => Some(Problem {
-                what: format!("systemd does not say how the units are: {why}"),
+                what: format!("cannot get the state of the units from systemd: {why}"),
                 remedy: "see `systemctl --failed`".to_owned(),
             }),
         };
@@ -43,18 +42,33 @@ impl Status {
     }
 }
 
-/// All of them, each told once.
-pub(crate) fn problems(status: &Status) -> Vec<Problem> {
-    let mut found = Vec::new();
-    let mut add = |what: String, remedy: &str| found.push(Problem { what, remedy: remedy.to_owned() });
+/// All problems; each cause is reported once.
+fn problems(status: &Status) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    add_publication_problems(&mut problems, status);
+    add_configuration_problems(&mut problems, status);
+    add_script_problems(&mut problems, status);
+    add_cloud_init_problems(&mut problems, status);
+    add_unit_problems(&mut problems, status);
+    problems
+}
+
+fn add(problems: &mut Vec<Problem>, what: String, remedy: &str) {
+    problems.push(Problem { what, remedy: remedy.to_owned() });
+}
+
+/// Problems of the metadata service, the host keys and their published value.
+fn add_publication_problems(problems: &mut Vec<Problem>, status: &Status) {
     if let Reach::Unreachable { why, .. } = &status.metadata {
         add(
+            problems,
             why.clone(),
             "an Instance without a public IP or a route to the service cannot reach it; see `ip route` and the unit's journal",
         );
     }
     if status.fingerprints == Fingerprints::NoKeys && status.ssh_server != SshServer::NotEnabled {
         add(
+            problems,
             "there are no SSH host keys".to_owned(),
             "run `scw-agent host-keys ensure` as root, and see the journal of scw-agent-hostkeys.service",
         );
@@ -63,30 +77,40 @@ pub(crate) fn problems(status: &Status) -> Vec<Problem> {
         (&status.fingerprints, &status.metadata)
     {
         add(
+            problems,
             format!("the fingerprints could not be published: {why}"),
             "the agent tries again by itself; see its journal",
         );
     }
     if let Some(why) = &status.unusable_answer {
         add(
+            problems,
             why.clone(),
             "the agent tries again by itself, and runs no script until then; see `scw-agent doctor`",
         );
     }
     for problem in &status.host_key_problems {
-        add(problem.what.clone(), &problem.remedy);
+        add(problems, problem.what.clone(), &problem.remedy);
     }
-    for fault in &status.configuration {
+}
+
+/// Problems of the configuration files and of the kernel's settings.
+fn add_configuration_problems(problems: &mut Vec<Problem>, status: &Status) {
+    for what in &status.configuration {
         add(
-            fault.clone(),
-            "mend it until `scw-agent config check` finds no fault, then `systemctl reload scw-agent`",
+            problems,
+            what.clone(),
+            "fix it until `scw-agent config check` passes, then run `systemctl reload scw-agent`",
         );
     }
-    // Outside of a Scaleway Instance nobody is asked, so nobody is exposed.
+    // On other machines there is no metadata service, so no user data is exposed.
     let exposed = if status.platform == Platform::Instance { status.exposure.problem() } else { None };
     if let Some((what, remedy)) = exposed {
-        add(what, &remedy);
+        add(problems, what, &remedy);
     }
+}
+
+fn add_script_problems(problems: &mut Vec<Problem>, status: &Status) {
     for script in status.setup.iter().flat_map(|setup| &setup.scripts) {
         if !script.outcome.is_success() {
             let remedy = match script.outcome {
@@ -95,32 +119,41 @@ pub(crate) fn problems(status: &Status) -> Vec<Problem> {
                 }
                 _ => "see its output: `scw-agent setup show` and the script's key, as root",
             };
-            add(format!("{}: {}", printable::line(&script.key), script.outcome), remedy);
+            add(problems, format!("{}: {}", printable::line(&script.key), script.outcome), remedy);
         }
     }
-    if status.platform == Platform::Instance {
-        match &status.cloud_init {
-            CloudInit::Done { failed } if !failed.is_empty() => {
-                add(format!("cloud-init failed at {}", failed.join(", ")), SEE_CLOUD_INIT);
-            }
-            CloudInit::Unknown { why } => {
-                add(format!("the state of cloud-init cannot be read: {why}"), SEE_CLOUD_INIT);
-            }
-            _ => {}
-        }
+}
+
+/// Problems of cloud-init; on other machines these do not concern the agent (invariant P1).
+fn add_cloud_init_problems(problems: &mut Vec<Problem>, status: &Status) {
+    if status.platform != Platform::Instance {
+        return;
     }
+    match &status.cloud_init {
+        CloudInit::Done { failed } if !failed.is_empty() => {
+            add(problems, format!("cloud-init failed at {}", failed.join(", ")), SEE_CLOUD_INIT);
+        }
+        CloudInit::Unknown { why } => {
+            add(problems, format!("the state of cloud-init cannot be read: {why}"), SEE_CLOUD_INIT);
+        }
+        _ => {}
+    }
+}
+
+/// Problems of the agent's units. A unit that failed because of a script is left out: the script is reported.
+fn add_unit_problems(problems: &mut Vec<Problem>, status: &Status) {
     if status.has_scripts == Some(true) && status.setup.is_none() && status.systemd.starts_no_script {
         add(
-            "user data hold scripts, and scw-agent-setup.path, which starts them, is disabled".to_owned(),
+            problems,
+            "user data contain scripts, but scw-agent-setup.path, which starts them, is disabled".to_owned(),
             "`systemctl unmask scw-agent-setup.path && systemctl enable --now scw-agent-setup.path`, or delete the keys",
         );
     }
-    let is_script_told = status.setup.as_ref().is_some_and(|setup| !setup.is_success());
+    let is_script_reported = status.setup.as_ref().is_some_and(|setup| !setup.is_success());
     for UnitProblem { unit, what } in
-        status.units.iter().filter(|unit| !(unit.runs_scripts() && is_script_told))
+        status.units.iter().filter(|unit| !(unit.runs_scripts() && is_script_reported))
     {
         let remedy = format!("see `systemctl status {unit}` and `journalctl --boot --unit {unit}`");
-        add(format!("{unit} {what}"), &remedy);
+        add(problems, format!("{unit} {what}"), &remedy);
     }
-    found
 }

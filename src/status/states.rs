@@ -1,4 +1,5 @@
-//! The states in the document, each an object with the name of the state and what belongs to it. Pure.
+//! The states in the document. In JSON each is an object with the name of the state and the fields that
+//! belong to it. Pure.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,16 +8,16 @@ use crate::system::platform::{NotAnInstance, PlatformProof};
 use crate::util::tagged::{NotAState, Tagged};
 use crate::util::time::Moment;
 
-/// Whether the metadata service is trusted here.
+/// Whether the metadata service is trusted on this machine.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "kebab-case", try_from = "Tagged")]
 pub enum Platform {
-    /// This is a Scaleway Instance, or the configuration says that it counts as one.
+    /// This is a Scaleway Instance, or the configuration says to treat it as one.
     #[default]
     Instance,
-    /// It is not. This is a normal state.
+    /// It is no Scaleway Instance. This is a normal state.
     NotAnInstance {
-        /// What was found instead.
+        /// The reason, as a text for a person.
         why: String,
     },
 }
@@ -46,20 +47,20 @@ impl TryFrom<Tagged> for Platform {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "kebab-case", try_from = "Tagged")]
 pub enum Reach {
-    /// Nothing was tried yet.
+    /// No request was sent yet.
     Unknown,
     /// It answers.
     Reachable {
-        /// Over this family.
+        /// The address family of the connection.
         family: Option<Family>,
         /// Since then.
         since: Moment,
     },
-    /// It does not.
+    /// It does not answer.
     Unreachable {
         /// Since then.
         since: Moment,
-        /// In the words of the first failure.
+        /// The text of the first failure.
         why: String,
     },
 }
@@ -81,20 +82,20 @@ impl TryFrom<Tagged> for Reach {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "kebab-case", try_from = "Tagged")]
 pub enum Fingerprints {
-    /// Not yet.
+    /// Not published yet.
     Waiting,
-    /// The machine has no host key to tell.
+    /// The machine has no host key to publish.
     NoKeys,
-    /// The service holds them, and they are those of the keys at hand.
+    /// They are published and match the machine's host keys.
     Published {
-        /// When this was last seen to be so.
+        /// When this was last verified.
         checked: Moment,
     },
     /// They could not be published.
     Failed {
         /// Since then.
         since: Moment,
-        /// The latest failure.
+        /// The text of the latest failure.
         why: String,
     },
 }

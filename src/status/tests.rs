@@ -10,7 +10,7 @@ use crate::system::units::{UnitProblem, Units};
 use crate::util::time::Moment;
 
 #[test]
-fn the_document_has_its_version_and_comes_back_from_json() {
+fn document_has_its_version_and_a_json_form() {
     let status = Status::unknown().with_problems();
     let json = serde_json::to_value(&status).expect("json");
     assert_eq!(json["version"], 1);
@@ -20,9 +20,9 @@ fn the_document_has_its_version_and_comes_back_from_json() {
 }
 
 #[test]
-fn each_state_comes_back_from_json() {
+fn each_state_survives_json() {
     let (at, why) = (Moment::now(), || "why".to_owned());
-    let comes_back = |status: Status| {
+    let survives_json = |status: Status| {
         let json = serde_json::to_value(&status).expect("json");
         assert_eq!(serde_json::from_value::<Status>(json.clone()).expect("the same shape"), status, "{json}");
     };
@@ -32,7 +32,7 @@ fn each_state_comes_back_from_json() {
         Reach::Reachable { family: None, since: at },
         Reach::Unreachable { since: at, why: why() },
     ] {
-        comes_back(Status { metadata, ..Status::unknown() });
+        survives_json(Status { metadata, ..Status::unknown() });
     }
     for fingerprints in [
         Fingerprints::Waiting,
@@ -40,12 +40,12 @@ fn each_state_comes_back_from_json() {
         Fingerprints::Published { checked: at },
         Fingerprints::Failed { since: at, why: why() },
     ] {
-        comes_back(Status { fingerprints, ..Status::unknown() });
+        survives_json(Status { fingerprints, ..Status::unknown() });
     }
     for ssh_server in [SshServer::Unknown, SshServer::Enabled, SshServer::NotEnabled] {
-        comes_back(Status { ssh_server, ..Status::unknown() });
+        survives_json(Status { ssh_server, ..Status::unknown() });
     }
-    comes_back(Status { platform: Platform::NotAnInstance { why: why() }, ..Status::unknown() });
+    survives_json(Status { platform: Platform::NotAnInstance { why: why() }, ..Status::unknown() });
     for network in [
         Network::Online,
         Network::ResolverAnswered { resolver: "::1".to_owned() },
@@ -53,18 +53,18 @@ fn each_state_comes_back_from_json() {
         Network::NotAwaited,
     ] {
         let setup = Summary { ended: at, scripts: vec![], passed_over: vec![], network: Some(network) };
-        comes_back(Status { setup: Some(setup), ..Status::unknown() });
+        survives_json(Status { setup: Some(setup), ..Status::unknown() });
     }
     assert!(serde_json::from_str::<Reach>(r#"{"state": "reachable"}"#).is_err());
     assert!(serde_json::from_str::<Reach>(r#"{"state": "other"}"#).is_err());
 }
 
 #[test]
-fn a_boots_work_is_done_when_keys_are_published_and_scripts_have_run_or_there_are_none() {
+fn work_is_done_when_keys_are_published_and_scripts_ran() {
     let published = Fingerprints::Published { checked: Moment::now() };
     let failed = Fingerprints::Failed { since: Moment::now(), why: "no route".to_owned() };
     let ran = Some(Summary { ended: Moment::now(), scripts: vec![], passed_over: vec![], network: None });
-    for (fingerprints, has_scripts, setup, left) in [
+    for (fingerprints, has_scripts, setup, pending) in [
         (Fingerprints::Waiting, None, None, Some("not published yet")),
         (Fingerprints::Waiting, None, ran.clone(), Some("not published yet")),
         (failed, Some(false), None, Some("no route")),
@@ -74,18 +74,18 @@ fn a_boots_work_is_done_when_keys_are_published_and_scripts_have_run_or_there_ar
         (published, Some(false), None, None),
         (Fingerprints::NoKeys, Some(false), None, None),
     ] {
-        let said = Status { fingerprints, has_scripts, setup, ..Status::unknown() }.left_to_do();
-        assert_eq!(said.is_some(), left.is_some(), "{said:?}");
-        assert!(said.unwrap_or_default().contains(left.unwrap_or_default()));
+        let text = Status { fingerprints, has_scripts, setup, ..Status::unknown() }.pending_work();
+        assert_eq!(text.is_some(), pending.is_some(), "{text:?}");
+        assert!(text.unwrap_or_default().contains(pending.unwrap_or_default()));
     }
 }
 
 #[test]
-fn s2_what_cloud_init_does_and_what_failed_counts() {
+fn s2_cloud_init_work_is_pending_and_failures_are_problems() {
     let done = |failed: &[&str]| CloudInit::Done { failed: failed.iter().map(|&w| w.to_owned()).collect() };
     let unit = |unit: &str| vec![UnitProblem { unit: unit.to_owned(), what: "failed: exit-code".to_owned() }];
     let running = CloudInit::Running { stage: Some("modules-final".to_owned()) };
-    for (cloud_init, problems, goes_on, left, problem) in [
+    for (cloud_init, problems, goes_on, pending, problem) in [
         (CloudInit::Waiting, vec![], None, Some("not started"), None),
         (CloudInit::Waiting, vec![], Some(true), Some("not started"), None),
         (CloudInit::Waiting, vec![], Some(false), None, None),
@@ -116,37 +116,37 @@ fn s2_what_cloud_init_does_and_what_failed_counts() {
         };
         let units = Units { problems, cloud_init_goes_on: goes_on, ..Units::default() };
         let status = status.with_units(Ok(units.clone()));
-        let (said, wrong) = (status.left_to_do(), &status.problems);
+        let (text, problems) = (status.pending_work(), &status.problems);
         assert_eq!(
-            (said.is_some(), wrong.len()),
-            (left.is_some(), usize::from(problem.is_some())),
+            (text.is_some(), problems.len()),
+            (pending.is_some(), usize::from(problem.is_some())),
             "{status:?}"
         );
-        assert!(said.unwrap_or_default().contains(left.unwrap_or_default()));
-        assert!(wrong.iter().all(|wrong| wrong.what.contains(problem.unwrap_or_default())));
+        assert!(text.unwrap_or_default().contains(pending.unwrap_or_default()));
+        assert!(problems.iter().all(|found| found.what.contains(problem.unwrap_or_default())));
         let platform = Platform::NotAnInstance { why: String::new() };
         let elsewhere = Status { platform, ..status }.with_units(Ok(units));
-        assert_eq!((elsewhere.left_to_do(), &*elsewhere.problems), (None, &[][..]));
+        assert_eq!((elsewhere.pending_work(), &*elsewhere.problems), (None, &[][..]));
     }
 }
 
 #[test]
-fn s2_scripts_that_cannot_run_and_one_that_runs() {
+fn s2_scripts_that_never_run_and_one_that_runs() {
     let status = Status {
         fingerprints: Fingerprints::Published { checked: Moment::now() },
         has_scripts: Some(true),
         ..Status::unknown()
     };
-    assert!(status.left_to_do().is_some());
+    assert!(status.pending_work().is_some());
     let units = Units { starts_no_script: true, ..Units::default() };
     let never = status.clone().with_units(Ok(units.clone()));
-    assert_eq!((never.left_to_do(), never.problems.len()), (None, 1), "they never run");
+    assert_eq!((never.pending_work(), never.problems.len()), (None, 1), "they never run");
     let none = Status { has_scripts: Some(false), ..status }.with_units(Ok(units));
-    assert_eq!((none.left_to_do(), none.problems.len()), (None, 0), "there are none");
+    assert_eq!((none.pending_work(), none.problems.len()), (None, 0), "there are none");
     let running = serde_json::json!({ "key": "setup-script", "kind": "setup", "attempt": 1, "started": Moment::now(), "runner": 1 });
     let running = serde_json::from_value(running).expect("one that runs");
     let by_hand = Status { running: Some(running), ..none };
-    assert!(by_hand.left_to_do().is_some_and(|left| left.contains("setup-script runs")));
+    assert!(by_hand.pending_work().is_some_and(|pending| pending.contains("setup-script runs")));
 }
 
 #[test]
@@ -154,7 +154,7 @@ fn h3_no_server_is_a_normal_state() {
     let status = Status { ssh_server: SshServer::NotEnabled, has_scripts: Some(false), ..Status::unknown() };
     for fingerprints in [Fingerprints::Waiting, Fingerprints::NoKeys] {
         let status = Status { fingerprints, ..status.clone() }.with_problems();
-        assert_eq!((status.left_to_do(), &*status.problems), (None, &[][..]));
+        assert_eq!((status.pending_work(), &*status.problems), (None, &[][..]));
     }
     assert!(status.line().contains("no OpenSSH server is enabled"), "{}", status.line());
     let mut json = serde_json::to_value(&status).expect("json");
@@ -165,10 +165,10 @@ fn h3_no_server_is_a_normal_state() {
 }
 
 #[test]
-fn p1_elsewhere_nothing_is_left_to_do_and_nothing_is_wrong() {
+fn p1_other_machines_have_no_work_and_no_problems() {
     let platform = Platform::NotAnInstance { why: "not a Scaleway Instance (…)".to_owned() };
     let status = Status { platform, ..Status::unknown() }.with_problems();
-    assert_eq!(status.left_to_do(), None);
+    assert_eq!(status.pending_work(), None);
     assert_eq!(status.problems, []);
     assert_eq!(status.line(), "not a Scaleway Instance (…); nothing to do");
     let json = serde_json::to_value(&status).expect("json");
@@ -176,12 +176,12 @@ fn p1_elsewhere_nothing_is_left_to_do_and_nothing_is_wrong() {
 }
 
 #[test]
-fn nothing_wrong_is_no_problem_and_each_wrong_is_one() {
+fn each_failure_is_one_problem() {
     let status = Status::unknown();
     assert_eq!(status.clone().with_problems().problems, []);
     let unreachable = Reach::Unreachable { since: Moment::now(), why: "no route".to_owned() };
     let failed = Fingerprints::Failed { since: Moment::now(), why: "no route".to_owned() };
-    let wrong = Status { metadata: unreachable, fingerprints: failed, ..status };
-    let problems = wrong.with_problems().problems;
-    assert_eq!(problems.len(), 1, "one cause is told once: {problems:?}");
+    let status = Status { metadata: unreachable, fingerprints: failed, ..status };
+    let problems = status.with_problems().problems;
+    assert_eq!(problems.len(), 1, "one cause is reported once: {problems:?}");
 }
