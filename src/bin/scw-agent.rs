@@ -1,4 +1,5 @@
-//! The agent: see `scw-agent --help`. Under the name `scw-userdata`, the user data helper: packages have it once.
+//! The agent: see `scw-agent --help`. Started under the name `scw-userdata`, it is the user data helper, so
+//! that packages contain the program once.
 
 fn main() -> scw_agent::command::Exit {
     scw_agent::command::by_name()

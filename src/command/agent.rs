@@ -20,65 +20,31 @@ const DEFAULT_WAIT: Duration = Duration::from_secs(600);
 /// an overflow.
 const MAX_TIMEOUT: Duration = Duration::from_secs(366 * 24 * 3600);
 
-/// A parsed command line.
+/// A parsed command line. `Help` has the words with which the commands of the help begin. `Incomplete` has words
+/// that some commands begin with, but that are no complete command.
 #[derive(Debug, PartialEq, Eq)]
 enum AgentCommand {
-    /// The help of the commands that begin with these words.
     Help(Vec<String>),
     Incomplete(Vec<String>),
     Version,
     Daemon,
     HostKeysEnsure,
-    HostKeysSettle {
-        paced: bool,
-    },
-    HostKeysShow {
-        json: bool,
-    },
-    HostKeysKnownHosts {
-        host: Option<String>,
-    },
-    HostKeysSshfp {
-        host: Option<String>,
-    },
-    SetupRun {
-        choice: Choice,
-        paced: bool,
-    },
+    HostKeysSettle { paced: bool },
+    HostKeysShow { json: bool },
+    HostKeysKnownHosts { host: Option<String> },
+    HostKeysSshfp { host: Option<String> },
+    SetupRun { choice: Choice, paced: bool },
     SetupRunShutdown,
-    SetupValidate {
-        files: Vec<String>,
-        json: bool,
-    },
-    SetupFollow {
-        key: String,
-    },
+    SetupValidate { files: Vec<String>, json: bool },
+    SetupFollow { key: String },
     SetupLaunch,
-    SetupList {
-        json: bool,
-    },
-    SetupShow {
-        key: String,
-        json: bool,
-        follow: bool,
-    },
-    Status {
-        json: bool,
-        wait: Option<Duration>,
-    },
-    Doctor {
-        json: bool,
-    },
-    Sysprep {
-        dry_run: bool,
-        host_keys: bool,
-    },
-    ConfigCheck {
-        json: bool,
-    },
-    ConfigShow {
-        defaults: bool,
-    },
+    SetupList { json: bool },
+    SetupShow { key: String, json: bool, follow: bool },
+    Status { json: bool, wait: Option<Duration> },
+    Doctor { json: bool },
+    Sysprep { dry_run: bool, host_keys: bool },
+    ConfigCheck { json: bool },
+    ConfigShow { defaults: bool },
 }
 
 /// Runs `scw-agent` with the process's arguments.

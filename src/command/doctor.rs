@@ -56,7 +56,7 @@ fn view(report: &Report, colours: bool) -> Rows {
             rows.below(why);
         }
         Daemon::NotRunning => {
-            rows.row(RowMark::Waiting, "daemon", "not running; see `systemctl status scw-agent`")
+            rows.row(RowMark::Waiting, "daemon", "does not run; see `systemctl status scw-agent`")
         }
         Daemon::Failed { why } => rows.row(RowMark::Bad, "daemon", why),
     }

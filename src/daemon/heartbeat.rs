@@ -45,13 +45,13 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn stuck_task_is_overdue_and_idle_task_is_not() {
-        let heartbeat = Heartbeat::new("keeper");
+        let heartbeat = Heartbeat::new("rounds");
         assert_eq!(heartbeat.overdue(), None);
         heartbeat.next_within(Duration::from_secs(900));
         tokio::time::advance(Duration::from_secs(900)).await;
         assert_eq!(heartbeat.overdue(), None, "a little late is not overdue");
         tokio::time::advance(TOLERANCE * 2).await;
-        assert_eq!(heartbeat.overdue(), Some("keeper"));
+        assert_eq!(heartbeat.overdue(), Some("rounds"));
         heartbeat.idle();
         assert_eq!(heartbeat.overdue(), None);
     }

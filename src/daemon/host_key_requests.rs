@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn h4_changes_are_requested_apart_and_the_last_one_is_not_lost() {
+    async fn h4_changes_are_spaced_and_the_last_is_kept() {
         let paths = machine();
         let mut requests = HostKeyRequests::new();
         assert!(requests.send(&paths, false).is_some());
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn h4_file_that_came_and_went_is_a_change() {
+    async fn h4_created_and_removed_file_is_a_change() {
         let paths = machine();
         let mut requests = HostKeyRequests::new();
         let drop_in = paths.keys.join("sshd_config.d/x.conf");
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn d3_what_is_not_served_is_requested_again_ever_more_seldom() {
+    async fn d3_unserved_request_is_repeated_ever_later() {
         let paths = machine();
         let mut requests = HostKeyRequests::new();
         let started = Instant::now();

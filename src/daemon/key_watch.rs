@@ -1,5 +1,5 @@
 //! Watches the key folders and sshd's configuration for changes (invariant H4). The daemon checks the
-//! published value within a second of a change, whoever made it.
+//! published value within a second of any change.
 
 use std::io;
 use std::os::fd::OwnedFd;

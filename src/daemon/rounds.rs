@@ -35,8 +35,7 @@ const MAX_NETWORK_WAKEUPS: u32 = 20;
 /// …and after how long one more of them is allowed: containers may change routes all day long.
 const WAKEUP_REFILL_INTERVAL: Duration = Duration::from_secs(600);
 
-/// The first wait while it is not known what sshd serves. It is doubled each time, because the host-keys units may
-/// be masked.
+/// The first wait while the served keys are not known. It is doubled each time: the host-keys units may be masked.
 const MIN_SERVED_KEYS_WAIT: Duration = Duration::from_secs(5);
 
 /// The paths that the rounds use, and the settings.
@@ -104,7 +103,7 @@ struct RoundState {
     failed: bool,
     /// Whether the last round failed because the metadata service was unreachable.
     unreachable: bool,
-    /// How long to wait at most while it is not known what sshd serves.
+    /// The maximum wait while the served keys are not known.
     served_keys_wait: Duration,
 }
 
@@ -126,8 +125,8 @@ impl RoundState {
         self.requests.send(paths, self.observer.root_can_query_instance())
     }
 
-    /// Records the result of a round, and requests the setup runner if that is due. Returns how long to wait until
-    /// the next round. The result says whether it is known which keys sshd serves.
+    /// Records the result of a round (whether the served keys are known), and requests the setup runner if that is
+    /// due. Returns how long to wait until the next round.
     fn finish_round(
         &mut self,
         result: &Result<bool, MetadataError>,
@@ -163,11 +162,8 @@ impl RoundState {
                 self.retry.reset();
                 // The host-keys units will soon write what sshd serves; until then the metadata service is not queried.
                 let keys_wait = if *keys_known { look_again } else { self.served_keys_wait };
-                self.served_keys_wait = if *keys_known {
-                    MIN_SERVED_KEYS_WAIT
-                } else {
-                    look_again.min(self.served_keys_wait * 2)
-                };
+                let next = if *keys_known { MIN_SERVED_KEYS_WAIT } else { self.served_keys_wait * 2 };
+                self.served_keys_wait = next.min(look_again);
                 let wait = runner_wait.unwrap_or(look_again).min(keys_wait).min(look_again);
                 // Varied by a fifth, so that Instances that were started together do not stay in step.
                 wait.mul_f64(0.8 + 0.4 * self.random.f64())
@@ -385,10 +381,10 @@ mod tests {
         };
         let (_settings, settings) = watch::channel(Settings::default());
         let inputs =
-            RoundInputs { host_keys: &paths, setup: &setup, settings, heartbeat: Heartbeat::new("keeper") };
+            RoundInputs { host_keys: &paths, setup: &setup, settings, heartbeat: Heartbeat::new("rounds") };
         let before = cpu_time();
         let month = tokio::time::timeout(30 * DAY, run(&mut service, shared_status, inputs)).await;
-        assert!(month.is_err(), "it goes on for ever");
+        assert!(month.is_err(), "it never returns");
         let (requests, logged) = (service.requests, log_lines.0.load(std::sync::atomic::Ordering::Relaxed));
         println!(
             "30 days unreachable: {requests} requests, {logged} log lines, {:?} of CPU time",

@@ -72,7 +72,8 @@ pub(crate) async fn run(sources: Sources, paths: DaemonPaths) -> Result<(), Daem
     let shared_status = SharedStatus::new();
     let settings = reload::load_at_start(&sources, &shared_status);
     server::set_socket_mode(&socket, &settings.borrow()).map_err(socket_error)?;
-    let heartbeats = [Heartbeat::new("the connection to the metadata service"), Heartbeat::new("the keeper")];
+    let heartbeats =
+        [Heartbeat::new("the connection to the metadata service"), Heartbeat::new("the rounds task")];
     let (api, metadata) =
         metadata_task::create(settings.subscribe(), shared_status.clone(), heartbeats[0].clone());
     let backend = LocalApiBackend {

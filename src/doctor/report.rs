@@ -233,12 +233,12 @@ fn verdict(families: &[FamilyReport], daemon: &Daemon) -> String {
 mod tests {
     use super::*;
 
-    fn family(family: Family, steps: usize, trouble: Option<Diagnosis>) -> FamilyReport {
+    fn family(family: Family, steps: usize, diagnosis: Option<Diagnosis>) -> FamilyReport {
         let step = |at| StepReport {
             step: StepName::Route,
             ms: 0.1,
             result: String::new(),
-            trouble: trouble.filter(|_| at + 1 == steps),
+            trouble: diagnosis.filter(|_| at + 1 == steps),
             cause: None,
             remedy: None,
         };

@@ -40,7 +40,7 @@ const CONNECTION_TIMEOUT: Duration = Duration::from_secs(120);
 /// The first and the maximum pause between two tries to accept a client while that fails.
 const MIN_ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const MAX_ACCEPT_PAUSE: Duration = Duration::from_secs(5);
-/// The largest value that can be set, in bytes.
+/// The maximum size of a value that can be set, in bytes.
 const MAX_VALUE_BYTES: usize = 1024 * 1024;
 
 type HttpAnswer = hyper::Response<Full<Bytes>>;

@@ -26,7 +26,7 @@ impl Status {
         let unknown = match units {
             Ok(mut units) => {
                 self.units = std::mem::take(&mut units.problems);
-                // On other machines, cloud-init does not concern the agent (invariant P1).
+                // On other machines, the agent does not report on cloud-init (invariant P1).
                 self.units.retain(|unit| self.platform == Platform::Instance || !unit.is_cloud_inits());
                 self.systemd = units;
                 None
@@ -124,7 +124,7 @@ fn add_script_problems(problems: &mut Vec<Problem>, status: &Status) {
     }
 }
 
-/// Problems of cloud-init; on other machines these do not concern the agent (invariant P1).
+/// Problems of cloud-init, which the agent reports only on an Instance (invariant P1).
 fn add_cloud_init_problems(problems: &mut Vec<Problem>, status: &Status) {
     if status.platform != Platform::Instance {
         return;
