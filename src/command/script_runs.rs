@@ -105,11 +105,11 @@ fn show_running(key: &UserDataKey, run: &RunningScript, text: &str, follow: bool
         let is_last = !follow || !is_running;
         // Print complete lines only, because the last character may be incomplete. Do not wait for ever for
         // the end of a line.
-        let complete = match pending.iter().rposition(|byte| *byte == b'\n') {
+        let complete_bytes = match pending.iter().rposition(|byte| *byte == b'\n') {
             _ if is_last || pending.len() > MAX_LINE_BYTES => pending.len(),
             index => index.map_or(0, |index| index + 1),
         };
-        let lines: Vec<_> = pending.drain(..complete).collect();
+        let lines: Vec<_> = pending.drain(..complete_bytes).collect();
         if !lines.is_empty() {
             let printed = try_print_bytes(&lines);
             if printed.is_err() {

@@ -1,8 +1,9 @@
 //! `scw-agent sysprep`: prepares a disk to become the image of other Instances.
 //!
 //! It removes what the agent recorded of this Instance and, with `--host-keys`, the host keys. It removes
-//! nothing else, and never a configuration file. Without it, a clone gets its own keys once the metadata
-//! service reports another Instance. With it, the clone never has the keys of this Instance.
+//! nothing else, and never a configuration file. Without this command, a clone gets its own keys once the
+//! metadata service reports another Instance. With `--host-keys`, a clone never has the keys of this
+//! Instance.
 
 use std::fs;
 use std::io;

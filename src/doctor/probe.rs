@@ -76,9 +76,9 @@ async fn probe_family(family: Family, proof: &PlatformProof, limits: &Limits) ->
 /// Sends all three requests, even if the first ones fail: they fail for different reasons.
 async fn probe_paths(client: &mut Client, steps: &mut Steps) {
     let root = root(client).await;
-    steps.add(StepName::Root, root.map_err(not_about_port), Diagnosis::of);
+    steps.add(StepName::Root, root.map_err(as_unexpected_status), Diagnosis::of);
     let instance = client.instance().await.map(|instance| format!("Instance {}", instance.id));
-    steps.add(StepName::Conf, instance.map_err(not_about_port), Diagnosis::of);
+    steps.add(StepName::Conf, instance.map_err(as_unexpected_status), Diagnosis::of);
     client.close_after_answer();
     let keys = client.list().await.map(|keys| match keys.len() {
         1 => "1 key".to_owned(),
@@ -87,8 +87,8 @@ async fn probe_paths(client: &mut Client, steps: &mut Steps) {
     steps.add(StepName::UserData, keys, Diagnosis::of);
 }
 
-/// Corrects the error of a path that accepts any source port: such a path refuses for another reason.
-fn not_about_port(why: MetadataError) -> MetadataError {
+/// Corrects the error of a path that accepts any source port: its refusal has another reason.
+fn as_unexpected_status(why: MetadataError) -> MetadataError {
     match why {
         MetadataError::Refused(Refusal::SourcePort(status)) => Refusal::Unexpected(status).into(),
         why => why,
