@@ -13,13 +13,10 @@ use crate::command::{
 };
 use crate::metadata::api::user_data_key::UserDataKey;
 use crate::scripts::runner::boot_run::Choice;
+use crate::util::duration;
 
 /// How long `status --wait` waits without `--timeout`.
 const DEFAULT_WAIT: Duration = Duration::from_secs(600);
-/// The maximum of `--timeout`. It is longer than anybody needs, and can be added to the current time without
-/// an overflow.
-const MAX_TIMEOUT: Duration = Duration::from_secs(366 * 24 * 3600);
-
 /// A parsed command line. `Help` has the words with which the commands of the help begin. `Incomplete` has words
 /// that some commands begin with, but that are no complete command.
 #[derive(Debug, PartialEq, Eq)]
@@ -207,9 +204,8 @@ fn strs(words: &[String]) -> Vec<&str> {
 }
 
 fn parse_duration(word: std::ffi::OsString) -> Result<Duration, String> {
-    let duration = word.to_str().and_then(|word| humantime::parse_duration(word).ok());
+    let duration = word.to_str().and_then(|word| duration::parse(word).ok());
     duration
-        .filter(|duration| *duration <= MAX_TIMEOUT)
         .ok_or_else(|| "--timeout takes a length of time such as 90s or 10m, and at most a year".to_owned())
 }
 

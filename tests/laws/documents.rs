@@ -150,6 +150,6 @@ fn the_readme_lists_the_ids_of_all_events_and_no_others() {
         let words = text.split(quote).filter(|word| word.len() == 32);
         words.filter(|word| word.bytes().all(|byte| byte.is_ascii_hexdigit())).map(str::to_owned).collect()
     };
-    let events = ids(&read("src/events.rs"), '"');
+    let events = ids(&read("src/util/events.rs"), '"');
     assert_eq!((events.len(), &events), (10, &ids(&read("README.md"), '`')));
 }

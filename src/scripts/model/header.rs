@@ -147,9 +147,12 @@ impl Header {
         let value_or = |shape| value.filter(|value| !value.is_empty()).ok_or(HeaderFault::Shape(shape));
         let wrong = |must_be| HeaderFault::Value(name, must_be);
         match name {
-            "timeout" => self.timeout = Some(nonzero_duration(value_or("timeout=10m")?).ok_or(wrong(DURATION_FORM))?),
+            "timeout" => {
+                self.timeout = Some(nonzero_duration(value_or("timeout=10m")?).ok_or(wrong(DURATION_FORM))?)
+            }
             "retry-delay" => {
-                self.retry_delay = Some(nonzero_duration(value_or("retry-delay=30s")?).ok_or(wrong(DURATION_FORM))?)
+                self.retry_delay =
+                    Some(nonzero_duration(value_or("retry-delay=30s")?).ok_or(wrong(DURATION_FORM))?)
             }
             "retries" => {
                 let count = value_or("retries=2")?.parse().ok().filter(|count| *count <= MAX_RETRIES);
