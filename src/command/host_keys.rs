@@ -12,7 +12,10 @@ use crate::command::process::{on_this_thread, print, print_error, print_json, pr
 use crate::command::rows::{RowMark, Rows, colours_wanted};
 use crate::command::status_view::NO_SERVER;
 use crate::host_keys::key::public_key::PublicKey;
-use crate::host_keys::passes::pass::{self, PassReport, PassSettings};
+use crate::host_keys::passes;
+use crate::host_keys::passes::local_keys::local_keys;
+use crate::host_keys::passes::report::PassReport;
+use crate::host_keys::passes::settings::PassSettings;
 use crate::host_keys::paths::HostKeyPaths;
 use crate::host_keys::sshd::server::SshServer;
 use crate::host_keys::store::apply::KeyChanges;
@@ -42,7 +45,7 @@ const ASK_TIMEOUT: Duration = Duration::from_secs(20);
 /// The command of `scw-agent-hostkeys.service`. It must work with any configuration, because without keys
 /// sshd does not start.
 pub(crate) fn ensure() -> Exit {
-    run_pass(|paths, pass_settings, _| pass::ensure(paths, pass_settings))
+    run_pass(|paths, pass_settings, _| passes::ensure::ensure(paths, pass_settings))
 }
 
 /// The command of `scw-agent-hostkeys-settle.service`. With `paced`, a request of the daemon started it, so
@@ -52,7 +55,7 @@ pub(crate) fn settle(paced: bool) -> Exit {
         if paced {
             throttle::wait(&paths.runs);
         }
-        pass::settle(paths, pass_settings, ask)
+        passes::settle::settle(paths, pass_settings, ask)
     })
 }
 
@@ -84,16 +87,16 @@ fn run_pass(
         tracing::info!("{why}; no key is replaced");
     }
     let pass_settings = PassSettings {
-        types: &settings.key_types,
+        key_types: &settings.key_types,
         regenerate: settings.regenerate,
-        on_platform: checked.is_ok(),
+        is_on_platform: checked.is_ok(),
     };
     let ask = || match &checked {
         Ok(proof) => ask_instance(proof, &settings.limits),
         Err(why) => Err(why.to_string()),
     };
     let report = pass(&HostKeyPaths::default(), pass_settings, &ask);
-    if pass_settings.on_platform {
+    if pass_settings.is_on_platform {
         report.to_tell.lines().for_each(|line| settings.console.tell(&line));
     }
     if let Some(why) = &report.unanswered {

@@ -1,18 +1,18 @@
-//! sshd's host keys: from the files that sshd's configuration names to the published value.
+//! sshd's host keys, from the files that sshd's configuration names to the published value.
 //!
-//! A host key is a path that sshd names; its type is what its content says. OpenSSH decides what a usable key is and which types can be
-//! made (invariants H1, H3). The way of a key:
+//! A host key is a path that sshd's configuration names; its type is that of its content. OpenSSH decides which keys are usable and which
+//! types can be made (invariants H1, H3).
 //!
 //! | folder or module | what it does |
 //! |---|---|
-//! | `passes` | the two passes of the units, `ensure` and `settle`: everything below, in their order |
-//! | `sshd` | asks sshd which host keys it is configured with; keeps its answers |
+//! | `passes` | the ensure pass and the settle pass of the units; they call everything below |
+//! | `sshd` | asks sshd for its effective host keys and caches the answer; makes a running sshd reload its keys |
 //! | `key` | public and private keys, and their types (pure) |
-//! | `store` | looks at each key file, plans what to do, does it; writes which keys sshd serves |
-//! | `published_value` | the value of the user data key `ssh-host-fingerprints` (pure) |
-//! | `paths` | the files and folders of the passes |
+//! | `store` | inspects each key file, plans what to do, and does it; writes which keys sshd serves |
+//! | `published_value` | the published value: the content of the user data key `ssh-host-fingerprints` (pure) |
+//! | `paths` | the files and folders of the passes, and the names of their requests |
 //!
-//! No network here, and no key is removed or overwritten without a proof that it is of no use.
+//! Nothing here uses a network. No key is removed or overwritten without a proof that it is of no use.
 
 pub(crate) mod key;
 pub(crate) mod passes;

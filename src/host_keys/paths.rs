@@ -1,51 +1,51 @@
-//! Where the host keys' two roles and the daemon find and leave things.
+//! The files and folders of the two passes, and the requests that the daemon sends to them.
 
 use std::path::PathBuf;
 
 use crate::identity::dmi;
 use crate::system::requests::RequestFolder;
 
-/// The daemon knows which Instance this is: its request to compare that with the record.
+/// Request of the daemon, which knows which Instance this is now: compare that with the identity record.
 pub(crate) const INSTANCE_SEEN: &str = "instance-seen";
-/// The daemon's request to ask sshd again what it serves.
+/// Request of the daemon: ask sshd again which keys it serves.
 pub(crate) const SURVEY_REQUESTED: &str = "survey-requested";
-/// sshd must read its keys again. Only root notes this.
+/// Pending request: sshd must read its keys again. Only root notes it.
 pub(crate) const SSHD_RELOAD: &str = "sshd-reload";
 
-/// The paths. The defaults are those of every distribution.
+/// The paths. The defaults fit every distribution.
 #[derive(Clone, Debug)]
 pub(crate) struct HostKeyPaths {
-    /// sshd's configuration and, unless it says otherwise, its keys.
+    /// The folder of sshd's configuration and, unless that says otherwise, of its keys.
     pub keys: PathBuf,
-    /// The record of the Instance.
+    /// The identity record.
     pub record: PathBuf,
-    /// The hypervisor's data.
+    /// The folder with the hypervisor's DMI data.
     pub dmi: PathBuf,
-    /// The daemon's requests to the second pass.
+    /// The daemon's requests to the settle pass.
     pub requests: RequestFolder,
-    /// Held by the pass that is at work. Only root may open it.
+    /// The lock file of a running pass. Only root may open it.
     pub lock: PathBuf,
-    /// The same, where the first cannot be made.
+    /// The lock file if `lock` cannot be created.
     pub lock_in_run: PathBuf,
-    /// When the unit of the second pass was started by requests.
+    /// The times at which requests started the settle unit.
     pub runs: PathBuf,
-    /// What sshd serves, for the daemon.
+    /// The served keys, for the daemon.
     pub served: PathBuf,
-    /// The fingerprints that the console was told in this boot.
-    pub told: PathBuf,
-    /// OpenSSH's answers, for later boots.
-    pub answers: PathBuf,
-    /// The fingerprints that the disk had at this boot's first look.
-    pub found: PathBuf,
-    /// The keys that an unfinished renewal has made.
-    pub renewed: PathBuf,
-    /// Public keys of the Instances that this disk belonged to, by date.
-    pub old: PathBuf,
-    /// sshd's process id, where it runs as a daemon.
+    /// The lines that the console shows in this boot.
+    pub console_lines: PathBuf,
+    /// OpenSSH's answers, cached for later boots.
+    pub openssh_answers: PathBuf,
+    /// The fingerprints of the keys that the disk had before this boot.
+    pub brought_keys: PathBuf,
+    /// The fingerprints of the keys that an unfinished renewal has made.
+    pub renewed_keys: PathBuf,
+    /// Public keys of the Instances that this disk belonged to, one folder for each renewal.
+    pub old_keys: PathBuf,
+    /// The file with sshd's process id, if sshd runs as a daemon.
     pub sshd_pid: PathBuf,
-    /// The kernel's word on whether only certified algorithms may be used.
+    /// The kernel's FIPS switch: `1` if only certified algorithms may be used.
     pub fips: PathBuf,
-    /// The root of the file system with systemd's units.
+    /// The root of the file system in which systemd's units are read.
     pub root: PathBuf,
 }
 
@@ -63,11 +63,11 @@ impl Default for HostKeyPaths {
             lock_in_run: "/run/scw-agent-hostkeys/private/lock".into(),
             runs: "/run/scw-agent-hostkeys/private/runs".into(),
             served: "/run/scw-agent-hostkeys/served.json".into(),
-            told: "/run/scw-agent-hostkeys/private/console".into(),
-            answers: "/var/lib/scw-agent/openssh-answers.json".into(),
-            found: "/run/scw-agent-hostkeys/found.json".into(),
-            renewed: "/var/lib/scw-agent/renewed-keys.json".into(),
-            old: "/var/lib/scw-agent/old-host-keys".into(),
+            console_lines: "/run/scw-agent-hostkeys/private/console".into(),
+            openssh_answers: "/var/lib/scw-agent/openssh-answers.json".into(),
+            brought_keys: "/run/scw-agent-hostkeys/found.json".into(),
+            renewed_keys: "/var/lib/scw-agent/renewed-keys.json".into(),
+            old_keys: "/var/lib/scw-agent/old-host-keys".into(),
             sshd_pid: "/run/sshd.pid".into(),
             fips: "/proc/sys/crypto/fips_enabled".into(),
             root: "/".into(),

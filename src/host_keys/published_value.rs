@@ -1,22 +1,22 @@
-//! The value of the user data key `ssh-host-fingerprints`: written exactly as its consumers parse it (law H3). Pure.
+//! The published value: the content of the user data key `ssh-host-fingerprints`, in the form that its consumers parse (invariant H3). Pure.
 //!
-//! One line a key, `BITS SHA256:… COMMENT (TYPE)`, joined by `\n`, none at the end. One consumer splits a line into exactly
-//! four fields; another throws on a line that it cannot parse: so a comment has no space, and there is always one.
+//! There is one line for each key, `BITS SHA256:… COMMENT (TYPE)`. The lines are joined by `\n`, without one at the end. One consumer splits
+//! a line into exactly four fields, and another throws on a line that it cannot parse. So a comment has no space and is never empty.
 
 use crate::host_keys::key::public_key::PublicKey;
 
-/// The value to publish, never empty.
+/// The value to publish. It is never empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Published(String);
 
 impl Published {
-    /// The value's text.
+    /// The text of the value.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// Writes the value; `None` where there is no key to tell.
+/// The value for these keys; `None` without keys.
 pub fn published_value<'a>(keys: impl IntoIterator<Item = &'a PublicKey>) -> Option<Published> {
     let lines: Vec<_> = keys.into_iter().map(line).collect();
     if lines.is_empty() { None } else { Some(Published(lines.join("\n"))) }
@@ -26,7 +26,7 @@ fn line(key: &PublicKey) -> String {
     format!("{} {} {} ({})", key.bits, key.fingerprint(), comment(&key.comment), key.type_name)
 }
 
-/// A comment that is one field and cannot be taken for the type in brackets.
+/// The comment as one field that cannot be mistaken for the type in brackets.
 fn comment(text: &str) -> String {
     let clean: String =
         text.chars().map(|c| if c.is_ascii_graphic() && !matches!(c, '(' | ')') { c } else { '_' }).collect();
@@ -44,7 +44,7 @@ mod tests {
     }
 
     #[test]
-    fn h3_each_line_has_four_fields_whatever_the_comment() {
+    fn h3_each_line_has_four_fields_with_any_comment() {
         for comment in ["root@scw-example", "", "a comment with spaces", "odd (RSA)", "tab\there", "clé"] {
             let value = published_value([&key(comment)]).expect("one key");
             let fields: Vec<_> = value.as_str().split(' ').collect();
@@ -55,7 +55,7 @@ mod tests {
     }
 
     #[test]
-    fn h3_lines_are_joined_without_one_at_the_end_and_no_keys_are_no_value() {
+    fn h3_value_has_no_final_newline_and_no_keys_no_value() {
         let value = published_value([&key("a"), &key("b")]).expect("two keys");
         assert_eq!(value.as_str().matches('\n').count(), 1);
         assert!(!value.as_str().ends_with('\n'));

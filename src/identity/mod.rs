@@ -3,7 +3,7 @@
 //! | module | what it does |
 //! |---|---|
 //! | `record` | reads and writes the identity record |
-//! | `dmi` | reads the id that the hypervisor gives |
+//! | `dmi` | reads the machine's UUID from the hypervisor's DMI data |
 //! | `verdict` | compares the record with the evidence (pure) |
 
 pub(crate) mod dmi;

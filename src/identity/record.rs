@@ -1,13 +1,14 @@
-//! The record of which Instance this disk belongs to: one small file, written whole, last of all (law H2).
+//! The identity record: which Instance this disk belongs to. It is one small file, replaced atomically, as the last step (invariant H2).
 //!
-//! It has a version. One that cannot be read is set aside, and then nothing is known: that is no new Instance (law D1).
+//! The record has a version. A record that cannot be read is renamed. Then the Instance is unknown, which does not mean a new Instance
+//! (invariant D1).
 
-use std::fmt;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use thiserror::Error;
 
 use crate::metadata::api::instance::InstanceId;
 use crate::util::files;
@@ -15,14 +16,14 @@ use crate::util::printable;
 use crate::util::time::Moment;
 
 const VERSION: u32 = 1;
-const LARGEST: u64 = 4096;
+const MAX_BYTES: u64 = 4096;
 
-/// Whose disk this is.
+/// The Instance that the disk belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
-    /// The Instance's id, by the metadata.
+    /// The id of the Instance in the metadata.
     pub instance: InstanceId,
-    /// Whether the DMI data named it by the same id.
+    /// Whether the DMI data had the same id.
     pub dmi_names_instance: bool,
 }
 
@@ -34,18 +35,20 @@ struct IdentityFile {
     recorded: Moment,
 }
 
-/// A record that cannot be used.
-#[derive(Debug)]
+/// Why a record cannot be read or written.
+#[derive(Debug, Error)]
 pub enum IdentityError {
     /// The file cannot be read or written.
-    File(PathBuf, io::Error),
-    /// It was not a record, and stands now under this name.
+    #[error("cannot use the identity record {}: {}", .0.display(), .1)]
+    File(PathBuf, #[source] io::Error),
+    /// The file was no record. It now has this path; the text is the reason.
+    #[error("the identity record cannot be read ({}); moved to {}", .1, .0.display())]
     SetAside(PathBuf, String),
 }
 
-/// Reads the record; `None` where there is none.
+/// Reads the record; `None` if there is none.
 pub fn read(path: &Path) -> Result<Option<Identity>, IdentityError> {
-    let bytes = match files::read_bounded(path, LARGEST) {
+    let bytes = match files::read_bounded(path, MAX_BYTES) {
         Ok(None) => return Ok(None),
         Ok(Some(bytes)) => bytes,
         Err(why) if why.kind() == io::ErrorKind::FileTooLarge => {
@@ -58,13 +61,13 @@ pub fn read(path: &Path) -> Result<Option<Identity>, IdentityError> {
             Ok(Some(Identity { instance, dmi_names_instance }))
         }
         Ok(record) => {
-            Err(set_aside(path, &format!("its version is {}, this program's {VERSION}", record.version)))
+            Err(set_aside(path, &format!("it has version {} instead of {VERSION}", record.version)))
         }
         Err(why) => Err(set_aside(path, &printable::json_fault(&why))),
     }
 }
 
-/// Writes the record, and makes its folder where it is missing.
+/// Writes the record, and makes its folder if it is missing.
 pub fn write(path: &Path, identity: &Identity) -> Result<(), IdentityError> {
     let Identity { instance, dmi_names_instance } = identity.clone();
     let record = IdentityFile { version: VERSION, instance, dmi_names_instance, recorded: Moment::now() };
@@ -82,22 +85,3 @@ fn set_aside(path: &Path, why: &str) -> IdentityError {
         Err(why) => IdentityError::File(path.to_owned(), why),
     }
 }
-
-impl fmt::Display for IdentityError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::File(path, why) => {
-                write!(f, "the record of this Instance, {}, cannot be used: {why}", path.display())
-            }
-            Self::SetAside(path, why) => {
-                write!(
-                    f,
-                    "the record of this Instance could not be read ({why}); it is kept as {}",
-                    path.display()
-                )
-            }
-        }
-    }
-}
-
-impl std::error::Error for IdentityError {}

@@ -1,41 +1,41 @@
-//! Same Instance, another, or unknown. Pure.
+//! Decides whether this is the recorded Instance, another one, or unknown. Pure.
 //!
-//! The rules, in the order in which they hold:
-//! 1. Without a record there is nothing to compare with: unknown.
-//! 2. The hypervisor's DMI data count only if they were once seen to name the Instance by the same id as the metadata did. On a
-//!    platform where they say something else (a new number at every start, perhaps), they would make every start a new Instance.
-//! 3. Where they count and are there, they decide: nobody on the network can forge them, and they are there before the network is.
-//!    If the metadata say otherwise then, that is a conflict: reported, and nothing is remade.
-//! 4. Otherwise the metadata decide, where they are known.
+//! The rules; the first one that applies decides:
+//! 1. Without a record there is nothing to compare with, so the Instance is unknown.
+//! 2. The hypervisor's DMI data are used only if they once had the same id as the metadata. On a platform where they have something else,
+//!    for example a new number at every start, they would make every start a new Instance.
+//! 3. If the DMI data are used and available, they decide: nobody on the network can forge them, and they are available before the network.
+//!    If the metadata contradict them, that is a conflict. It is reported, and no key is replaced.
+//! 4. Otherwise the metadata decide, if they are known.
 
 use crate::metadata::api::instance::InstanceId;
 
 use crate::identity::record::Identity;
 
-/// What can be known of the present machine.
+/// What is known about the present machine.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Evidence {
-    /// The hypervisor's word, where it has a good one.
+    /// The id in the hypervisor's DMI data, if it is valid.
     pub dmi: Option<InstanceId>,
-    /// The metadata's word, once the service was reached.
+    /// The id in the metadata, if the service answered.
     pub metadata: Option<InstanceId>,
 }
 
-/// What follows.
+/// Which Instance the disk belongs to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Verdict {
-    /// The Instance that was recorded.
+    /// The recorded Instance.
     Same,
-    /// Another one: this disk was cloned.
+    /// This other Instance: the disk is a clone.
     Another(InstanceId),
-    /// Nothing proves either.
+    /// Nothing proves the one or the other.
     #[default]
     Unknown,
-    /// The hypervisor says "the same", the metadata name this one.
+    /// The DMI data have the recorded Instance, and the metadata this one.
     Conflict(InstanceId),
 }
 
-/// Decides.
+/// Compares the record with the evidence.
 pub fn judge(recorded: Option<&Identity>, evidence: &Evidence) -> Verdict {
     let Some(recorded) = recorded else { return Verdict::Unknown };
     let dmi = evidence.dmi.as_ref().filter(|_| recorded.dmi_names_instance);
@@ -50,7 +50,7 @@ pub fn judge(recorded: Option<&Identity>, evidence: &Evidence) -> Verdict {
 }
 
 impl Evidence {
-    /// What to record of this machine, once the metadata have named it.
+    /// The identity to record, if the metadata are known.
     pub fn identity(&self) -> Option<Identity> {
         let instance = self.metadata.clone()?;
         let dmi_names_instance = self.dmi.as_ref() == Some(&instance);
@@ -67,10 +67,10 @@ mod tests {
     }
 
     #[test]
-    fn h1_the_table_of_what_proves_another_instance() {
+    fn h1_evidence_that_proves_another_instance() {
         let (a, b, c) = (Some('a'), Some('b'), Some('c'));
         let another = |last| Verdict::Another(id(last));
-        // Recorded, whether DMI was seen to name the Instance, DMI now, metadata now.
+        // Recorded id, whether DMI had the same id then, DMI now, metadata now.
         for (recorded, dmi_names, dmi, metadata, verdict) in [
             (None, false, None, None, Verdict::Unknown),
             (None, false, a, b, Verdict::Unknown),
@@ -97,12 +97,12 @@ mod tests {
     }
 
     #[test]
-    fn h1_dmi_counts_only_when_it_was_seen_to_name_the_instance() {
-        let seen =
+    fn h1_dmi_is_used_only_after_it_had_the_metadata_id() {
+        let recorded_dmi =
             |dmi, metadata| Evidence { dmi, metadata }.identity().map(|identity| identity.dmi_names_instance);
-        assert_eq!(seen(Some(id('a')), Some(id('a'))), Some(true));
-        assert_eq!(seen(Some(id('b')), Some(id('a'))), Some(false));
-        assert_eq!(seen(None, Some(id('a'))), Some(false));
-        assert_eq!(seen(Some(id('a')), None), None);
+        assert_eq!(recorded_dmi(Some(id('a')), Some(id('a'))), Some(true));
+        assert_eq!(recorded_dmi(Some(id('b')), Some(id('a'))), Some(false));
+        assert_eq!(recorded_dmi(None, Some(id('a'))), Some(false));
+        assert_eq!(recorded_dmi(Some(id('a')), None), None);
     }
 }

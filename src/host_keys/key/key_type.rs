@@ -1,4 +1,4 @@
-//! The types of host key that the agent makes, and their files' names.
+//! The types of host keys that the agent makes, and the names of their files.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -13,20 +13,20 @@ pub enum KeyType {
     Ecdsa,
     /// Edwards curve 25519.
     Ed25519,
-    /// RSA, with the number of bits that `ssh-keygen` takes by default (3072).
+    /// RSA, with the default size of `ssh-keygen` (3072 bits).
     Rsa,
 }
 
 impl KeyType {
-    /// All of them, in the order of their file names.
+    /// All types, in the order of their file names.
     pub const ALL: [Self; 3] = [Self::Ecdsa, Self::Ed25519, Self::Rsa];
 
-    /// The private key's name, `ssh_host_TYPE_key`.
+    /// The file name of the private key, `ssh_host_TYPE_key`.
     pub fn file_name(self) -> String {
         format!("ssh_host_{self}_key")
     }
 
-    /// What its public keys begin with.
+    /// The algorithm, with which a line of this type begins in a `.pub` file.
     pub fn algorithm(self) -> &'static str {
         match self {
             Self::Ecdsa => "ecdsa-sha2-nistp256",
@@ -35,12 +35,12 @@ impl KeyType {
         }
     }
 
-    /// The private key's path.
+    /// The path of the private key.
     pub fn private_path(self, folder: &Path) -> PathBuf {
         folder.join(self.file_name())
     }
 
-    /// The public key's path.
+    /// The path of the public key.
     pub fn public_path(self, folder: &Path) -> PathBuf {
         folder.join(format!("{}.pub", self.file_name()))
     }

@@ -2,9 +2,9 @@
 //!
 //! | module | what it does |
 //! |---|---|
-//! | `key_type` | the types that the configuration can ask for |
-//! | `public_key` | a public key line, its fingerprint |
-//! | `private_key` | reads a private key far enough to know its public half, and repairs its layout |
+//! | `key_type` | the key types that the configuration can name |
+//! | `public_key` | a line with a public key, and its fingerprint |
+//! | `private_key` | reads the public half of a private key, and repairs the form of its text |
 
 pub(crate) mod key_type;
 pub(crate) mod private_key;

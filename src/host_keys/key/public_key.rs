@@ -1,37 +1,40 @@
-//! A public key as a `.pub` file holds it: type, key, comment; its size in bits and its SHA256 fingerprint. Pure.
+//! A public key in the form of a `.pub` file (type, key, comment), with its size in bits and its SHA256 fingerprint. Pure.
 //!
-//! Size and name are computed for the types that this program knows. For another type they are asked of ssh-keygen
-//! ([`crate::host_keys::store::key_content`]); the fingerprint is computed for every type.
-
-use std::fmt;
+//! For the types that this program knows, it computes the size and the name. For other types they come from ssh-keygen, see
+//! [`crate::host_keys::store::key_content`]. The fingerprint is computed for every type.
 
 use base64ct::{Base64, Base64Unpadded, Encoding};
 use sha2::{Digest, Sha256};
+use thiserror::Error;
 
-/// A public key whose parts agree with each other.
+/// A public key with consistent parts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublicKey {
-    /// As in the file: `ssh-ed25519`, `ecdsa-sha2-nistp256`, `ssh-rsa`, …
+    /// The algorithm as in the file: `ssh-ed25519`, `ecdsa-sha2-nistp256`, `ssh-rsa`, …
     pub algorithm: String,
-    /// The size as `ssh-keygen -l` counts it.
+    /// The size in bits, as `ssh-keygen -l` prints it.
     pub bits: usize,
-    /// The name that `ssh-keygen -l` puts in brackets: `ED25519`, …
+    /// The name that `ssh-keygen -l` prints in brackets: `ED25519`, …
     pub type_name: String,
-    /// What stands behind the key, perhaps nothing.
+    /// The text after the key; may be empty.
     pub comment: String,
     blob: Vec<u8>,
 }
 
 /// Why a text is not a public key.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Error, PartialEq, Eq)]
 pub enum PublicKeyError {
     /// Not of the form `TYPE BASE64 [COMMENT]`.
+    #[error("not of the form `TYPE BASE64 COMMENT`")]
     Form,
     /// The middle part is not base64.
+    #[error("its second part is not base64")]
     Base64,
-    /// The key's inside is cut short, or says another type than its outside.
+    /// The key data are truncated, or of another type than the line says.
+    #[error("the key data are truncated or of another type")]
     Inside,
-    /// A type of key that this program does not know.
+    /// This program does not know this type of key.
+    #[error("unknown key type {0:?}")]
     Algorithm(String),
 }
 
@@ -43,7 +46,7 @@ impl PublicKey {
         if key.algorithm == algorithm { Ok(key) } else { Err(PublicKeyError::Inside) }
     }
 
-    /// The same for a type that this program does not know, with what `ssh-keygen -l` said of its size and name.
+    /// Reads a line with a type that this program does not know. Size and name come from `ssh-keygen -l`.
     pub(crate) fn parse_listed(text: &str, bits: usize, type_name: &str) -> Result<Self, PublicKeyError> {
         let (algorithm, blob, comment) = parts(text)?;
         let (inside, _) = split_string(&blob).ok_or(PublicKeyError::Inside)?;
@@ -55,7 +58,7 @@ impl PublicKey {
         Ok(Self { algorithm, bits, type_name, comment, blob })
     }
 
-    /// Reads a key's binary form.
+    /// Reads the binary form of a key.
     pub(crate) fn from_blob(blob: &[u8], comment: &str) -> Result<Self, PublicKeyError> {
         let (algorithm, rest) = split_string(blob).ok_or(PublicKeyError::Inside)?;
         let algorithm = String::from_utf8(algorithm.to_vec()).map_err(|_| PublicKeyError::Inside)?;
@@ -75,17 +78,17 @@ impl PublicKey {
         Self { comment, ..self }
     }
 
-    /// Its binary form.
+    /// The binary form of the key.
     pub(crate) fn blob(&self) -> &Vec<u8> {
         &self.blob
     }
 
-    /// Whether it is the same key; comments do not count.
+    /// Whether it is the same key. Comments are not compared.
     pub fn is_same_key(&self, other: &Self) -> bool {
         self.blob == other.blob
     }
 
-    /// Whether the key's inside is these fields and nothing else.
+    /// Whether the key data are exactly these fields.
     pub(crate) fn consists_of<'a>(&self, fields: impl Iterator<Item = &'a [u8]>) -> bool {
         let mut rest = split_string(&self.blob).map(|(_, rest)| rest);
         for field in fields {
@@ -94,18 +97,18 @@ impl PublicKey {
         rest == Some(&[])
     }
 
-    /// The key without its comment, as a `.pub` or known_hosts file has it.
+    /// The key without its comment, as in a `.pub` or known_hosts file.
     pub fn key_text(&self) -> String {
         format!("{} {}", self.algorithm, Base64::encode_string(&self.blob))
     }
 
-    /// `SHA256:` and 43 characters, as OpenSSH writes it.
+    /// The fingerprint as OpenSSH writes it: `SHA256:` and 43 characters.
     pub fn fingerprint(&self) -> String {
         format!("SHA256:{}", Base64Unpadded::encode_string(&Sha256::digest(&self.blob)))
     }
 
-    /// The key as the data of an SSHFP record (RFC 4255, 6594, 7479): algorithm, SHA-256, the digest in hexadecimal. `None`
-    /// for a type that has no number there.
+    /// The data of an SSHFP record for the key (RFC 4255, 6594, 7479): algorithm, SHA-256, and the digest in hexadecimal. `None` for a type
+    /// without a number in these RFCs.
     pub fn sshfp(&self) -> Option<String> {
         let algorithm = match &*self.type_name {
             "RSA" => 1,
@@ -126,7 +129,7 @@ fn parts(text: &str) -> Result<(&str, Vec<u8>, &str), PublicKeyError> {
     Ok((algorithm, blob, parts.next().unwrap_or_default().trim()))
 }
 
-/// The key's size: given by the type, but for RSA, where it is the modulus's.
+/// The size of the key in bits. The type determines it, except for RSA: there it is the size of the modulus.
 fn bits(algorithm: &str, inside: &[u8]) -> Result<usize, PublicKeyError> {
     match algorithm {
         "ssh-ed25519" => match split_string(inside) {
@@ -154,7 +157,7 @@ fn bits(algorithm: &str, inside: &[u8]) -> Result<usize, PublicKeyError> {
             };
             let (curve, rest) = split_string(inside).ok_or(PublicKeyError::Inside)?;
             match split_string(rest) {
-                // 4: both coordinates follow, the only form that OpenSSH takes.
+                // 4 means that both coordinates follow, the only form that OpenSSH accepts.
                 Some((key @ [4, ..], [])) if curve == name && key.len() == point => Ok(bits),
                 _ => Err(PublicKeyError::Inside),
             }
@@ -162,10 +165,10 @@ fn bits(algorithm: &str, inside: &[u8]) -> Result<usize, PublicKeyError> {
     }
 }
 
-/// Whether this is a positive number as RFC 4251 has it, in its one form: written otherwise, the same key would have another fingerprint than the one
-/// that sshd, which writes it anew, shows.
+/// Whether this is a positive number in the one form of RFC 4251. sshd writes numbers again in that form. So in any other form, the key
+/// would have another fingerprint here than in sshd.
 fn is_number(mpint: &[u8]) -> bool {
-    // A zero in front keeps a number positive whose top bit is set, and stands nowhere else.
+    // A leading zero keeps a number positive if its top bit is set. No other number has one.
     match mpint {
         [0, second, ..] => *second >= 0x80,
         [first, ..] => (1..0x80).contains(first),
@@ -173,24 +176,11 @@ fn is_number(mpint: &[u8]) -> bool {
     }
 }
 
-/// Takes one length-prefixed string (RFC 4251, section 5) off the front.
+/// Splits off the first length-prefixed string (RFC 4251, section 5).
 pub(crate) fn split_string(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let (length, rest) = bytes.split_first_chunk::<4>()?;
     rest.split_at_checked(u32::from_be_bytes(*length) as usize)
 }
-
-impl fmt::Display for PublicKeyError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Form => f.write_str("not of the form `TYPE BASE64 COMMENT`"),
-            Self::Base64 => f.write_str("its second part is not base64"),
-            Self::Inside => f.write_str("the key inside is cut short or of another type"),
-            Self::Algorithm(name) => write!(f, "the key type {name:?} is not known"),
-        }
-    }
-}
-
-impl std::error::Error for PublicKeyError {}
 
 #[cfg(test)]
 mod tests {
@@ -217,21 +207,21 @@ mod tests {
     }
 
     #[test]
-    fn h3_a_key_has_one_form_and_so_one_fingerprint() {
+    fn h3_key_has_only_one_form_and_fingerprint() {
         assert_eq!(PublicKey::parse(&ecdsa(b"nistp256", 4)).map(|key| key.bits), Ok(256));
         assert_eq!(PublicKey::parse(&rsa(b"\x03", b"\0\x91\x01")).map(|key| key.bits), Ok(16));
         assert_eq!(PublicKey::parse(&rsa(b"\x03", b"\x11\x01")).map(|key| key.bits), Ok(13));
     }
 
     #[test]
-    fn the_parts_of_a_public_key_are_read() {
+    fn parts_of_a_public_key_are_read() {
         let key = PublicKey::parse(ED25519).expect("a good key");
         assert_eq!((key.bits, &*key.type_name, &*key.comment), (256, "ED25519", "root@scw-example"));
         assert_eq!(key.fingerprint(), "SHA256:84sXE5jlapZx41/e3V0hwKOyH5NrjUo0e1f633mfVTc");
     }
 
     #[test]
-    fn a_text_that_is_no_public_key_is_refused() {
+    fn text_that_is_no_public_key_is_refused() {
         let cut = &ED25519[..60];
         for (text, why) in [
             ("", PublicKeyError::Form),
@@ -240,10 +230,10 @@ mod tests {
             ("ssh-ed25519 AAAA c", PublicKeyError::Inside),
             (&ED25519.replace("ssh-ed25519", "ssh-rsa"), PublicKeyError::Inside),
             (&format!("{cut} c"), PublicKeyError::Inside),
-            // The name of another curve, and a point in no form that OpenSSH takes.
+            // The name of another curve, and a point in a form that OpenSSH does not accept.
             (&ecdsa(b"nistp384", 4), PublicKeyError::Inside),
             (&ecdsa(b"nistp256", 5), PublicKeyError::Inside),
-            // RSA: no exponent, a negative modulus, one with a zero too many.
+            // RSA: no exponent, a negative modulus, a modulus with a superfluous zero.
             (&rsa(b"", b"\0\x91\x01"), PublicKeyError::Inside),
             (&rsa(b"\x03", b"\x91\x01"), PublicKeyError::Inside),
             (&rsa(b"\x03", b"\0\0\x91\x01"), PublicKeyError::Inside),

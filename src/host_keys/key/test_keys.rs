@@ -1,12 +1,12 @@
-//! Keys for this module's tests, made by the machine's own ssh-keygen, and the ways in which a key's text gets damaged.
+//! Keys for the tests, made by the machine's own ssh-keygen, and ways in which the text of a key gets damaged.
 
 use std::fs;
 use std::process::Command;
 
 use crate::util::random;
 
-/// A key: the private file, and the `.pub` beside it.
-pub(crate) fn made(options: &[&str]) -> (Vec<u8>, String) {
+/// Makes a key with these options. Returns the contents of the private file and of its `.pub`.
+pub(crate) fn generate(options: &[&str]) -> (Vec<u8>, String) {
     let folder = std::env::temp_dir().join(format!("scw-agent-key-{:x}", random::generator().u64(..)));
     fs::create_dir(&folder).expect("made");
     let path = folder.join("key");
@@ -19,7 +19,7 @@ pub(crate) fn made(options: &[&str]) -> (Vec<u8>, String) {
     key
 }
 
-/// What sshd does not load in OpenSSH's own format.
+/// Damaged forms of OpenSSH's own format, which sshd does not load.
 pub(crate) const BAD_FORMS: [&str; 11] = [
     "no final newline",
     "CRLF",
@@ -34,11 +34,11 @@ pub(crate) const BAD_FORMS: [&str; 11] = [
     "quoted",
 ];
 
-/// A key's text in one of these forms.
-pub(crate) fn spoilt(form: &str, key: &[u8]) -> Vec<u8> {
+/// The text of a key in one of these forms.
+pub(crate) fn damaged(form: &str, key: &[u8]) -> Vec<u8> {
     let text = std::str::from_utf8(key).expect("text");
     let each_line = |line: &dyn Fn(&str) -> String| text.lines().map(line).collect::<String>();
-    let spoilt = match form {
+    let damaged = match form {
         "no final newline" => text.trim_end().to_owned(),
         "CRLF" => text.replace('\n', "\r\n"),
         "CR" => text.replace('\n', "\r"),
@@ -51,5 +51,5 @@ pub(crate) fn spoilt(form: &str, key: &[u8]) -> Vec<u8> {
         "escaped newlines" => text.replace('\n', "\\n"),
         _ => format!("\"{}\"\n", text.trim_end()),
     };
-    spoilt.into_bytes()
+    damaged.into_bytes()
 }

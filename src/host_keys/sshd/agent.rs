@@ -1,5 +1,5 @@
-//! Asks sshd's `HostKeyAgent` which keys it holds (ssh-agent's protocol, draft-ietf-sshm-ssh-agent): sshd serves a key of which it
-//! has the public half only if that agent signs for it.
+//! Asks sshd's `HostKeyAgent` which keys it has, by the protocol of ssh-agent (draft-ietf-sshm-ssh-agent). If sshd has only the public
+//! half of a key, it serves the key only if that agent signs for it.
 
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -7,32 +7,33 @@ use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
 
-/// An agent answers at once. One that takes no connection, or answers byte by byte, must not keep sshd from starting: this is for all of it.
+/// The timeout for the complete query. An agent answers at once. One that does not accept the connection, or answers byte by byte, must
+/// not keep sshd from starting.
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// As large as ssh lets an agent's answer be.
+/// The largest answer of an agent that ssh accepts.
 const MAX_BYTES: u32 = 256 * 1024;
 const REQUEST_IDENTITIES: u8 = 11;
 const IDENTITIES_ANSWER: u8 = 12;
 
-/// The binary public keys that the agent at this socket holds.
+/// The public keys of the agent at this socket, in binary form.
 ///
 /// # Errors
-/// When it cannot be reached, or gives another answer.
+/// When the agent cannot be reached, or its answer is malformed.
 pub(crate) fn held_keys(socket: &str) -> io::Result<Vec<Vec<u8>>> {
     if !socket.starts_with('/') {
         return Err(io::Error::new(
             io::ErrorKind::Unsupported,
-            "only sshd's own environment tells where it is",
+            "the socket's path is known only in sshd's environment",
         ));
     }
-    let (answered, answer) = channel();
+    let (sender, answer) = channel();
     let socket = socket.to_owned();
-    thread::Builder::new().spawn(move || answered.send(ask(&socket)))?;
-    let late = |_| Err(io::Error::new(io::ErrorKind::TimedOut, "no answer within five seconds"));
-    answer.recv_timeout(TIMEOUT).unwrap_or_else(late)
+    thread::Builder::new().spawn(move || sender.send(fetch_keys(&socket)))?;
+    let timed_out = |_| Err(io::Error::new(io::ErrorKind::TimedOut, "no answer within five seconds"));
+    answer.recv_timeout(TIMEOUT).unwrap_or_else(timed_out)
 }
 
-fn ask(socket: &str) -> io::Result<Vec<Vec<u8>>> {
+fn fetch_keys(socket: &str) -> io::Result<Vec<Vec<u8>>> {
     let mut stream = UnixStream::connect(socket)?;
     stream.write_all(&[0, 0, 0, 1, REQUEST_IDENTITIES])?;
     let mut length = [0; 4];
@@ -47,7 +48,7 @@ fn ask(socket: &str) -> io::Result<Vec<Vec<u8>>> {
 }
 
 fn malformed() -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, "not an agent's answer")
+    io::Error::new(io::ErrorKind::InvalidData, "malformed answer")
 }
 
 fn keys(answer: &[u8]) -> Option<Vec<Vec<u8>>> {
@@ -70,7 +71,7 @@ mod tests {
     use crate::util::random;
 
     #[test]
-    fn h3_an_agents_answer_is_read_within_bounds() {
+    fn h3_agent_answer_is_read_within_bounds() {
         let answer = b"\x0c\0\0\0\x02\0\0\0\x01a\0\0\0\0\0\0\0\x02bc\0\0\0\x01x";
         assert_eq!(keys(answer), Some(vec![b"a".to_vec(), b"bc".to_vec()]));
         for length in 0..answer.len() {
@@ -82,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn h3_an_agent_that_answers_for_ever_is_left() {
+    fn h3_query_of_an_endless_agent_times_out() {
         let folder = std::env::temp_dir().join(format!("scw-agent-held-{:x}", random::generator().u64(..)));
         std::fs::create_dir(&folder).expect("made");
         let socket = folder.join("socket");

@@ -1,7 +1,8 @@
-//! OpenSSH's answers, kept over boots: sshd's on its configuration, ssh-keygen's on keys that this program does not read itself.
+//! A cache of OpenSSH's answers that lasts over boots: sshd's answer about its configuration, and ssh-keygen's answers about keys that this
+//! program does not read itself.
 //!
-//! An answer saves a question, nothing else: one that cannot be read, or whose question changed, is asked again
-//! (invariants D1, H3). That a key is unusable is never kept.
+//! The cache only saves time. If an answer cannot be read, or anything that it depends on has changed, OpenSSH is asked again
+//! (invariants D1, H3). The answer that a key is unusable is never cached.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -16,21 +17,21 @@ use crate::util::files;
 const VERSION: u32 = 2;
 const MAX_BYTES: u64 = 256 * 1024;
 
-/// What identifies a program's file.
+/// What identifies a version of a program's file.
 pub(crate) type ProgramStamp = (u64, u64, i64, i64);
 
-/// All answers, as they stand in one file.
+/// All answers, as they are stored in one file.
 #[derive(Debug, Default, PartialEq, Eq, Clone, Serialize, Deserialize)]
 pub(crate) struct OpensshAnswers {
     version: u32,
     sshd: Option<(String, EffectiveHostKeys)>,
-    /// The ssh-keygen that gave the answers below.
+    /// The ssh-keygen that gave the answers in the fields below.
     keygen: Option<ProgramStamp>,
-    /// By the digest of the private key file.
+    /// Public keys by the digest of the private key file.
     keys: BTreeMap<String, KeyText>,
-    /// The group whose members may read a key (0640) that this OpenSSH still loads; `false` where it refuses it.
+    /// A group, and whether this OpenSSH loads a key that the group may read (0640).
     group_read: Option<(u32, bool)>,
-    /// The keys that were asked for since the file was read; the others are dropped.
+    /// The digests that were looked up since the file was read. The other entries are dropped.
     #[serde(skip)]
     used: BTreeSet<String>,
 }
@@ -52,7 +53,7 @@ impl From<&PublicKey> for KeyText {
 }
 
 impl KeyText {
-    /// The key; `None` where the text is none.
+    /// The key; `None` if the text is no public key.
     pub(crate) fn key(&self) -> Option<PublicKey> {
         PublicKey::parse(&self.line)
             .or_else(|_| PublicKey::parse_listed(&self.line, self.bits, &self.type_name))
@@ -61,7 +62,7 @@ impl KeyText {
 }
 
 impl OpensshAnswers {
-    /// Those that were kept; none where they cannot be read, or another ssh-keygen gave them.
+    /// Loads the answers. It drops them if they cannot be read, and those of another ssh-keygen.
     pub(crate) fn load(path: &Path, keygen: Option<ProgramStamp>) -> Self {
         let bytes = files::read_bounded(path, MAX_BYTES).ok().flatten().unwrap_or_default();
         let mut kept: Self = serde_json::from_slice(&bytes).unwrap_or_default();
@@ -74,7 +75,7 @@ impl OpensshAnswers {
         kept
     }
 
-    /// Keeps them for later boots, where they changed since `before`.
+    /// Saves the answers for later boots, if they differ from `before`.
     ///
     /// # Errors
     /// When the file cannot be written.
@@ -89,16 +90,16 @@ impl OpensshAnswers {
         files::write_whole(path, &serde_json::to_vec(self)?, 0o600)
     }
 
-    /// sshd's answer to this question.
-    pub(crate) fn sshd(&self, question: &str) -> Option<&EffectiveHostKeys> {
-        self.sshd.as_ref().filter(|(asked, _)| asked == question).map(|(_, answer)| answer)
+    /// sshd's answer, if it was given for the same inputs.
+    pub(crate) fn sshd(&self, inputs_digest: &str) -> Option<&EffectiveHostKeys> {
+        self.sshd.as_ref().filter(|(asked, _)| asked == inputs_digest).map(|(_, answer)| answer)
     }
 
-    pub(crate) fn set_sshd(&mut self, question: String, answer: EffectiveHostKeys) {
-        self.sshd = Some((question, answer));
+    pub(crate) fn set_sshd(&mut self, inputs_digest: String, answer: EffectiveHostKeys) {
+        self.sshd = Some((inputs_digest, answer));
     }
 
-    /// ssh-keygen's answer on the private key file with this digest.
+    /// ssh-keygen's answer about the private key file with this digest.
     pub(crate) fn key(&mut self, digest: &str) -> Option<PublicKey> {
         let key = self.keys.get(digest)?.key()?;
         self.used.insert(digest.to_owned());
@@ -126,7 +127,7 @@ mod tests {
     use crate::util::random;
 
     #[test]
-    fn h3_an_answer_counts_only_for_its_question() {
+    fn h3_answer_is_used_only_for_its_inputs() {
         let folder =
             std::env::temp_dir().join(format!("scw-agent-answers-{:x}", random::generator().u64(..)));
         let path = folder.join("answers.json");
@@ -150,7 +151,7 @@ mod tests {
         assert_eq!(later.key("one"), None, "another ssh-keygen");
         assert!(later.sshd("question").is_some());
 
-        // Of a key that nobody asked for any more nothing is kept.
+        // The entry of a key that was not looked up is dropped.
         let before = OpensshAnswers::load(&path, keygen);
         let mut answers = before.clone();
         let _ = answers.key("one");

@@ -1,7 +1,8 @@
-//! This program's reading of sshd's configuration (sshd_config(5)): what decides which host keys sshd serves.
+//! This program's own reading of sshd's configuration (sshd_config(5)), limited to what decides which host keys sshd serves.
 //!
-//! sshd's own answer counts ([`crate::host_keys::sshd::query`]). This reading is for a machine without sshd, for a configuration that sshd
-//! refuses, and to see that a file changed. It reads within bounds, and passes over everything that it does not know.
+//! Where sshd gives an answer, that answer is used ([`crate::host_keys::sshd::query`]). This module is for a machine without sshd, for a
+//! configuration that sshd refuses, and for noticing that a file has changed. It reads within bounds and ignores everything that it does
+//! not know.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,22 +10,22 @@ use std::path::{Path, PathBuf};
 use crate::host_keys::sshd::glob::glob;
 use crate::util::files;
 
-/// Bytes of one file, far over any configuration.
+/// The largest file that is read. No configuration comes near it.
 const MAX_BYTES: u64 = 1024 * 1024;
-/// As deep as sshd itself follows `Include`.
+/// How many levels of `Include` are followed; the same as in sshd.
 const MAX_DEPTH: usize = 16;
-/// As many patterns and files as all `Include` lines together may come to. Depth alone is no bound: a file that includes itself twice doubles the
-/// work at each step, and sshd waits for us. No configuration comes near it.
+/// How many patterns and files all `Include` lines together may have; further ones are ignored. The depth alone is no bound: a file that
+/// includes itself twice doubles the work at each level, and sshd waits for this. No configuration comes near it.
 const MAX_INCLUDED: usize = 512;
 
-/// The settings, as far as they are set.
+/// The settings about host keys, as far as they are set.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SshdConfig {
-    /// Whether there is a `HostKey` line; without one, sshd's defaults hold.
+    /// Whether there is a `HostKey` line. Without one, sshd's defaults apply.
     pub names_keys: bool,
-    /// `HostKey`, in their order; `none` names no file.
+    /// The paths of the `HostKey` lines, in their order. `none` is no path.
     pub host_keys: Vec<PathBuf>,
-    /// `HostKeyAlgorithms` as written: a list, or one that begins with `+`, `-` or `^`.
+    /// `HostKeyAlgorithms` as written: a list that may begin with `+`, `-` or `^`.
     pub algorithms: Option<String>,
     /// `RequiredRSASize`, in bits.
     pub required_rsa: Option<usize>,
@@ -32,25 +33,27 @@ pub struct SshdConfig {
     pub agent: Option<String>,
 }
 
-/// A reading on its way.
+/// The state while a configuration is read.
 struct Reader<'a> {
     config: SshdConfig,
     folder: &'a Path,
-    /// Every text that was read, in its order.
+    /// The texts of all files that were read, in their order.
     texts: Vec<String>,
-    left: usize,
+    /// How many patterns and files may still be included.
+    remaining_includes: usize,
 }
 
 impl SshdConfig {
-    /// Reads what stands on the command line (`-o`), then the configuration at `path` with the files that it includes;
-    /// `None` where there is no file. The texts come with it, in the order in which they were read.
+    /// Reads the options of the command line (`-o`), then the configuration at `path` with the files that it includes. Returns `None` if
+    /// there is no file, otherwise also the texts in the order in which they were read.
     ///
     /// # Errors
-    /// When the file at `path` is there and cannot be read. An included one that cannot be read is passed over.
+    /// When the file at `path` exists and cannot be read. An included file that cannot be read is ignored.
     pub fn read(path: &Path, options: &[String]) -> io::Result<Option<(Self, Vec<String>)>> {
         let Some(text) = read_text(path)? else { return Ok(None) };
         let folder = path.parent().unwrap_or(Path::new("/"));
-        let mut reader = Reader { config: Self::default(), folder, texts: Vec::new(), left: MAX_INCLUDED };
+        let mut reader =
+            Reader { config: Self::default(), folder, texts: Vec::new(), remaining_includes: MAX_INCLUDED };
         for option in options {
             reader.text(option, &mut true, 0);
         }
@@ -59,7 +62,7 @@ impl SshdConfig {
         Ok(Some((reader.config, reader.texts)))
     }
 
-    /// Reads what `sshd -G` and `sshd -T` print: a name and its value on each line, the value without quotes.
+    /// Reads the output of `sshd -G` and `sshd -T`: a name and its value on each line, the value without quotes.
     pub fn parse_printed(text: &str) -> Self {
         let mut config = Self::default();
         for line in text.lines() {
@@ -72,17 +75,16 @@ impl SshdConfig {
 
     fn set(&mut self, keyword: &str, value: &str) {
         match &*keyword.to_ascii_lowercase() {
-            // The second name is an older one.
+            // The second name is the older one.
             "hostkey" | "hostdsakey" => {
                 self.names_keys = true;
-                // `(null)` is how sshd prints it.
-                // A path that is no UTF-8 is not guessed.
+                // sshd prints `none` as `(null)`. A path that is not UTF-8 is not guessed.
                 let is_path = !value.contains(char::REPLACEMENT_CHARACTER) && value != "(null)";
                 if is_path && !value.eq_ignore_ascii_case("none") {
                     self.host_keys.push(absolute(value));
                 }
             }
-            // Of the others, the first one counts.
+            // For the other settings, the first line is used.
             "hostkeyalgorithms" => {
                 self.algorithms = self.algorithms.take().or_else(|| Some(value.to_owned()))
             }
@@ -94,8 +96,8 @@ impl SshdConfig {
 }
 
 impl Reader<'_> {
-    /// Reads one text. `active` is false below a `Match` that holds for some connections only; what is included there is
-    /// read all the same, since sshd reads it.
+    /// Reads one text. `active` is false below a `Match` that applies to some connections only. Files that are included there are still
+    /// read, because sshd reads them.
     fn text(&mut self, text: &str, active: &mut bool, depth: usize) {
         for line in text.lines() {
             let mut words = words(line).into_iter();
@@ -112,22 +114,22 @@ impl Reader<'_> {
         }
     }
 
-    /// Reads the files that an `Include` names; a relative path starts at the configuration's folder.
+    /// Reads the files of an `Include` line. A relative path starts at the configuration's folder.
     fn include(&mut self, pattern: &str, active: bool, depth: usize) {
-        let Some(left) = self.left.checked_sub(1) else { return };
-        let paths = glob(&self.folder.join(from_home(pattern)), left);
-        self.left = left.saturating_sub(paths.len());
+        let Some(remaining_includes) = self.remaining_includes.checked_sub(1) else { return };
+        let paths = glob(&self.folder.join(from_home(pattern)), remaining_includes);
+        self.remaining_includes = remaining_includes.saturating_sub(paths.len());
         for path in paths {
             if let Ok(Some(text)) = read_text(&path) {
                 self.texts.push(text.clone());
-                // A Match in it ends with it.
+                // A Match in the file ends with the file.
                 self.text(&text, &mut active.clone(), depth - 1);
             }
         }
     }
 }
 
-/// sshd's working folder is the root, and its user root.
+/// The absolute form of a path. sshd's working folder is `/`, and its user is root.
 fn absolute(path: &str) -> PathBuf {
     Path::new("/").join(from_home(path))
 }
@@ -144,8 +146,8 @@ fn read_text(path: &Path) -> io::Result<Option<String>> {
     Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
 }
 
-/// A line's words. The first may be joined to the second by `=`; a part of a word may stand in quotes of either kind; `#` at
-/// the beginning of a word begins a comment.
+/// The words of a line. The first two may be joined by `=`. A part of a word may be in quotes of either kind. A word that begins with
+/// `#` begins a comment.
 pub(crate) fn words(line: &str) -> Vec<String> {
     let line = line.trim_start();
     let end = line.find(|c: char| c.is_ascii_whitespace() || c == '=').unwrap_or(line.len());
@@ -154,19 +156,19 @@ pub(crate) fn words(line: &str) -> Vec<String> {
         return Vec::new();
     }
     let rest = rest.trim_start();
-    let mut found = vec![keyword.trim_matches('"').to_owned()];
-    found.extend(split_quoted(rest.strip_prefix('=').unwrap_or(rest)));
-    found
+    let mut words = vec![keyword.trim_matches('"').to_owned()];
+    words.extend(split_quoted(rest.strip_prefix('=').unwrap_or(rest)));
+    words
 }
 
-/// Splits at blanks as OpenSSH 8.7 and later do.
+/// Splits a text at white space as OpenSSH 8.7 and later do.
 pub(crate) fn split_quoted(text: &str) -> Vec<String> {
-    let mut found = Vec::new();
+    let mut words = Vec::new();
     let mut characters = text.chars().peekable();
     loop {
         while characters.next_if(char::is_ascii_whitespace).is_some() {}
         match characters.peek() {
-            None | Some('#') => return found,
+            None | Some('#') => return words,
             Some(_) => {}
         }
         let mut word = String::new();
@@ -184,7 +186,7 @@ pub(crate) fn split_quoted(text: &str) -> Vec<String> {
                 (_, c) => word.push(c),
             }
         }
-        found.push(word);
+        words.push(word);
     }
 }
 
@@ -195,7 +197,7 @@ mod tests {
     use super::*;
     use crate::util::random;
 
-    /// These files, of which the first is the configuration.
+    /// Reads these files, of which the first is the configuration. Returns it with the number of texts.
     fn read(files: &[(&str, &str)]) -> (SshdConfig, usize) {
         let folder = std::env::temp_dir().join(format!("scw-agent-config-{:x}", random::generator().u64(..)));
         for (name, text) in files {
@@ -210,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn h3_what_decides_over_host_keys_is_read() {
+    fn h3_settings_about_host_keys_are_read() {
         for (text, host_keys, algorithms, required_rsa) in [
             ("", &[][..], None, None),
             ("# HostKey /a\n  #HostKey /b\nPort 22\n", &[], None, None),
@@ -238,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn h3_what_sshd_prints_has_no_quotes() {
+    fn h3_output_of_sshd_has_no_quotes() {
         let text =
             "HostKey /with space # and more\nhostkey (null)\nhostkeyagent none\nRequiredRSASize 1024\nport\n";
         let config = SshdConfig::parse_printed(text);
@@ -249,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn h3_every_file_that_sshd_includes_is_read() {
+    fn h3_every_included_file_is_read() {
         let (config, texts) = read(&[
             (
                 "sshd_config",
@@ -267,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn h3_files_that_include_each_other_over_and_over_come_to_an_end_soon() {
+    fn h3_recursive_includes_are_bounded() {
         let (config, _) = read(&[("sshd_config", "HostKey /a\nInclude sshd_config s* *\n")]);
         assert!((2..=MAX_INCLUDED).contains(&config.host_keys.len()), "{}", config.host_keys.len());
         let (config, _) = read(&[("sshd_config", "Include x\nHostKey /a"), ("x", "Include x\nHostKey /b")]);

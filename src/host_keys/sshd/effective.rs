@@ -1,4 +1,4 @@
-//! Which host keys sshd is configured with (invariant H3): the files that it names, and which of their keys it accepts. Pure.
+//! The effective host keys (invariant H3): which files sshd's configuration names, and which of their keys sshd accepts. Pure.
 
 use std::path::{Path, PathBuf};
 
@@ -9,30 +9,30 @@ use crate::host_keys::key::public_key::PublicKey;
 use crate::host_keys::sshd::config::SshdConfig;
 use crate::host_keys::sshd::wildcard;
 
-/// sshd's configuration of host keys, as it is in force.
+/// The host keys of sshd's configuration as it is in effect.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EffectiveHostKeys {
-    /// How it is known.
+    /// The source of this answer.
     pub source: ConfigSource,
-    /// The files that sshd loads keys from, in its order.
+    /// The private key files, in sshd's order.
     pub files: Vec<PathBuf>,
-    /// `HostKeyAlgorithms`; sshd prints all of them.
+    /// `HostKeyAlgorithms`. In sshd's own answer, the complete list.
     pub algorithms: Option<String>,
-    /// `RequiredRSASize`: an RSA key of fewer bits is not served.
+    /// `RequiredRSASize` in bits: a smaller RSA key is not served.
     pub required_rsa: Option<usize>,
     /// `HostKeyAgent`: the socket of the agent that may hold private keys.
     pub agent: Option<String>,
 }
 
-/// How it is known which host keys sshd serves.
+/// The source from which it is known which host keys sshd serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ConfigSource {
-    /// There is no sshd here: every `ssh_host_*_key` in /etc/ssh counts.
+    /// The file names, because there is no sshd: every `ssh_host_*_key` in /etc/ssh is used.
     Names,
-    /// By this program's reading of the configuration.
+    /// This program's own reading of the configuration.
     Files,
-    /// By sshd's own answer.
+    /// sshd's own answer.
     Sshd,
 }
 
@@ -41,14 +41,14 @@ const PREFIX: &str = "ssh_host_";
 const SUFFIX: &str = "_key";
 
 impl EffectiveHostKeys {
-    /// Without sshd: the files by name, and those that ssh-keygen makes by default.
+    /// Without sshd: these files. They include those that ssh-keygen makes by default.
     pub fn by_name(mut files: Vec<PathBuf>) -> Self {
         files.sort_unstable();
         files.dedup();
         Self { source: ConfigSource::Names, files, algorithms: None, required_rsa: None, agent: None }
     }
 
-    /// As configured. Without a `HostKey` line, every OpenSSH that does not print its defaults has three of them.
+    /// As configured. Without a `HostKey` line there are three default files, in every OpenSSH that does not print its defaults.
     pub fn configured(config: SshdConfig, source: ConfigSource, folder: &Path) -> Self {
         let SshdConfig { names_keys, host_keys, algorithms, required_rsa, agent } = config;
         let files = if names_keys { host_keys } else { default_files(folder) };
@@ -62,10 +62,10 @@ impl EffectiveHostKeys {
         effective
     }
 
-    /// Whether a key of this algorithm may sign at all.
+    /// Whether sshd accepts keys of this algorithm.
     pub fn accepts(&self, algorithm: &str) -> bool {
         let Some(list) = &self.algorithms else { return true };
-        // RSA keys sign by other names than their own.
+        // RSA keys are used under other algorithm names than their own.
         let names = match algorithm {
             "ssh-rsa" => &["rsa-sha2-512", "rsa-sha2-256", "ssh-rsa"][..],
             _ => &[algorithm],
@@ -73,23 +73,23 @@ impl EffectiveHostKeys {
         let matched =
             |list: &str, name: &str| list.split(',').any(|pattern| wildcard::matches(pattern, name));
         match list.split_at_checked(1) {
-            // What is added or preferred takes nothing away.
+            // A list that adds or prefers algorithms removes none.
             Some(("+" | "^", _)) => true,
-            // `ssh-rsa` (SHA-1) is not in the list that this is taken from.
+            // `ssh-rsa` (SHA-1) is not in the default list, from which these are removed.
             Some(("-", less)) => names.iter().any(|name| *name != "ssh-rsa" && !matched(less, name)),
             _ => names.iter().any(|name| matched(list, name)),
         }
     }
 
-    /// Whether sshd offers this key, once it has loaded it.
+    /// Whether sshd offers this key, if it can load it.
     pub fn offers(&self, key: &PublicKey) -> bool {
         let large =
             key.algorithm != "ssh-rsa" || self.required_rsa.is_none_or(|required| key.bits >= required);
         large && self.accepts(&key.algorithm)
     }
 
-    /// The algorithm of the key that `ssh-keygen -t NAME` makes, among those that sshd accepts; `None` where it accepts none
-    /// of them. Of a type that this program does not know, the name is looked for in sshd's own list.
+    /// The algorithm of the key that `ssh-keygen -t NAME` makes, if sshd accepts it. For a type that this program does not know, the name is
+    /// searched in sshd's own list.
     pub fn accepted_algorithm(&self, keygen_type: &str) -> Option<String> {
         let known = match keygen_type {
             "rsa" => &["ssh-rsa"][..],
@@ -102,17 +102,17 @@ impl EffectiveHostKeys {
             return known.iter().find(|name| self.accepts(name)).map(|name| (*name).to_owned());
         }
         let list = self.algorithms.as_ref()?;
-        let fits = |name: &&str| name.strip_prefix("ssh-").unwrap_or(name) == keygen_type;
-        list.split(',').find(fits).map(str::to_owned)
+        let is_of_type = |name: &&str| name.strip_prefix("ssh-").unwrap_or(name) == keygen_type;
+        list.split(',').find(is_of_type).map(str::to_owned)
     }
 }
 
-/// The files that sshd takes without a `HostKey` line, in its order.
+/// The files that sshd uses without a `HostKey` line, in its order.
 pub(crate) fn default_files(folder: &Path) -> Vec<PathBuf> {
     [KeyType::Rsa, KeyType::Ecdsa, KeyType::Ed25519].map(|kind| kind.private_path(folder)).to_vec()
 }
 
-/// The type in a conventional name, as `ssh-keygen -t` takes it: `ed25519` of `ssh_host_ed25519_key`.
+/// The type in a conventional name, as in `ssh-keygen -t`: `ed25519` for `ssh_host_ed25519_key`.
 pub(crate) fn conventional_type(path: &Path) -> Option<String> {
     let name = path.file_name()?.to_str()?;
     let kind = name.strip_prefix(PREFIX)?.strip_suffix(SUFFIX)?;
@@ -120,7 +120,7 @@ pub(crate) fn conventional_type(path: &Path) -> Option<String> {
     (!kind.is_empty() && kind.chars().all(plain)).then(|| kind.replace('_', "-"))
 }
 
-/// Whether a name is that of a private key by convention.
+/// Whether a file name is a conventional name of a private key.
 pub(crate) fn is_conventional(name: &str) -> bool {
     name.starts_with(PREFIX) && name.ends_with(SUFFIX)
 }
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn h3_what_the_algorithms_leave_out_is_not_served() {
+    fn h3_key_of_an_excluded_algorithm_is_not_served() {
         let kinds = ["ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp521", "ssh-rsa"];
         for (list, expected) in [
             ("ssh-ed25519", [true, false, false, false]),
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn h3_a_key_is_made_only_of_an_algorithm_that_sshd_accepts() {
+    fn h3_key_is_made_only_of_an_accepted_algorithm() {
         let list =
             "HostKeyAlgorithms ecdsa-sha2-nistp384,ssh-ed25519-cert-v01@openssh.com,ssh-mldsa44-ed25519";
         let effective = effective(list);
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn h3_without_a_line_sshd_has_its_defaults() {
+    fn h3_without_hostkey_lines_sshd_has_its_defaults() {
         let names = |text: &str| effective(text).files;
         let default = ["rsa", "ecdsa", "ed25519"].map(|kind| format!("/etc/ssh/ssh_host_{kind}_key"));
         assert_eq!(names(""), default.map(PathBuf::from));
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_conventional_name_tells_the_type() {
+    fn conventional_name_shows_the_type() {
         for (name, kind) in [
             ("/etc/ssh/ssh_host_ed25519_key", Some("ed25519")),
             ("/x/ssh_host_mldsa44_ed25519_key", Some("mldsa44-ed25519")),

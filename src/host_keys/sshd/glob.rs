@@ -1,17 +1,16 @@
-//! The file names that a pattern stands for, as glob(3) in OpenSSH has it: `*`, `?`, `[…]` in every part of a path, and a
-//! backslash before a character that stands for itself. It reads folders and never follows more than it may.
+//! The files that match a pattern, as with glob(3) in OpenSSH: `*`, `?`, `[…]` in every part of a path. A backslash makes the next
+//! character a literal one. The number of paths is bounded.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The paths that match, in byte order, at most `limit`. A pattern without special characters is the path that it names,
-/// if there is such a file.
+/// The paths that match, in byte order, at most `limit`. A pattern without special characters is itself the path, if that file exists.
 pub(crate) fn glob(pattern: &Path, limit: usize) -> Vec<PathBuf> {
     let Some(text) = pattern.to_str() else { return Vec::new() };
-    let mut found = vec![PathBuf::from("/")];
+    let mut paths = vec![PathBuf::from("/")];
     for part in text.split('/').filter(|part| !part.is_empty()) {
         let mut next = Vec::new();
-        for folder in &found {
+        for folder in &paths {
             if is_pattern(part) {
                 next.extend(matching(folder, part));
             } else {
@@ -19,11 +18,11 @@ pub(crate) fn glob(pattern: &Path, limit: usize) -> Vec<PathBuf> {
             }
             next.truncate(limit);
         }
-        found = next;
+        paths = next;
     }
-    found.retain(|path| path.symlink_metadata().is_ok());
-    found.sort_unstable();
-    found
+    paths.retain(|path| path.symlink_metadata().is_ok());
+    paths.sort_unstable();
+    paths
 }
 
 fn is_pattern(part: &str) -> bool {
@@ -42,13 +41,13 @@ fn unescaped(part: &str) -> String {
 fn matching(folder: &Path, part: &str) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let fits = |name: &str| {
-        // The dot of a hidden file must be written.
+        // The dot of a hidden file must be in the pattern.
         name.starts_with('.') == part.starts_with('.') && matches(part.as_bytes(), name.as_bytes())
     };
     entries.filter(|entry| entry.file_name().to_str().is_some_and(fits)).map(|entry| entry.path()).collect()
 }
 
-/// Whether a name fits one part of a pattern. A star that is followed by what does not fit takes one byte more.
+/// Whether a name matches one part of a pattern. If the text after a star does not match, the star takes one more byte.
 fn matches(pattern: &[u8], name: &[u8]) -> bool {
     let (mut p, mut n) = (0, 0);
     let mut back: Option<(usize, usize)> = None;
@@ -58,7 +57,7 @@ fn matches(pattern: &[u8], name: &[u8]) -> bool {
             p += 1;
             continue;
         }
-        match (one(&pattern[p.min(pattern.len())..], name[n]), back) {
+        match (match_one(&pattern[p.min(pattern.len())..], name[n]), back) {
             (Some(length), _) => (p, n) = (p + length, n + 1),
             (None, Some((after, taken))) => {
                 back = Some((after, taken + 1));
@@ -70,13 +69,13 @@ fn matches(pattern: &[u8], name: &[u8]) -> bool {
     pattern[p.min(pattern.len())..].iter().all(|byte| *byte == b'*')
 }
 
-/// How many bytes of the pattern the byte fits.
-fn one(pattern: &[u8], byte: u8) -> Option<usize> {
+/// Matches one byte of a name. Returns how many bytes of the pattern match it.
+fn match_one(pattern: &[u8], byte: u8) -> Option<usize> {
     match *pattern.first()? {
         b'?' => Some(1),
         b'[' => match in_brackets(&pattern[1..], byte) {
             Some((fits, length)) => fits.then_some(length + 1),
-            // Without its end it is a plain character.
+            // A bracket without its end is a plain character.
             None => (byte == b'[').then_some(1),
         },
         b'\\' if pattern.len() > 1 => (pattern[1] == byte).then_some(2),
@@ -84,7 +83,7 @@ fn one(pattern: &[u8], byte: u8) -> Option<usize> {
     }
 }
 
-/// What stands behind `[`: whether the byte is one of the characters, and how long they are with `]`.
+/// Reads a set after its `[`. Returns whether the byte is in the set, and the length of the set with its `]`.
 fn in_brackets(set: &[u8], byte: u8) -> Option<(bool, usize)> {
     let negated = set.first() == Some(&b'!');
     let start = usize::from(negated);
@@ -92,7 +91,7 @@ fn in_brackets(set: &[u8], byte: u8) -> Option<(bool, usize)> {
     let mut fits = false;
     loop {
         let first = *set.get(at)?;
-        // As the first character, `]` stands for itself.
+        // As the first character, `]` is a plain character.
         if first == b']' && at > start {
             return Some((fits != negated, at + 1));
         }
@@ -116,7 +115,7 @@ fn in_brackets(set: &[u8], byte: u8) -> Option<(bool, usize)> {
 
 type Class = fn(&u8) -> bool;
 
-/// `[:digit:]` and its like.
+/// Reads a character class such as `[:digit:]`. Returns its test and its length.
 fn character_class(set: &[u8]) -> Option<(Class, usize)> {
     let classes: [(&[u8], Class); 6] = [
         (b"[:alnum:]", u8::is_ascii_alphanumeric),
@@ -135,7 +134,7 @@ mod tests {
     use crate::util::random;
 
     #[test]
-    fn h3_a_pattern_matches_names_as_glob_does() {
+    fn h3_pattern_matches_names_as_glob_does() {
         for (pattern, name, expected) in [
             ("*", "a", true),
             ("*.conf", "a.conf", true),
@@ -158,7 +157,7 @@ mod tests {
         ] {
             assert_eq!(matches(pattern.as_bytes(), name.as_bytes()), expected, "{pattern} {name}");
         }
-        // Many stars cost time in proportion, and no more.
+        // The time grows in proportion to the number of stars, not faster.
         assert!(!matches("*a".repeat(200).as_bytes(), "a".repeat(150).as_bytes()));
     }
 

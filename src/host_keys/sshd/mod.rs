@@ -1,14 +1,14 @@
-//! What sshd says of its host keys, and sshd itself.
+//! sshd: its configuration of host keys, its agent, and its process.
 //!
 //! | module | what it does |
 //! |---|---|
-//! | `query` | asks sshd for its effective configuration (`sshd -T`) |
-//! | `options` | the options with which its unit starts it |
-//! | `config`, `glob`, `wildcard` | reads sshd_config and its `Include` files, where sshd gives no answer |
-//! | `cache` | keeps OpenSSH's answers until what they depend on changes |
-//! | `effective` | the host keys that the configuration names (pure) |
+//! | `query` | asks sshd for its effective configuration (`sshd -G`, `sshd -T`) |
+//! | `options` | the options with which its unit starts sshd |
+//! | `config`, `glob`, `wildcard` | reads sshd_config and its `Include` files if sshd gives no answer |
+//! | `cache` | caches OpenSSH's answers until anything that they depend on changes |
+//! | `effective` | the effective host keys (pure) |
 //! | `agent` | the keys of sshd's `HostKeyAgent` |
-//! | `process` | the running sshd, and SIGHUP for it |
+//! | `process` | finds the running sshd, and sends SIGHUP to it |
 //! | `server` | whether an OpenSSH server is enabled at all |
 
 pub(crate) mod agent;

@@ -1,7 +1,7 @@
-//! The program and the options by which sshd's unit starts it: read from the unit's file, its drop-ins, and the environment files that they
-//! name, since an administrator may move sshd's configuration or name host keys there.
+//! The program and the options with which sshd's unit starts sshd. They are read from the unit's file, its drop-ins, and their
+//! environment files, because an administrator may move sshd's configuration or configure host keys there.
 //!
-//! The options that change which host keys sshd serves are passed on when sshd is asked; the others are dropped.
+//! Options that change which host keys sshd serves are used when sshd is queried. The others are dropped.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -11,28 +11,28 @@ use crate::host_keys::sshd::glob::glob;
 use crate::util::files;
 
 const MAX_BYTES: u64 = 64 * 1024;
-/// As many files of one kind as are read.
+/// How many files one pattern may match; further ones are ignored.
 const MAX_FILES: usize = 64;
-/// The names of sshd's unit. One is often a link to the other.
+/// The names of sshd's unit. Often one is a link to the other.
 const UNITS: [&str; 2] = ["ssh.service", "sshd.service"];
-/// Where systemd looks for units, the strongest folder first.
-const FOLDERS: [&str; 4] =
+/// The folders of systemd's units, the one with the highest precedence first.
+const UNIT_FOLDERS: [&str; 4] =
     ["/etc/systemd/system", "/run/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system"];
-/// The same path on every distribution.
+/// sshd's path, the same on every distribution.
 const SSHD: &str = "/usr/sbin/sshd";
-/// sshd's options that have a value.
-const WITH_VALUE: &str = "bCcEfghkopuV";
+/// sshd's options that take a value.
+const OPTIONS_WITH_VALUE: &str = "bCcEfghkopuV";
 
-/// How sshd is started, as far as it concerns host keys.
+/// How sshd is started, as far as it changes the host keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SshdOptions {
-    /// The program.
+    /// The path of the program.
     pub(crate) program: String,
-    /// The options, as they are passed on.
+    /// The options to use in queries.
     pub(crate) words: Vec<String>,
-    /// What they set, as lines of a configuration.
+    /// The same options as lines of a configuration.
     pub(crate) lines: Vec<String>,
-    /// `-f`: the configuration.
+    /// The path of the configuration (`-f`).
     pub(crate) config: Option<PathBuf>,
 }
 
@@ -43,10 +43,10 @@ impl Default for SshdOptions {
 }
 
 impl SshdOptions {
-    /// Of this machine.
+    /// The options on this machine.
     pub(crate) fn read() -> Self {
         let unit = UNITS.into_iter().find_map(|unit| {
-            let paths = FOLDERS.into_iter().map(|folder| Path::new(folder).join(unit));
+            let paths = UNIT_FOLDERS.into_iter().map(|folder| Path::new(folder).join(unit));
             paths.filter(|path| path.exists()).find_map(|path| read_text(&path))
         });
         let Some(unit) = unit else { return Self::default() };
@@ -63,8 +63,8 @@ impl SshdOptions {
         let mut words = words.into_iter();
         while let Some(word) = words.next() {
             let Some(letters) = word.strip_prefix('-') else { continue };
-            // Letters may stand together, the last one with its value.
-            let Some(at) = letters.find(|c| WITH_VALUE.contains(c)) else { continue };
+            // Several letters may be one word; the last one may have a value.
+            let Some(at) = letters.find(|c| OPTIONS_WITH_VALUE.contains(c)) else { continue };
             let (letter, rest) = letters[at..].split_at(1);
             let value = if rest.is_empty() { words.next().unwrap_or_default() } else { rest.to_owned() };
             match letter {
@@ -79,24 +79,24 @@ impl SshdOptions {
     }
 }
 
-/// The drop-ins of the unit by either name, in the order in which they count: by their own names, and those of a stronger folder instead of
-/// one of the same name in a weaker one.
+/// The drop-ins of both unit names, in the order in which systemd reads them: sorted by file name. A file replaces one of the same name in
+/// a folder of lower precedence.
 fn drop_ins() -> Vec<PathBuf> {
-    let mut found = BTreeMap::new();
-    for folder in FOLDERS.into_iter().rev() {
+    let mut by_name = BTreeMap::new();
+    for folder in UNIT_FOLDERS.into_iter().rev() {
         for unit in UNITS {
             for path in glob(Path::new(&format!("{folder}/{unit}.d/*.conf")), MAX_FILES) {
-                found.insert(path.file_name().map(ToOwned::to_owned), path);
+                by_name.insert(path.file_name().map(ToOwned::to_owned), path);
             }
         }
     }
-    found.into_values().collect()
+    by_name.into_values().collect()
 }
 
-/// What the unit's files say together.
+/// The settings of the unit's file and its drop-ins.
 #[derive(Debug, Default)]
 struct UnitSettings {
-    /// The command line, in the one `ExecStart=` that a service of this kind has.
+    /// The command line. A service of this kind has one `ExecStart=`.
     start: Option<String>,
     variables: BTreeMap<String, String>,
     environment_files: Vec<String>,
@@ -131,7 +131,7 @@ impl UnitSettings {
             }
         }
         let start = self.start.unwrap_or_default();
-        // What may stand before the program's path.
+        // Prefixes that systemd allows before the program's path.
         let start = start.trim_start_matches(['@', '-', ':', '+', '!', '|']);
         let mut words = split_quoted(start).into_iter().flat_map(|word| expanded(word, &self.variables));
         match words.next() {
@@ -141,7 +141,7 @@ impl UnitSettings {
     }
 }
 
-/// A word of a command line: `$NAME` stands for the words of a variable, `${NAME}` for its text.
+/// Expands the variables in a word of a command line: `$NAME` becomes the words of the variable, `${NAME}` its text.
 fn expanded(word: String, variables: &BTreeMap<String, String>) -> Vec<String> {
     let value = |name: &str| variables.get(name).cloned().unwrap_or_default();
     if let Some(name) = word.strip_prefix('$').filter(|name| !name.starts_with('{')) {
@@ -190,7 +190,7 @@ mod tests {
     const DEBIAN: &str = "[Service]\nEnvironmentFile=-/nowhere/ssh\nExecStart=/usr/sbin/sshd -D $SSHD_OPTS\n";
 
     #[test]
-    fn h3_options_that_concern_host_keys_are_passed_on() {
+    fn h3_options_about_host_keys_are_kept() {
         let text = "# ours\nSSHD_OPTS=-4\nSSHD_OPTS='-oHostKeyAlgorithms=x -f /etc/ssh/own -p 22 -eh /a -o \"HostKey /b c\" -u0'\n";
         let debian = options(&[DEBIAN], &[("ssh", text)]);
         assert_eq!(debian.words, ["-oHostKeyAlgorithms=x", "-f/etc/ssh/own", "-h/a", "-oHostKey /b c"]);
@@ -202,17 +202,17 @@ mod tests {
         let policy =
             [("policy", "CRYPTO_POLICY='-oCiphers=x -oHostKeyAlgorithms=y'\n"), ("own", "OPTIONS=\"\"\n")];
         assert_eq!(options(&[rhel_8], &policy).lines, ["Ciphers=x", "HostKeyAlgorithms=y"]);
-        // By setting the same variable later, an administrator opts out.
+        // An administrator opts out by setting the same variable later.
         let opted_out = [policy[0], ("own", "CRYPTO_POLICY=\n")];
         assert_eq!(options(&[rhel_8], &opted_out).words, [""; 0]);
     }
 
     #[test]
-    fn h3_a_drop_in_replaces_the_command() {
+    fn h3_drop_in_replaces_the_command() {
         let drop_in = "[Service]\nEnvironment=\"DIR=/srv/ssh keys\" A=b\nExecStart=\nExecStart=-/opt/ssh/sbin/sshd -D \\\n -f ${DIR}/config\n";
-        let found = options(&[DEBIAN, drop_in], &[]);
+        let replaced = options(&[DEBIAN, drop_in], &[]);
         assert_eq!(
-            (&*found.program, found.config),
+            (&*replaced.program, replaced.config),
             ("/opt/ssh/sbin/sshd", Some("/srv/ssh keys/config".into()))
         );
         let other = "[Service]\nExecStart=\nExecStart=/usr/sbin/dropbear -F\n";

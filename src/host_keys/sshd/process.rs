@@ -1,11 +1,10 @@
-//! Having a running sshd read its host keys again: which process that is, whether its configuration lets it start anew, and SIGHUP.
+//! Makes a running sshd read its host keys again: finds the process, checks that sshd can restart, and sends SIGHUP.
 //!
-//! sshd answers SIGHUP by starting itself again. With a broken configuration it ends there and then, and nobody can log in any more. So
-//! `sshd -t` must succeed first, with the options of the running process. The signal goes to a listening sshd of root's and to
-//! nothing else: a process id in a file may be an old one, and the process that has it now another's.
+//! On SIGHUP, sshd executes itself again. With a broken configuration it exits, and nobody can log in any more. So `sshd -t` must succeed
+//! first, with the options of the running process. The signal goes only to a listening sshd that runs as root: the process id in a file
+//! may be outdated, and now belong to another process.
 
 use std::ffi::OsStr;
-use std::fmt;
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -15,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use thiserror::Error;
 
 use crate::host_keys::sshd::options::SshdOptions;
 use crate::host_keys::sshd::query;
@@ -23,54 +23,59 @@ use crate::util::files;
 use crate::util::program;
 use crate::util::program::words;
 
-/// The names of its unit.
+/// The names of sshd's unit.
 const UNITS: [&str; 2] = ["ssh.service", "sshd.service"];
-/// sshd's options that decide whether a configuration is good. Each takes a value.
-const OF_THE_CONFIGURATION: &str = "cfho";
-/// Its other options that take a value.
-const WITH_VALUE: &str = "CEbgkpu";
+/// sshd's options that change its configuration. Each takes a value.
+const CONFIG_OPTIONS: &str = "cfho";
+/// sshd's other options that take a value.
+const OTHER_OPTIONS_WITH_VALUE: &str = "CEbgkpu";
 
-/// How long sshd may take to start anew. Far more than it needs: publishing waits for this, and nothing else.
+/// How long sshd may take to restart. This is much more than it needs; only publishing waits for it.
 const RESTART_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Why a running sshd still has the keys that it read when it started.
-#[derive(Debug)]
+/// Why a running sshd still has its old keys.
+#[derive(Debug, Error)]
 pub(crate) enum ReloadError {
-    /// Its configuration does not let it start again.
-    Broken(QueryError),
+    /// sshd could not restart with its configuration.
+    #[error(
+        "sshd still serves its old host keys: {0}; fix its configuration, then sshd is made to read the new ones"
+    )]
+    Broken(#[source] QueryError),
     /// The process cannot be signalled.
-    Signal(i32, io::Error),
+    #[error("sshd still serves its old host keys: cannot signal process {0}: {1}; restart sshd")]
+    Signal(i32, #[source] io::Error),
 }
 
-/// Tells every sshd that listens to read its keys again; returns how many there are. With socket activation there is none: each
-/// connection has a process of its own, which reads the keys when it starts.
+/// Makes every listening sshd read its keys again; returns how many there are. With socket activation there is none: each connection
+/// has a process of its own, which reads the keys when it starts.
 ///
-/// `pid_file` is sshd's own. `ask_systemd` also asks systemd for the process of sshd's unit, since the configuration can move that file.
+/// `pid_file` is the file that sshd writes. With `ask_systemd`, systemd is also asked for the main process of sshd's unit, because the
+/// configuration can move that file.
 ///
 /// # Errors
-/// When the configuration is broken or the signal cannot be sent: sshd goes on with its old keys then.
+/// When the configuration is broken or the signal cannot be sent. Then sshd keeps its old keys.
 pub(crate) fn reload(pid_file: &Path, ask_systemd: bool) -> Result<usize, ReloadError> {
-    let mut pids: Vec<_> = from_file(pid_file).into_iter().collect();
+    let mut pids: Vec<_> = pid_from_file(pid_file).into_iter().collect();
     if ask_systemd {
-        pids.extend(from_systemd());
+        pids.extend(pids_from_systemd());
     }
     pids.sort_unstable();
     pids.dedup();
-    let listening = pids.into_iter().filter_map(|pid| Some((pid, listener(pid)?)));
-    let mut told = 0;
+    let listening = pids.into_iter().filter_map(|pid| Some((pid, listener_options(pid)?)));
+    let mut signalled = 0;
     for (pid, options) in listening {
         query::check(&options.unwrap_or_else(|| SshdOptions::read().words)).map_err(ReloadError::Broken)?;
         let before = stamp(pid_file);
         kill(Pid::from_raw(pid), Signal::SIGHUP).map_err(|why| ReloadError::Signal(pid, why.into()))?;
         wait_for_restart(pid_file, before);
         tracing::info!("told sshd (process {pid}) to read its keys again");
-        told += 1;
+        signalled += 1;
     }
-    Ok(told)
+    Ok(signalled)
 }
 
-/// Waits until sshd serves the new keys: it removes its file with the process id when it starts anew, and writes it again once it listens.
-/// Without that file, there is nothing to see, and a second is far more than it takes.
+/// Waits until sshd serves the new keys. When sshd restarts, it removes its file with the process id, and it writes the file again when it
+/// listens. Without that file this waits for a second, which is much more than sshd needs.
 fn wait_for_restart(pid_file: &Path, before: Option<(u64, i64, i64)>) {
     let deadline = Instant::now() + if before.is_some() { RESTART_TIMEOUT } else { Duration::from_secs(1) };
     while Instant::now() < deadline
@@ -85,42 +90,42 @@ fn stamp(path: &Path) -> Option<(u64, i64, i64)> {
     Some((file.ino(), file.mtime(), file.mtime_nsec()))
 }
 
-fn from_file(path: &Path) -> Option<i32> {
+fn pid_from_file(path: &Path) -> Option<i32> {
     let text = String::from_utf8(files::read_bounded(path, 64).ok()??).ok()?;
     text.trim().parse().ok().filter(|pid| *pid > 1)
 }
 
-/// The main processes of sshd's units; none where systemd does not run.
-fn from_systemd() -> Vec<i32> {
+/// The main processes of sshd's units. Empty if systemd does not run.
+fn pids_from_systemd() -> Vec<i32> {
     let options = words(&["show", "--property=MainPID", "--value"]).chain(UNITS.map(OsStr::new));
     let Ok(output) = program::run("systemctl", options, b"") else { return Vec::new() };
     let text = String::from_utf8_lossy(&output.stdout);
     text.split_whitespace().filter_map(|word| word.parse().ok()).filter(|pid| *pid > 1).collect()
 }
 
-/// The options of a process, if it is an sshd that listens, and ours, that is root's. The inner `None` stands for options that cannot
-/// be known.
-fn listener(pid: i32) -> Option<Option<Vec<String>>> {
-    let of_process = |name: &str| fs::read(format!("/proc/{pid}/{name}")).ok();
-    let status = String::from_utf8(of_process("status")?).ok()?;
+/// The configuration options of a process, if it is a listening sshd of our own user, that is root. The inner `None` means that the
+/// options cannot be found out.
+fn listener_options(pid: i32) -> Option<Option<Vec<String>>> {
+    let proc_file = |name: &str| fs::read(format!("/proc/{pid}/{name}")).ok();
+    let status = String::from_utf8(proc_file("status")?).ok()?;
     let uids = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
-    let us = nix::unistd::geteuid().to_string();
-    if of_process("comm")?.trim_ascii() != b"sshd" || !uids.split_whitespace().all(|uid| uid == us) {
+    let own_uid = nix::unistd::geteuid().to_string();
+    if proc_file("comm")?.trim_ascii() != b"sshd" || !uids.split_whitespace().all(|uid| uid == own_uid) {
         return None;
     }
-    // The unit may not look: it has fewer capabilities than sshd.
+    // PermissionDenied is accepted: the unit has fewer capabilities than sshd, so it may not read this link.
     match fs::read_link(format!("/proc/{pid}/exe")) {
         Ok(program) if !program.file_name()?.as_encoded_bytes().starts_with(b"sshd") => return None,
         Err(why) if why.kind() != io::ErrorKind::PermissionDenied => return None,
         _ => {}
     }
-    Some(options(&arguments(&of_process("cmdline")?)?))
+    Some(config_options(&arguments(&proc_file("cmdline")?)?))
 }
 
-/// The arguments of an sshd that listens, by its command line; `None` for one that serves a connection.
+/// The arguments of a listening sshd, from its command line; `None` for a process that serves a connection.
 ///
-/// Since OpenSSH 8.2 it is one text: `sshd: /usr/sbin/sshd -D [listener] 0 of 10-100 startups`. Before, it is the arguments as they were
-/// given. The process of a connection has `sshd: root@pts/0` or the like.
+/// Since OpenSSH 8.2 the command line is one text: `sshd: /usr/sbin/sshd -D [listener] 0 of 10-100 startups`. In older versions it is the
+/// arguments as they were given. The process of a connection has a text like `sshd: root@pts/0`.
 fn arguments(command_line: &[u8]) -> Option<Vec<String>> {
     let text = std::str::from_utf8(command_line).ok()?.trim_end_matches('\0');
     let words: Vec<_> = match text.strip_prefix("sshd: ") {
@@ -132,18 +137,18 @@ fn arguments(command_line: &[u8]) -> Option<Vec<String>> {
     is_sshd.then(|| words[1..].iter().map(|word| (*word).to_owned()).collect())
 }
 
-/// Those of sshd's options that its configuration is made of. `None` if they cannot be told apart: the text of a title has no quotes.
-fn options(arguments: &[String]) -> Option<Vec<String>> {
+/// Those of sshd's options that change its configuration. `None` if they are ambiguous, because the text of a title has no quotes.
+fn config_options(arguments: &[String]) -> Option<Vec<String>> {
     let mut options = Vec::new();
     let mut arguments = arguments.iter();
     while let Some(argument) = arguments.next() {
         let letters = argument.strip_prefix('-').filter(|letters| !letters.is_empty())?;
         for (at, letter) in letters.char_indices() {
-            let of_the_configuration = OF_THE_CONFIGURATION.contains(letter);
-            if of_the_configuration || WITH_VALUE.contains(letter) {
+            let is_config_option = CONFIG_OPTIONS.contains(letter);
+            if is_config_option || OTHER_OPTIONS_WITH_VALUE.contains(letter) {
                 let rest = &letters[at + letter.len_utf8()..];
                 let value = if rest.is_empty() { arguments.next()? } else { rest };
-                if of_the_configuration {
+                if is_config_option {
                     options.push(format!("-{letter}{value}"));
                 }
                 break;
@@ -153,29 +158,12 @@ fn options(arguments: &[String]) -> Option<Vec<String>> {
     Some(options)
 }
 
-impl fmt::Display for ReloadError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Broken(why) => write!(
-                f,
-                "sshd still serves its old host keys: {why}; repair its configuration, then it is told to read the new ones"
-            ),
-            Self::Signal(pid, why) => write!(
-                f,
-                "sshd still serves its old host keys: cannot signal process {pid}: {why}; restart sshd"
-            ),
-        }
-    }
-}
-
-impl std::error::Error for ReloadError {}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn d2_table_of_command_lines_of_sshd() {
+    fn d2_command_lines_of_a_listening_sshd() {
         let rhel_8 =
             "/usr/sbin/sshd\0-D\0-oCiphers=aes256-gcm@openssh.com\0-oHostKeyAlgorithms=rsa-sha2-256\0";
         let policy = &["-oCiphers=aes256-gcm@openssh.com", "-oHostKeyAlgorithms=rsa-sha2-256"][..];
@@ -187,7 +175,7 @@ mod tests {
             ),
             (rhel_8, Some(Some(policy))),
             ("/usr/sbin/sshd\0-D\0-o\0Port 22\0", Some(Some(&["-oPort 22"]))),
-            // Two words of one option, or an option and a word? Not to be told.
+            // Ambiguous: `Port 22` may be one value, or a value and another word.
             ("sshd: /usr/sbin/sshd -D -o Port 22 [listener] 0 of 10-100 startups", Some(None)),
             ("sshd: /usr/sbin/sshd -D -o [listener] 0 of 10-100 startups", Some(None)),
             ("sshd: root@pts/0\0", None),
@@ -197,16 +185,16 @@ mod tests {
             ("sshd\0-D\0", None),
             ("", None),
         ] {
-            let found = arguments(line.as_bytes()).map(|arguments| options(&arguments));
+            let found = arguments(line.as_bytes()).map(|arguments| config_options(&arguments));
             let owned = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
             assert_eq!(found, expected.map(|options| options.map(owned)), "{line:?}");
         }
     }
 
     #[test]
-    fn d2_only_a_listening_sshd_is_told() {
-        let us = i32::try_from(std::process::id()).expect("a process id");
-        assert_eq!(listener(us), None);
-        assert_eq!(listener(i32::MAX), None);
+    fn d2_only_a_listening_sshd_is_signalled() {
+        let own_pid = i32::try_from(std::process::id()).expect("a process id");
+        assert_eq!(listener_options(own_pid), None);
+        assert_eq!(listener_options(i32::MAX), None);
     }
 }

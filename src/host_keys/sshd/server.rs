@@ -1,8 +1,8 @@
-//! Whether an OpenSSH server is enabled or active: its host keys are published only then (invariant H3). Dropbear and other servers have
-//! keys of their own.
+//! Whether an OpenSSH server is enabled or active. Only then are its host keys published (invariant H3). Dropbear and other servers have
+//! their own keys.
 //!
-//! This reads systemd's files: enablement links, unit files, and what stands in /run and /sys for an active unit. It never connects to a port,
-//! since any local user may listen there while sshd is down. It runs no program, so that the daemon can look by itself.
+//! This reads systemd's files: enablement links, unit files, and the entries for active units in /run and /sys. It never connects to a
+//! port, because any local user may listen there while sshd is down. It runs no program, so the daemon can use it too.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::util::files;
 use crate::util::tagged::{NotAState, Tagged};
 
-/// Where unit files and enablement links are, first the folders that take precedence.
+/// The folders of unit files and enablement links, the one with the highest precedence first.
 const UNIT_FOLDERS: [&str; 8] = [
     "run/systemd/generator.early",
     "etc/systemd/system",
@@ -25,20 +25,20 @@ const UNIT_FOLDERS: [&str; 8] = [
     "lib/systemd/system",
     "run/systemd/generator.late",
 ];
-/// A link for each active service.
+/// The folder with a link for each active service.
 const ACTIVE_SERVICES: &str = "run/systemd/units";
-/// Control groups of active sockets: of the unified hierarchy, and of the two older layouts.
+/// The folders with the control groups of active sockets: in the unified hierarchy, and in the two older layouts.
 const ACTIVE_SOCKETS: [&str; 3] = [
     "sys/fs/cgroup/system.slice",
     "sys/fs/cgroup/unified/system.slice",
     "sys/fs/cgroup/systemd/system.slice",
 ];
 /// The units that distributions ship.
-const KNOWN: [&str; 4] = ["ssh.service", "sshd.service", "ssh.socket", "sshd.socket"];
-/// Far over any unit file.
-const LARGEST: u64 = 256 * 1024;
+const SHIPPED_UNITS: [&str; 4] = ["ssh.service", "sshd.service", "ssh.socket", "sshd.socket"];
+/// The largest unit file that is read. No unit file comes near it.
+const MAX_UNIT_FILE_BYTES: u64 = 256 * 1024;
 
-/// Whether sshd serves host keys, or will.
+/// Whether sshd serves host keys now or after a start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "kebab-case", try_from = "Tagged")]
 pub enum SshServer {
@@ -47,7 +47,7 @@ pub enum SshServer {
     Unknown,
     /// A unit that starts OpenSSH's sshd is enabled or active.
     Enabled,
-    /// There is none: nobody serves OpenSSH's host keys.
+    /// There is no such unit, so nothing serves OpenSSH's host keys.
     NotEnabled,
 }
 
@@ -65,7 +65,7 @@ impl TryFrom<Tagged> for SshServer {
 }
 
 impl SshServer {
-    /// Looks at the units of the system below `root`.
+    /// Reads the units of the system whose root is `root`.
     pub fn look(root: &Path) -> Self {
         if !root.join("run/systemd/system").is_dir() {
             return Self::Unknown;
@@ -84,9 +84,9 @@ pub(crate) fn enablement_folders(root: &Path) -> [PathBuf; 3] {
     [folder.join("multi-user.target.wants"), folder.join("sockets.target.wants"), folder]
 }
 
-/// The links that systemd removes when one of the known services stops.
+/// The links that systemd removes when one of the services stops that distributions ship.
 pub(crate) fn active_links(root: &Path) -> impl Iterator<Item = PathBuf> {
-    let services = KNOWN.iter().filter(|name| is_service(name));
+    let services = SHIPPED_UNITS.iter().filter(|name| is_service(name));
     services.map(move |name| root.join(ACTIVE_SERVICES).join(format!("invocation:{name}")))
 }
 
@@ -96,9 +96,9 @@ struct SshUnits<'a> {
 
 impl SshUnits<'_> {
     fn has_server(&self) -> io::Result<bool> {
-        // Most systems have one of the known units, enabled in the usual place: then nothing else is listed or read.
+        // Most systems have one of the shipped units, enabled in the usual folder. Then no other file is listed or read.
         let [services, sockets, _] = enablement_folders(self.root);
-        for name in KNOWN {
+        for name in SHIPPED_UNITS {
             let is_linked = [&services, &sockets].iter().any(|folder| folder.join(name).is_symlink());
             if is_linked && self.will_start_sshd(name)? {
                 return Ok(true);
@@ -106,9 +106,9 @@ impl SshUnits<'_> {
         }
         for name in self.active()? {
             let text = self.unit_file(&name)?.filter(|text| !text.is_empty());
-            // Its file may be masked or removed while it runs: then its name must do.
-            let is_known = KNOWN.contains(&&*name);
-            if text.map_or(Ok(is_known), |text| self.starts_sshd(&name, &text))? {
+            // A unit's file may be masked or removed while the unit is active. Then its name decides.
+            let is_shipped = SHIPPED_UNITS.contains(&&*name);
+            if text.map_or(Ok(is_shipped), |text| self.starts_sshd(&name, &text))? {
                 return Ok(true);
             }
         }
@@ -120,7 +120,7 @@ impl SshUnits<'_> {
         Ok(false)
     }
 
-    /// Whether an enabled unit is there, not masked, and starts sshd.
+    /// Whether the file of an enabled unit exists, is not masked, and starts sshd.
     fn will_start_sshd(&self, name: &str) -> io::Result<bool> {
         match self.unit_file(name)? {
             Some(text) if self.may_start(&text) => self.starts_sshd(name, &text),
@@ -132,7 +132,7 @@ impl SshUnits<'_> {
     fn active(&self) -> io::Result<BTreeSet<String>> {
         let services = list(&self.root.join(ACTIVE_SERVICES))?;
         let services = services.iter().filter_map(|name| name.strip_prefix("invocation:").map(str::to_owned));
-        // An instance is one connection: its socket tells whether there can be others.
+        // A unit name with `@` is one connection. Whether there can be others depends on its socket.
         let mut active: BTreeSet<_> =
             services.filter(|name| is_service(name) && !name.contains('@')).collect();
         for folder in ACTIVE_SOCKETS {
@@ -142,7 +142,7 @@ impl SshUnits<'_> {
         Ok(active)
     }
 
-    /// The services and sockets that another unit wants or requires by a link.
+    /// The services and sockets that another unit wants or requires, by a link.
     fn enabled(&self) -> io::Result<BTreeSet<String>> {
         let mut enabled = BTreeSet::new();
         for folder in UNIT_FOLDERS {
@@ -157,7 +157,7 @@ impl SshUnits<'_> {
         Ok(enabled)
     }
 
-    /// The text of a unit's file; empty where the unit is masked, `None` where it is not there. Drop-ins do not count.
+    /// The text of a unit's file. It is empty if the unit is masked, and `None` if there is no file. Drop-ins are not read.
     fn unit_file(&self, name: &str) -> io::Result<Option<String>> {
         let template = name.split_once('@').and_then(|(stem, instance)| {
             let (_, kind) = instance.rsplit_once('.')?;
@@ -169,11 +169,11 @@ impl SshUnits<'_> {
                 if fs::read_link(&path).is_ok_and(|target| target == Path::new("/dev/null")) {
                     return Ok(Some(String::new()));
                 }
-                match files::read_bounded(&path, LARGEST) {
+                match files::read_bounded(&path, MAX_UNIT_FILE_BYTES) {
                     Ok(None) => {}
                     Ok(Some(text)) => return Ok(Some(String::from_utf8_lossy(&text).into_owned())),
-                    Err(why) if KNOWN.contains(&&*name) => return Err(why),
-                    // Some administrators keep units from other users. It does not start sshd, as far as this process can tell.
+                    Err(why) if SHIPPED_UNITS.contains(&&*name) => return Err(why),
+                    // Some administrators hide unit files from other users. As far as this process can see, the unit does not start sshd.
                     Err(_) => return Ok(Some(String::new())),
                 }
             }
@@ -181,7 +181,7 @@ impl SshUnits<'_> {
         Ok(None)
     }
 
-    /// Whether no condition of the kind that Debian uses to switch sshd off keeps a unit from starting.
+    /// Whether no `ConditionPathExists=!` stops the unit. Debian uses that condition for switching sshd off.
     fn may_start(&self, text: &str) -> bool {
         let absent = settings(text, "ConditionPathExists").filter_map(|path| path.strip_prefix('!'));
         absent.map(|path| path.trim_start_matches('/')).all(|path| !self.root.join(path).exists())
@@ -192,7 +192,7 @@ impl SshUnits<'_> {
         if !is_socket(name) {
             return Ok(settings(text, "ExecStart").any(runs_sshd));
         }
-        // systemd-ssh-generator makes sockets for local logins and for the host of a virtual machine.
+        // systemd-ssh-generator creates sockets for local logins and for the host of a virtual machine.
         let is_local = |stream: &str| stream.starts_with(['/', '@', '%']) || stream.starts_with("vsock:");
         let mut streams = settings(text, "ListenStream").peekable();
         if streams.peek().is_some() && streams.all(is_local) {
@@ -220,18 +220,18 @@ fn is_socket(name: &str) -> bool {
     name.ends_with(".socket")
 }
 
-/// The values of a setting.
+/// The values of a setting in a unit file.
 fn settings<'a>(text: &'a str, key: &'a str) -> impl Iterator<Item = &'a str> {
     text.lines()
         .filter_map(move |line| Some(line.trim().strip_prefix(key)?.trim_start().strip_prefix('=')?.trim()))
 }
 
-/// Whether a command line runs a program `sshd`, by a shell or not, or Debian's init script of it.
+/// Whether a command line runs a program `sshd`, directly or by a shell, or Debian's init script for it.
 fn runs_sshd(command: &str) -> bool {
     let mut words =
         command.split(|c: char| c.is_whitespace() || "\"';".contains(c)).filter(|word| !word.is_empty());
     let Some(program) = words.next() else { return false };
-    // systemd's own signs in front of a path.
+    // Prefixes that systemd allows before a path.
     let program = program.trim_start_matches(['-', '@', ':', '+', '!', '|']);
     match program.rsplit('/').next() {
         Some("sshd") => true,
@@ -240,7 +240,7 @@ fn runs_sshd(command: &str) -> bool {
     }
 }
 
-/// The names in a folder; none where it is not there.
+/// The names of the entries in a folder. Empty if the folder is missing.
 fn list(folder: &Path) -> io::Result<Vec<String>> {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,

@@ -1,10 +1,10 @@
-//! `*` and `?` as sshd's patterns and its `Include` have them. Pure.
+//! Matches a text against `*` and `?`, as in the patterns of sshd's configuration. Pure.
 
-/// Whether `text` is what `pattern` describes.
+/// Whether `text` matches `pattern`.
 pub(crate) fn matches(pattern: &str, text: &str) -> bool {
     let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
     let (mut p, mut t) = (0, 0);
-    // Where to go on after the last `*`, should what follows it not fit: the star takes one byte more then.
+    // Where to continue after the last `*` if the text after it does not match: then the star takes one more byte.
     let mut back: Option<(usize, usize)> = None;
     while t < text.len() {
         match (pattern.get(p), back) {
@@ -29,7 +29,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_star_is_any_text_and_a_question_mark_any_byte() {
+    fn star_is_any_text_and_question_mark_any_byte() {
         for (pattern, text, expected) in [
             ("", "", true),
             ("*", "", true),
@@ -44,7 +44,7 @@ mod tests {
         ] {
             assert_eq!(matches(pattern, text), expected, "{pattern} {text}");
         }
-        // Many stars cost time in proportion, and no more.
+        // The time grows in proportion to the number of stars, not faster.
         assert!(!matches(&"*a".repeat(200), &"a".repeat(150)));
     }
 }

@@ -1,4 +1,5 @@
-//! Does what [`crate::host_keys::store::plan`](mod@crate::host_keys::store::plan) decided for every key that sshd names, wherever it stands.
+//! Carries out the plan of [`crate::host_keys::store::plan`](mod@crate::host_keys::store::plan) for every key that sshd's configuration
+//! names, in whichever folder it is.
 
 use std::collections::BTreeSet;
 use std::fs::{self, Permissions};
@@ -9,145 +10,146 @@ use std::path::{Path, PathBuf};
 use crate::host_keys::sshd::cache::OpensshAnswers;
 use crate::host_keys::sshd::effective::{conventional_type, is_conventional};
 use crate::host_keys::store::error::HostKeyError;
-use crate::host_keys::store::key_file::{KeyFile, look, public_path};
+use crate::host_keys::store::key_file::{KeyFile, inspect, public_path};
 use crate::host_keys::store::key_group::KeyGroup;
 use crate::host_keys::store::make_keys;
 use crate::host_keys::store::make_keys::KeyToMake;
 use crate::host_keys::store::plan::{KeyPlan, Mending, Reason, Rules};
 use crate::util::files;
 
-/// What was done.
+/// What was done to the keys.
 #[derive(Debug, Default)]
 pub(crate) struct KeyChanges {
-    /// Keys that were there and good.
+    /// Keys that needed no change.
     pub kept: BTreeSet<String>,
     /// Keys that were made.
     pub made: BTreeSet<String>,
-    /// Keys that stayed, and what was mended around them.
+    /// Keys that stayed, and what was repaired around them.
     pub mended: Vec<(String, Mending)>,
-    /// What was no key, and the name that it has now.
+    /// The new names of files that were no usable keys and were moved aside.
     pub set_aside: Vec<PathBuf>,
-    /// Keys that were removed because they were another Instance's.
+    /// Keys of another Instance that were removed.
     pub removed: Vec<PathBuf>,
-    /// Keys that sshd names and does not serve, while it serves others; each with the reason.
+    /// Keys that sshd's configuration names and sshd does not serve, while it serves others; each with the reason.
     pub passed_over: Vec<(PathBuf, Reason)>,
-    /// What could not be done; the other keys were done all the same.
+    /// Keys for which the plan failed. The other keys are done nevertheless.
     pub failed: Vec<(PathBuf, HostKeyError)>,
-    /// The private keys that were made.
+    /// The paths of the private keys that were made.
     pub new_files: BTreeSet<PathBuf>,
 }
 
-/// Which keys are made.
+/// Which keys are replaced.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Renewal {
-    /// Those that are missing or broken.
+    /// Only missing and broken keys.
     OnlyBroken,
-    /// All: they are another Instance's, and known to it. But for those with these fingerprints: an earlier attempt has made them.
+    /// All keys, because another Instance has them too. The exception is keys with these fingerprints: an earlier attempt has made them.
     AllBut(BTreeSet<String>),
 }
 
-/// What the work is about.
+/// The host keys of this machine, and the rules for them.
 #[derive(Debug)]
 pub(crate) struct KeyStore<'a> {
     /// sshd's own folder.
     pub(crate) folder: &'a Path,
     pub(crate) rules: Rules<'a>,
     pub(crate) group: KeyGroup,
-    /// Whether sshd itself said which keys it has. Otherwise what it does not name may be a key of its own.
+    /// Whether sshd itself answered which keys it has. If not, any other key file may be one of sshd's keys too.
     pub(crate) is_sshd_known: bool,
 }
 
 impl KeyStore<'_> {
-    /// Looks at every key that sshd names.
-    pub(crate) fn look(&self, answers: &mut OpensshAnswers) -> Vec<KeyFile> {
-        // Without its folder there is no sshd, and nothing to make keys for (invariant D2).
+    /// Inspects every key that sshd's configuration names.
+    pub(crate) fn inspect(&self, answers: &mut OpensshAnswers) -> Vec<KeyFile> {
+        // If sshd's folder is missing, there is no sshd that needs keys (invariant D2).
         let is_there = |path: &&PathBuf| !path.starts_with(self.folder) || self.folder.exists();
         let paths = self.rules.effective.files.iter().filter(is_there);
-        paths.map(|path| look(path, &self.group, answers)).collect()
+        paths.map(|path| inspect(path, &self.group, answers)).collect()
     }
 
-    /// Brings the keys to where sshd serves every one of them that it can; the keys as they are afterwards.
+    /// Makes and repairs keys so that sshd serves all that it can. Returns the changes, and the keys as they are afterwards.
     pub(crate) fn ensure(&self, renew: &Renewal, answers: &mut OpensshAnswers) -> (KeyChanges, Vec<KeyFile>) {
-        let mut done = KeyChanges::default();
-        let mut keys = self.look(answers);
+        let mut changes = KeyChanges::default();
+        let mut keys = self.inspect(answers);
         let folders: BTreeSet<_> = keys.iter().filter_map(|key| key.target.parent()).collect();
-        folders.iter().for_each(|folder| make_keys::clear_away(folder));
+        folders.iter().for_each(|folder| make_keys::remove_leftovers(folder));
         let plans = match renew {
             Renewal::OnlyBroken => self.rules.plan(&keys),
             Renewal::AllBut(renewed) => self.rules.plan_renewal(&keys, renewed),
         };
         let before = fingerprints(&keys);
-        self.apply(&keys, &plans, renew, &mut done);
+        self.apply(&keys, &plans, renew, &mut changes);
         let renewed = match renew {
             Renewal::OnlyBroken => None,
             Renewal::AllBut(renewed) => Some(renewed),
         };
-        if renewed.is_some() && done.failed.is_empty() && self.is_sshd_known {
-            self.remove_others(&keys, &plans, &mut done);
+        if renewed.is_some() && changes.failed.is_empty() && self.is_sshd_known {
+            self.remove_others(&keys, &plans, &mut changes);
         }
-        let changed = !done.made.is_empty() || !done.mended.is_empty() || renewed.is_some();
+        let changed = !changes.made.is_empty() || !changes.mended.is_empty() || renewed.is_some();
         if changed {
             folders.iter().for_each(|folder| make_keys::restore_labels(folder));
-            keys = self.look(answers);
+            keys = self.inspect(answers);
         }
-        if let Some(renewed) = renewed.filter(|_| done.failed.is_empty()) {
+        if let Some(renewed) = renewed.filter(|_| changes.failed.is_empty()) {
             let is_old = |key: &str| before.contains(key) && !renewed.contains(key);
             let old = keys.iter().filter(|key| key.loaded().is_some_and(|key| is_old(&key.fingerprint())));
-            done.failed.extend(old.map(|key| (key.path.clone(), HostKeyError::NotReplaced)));
+            changes.failed.extend(old.map(|key| (key.path.clone(), HostKeyError::NotReplaced)));
         }
-        (done, keys)
+        (changes, keys)
     }
 
-    fn apply(&self, keys: &[KeyFile], plans: &[KeyPlan], renew: &Renewal, done: &mut KeyChanges) {
-        let mut orders: Vec<KeyToMake<'_>> = Vec::new();
+    fn apply(&self, keys: &[KeyFile], plans: &[KeyPlan], renew: &Renewal, changes: &mut KeyChanges) {
+        let mut to_make: Vec<KeyToMake<'_>> = Vec::new();
         for (key, plan) in keys.iter().zip(plans) {
             let name = self.name(&key.path);
             match plan {
-                KeyPlan::Keep => _ = done.kept.insert(name),
-                KeyPlan::Mend(mending) => match mend(key, mending) {
-                    Ok(()) => done.mended.push((name, mending.clone())),
-                    Err(why) => done.failed.push((key.path.clone(), file_error(key, why))),
+                KeyPlan::Keep => _ = changes.kept.insert(name),
+                KeyPlan::Repair(repairs) => match repair(key, repairs) {
+                    Ok(()) => changes.mended.push((name, repairs.clone())),
+                    Err(why) => changes.failed.push((key.path.clone(), file_error(key, why))),
                 },
-                // Two names of one file.
-                KeyPlan::Make { .. } if orders.iter().any(|order| order.file.target == key.target) => {}
+                // Two paths of one file.
+                KeyPlan::Make { .. } if to_make.iter().any(|other| other.file.target == key.target) => {}
                 KeyPlan::Make { kind, set_aside } => {
-                    orders.push(KeyToMake { file: key, kind, set_aside: *set_aside })
+                    to_make.push(KeyToMake { file: key, kind, set_aside: *set_aside })
                 }
-                // Removed when all the others are made.
+                // Removed after all the other keys are made.
                 KeyPlan::Remove | KeyPlan::Ignore => {}
                 KeyPlan::LeaveAlone(reason) if reason.is_failure(renew) => {
-                    done.failed.push((key.path.clone(), HostKeyError::LeftAlone(reason.clone())));
+                    changes.failed.push((key.path.clone(), HostKeyError::LeftAlone(reason.clone())));
                 }
-                KeyPlan::LeaveAlone(reason) => done.passed_over.push((key.path.clone(), reason.clone())),
+                KeyPlan::LeaveAlone(reason) => changes.passed_over.push((key.path.clone(), reason.clone())),
             }
         }
-        let made = make_keys::make(&orders, self.group.for_new_keys());
-        for (order, made) in orders.iter().zip(made) {
+        let made = make_keys::make(&to_make, self.group.for_new_keys());
+        for (key, made) in to_make.iter().zip(made) {
             match made {
                 Ok(aside) => {
-                    done.set_aside.extend(aside);
-                    done.made.insert(self.name(&order.file.path));
-                    done.new_files.insert(order.file.path.clone());
+                    changes.set_aside.extend(aside);
+                    changes.made.insert(self.name(&key.file.path));
+                    changes.new_files.insert(key.file.path.clone());
                 }
-                Err(why) => done.failed.push((order.file.path.clone(), why)),
+                Err(why) => changes.failed.push((key.file.path.clone(), why)),
             }
         }
     }
 
-    /// Removes another Instance's keys that are not made here, and those that have the name of a host key although sshd names
-    /// them nowhere: a private key that two machines have is nobody's.
-    fn remove_others(&self, keys: &[KeyFile], plans: &[KeyPlan], done: &mut KeyChanges) {
+    /// Removes the keys of another Instance that get no replacement. It also removes files with the name of a host key that sshd's
+    /// configuration does not name: a private key that two machines have protects neither of them.
+    fn remove_others(&self, keys: &[KeyFile], plans: &[KeyPlan], changes: &mut KeyChanges) {
         let parents = keys.iter().filter_map(|key| key.path.parent());
-        // One folder may have several names: each key is looked for by the one without links.
+        // One folder may have several paths. Keys are compared by the path without links.
         let folders: BTreeSet<_> =
             parents.chain([self.folder]).filter_map(|path| path.canonicalize().ok()).collect();
-        let place = |key: &KeyFile| {
+        let canonical = |key: &KeyFile| {
             let folder = key.path.parent()?.canonicalize().ok()?;
             Some(folder.join(key.path.file_name()?))
         };
         let is_kept = |path: &Path| {
-            let is_named =
-                |key: &KeyFile| key.target == path || place(key).is_some_and(|place| place == path);
+            let is_named = |key: &KeyFile| {
+                key.target == path || canonical(key).is_some_and(|canonical| canonical == path)
+            };
             let named = keys.iter().zip(plans).find(|(key, _)| is_named(key));
             named.is_some_and(|(_, plan)| *plan != KeyPlan::Remove)
         };
@@ -159,9 +161,9 @@ impl KeyStore<'_> {
                     continue;
                 }
                 match fs::remove_file(entry.path()) {
-                    Ok(()) => done.removed.push(entry.path()),
+                    Ok(()) => changes.removed.push(entry.path()),
                     Err(why) => tracing::error!(
-                        "{} is another Instance's key and cannot be removed: {why}",
+                        "cannot remove {}, a key of another Instance: {why}",
                         entry.path().display()
                     ),
                 }
@@ -169,7 +171,7 @@ impl KeyStore<'_> {
         }
     }
 
-    /// What a key is called in messages: its type where it has a conventional name in sshd's own folder.
+    /// The name of a key in messages: its type if it has a conventional name in sshd's own folder, otherwise its path.
     pub(crate) fn name(&self, path: &Path) -> String {
         let kind = conventional_type(path).filter(|_| path.parent() == Some(self.folder));
         kind.unwrap_or_else(|| path.display().to_string())
@@ -185,30 +187,30 @@ fn file_error(key: &KeyFile, why: io::Error) -> HostKeyError {
     HostKeyError::File(key.target.parent().unwrap_or(Path::new("/")).to_owned(), why)
 }
 
-fn mend(key: &KeyFile, mending: &Mending) -> io::Result<()> {
+fn repair(key: &KeyFile, repairs: &Mending) -> io::Result<()> {
     let private = &key.target;
-    make_keys::roots_alone(private.parent().unwrap_or(Path::new("/")))?;
-    if mending.owner {
+    make_keys::check_only_root_can_replace(private.parent().unwrap_or(Path::new("/")))?;
+    if repairs.owner {
         chown(private, Some(nix::unistd::geteuid().as_raw()), None)?;
     }
-    if let Some(mode) = mending.mode {
+    if let Some(mode) = repairs.mode {
         fs::set_permissions(private, Permissions::from_mode(mode))?;
     }
-    if let Some(text) = &mending.text {
-        // ssh-keygen read exactly this text as the same key.
-        let mode = mending.mode.or(key.access.map(|access| access.mode)).unwrap_or(0o600);
+    if let Some(text) = &repairs.text {
+        // ssh-keygen has read exactly this text, and got the same key.
+        let mode = repairs.mode.or(key.access.map(|access| access.mode)).unwrap_or(0o600);
         files::write_whole(private, text, mode & 0o600)?;
     }
-    if let Some(public) = &mending.public_key {
+    if let Some(public) = &repairs.public_key {
         let line = format!("{} {}", public.key_text(), public.comment);
-        make_keys::make_room(&public_path(&key.path))?;
+        make_keys::move_folder_aside(&public_path(&key.path))?;
         files::write_whole(&public_path(&key.path), format!("{}\n", line.trim_end()).as_bytes(), 0o644)?;
     }
     Ok(())
 }
 
 impl Reason {
-    /// Whether it keeps a key from being as it should. What an agent holds is in use, but it is not replaced.
+    /// Whether the key is not as it should be. A key in an agent is in use; but a renewal cannot replace it.
     fn is_failure(&self, renew: &Renewal) -> bool {
         match self {
             Self::UnknownType => false,

@@ -1,5 +1,7 @@
-//! What a private key file is worth to sshd (invariant H1): the strict reading of this program, or the answer of the
-//! machine's own ssh-keygen, which loads keys by the same code as sshd. Nothing is condemned by this program alone.
+//! Whether sshd can use a private key file (invariant H1).
+//!
+//! This program reads a key strictly. For everything else it asks the machine's own ssh-keygen, which loads keys by the same code as
+//! sshd. This program alone never decides that a key is unusable.
 
 use std::io;
 
@@ -12,26 +14,26 @@ use crate::host_keys::sshd::cache::OpensshAnswers;
 use crate::util::program;
 use crate::util::program::words;
 
-/// Reads the key from standard input, which has neither a mode nor a name.
+/// Makes ssh-keygen read the key from standard input, which has neither a mode nor a name.
 const STDIN: &str = "/proc/self/fd/0";
 
-/// What a file in the place of a private key holds.
+/// The content of a file at the path of a private key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeyContent {
     /// A private key that sshd loads.
     Usable(PublicKey),
-    /// A private key in a form that sshd does not load, and the text in which it would.
+    /// A private key in a form that sshd does not load, and the text that it would load.
     Damaged(PublicKey, Vec<u8>),
-    /// A private key behind a passphrase, which sshd cannot load; the public key where that is known.
+    /// A private key with a passphrase, which sshd cannot load; with the public key, if that is known.
     Locked(Option<PublicKey>),
-    /// A public key. sshd serves it if its `HostKeyAgent` has the private one.
+    /// A public key. sshd serves it if its `HostKeyAgent` has the private key.
     PublicOnly(PublicKey),
-    /// Nothing that OpenSSH takes for a key.
+    /// OpenSSH finds no key in it.
     Unusable,
 }
 
 impl KeyContent {
-    /// The public key, where it is known.
+    /// The public key, if it is known.
     pub fn public(&self) -> Option<&PublicKey> {
         match self {
             Self::Usable(key) | Self::Damaged(key, _) | Self::PublicOnly(key) => Some(key),
@@ -41,7 +43,7 @@ impl KeyContent {
     }
 }
 
-/// Checks a file's bytes, with no answer kept from before.
+/// Checks the bytes of a file, without cached answers.
 ///
 /// # Errors
 /// As [`check`].
@@ -49,10 +51,10 @@ pub fn private_key_content(bytes: &[u8]) -> io::Result<KeyContent> {
     check(bytes, &mut OpensshAnswers::default())
 }
 
-/// Checks a file's bytes.
+/// Checks the bytes of a file.
 ///
 /// # Errors
-/// When ssh-keygen gives no answer: then nothing is known.
+/// When ssh-keygen gives no answer. Then nothing is known about the key.
 pub(crate) fn check(bytes: &[u8], answers: &mut OpensshAnswers) -> io::Result<KeyContent> {
     match PrivateKey::parse(bytes) {
         PrivateKey::Good(key) => return Ok(KeyContent::Usable(key)),
@@ -63,7 +65,7 @@ pub(crate) fn check(bytes: &[u8], answers: &mut OpensshAnswers) -> io::Result<Ke
     if let Some(key) = answers.key(&digest) {
         return Ok(KeyContent::Usable(key));
     }
-    match ask(bytes)? {
+    match ask_keygen(bytes)? {
         KeygenAnswer::Key(key) => {
             answers.set_key(digest, &key);
             return Ok(KeyContent::Usable(key));
@@ -78,14 +80,14 @@ pub(crate) fn check(bytes: &[u8], answers: &mut OpensshAnswers) -> io::Result<Ke
     if let PrivateKey::Locked(key) = PrivateKey::parse(&text) {
         return Ok(KeyContent::Locked(key));
     }
-    Ok(match ask(&text)? {
+    Ok(match ask_keygen(&text)? {
         KeygenAnswer::Key(key) => KeyContent::Damaged(key, text),
         KeygenAnswer::Passphrase => KeyContent::Locked(None),
         KeygenAnswer::NoKey => KeyContent::Unusable,
     })
 }
 
-/// ssh-keygen's answer on a private key.
+/// ssh-keygen's answer about a private key.
 #[derive(Debug)]
 enum KeygenAnswer {
     Key(PublicKey),
@@ -93,7 +95,7 @@ enum KeygenAnswer {
     NoKey,
 }
 
-fn ask(private: &[u8]) -> io::Result<KeygenAnswer> {
+fn ask_keygen(private: &[u8]) -> io::Result<KeygenAnswer> {
     if private.is_empty() {
         return Ok(KeygenAnswer::NoKey);
     }
@@ -102,26 +104,26 @@ fn ask(private: &[u8]) -> io::Result<KeygenAnswer> {
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         return public_key(&text).map(KeygenAnswer::Key).map_err(|why| io::Error::other(why.to_string()));
     }
-    let said = output.messages;
-    if said.contains("passphrase") {
+    let message = output.messages;
+    if message.contains("passphrase") {
         return Ok(KeygenAnswer::Passphrase);
     }
-    // What is wrong with the machine says nothing of the key.
-    let is_of_the_key = output.status.code().is_some() && said.starts_with("Load key ");
-    let of_the_system =
+    // An error of the system says nothing about the key.
+    let is_about_key = output.status.code().is_some() && message.starts_with("Load key ");
+    let system_errors =
         ["Permission denied", "annot allocate", "allocation failed", "internal error", "Too many open files"];
-    if is_of_the_key && !of_the_system.iter().any(|text| said.contains(text)) {
+    if is_about_key && !system_errors.iter().any(|text| message.contains(text)) {
         Ok(KeygenAnswer::NoKey)
     } else {
-        Err(io::Error::other(format!("ssh-keygen: {} ({said})", output.status)))
+        Err(io::Error::other(format!("ssh-keygen: {} ({message})", output.status)))
     }
 }
 
-/// The first public key in a text, as a `.pub` file holds it. Of a type that this program does not know, ssh-keygen tells
-/// size and name.
+/// The first public key in the text of a `.pub` file. For a type that this program does not know, ssh-keygen reports the size and the
+/// name.
 ///
 /// # Errors
-/// Why there is none.
+/// When there is no public key, with the reason.
 pub(crate) fn public_key(text: &str) -> Result<PublicKey, PublicKeyError> {
     let mut error = PublicKeyError::Form;
     for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
@@ -136,7 +138,7 @@ pub(crate) fn public_key(text: &str) -> Result<PublicKey, PublicKeyError> {
     Err(error)
 }
 
-/// `BITS FINGERPRINT COMMENT (TYPE)`, as `ssh-keygen -l` prints it.
+/// Reads a key with `ssh-keygen -l`, which prints `BITS FINGERPRINT COMMENT (TYPE)`.
 fn listed(line: &str) -> Option<PublicKey> {
     let output = program::run("ssh-keygen", words(&["-l", "-f", STDIN]), line.as_bytes()).ok()?;
     let text = String::from_utf8(output.stdout).ok().filter(|_| output.status.success())?;
@@ -149,7 +151,7 @@ fn listed(line: &str) -> Option<PublicKey> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::host_keys::key::test_keys::{BAD_FORMS, made, spoilt};
+    use crate::host_keys::key::test_keys::{BAD_FORMS, damaged, generate};
 
     fn checked(bytes: &[u8]) -> KeyContent {
         private_key_content(bytes).expect("ssh-keygen answers")
@@ -158,8 +160,8 @@ mod tests {
     const PEM: [&str; 8] = ["-t", "rsa", "-b", "2048", "-m", "PEM", "-N", ""];
 
     #[test]
-    fn h1_what_ssh_keygen_reads_is_usable_whatever_is_around() {
-        let (pem, public) = made(&PEM);
+    fn h1_text_around_a_key_does_not_make_it_unusable() {
+        let (pem, public) = generate(&PEM);
         let public = PublicKey::parse(&public).expect("a good key");
         let text = String::from_utf8(pem).expect("text");
         for (form, text) in [
@@ -180,18 +182,18 @@ mod tests {
     }
 
     #[test]
-    fn h1_a_damaged_key_is_not_lost() {
-        let (key, public) = made(&["-t", "ed25519", "-N", ""]);
+    fn h1_damaged_key_is_not_lost() {
+        let (key, public) = generate(&["-t", "ed25519", "-N", ""]);
         let public = PublicKey::parse(&public).expect("a good key");
         for form in BAD_FORMS {
-            let KeyContent::Damaged(found, text) = checked(&spoilt(form, &key)) else { panic!("{form}") };
+            let KeyContent::Damaged(found, text) = checked(&damaged(form, &key)) else { panic!("{form}") };
             assert_eq!((&found, &text), (&public, &key), "{form}");
         }
     }
 
     #[test]
-    fn h1_what_is_no_usable_key_is_told_apart() {
-        let (key, public) = made(&["-t", "ed25519", "-N", ""]);
+    fn h1_unusable_locked_and_public_keys_are_told_apart() {
+        let (key, public) = generate(&["-t", "ed25519", "-N", ""]);
         assert!(matches!(checked(public.as_bytes()), KeyContent::PublicOnly(_)));
         for length in [1, 40, key.len() / 2, key.len() - 40] {
             assert_eq!(checked(&key[..length]), KeyContent::Unusable, "cut to {length} bytes");
@@ -202,13 +204,13 @@ mod tests {
             &["-t", "ed25519", "-N", "secret"][..],
             &["-t", "rsa", "-b", "2048", "-m", "PEM", "-N", "secret"],
         ] {
-            assert!(matches!(checked(&made(locked).0), KeyContent::Locked(_)), "{locked:?}");
+            assert!(matches!(checked(&generate(locked).0), KeyContent::Locked(_)), "{locked:?}");
         }
     }
 
     #[test]
-    fn h3_a_public_key_file_may_have_more_than_the_key() {
-        let (_, public) = made(&["-t", "ed25519", "-N", ""]);
+    fn h3_public_key_is_found_among_other_lines() {
+        let (_, public) = generate(&["-t", "ed25519", "-N", ""]);
         let key = PublicKey::parse(&public).expect("a good key");
         for text in [format!("# ours\n\n{public}"), public.replace(' ', "\t"), format!("  {public}\n\n")] {
             assert!(public_key(&text).is_ok_and(|found| found.is_same_key(&key)), "{text:?}");

@@ -1,4 +1,4 @@
-//! Looks at one host key: the private key's file, who may read it, and the `.pub` beside it. Reading only.
+//! Inspects one host key: the private key's file, who may read it, and the `.pub` beside it. It only reads.
 
 use std::ffi::OsString;
 use std::fs;
@@ -14,17 +14,17 @@ use crate::host_keys::store::key_group::KeyGroup;
 use crate::host_keys::store::mounts::{Obstacle, obstacle};
 use crate::util::files;
 
-/// Bytes of a key file. An RSA key of 16384 bits has 13 kB; sshd does not mind what stands behind the key.
+/// The largest key file that is read. An RSA key of 16384 bits has 13 kB; sshd ignores what follows the key.
 const MAX_BYTES: u64 = 1024 * 1024;
-/// As many links as the kernel follows.
+/// The number of links that the kernel follows.
 const MAX_LINKS: usize = 40;
 
-/// A host key that sshd names.
+/// A host key that sshd's configuration names.
 #[derive(Debug)]
 pub(crate) struct KeyFile {
-    /// The private key's path, as sshd has it.
+    /// The private key's path, as in sshd's configuration.
     pub path: PathBuf,
-    /// Where its file is, once links are followed.
+    /// The path of its file after all links are followed.
     pub target: PathBuf,
     /// The private key.
     pub private: Private,
@@ -37,26 +37,26 @@ pub(crate) struct KeyFile {
 /// A private key's file.
 #[derive(Debug)]
 pub(crate) enum Private {
-    /// There is none.
+    /// There is no file.
     Missing,
-    /// It cannot be seen whether there is one.
+    /// Whether there is a file cannot be seen.
     Unseen(Obstacle),
-    /// A file of no bytes, as a power cut leaves it.
+    /// The file is empty, as after a power failure.
     Empty,
-    /// There are bytes.
+    /// The file has this content.
     Found(KeyContent),
-    /// There is something that cannot be read or judged: unknown is not new (invariant H1).
+    /// There is something that cannot be read or checked. An unknown key is not replaced (invariant H1).
     Unreadable(io::Error),
 }
 
 /// The `.pub` beside a private key.
 #[derive(Debug)]
 pub(crate) enum PublicFile {
-    /// It holds the private key's public half, with this comment.
+    /// It has the public half of the private key, with this comment.
     Same(String),
-    /// It holds this key; the private one is another, or not known.
+    /// It has this key. The private key is another one, or not known.
     Other(PublicKey),
-    /// It is missing, cannot be read, or holds no public key.
+    /// It is missing, cannot be read, or has no public key.
     Lost,
 }
 
@@ -65,27 +65,27 @@ pub(crate) enum PublicFile {
 pub(crate) struct KeyAccess {
     /// Permission bits.
     pub mode: u32,
-    /// Whether it belongs to root.
-    pub ours: bool,
-    /// Whether sshd loads it although its group may read it.
+    /// Whether the file belongs to root.
+    pub is_owned_by_root: bool,
+    /// Whether sshd loads the key although its group may read it.
     pub group_may_read: bool,
 }
 
 impl KeyAccess {
-    /// The bits that sshd lets a key have.
+    /// The permission bits that sshd accepts.
     pub(crate) fn allowed(self) -> u32 {
         if self.group_may_read { 0o640 } else { 0o600 }
     }
 
-    /// Whether sshd loads a key with this mode. It does not look at the mode of somebody else's file.
+    /// Whether sshd loads a key with this mode. sshd does not check the mode of another user's file.
     pub(crate) fn is_loaded(self) -> bool {
-        !self.ours || self.mode & 0o077 & !self.allowed() == 0
+        !self.is_owned_by_root || self.mode & 0o077 & !self.allowed() == 0
     }
 }
 
-/// Looks at the key at `path`.
-pub(crate) fn look(path: &Path, group: &KeyGroup, answers: &mut OpensshAnswers) -> KeyFile {
-    let target = followed(path);
+/// Inspects the key at `path`.
+pub(crate) fn inspect(path: &Path, group: &KeyGroup, answers: &mut OpensshAnswers) -> KeyFile {
+    let target = resolved(path);
     let private = match files::read_bounded(&target, MAX_BYTES) {
         Ok(None) => obstacle(&target).map_or(Private::Missing, Private::Unseen),
         Ok(Some(bytes)) if bytes.is_empty() => Private::Empty,
@@ -101,17 +101,17 @@ pub(crate) fn look(path: &Path, group: &KeyGroup, answers: &mut OpensshAnswers) 
     };
     let public = read_public(&public_path(path), content.and_then(KeyContent::public));
     let is_usable = matches!(content, Some(KeyContent::Usable(_)));
-    let us = nix::unistd::geteuid().as_raw();
+    let own_uid = nix::unistd::geteuid().as_raw();
     let access = fs::metadata(&target).ok().map(|there| KeyAccess {
         mode: there.mode() & 0o7777,
-        ours: there.uid() == us,
+        is_owned_by_root: there.uid() == own_uid,
         group_may_read: group.may_read(&target, &there, is_usable, answers),
     });
     KeyFile { path: path.to_owned(), target, private, public, access }
 }
 
 impl KeyFile {
-    /// The public key that sshd serves, if it loads the private one.
+    /// The public key, if sshd loads the private one.
     pub(crate) fn loaded(&self) -> Option<PublicKey> {
         match &self.private {
             Private::Found(KeyContent::Usable(key)) if self.access.is_none_or(KeyAccess::is_loaded) => {
@@ -121,7 +121,7 @@ impl KeyFile {
         }
     }
 
-    /// The public key that sshd serves, if its agent has the private one.
+    /// The public key of which sshd's agent may have the private one.
     pub(crate) fn held_by_agent(&self) -> Option<PublicKey> {
         let named = match &self.private {
             Private::Found(KeyContent::PublicOnly(key) | KeyContent::Locked(Some(key))) => Some(key),
@@ -135,13 +135,13 @@ impl KeyFile {
         }
     }
 
-    /// The public half of what is there, whether sshd loads it or not.
+    /// The public half of the private key file, whether sshd loads it or not.
     pub(crate) fn public_key(&self) -> Option<PublicKey> {
         let content = if let Private::Found(content) = &self.private { content.public() } else { None };
         content.map(|key| self.commented(key))
     }
 
-    /// With the comment of the `.pub`, which people edit.
+    /// The key with the comment of the `.pub` file, which people edit.
     fn commented(&self, key: &PublicKey) -> PublicKey {
         match &self.public {
             PublicFile::Same(comment) if !comment.is_empty() => key.clone().with_comment(comment.clone()),
@@ -157,7 +157,7 @@ pub(crate) fn public_path(private: &Path) -> PathBuf {
     name.into()
 }
 
-/// The `.pub`, held against the private key where that is known.
+/// Reads the `.pub` and compares it with the private key, if that is known.
 fn read_public(path: &Path, private: Option<&PublicKey>) -> PublicFile {
     let bytes = files::read_bounded(path, MAX_BYTES).ok().flatten().unwrap_or_default();
     let Ok(text) = String::from_utf8(bytes) else { return PublicFile::Lost };
@@ -171,8 +171,8 @@ fn read_public(path: &Path, private: Option<&PublicKey>) -> PublicFile {
     key_content::public_key(&text).map_or(PublicFile::Lost, PublicFile::Other)
 }
 
-/// The path with all links followed, also where the last one leads to nothing.
-fn followed(path: &Path) -> PathBuf {
+/// The path with all links followed, even if the last one has no target.
+fn resolved(path: &Path) -> PathBuf {
     if let Ok(real) = fs::canonicalize(path) {
         return real;
     }

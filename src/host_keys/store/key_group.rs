@@ -1,5 +1,5 @@
-//! The group whose programs may read host keys (`ssh_keys` of RHEL and its kin): where OpenSSH is built to load a key that this
-//! group may read, and only there, a key may have the mode 0640. Elsewhere sshd refuses such a key.
+//! The group whose programs may read host keys: `ssh_keys` of RHEL and related distributions. There, OpenSSH is built to load a key that
+//! this group may read, so a key may have the mode 0640. Elsewhere sshd refuses such a key.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -11,7 +11,7 @@ use crate::util::program;
 use crate::util::program::words;
 
 const NAME: &str = "ssh_keys";
-/// The program for which the group was made. It belongs to the group and has its set-group-id bit there.
+/// The program for which the group exists. Where OpenSSH is built that way, it belongs to the group and has the set-group-id bit.
 const KEYSIGN: [&str; 4] = [
     "/usr/libexec/openssh/ssh-keysign",
     "/usr/lib/openssh/ssh-keysign",
@@ -20,7 +20,7 @@ const KEYSIGN: [&str; 4] = [
 ];
 const SET_GROUP_ID: u32 = 0o2000;
 
-/// The group, and whether it is known that OpenSSH loads keys that it may read.
+/// The group, and whether OpenSSH is known to load keys that this group may read.
 #[derive(Debug, Default)]
 pub(crate) struct KeyGroup {
     group: Option<u32>,
@@ -28,7 +28,7 @@ pub(crate) struct KeyGroup {
 }
 
 impl KeyGroup {
-    /// Of this machine.
+    /// The group of this machine.
     pub(crate) fn read() -> Self {
         let Some(group) = group_id() else { return Self::default() };
         let is_its = |path: &str| {
@@ -37,13 +37,13 @@ impl KeyGroup {
         Self { group: Some(group), is_of_keysign: KEYSIGN.iter().any(|path| is_its(path)) }
     }
 
-    /// The group that new keys get.
+    /// The group that new keys get, if any.
     pub(crate) fn for_new_keys(&self) -> Option<u32> {
         self.group.filter(|_| self.is_of_keysign)
     }
 
-    /// Whether OpenSSH loads this key although its group may read it. Where ssh-keysign does not tell, ssh-keygen does, which
-    /// refuses what sshd refuses; only a usable key can show it.
+    /// Whether OpenSSH loads this key although its group may read it. If ssh-keysign does not show that, ssh-keygen is run on the key, which
+    /// refuses what sshd refuses. Only a usable key can show it.
     pub(crate) fn may_read(
         &self,
         path: &Path,
@@ -69,7 +69,7 @@ impl KeyGroup {
     }
 }
 
-/// The file is read and not the name service, which a static program has none of.
+/// The group's id. It is read from the file: a static program has no name service.
 fn group_id() -> Option<u32> {
     let groups = fs::read_to_string("/etc/group").ok()?;
     let fields = groups.lines().find_map(|line| line.strip_prefix(NAME)?.strip_prefix(':'))?;

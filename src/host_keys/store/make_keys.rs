@@ -1,5 +1,7 @@
-//! Makes keys with the machine's own ssh-keygen (invariant H2): in a folder beside the old ones, all at once, synced, and
-//! renamed. Cut off at any instant, this leaves each private key as it was, or new and whole.
+//! Makes keys with the machine's own ssh-keygen (invariant H2).
+//!
+//! All keys are made at the same time, in a new folder beside the old keys. They are synced to the disk and then renamed. If the process
+//! is killed at any moment, each private key is either the old one or complete and new.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -17,15 +19,15 @@ use crate::util::program::{MAKE_TIMEOUT, ProgramOutput, RunningProgram, words};
 use crate::util::time::Moment;
 use crate::util::{files, random};
 
-/// How the folder's name begins in which new keys are made.
-const BESIDE: &str = ".scw-agent-new.";
+/// The beginning of the name of the folder in which new keys are made.
+const FOLDER_PREFIX: &str = ".scw-agent-new.";
 
 /// A key to make.
 pub(crate) struct KeyToMake<'a> {
-    /// Where.
+    /// The file that the key replaces.
     pub(crate) file: &'a KeyFile,
     pub(crate) kind: &'a NewKey,
-    /// What is there is kept under another name.
+    /// Whether the existing file is kept under another name.
     pub(crate) set_aside: bool,
 }
 
@@ -34,36 +36,34 @@ impl KeyToMake<'_> {
         self.file.target.parent().unwrap_or(Path::new("/"))
     }
 
-    /// The new private key before it has its name.
-    fn beside(&self, workplace: &Path) -> PathBuf {
-        workplace.join(self.file.target.file_name().unwrap_or(OsStr::new("key")))
+    /// The path of the new private key before it is renamed.
+    fn new_private_path(&self, new_folder: &Path) -> PathBuf {
+        new_folder.join(self.file.target.file_name().unwrap_or(OsStr::new("key")))
     }
 }
 
-/// Makes the keys, those of every folder side by side. For each of them: the name that what was there has now, or the error.
-pub(crate) fn make(
-    orders: &[KeyToMake<'_>],
-    group: Option<u32>,
-) -> Vec<Result<Option<PathBuf>, HostKeyError>> {
-    let mut workplaces = BTreeMap::new();
-    for order in orders {
-        workplaces.entry(order.folder()).or_insert_with(|| workplace(order.folder()));
+/// Makes the keys, all at the same time. Returns for each of them the new path of the file that it replaced, if that was set aside, or
+/// the error.
+pub(crate) fn make(keys: &[KeyToMake<'_>], group: Option<u32>) -> Vec<Result<Option<PathBuf>, HostKeyError>> {
+    let mut new_folders = BTreeMap::new();
+    for key in keys {
+        new_folders.entry(key.folder()).or_insert_with(|| new_folder(key.folder()));
     }
-    let start = |order: &KeyToMake<'_>| match &workplaces[order.folder()] {
-        Ok(workplace) => start_keygen(&order.beside(workplace), order.kind),
-        // One error for all of them; io::Error cannot be cloned, so its text goes to each.
-        Err(why) => Err(file_error(order.folder(), io::Error::new(why.kind(), why.to_string()))),
+    let start = |key: &KeyToMake<'_>| match &new_folders[key.folder()] {
+        Ok(new_folder) => start_keygen(&key.new_private_path(new_folder), key.kind),
+        // All keys of the folder get this error. io::Error cannot be cloned, so each gets a copy of the text.
+        Err(why) => Err(file_error(key.folder(), io::Error::new(why.kind(), why.to_string()))),
     };
-    let started: Vec<_> = orders.iter().map(start).collect();
-    let finish = |(order, child): (&KeyToMake<'_>, Result<RunningProgram, HostKeyError>)| {
-        let workplace = workplaces[order.folder()].as_ref();
-        child.and_then(finished)?;
-        let Ok(workplace) = workplace else { return Ok(None) };
-        move_in(order, workplace, group).map_err(|why| file_error(order.folder(), why))
+    let started: Vec<_> = keys.iter().map(start).collect();
+    let finish = |(key, child): (&KeyToMake<'_>, Result<RunningProgram, HostKeyError>)| {
+        let new_folder = new_folders[key.folder()].as_ref();
+        child.and_then(wait_for_keygen)?;
+        let Ok(new_folder) = new_folder else { return Ok(None) };
+        install(key, new_folder, group).map_err(|why| file_error(key.folder(), why))
     };
-    let made = orders.iter().zip(started).map(finish).collect();
-    for workplace in workplaces.values().flatten() {
-        let _ = fs::remove_dir_all(workplace);
+    let made = keys.iter().zip(started).map(finish).collect();
+    for new_folder in new_folders.values().flatten() {
+        let _ = fs::remove_dir_all(new_folder);
     }
     made
 }
@@ -72,36 +72,39 @@ fn file_error(folder: &Path, why: io::Error) -> HostKeyError {
     HostKeyError::File(folder.to_owned(), why)
 }
 
-/// An empty folder beside the keys, whose own folder is made if it is missing.
-fn workplace(folder: &Path) -> io::Result<PathBuf> {
+/// Makes an empty folder beside the keys, and the folder of the keys if it is missing.
+fn new_folder(folder: &Path) -> io::Result<PathBuf> {
     if !folder.exists() {
         make_folder(folder)?;
     }
-    roots_alone(folder)?;
-    let beside = folder.join(format!("{BESIDE}{:08x}", random::generator().u32(..)));
-    fs::DirBuilder::new().mode(0o700).create(&beside)?;
-    Ok(beside)
+    check_only_root_can_replace(folder)?;
+    let path = folder.join(format!("{FOLDER_PREFIX}{:08x}", random::generator().u32(..)));
+    fs::DirBuilder::new().mode(0o700).create(&path)?;
+    Ok(path)
 }
 
-/// Whether only root can exchange what is in a folder. Else another user could have root write, or give away, any file (invariant D3).
+/// Checks that only root can replace files in a folder. Otherwise another user could make root write any file, or change its owner
+/// (invariant D3).
 ///
 /// # Errors
-/// When somebody else can, with what to do.
-pub(crate) fn roots_alone(folder: &Path) -> io::Result<()> {
-    let us = nix::unistd::geteuid().as_raw();
+/// When another user can replace files there. The message says what to do.
+pub(crate) fn check_only_root_can_replace(folder: &Path) -> io::Result<()> {
+    let own_uid = nix::unistd::geteuid().as_raw();
     for folder in folder.ancestors() {
-        let there = fs::metadata(folder)?;
-        let is_open = there.mode() & 0o002 != 0 && there.mode() & 0o1000 == 0;
-        if is_open || (there.uid() != 0 && there.uid() != us) {
-            let why =
-                format!("other users can exchange what is in {}; give it to root alone", folder.display());
+        let metadata = fs::metadata(folder)?;
+        let is_open = metadata.mode() & 0o002 != 0 && metadata.mode() & 0o1000 == 0;
+        if is_open || (metadata.uid() != 0 && metadata.uid() != own_uid) {
+            let why = format!(
+                "other users can replace files in {}; make it writable for root only",
+                folder.display()
+            );
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
         }
     }
     Ok(())
 }
 
-/// Makes a folder with its parents, as everybody may enter them, so that they outlive a power cut.
+/// Makes a folder with its parents. Everybody may enter them, and they are synced so that they survive a power failure.
 fn make_folder(folder: &Path) -> io::Result<()> {
     let missing: Vec<_> = folder.ancestors().take_while(|folder| !folder.exists()).collect();
     files::public_folder(folder)?;
@@ -121,28 +124,31 @@ fn start_keygen(path: &Path, kind: &NewKey) -> Result<RunningProgram, HostKeyErr
     program::start("ssh-keygen", options, b"", MAKE_TIMEOUT).map_err(HostKeyError::NoKeygen)
 }
 
-/// Whether ssh-keygen makes such keys: it is tried for types that not every OpenSSH has.
+/// Whether ssh-keygen can make such a key. For types that not every OpenSSH has, this makes one to find out.
 pub(crate) fn can_make(kind: &NewKey) -> bool {
     if ["rsa", "ecdsa", "ed25519"].contains(&&*kind.keygen_type) {
         return true;
     }
     let folder = std::env::temp_dir().join(format!("scw-agent-key-{:016x}", random::generator().u64(..)));
     let made = fs::DirBuilder::new().mode(0o700).create(&folder).is_ok()
-        && start_keygen(&folder.join("key"), kind).and_then(finished).is_ok();
+        && start_keygen(&folder.join("key"), kind).and_then(wait_for_keygen).is_ok();
     let _ = fs::remove_dir_all(&folder);
     made
 }
 
-/// Waits for ssh-keygen; its complaint if it failed.
-fn finished(child: RunningProgram) -> Result<(), HostKeyError> {
+/// Waits for ssh-keygen to end.
+///
+/// # Errors
+/// When ssh-keygen failed, with its message.
+fn wait_for_keygen(child: RunningProgram) -> Result<(), HostKeyError> {
     let ProgramOutput { status, messages, .. } = child.finish().map_err(HostKeyError::NoKeygen)?;
     if status.success() { Ok(()) } else { Err(HostKeyError::Keygen(format!("{status} ({messages})"))) }
 }
 
-fn move_in(order: &KeyToMake<'_>, workplace: &Path, group: Option<u32>) -> io::Result<Option<PathBuf>> {
-    let private = order.beside(workplace);
+fn install(key: &KeyToMake<'_>, new_folder: &Path, group: Option<u32>) -> io::Result<Option<PathBuf>> {
+    let private = key.new_private_path(new_folder);
     let public = public_path(&private);
-    // Whatever the umask was: the private key for its owner only, the public key for everybody.
+    // Independent of the umask: only the owner may read the private key, everybody may read the public key.
     match group {
         Some(group) => {
             chown(&private, None, Some(group))?;
@@ -153,11 +159,11 @@ fn move_in(order: &KeyToMake<'_>, workplace: &Path, group: Option<u32>) -> io::R
     fs::set_permissions(&public, Permissions::from_mode(0o644))?;
     File::open(&private)?.sync_all()?;
     File::open(&public)?.sync_all()?;
-    let target = &order.file.target;
-    let final_public = public_path(&order.file.path);
-    make_room(&final_public)?;
-    let aside = if order.set_aside { Some(set_aside(target)?) } else { None };
-    // The public key of a private key that was lost must never be taken for the new one's.
+    let target = &key.file.target;
+    let final_public = public_path(&key.file.path);
+    move_folder_aside(&final_public)?;
+    let aside = if key.set_aside { Some(set_aside(target)?) } else { None };
+    // Removed first: the public key of a lost private key must never be taken for the public key of the new one.
     match fs::remove_file(&final_public) {
         Err(why) if why.kind() != io::ErrorKind::NotFound => return Err(why),
         _ => {}
@@ -169,11 +175,11 @@ fn move_in(order: &KeyToMake<'_>, workplace: &Path, group: Option<u32>) -> io::R
         // The private key's path is a link to another folder, perhaps another disk.
         files::write_whole(&final_public, &fs::read(public)?, 0o644)?;
     }
-    files::sync_folder(order.folder())?;
+    files::sync_folder(key.folder())?;
     Ok(aside)
 }
 
-/// Gives what is no key another name: it is somebody's file all the same.
+/// Renames a file that is no key. It may still be of use to somebody, so it is not removed.
 fn set_aside(path: &Path) -> io::Result<PathBuf> {
     let mut name = path.as_os_str().to_owned();
     name.push(format!(".broken-{}", Moment::now()));
@@ -181,32 +187,32 @@ fn set_aside(path: &Path) -> io::Result<PathBuf> {
     Ok(name.into())
 }
 
-/// Gives a folder that is in the place of a `.pub` another name: no file can take its place.
-pub(crate) fn make_room(public: &Path) -> io::Result<()> {
-    if public.symlink_metadata().is_ok_and(|there| there.is_dir()) {
+/// Renames a folder that has the path of a `.pub` file, because a file cannot replace a folder.
+pub(crate) fn move_folder_aside(public: &Path) -> io::Result<()> {
+    if public.symlink_metadata().is_ok_and(|metadata| metadata.is_dir()) {
         let aside = set_aside(public)?;
-        tracing::warn!("{} is a folder, and is kept as {}", public.display(), aside.display());
+        tracing::warn!("{} is a folder; moved to {}", public.display(), aside.display());
     }
     Ok(())
 }
 
-/// Where SELinux is, a file that was renamed into its place has the label of where it was made.
+/// Restores SELinux labels. A file that was renamed still has the label of the folder in which it was made.
 pub(crate) fn restore_labels(folder: &Path) {
     if Path::new("/sys/fs/selinux/enforce").exists() {
-        let told = Command::new("restorecon").arg("-R").arg(folder).stdin(Stdio::null()).status();
-        if !told.is_ok_and(|status| status.success()) {
-            tracing::warn!("restorecon failed: SELinux may keep sshd from {}", folder.display());
+        let result = Command::new("restorecon").arg("-R").arg(folder).stdin(Stdio::null()).status();
+        if !result.is_ok_and(|status| status.success()) {
+            tracing::warn!("restorecon failed; SELinux may deny sshd access to {}", folder.display());
         }
     }
 }
 
-/// Removes what runs that were cut off left behind.
-pub(crate) fn clear_away(folder: &Path) {
+/// Removes the folders of earlier runs that did not end.
+pub(crate) fn remove_leftovers(folder: &Path) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        if entry.file_name().to_string_lossy().starts_with(BESIDE) {
+        if entry.file_name().to_string_lossy().starts_with(FOLDER_PREFIX) {
             if let Err(why) = fs::remove_dir_all(entry.path()) {
                 tracing::warn!(
-                    "{} is left from an earlier run and cannot be removed: {why}",
+                    "cannot remove {}, which an earlier run left behind: {why}",
                     entry.path().display()
                 );
             }

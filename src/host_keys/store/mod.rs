@@ -1,13 +1,14 @@
-//! The key files: what they are, what to do with them, doing it.
+//! The key files: inspects them, plans what to do, and does it.
 //!
 //! | module | what it does |
 //! |---|---|
 //! | `key_file`, `key_content`, `key_group`, `mounts` | inspects a key file: content, mode, owner, group, whether it can be written |
 //! | `plan` | decides what to do with each key (pure) |
-//! | `apply`, `make_keys` | does it |
-//! | `old_keys`, `renewed_keys` | what a renewal keeps: the old public keys, and which new ones are made |
-//! | `served`, `problems` | the file that tells the daemon which keys sshd serves, and what is wrong with the others |
-//! | `remove` | removes the host keys from an image |
+//! | `apply`, `make_keys` | carries out the plan |
+//! | `error` | the errors of a host key |
+//! | `old_keys`, `renewed_keys` | what a renewal saves: the old public keys, and which new keys are already made |
+//! | `served`, `problems` | the file from which the daemon reads which keys sshd serves, and the problems of the other keys |
+//! | `remove` | which files to remove from a disk that becomes an image |
 
 pub(crate) mod apply;
 pub(crate) mod error;

@@ -1,29 +1,29 @@
-//! Tells a key that is missing from one that cannot be seen from here: a folder that the unit's sandbox covers, or a file
-//! system that is not mounted. What cannot be seen is never made anew (invariant H1).
+//! Tells a missing key from a key that this process cannot see: the unit's sandbox hides its folder, or its file system is not mounted.
+//! A key that cannot be seen is never replaced (invariant H1).
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Why a path may look empty.
+/// Why a path may seem to be missing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Obstacle {
     /// The sandbox of this process covers this folder.
     Hidden(PathBuf),
-    /// This file system is configured, and not mounted.
+    /// This file system is configured but not mounted.
     NotMounted(PathBuf),
 }
 
-/// What systemd mounts over what a unit may not see.
+/// Part of the path of what systemd mounts over folders that a unit may not see.
 const INACCESSIBLE: &str = "/systemd/inaccessible/";
-/// What `ProtectHome=tmpfs` covers by empty file systems.
+/// The folders over which `ProtectHome=tmpfs` mounts empty file systems.
 const HOMES: [&str; 3] = ["/home", "/root", "/run/user"];
 
-/// What keeps `path` from being seen, if something does.
+/// The obstacle that hides `path`, if there is one.
 pub(crate) fn obstacle(path: &Path) -> Option<Obstacle> {
     let mounts = mounts(&fs::read_to_string("/proc/self/mountinfo").unwrap_or_default());
     let configured = configured_mounts(&fs::read_to_string("/etc/fstab").unwrap_or_default());
     find(path, &mounts, &configured).or_else(|| {
-        // Mounts that have a unit of their own.
+        // Mounts that are configured by a unit.
         let has_unit = |folder: &Path| {
             Path::new("/etc/systemd/system").join(unit_name(folder)).exists()
                 && !mounts.iter().any(|mount| mount.point == folder)
@@ -35,13 +35,13 @@ pub(crate) fn obstacle(path: &Path) -> Option<Obstacle> {
 
 struct Mount {
     point: PathBuf,
-    /// The path that is shown there, inside its file system.
+    /// The path inside the mounted file system that is visible at `point`.
     root: String,
     kind: String,
 }
 
 fn find(path: &Path, mounts: &[Mount], configured: &[PathBuf]) -> Option<Obstacle> {
-    // The one that was mounted last covers the others.
+    // The last one of the deepest mounts covers the others.
     let covering = mounts.iter().filter(|mount| path.starts_with(&mount.point));
     if let Some(mount) = covering.max_by_key(|mount| mount.point.components().count()) {
         let is_home = HOMES.iter().any(|home| mount.point == Path::new(home));
@@ -65,19 +65,19 @@ fn mounts(mountinfo: &str) -> Vec<Mount> {
     mountinfo.lines().filter_map(mount).collect()
 }
 
-/// The mount points of an fstab, but for the root.
+/// The mount points in an fstab, without the root.
 fn configured_mounts(fstab: &str) -> Vec<PathBuf> {
     let lines = fstab.lines().map(str::trim).filter(|line| !line.starts_with('#'));
     let points = lines.filter_map(|line| line.split_whitespace().nth(1)).map(unescaped);
     points.filter(|point| point.starts_with('/') && point != "/").map(PathBuf::from).collect()
 }
 
-/// Blanks stand there as `\040`.
+/// The field with its escapes decoded. A space is written as `\040`.
 fn unescaped(field: &str) -> String {
     field.replace("\\040", " ").replace("\\011", "\t").replace("\\134", "\\")
 }
 
-/// The name of a mount's unit, as `systemd-escape --path` makes it.
+/// The unit name of a mount, as `systemd-escape --path` writes it.
 fn unit_name(folder: &Path) -> String {
     let text = folder.to_string_lossy();
     let mut name = String::new();

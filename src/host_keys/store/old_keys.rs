@@ -1,7 +1,7 @@
-//! The public keys of the Instances that a disk belonged to, so that an owner can tell what happened to the fingerprints.
+//! The public keys of the Instances that a disk belonged to. With them, an owner can find out what happened to a fingerprint.
 //!
-//! Each renewal of the host keys keeps one set: a folder with the time as its name. At most [`MOST_SETS`] are kept. The folder of the sets
-//! is root's and holds nothing else: what has another name is removed first.
+//! Each renewal of the host keys saves one set: a folder whose name is the time. At most [`MAX_SETS`] sets are kept. The folder of the
+//! sets belongs to root and has no other content, so entries with other names are removed first.
 
 use std::cmp::Reverse;
 use std::fs;
@@ -13,13 +13,13 @@ use crate::host_keys::store::served::LocalKey;
 use crate::util::files;
 use crate::util::time::Moment;
 
-/// The most sets that are kept.
-const MOST_SETS: usize = 5;
-/// Over the length of any line of a public key.
-const LARGEST: u64 = 64 * 1024;
+/// How many sets are kept.
+const MAX_SETS: usize = 5;
+/// Longer than any line of a public key.
+const MAX_LINE_BYTES: u64 = 64 * 1024;
 
-/// Keeps the public keys that read well as a new set; `None` where there are none. Keys that the latest set holds already make no other:
-/// a renewal may take several attempts.
+/// Saves the public keys that could be read as a new set; returns its folder, or `None` if there are no such keys. If the latest set has all
+/// of them already, no new one is made: a renewal may take several attempts.
 pub(crate) fn keep(folder: &Path, keys: &[LocalKey]) -> io::Result<Option<PathBuf>> {
     let named = |local: &LocalKey| Some((public_path(&local.path).file_name()?.to_owned(), line(local)?));
     let keys: Vec<_> = keys.iter().filter_map(named).collect();
@@ -28,7 +28,7 @@ pub(crate) fn keep(folder: &Path, keys: &[LocalKey]) -> io::Result<Option<PathBu
     }
     if let Some(latest) = sets(folder)?.into_iter().next() {
         let is_kept = |(name, line): &(_, String)| {
-            let kept = files::read_bounded(&latest.join(name), LARGEST);
+            let kept = files::read_bounded(&latest.join(name), MAX_LINE_BYTES);
             kept.is_ok_and(|kept| kept.is_some_and(|kept| kept == line.as_bytes()))
         };
         if keys.iter().all(is_kept) {
@@ -43,26 +43,26 @@ pub(crate) fn keep(folder: &Path, keys: &[LocalKey]) -> io::Result<Option<PathBu
     Ok(Some(set))
 }
 
-/// Removes the oldest sets, so that no more than [`MOST_SETS`] are left. `latest` is the set of this run, which stays whatever its name
-/// says: the clock may be wrong.
+/// Removes the oldest sets until [`MAX_SETS`] remain. `latest` is the set of this run. It stays whatever time is in its name, because the
+/// clock may be wrong.
 pub(crate) fn prune(folder: &Path, latest: Option<&Path>) -> io::Result<()> {
     let mut sets = sets(folder)?;
-    // Stable: all others stay in their order.
+    // This sort is stable: all others stay in their order.
     sets.sort_by_key(|set| latest != Some(set));
-    for set in sets.iter().skip(MOST_SETS) {
-        // A link is removed, and not what it points to.
+    for set in sets.iter().skip(MAX_SETS) {
+        // A link is removed, not its target.
         let is_folder = set.symlink_metadata()?.is_dir();
         if is_folder {
             fs::remove_dir_all(set)?
         } else {
             fs::remove_file(set)?
         }
-        tracing::info!("removed {set:?}: {MOST_SETS} sets of old public keys are kept");
+        tracing::info!("removed {set:?}; at most {MAX_SETS} sets of old public keys are kept");
     }
     Ok(())
 }
 
-/// Everything in the folder, the latest set first, and what is no set last.
+/// All entries of the folder: the latest set first, entries that are no set last.
 fn sets(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
@@ -113,11 +113,11 @@ mod tests {
                 "once"
             );
             prune(&folder, Some(&kept)).expect("pruned");
-            assert_eq!(fs::read_dir(&folder).expect("listed").count(), (number + 1).min(MOST_SETS));
+            assert_eq!(fs::read_dir(&folder).expect("listed").count(), (number + 1).min(MAX_SETS));
             set = Some(kept);
             std::thread::sleep(std::time::Duration::from_millis(2));
         }
-        // Names that somebody made up: of the future, of no time, no text; a link and a file.
+        // Invented names: a time in the future, no time, no text; a link and a file.
         fs::create_dir(folder.join("9999-12-31T23:59:59.999Z")).expect("made");
         fs::create_dir(folder.join(std::ffi::OsStr::from_bytes(b"\xff\x1b[2J\n"))).expect("made");
         fs::write(folder.join("zzz"), "").expect("written");
@@ -125,10 +125,12 @@ mod tests {
         fs::create_dir(folder.join("9999-12-29 23:59:59.999")).expect("made");
         let kept = keep(&folder, &keys("last")).expect("kept").expect("a set");
         prune(&folder, Some(&kept)).expect("pruned");
-        let left = sets(&folder).expect("listed");
+        let remaining = sets(&folder).expect("listed");
         assert!(
-            left.len() == MOST_SETS && left.contains(&kept) && left.contains(&set.expect("one")),
-            "{left:?}"
+            remaining.len() == MAX_SETS
+                && remaining.contains(&kept)
+                && remaining.contains(&set.expect("one")),
+            "{remaining:?}"
         );
         assert!(fs::exists("/etc/passwd").expect("looked"));
         fs::remove_dir_all(folder).expect("removed");

@@ -1,4 +1,4 @@
-//! What to do about a host key: the least that makes sshd serve it. Pure.
+//! Plans what to do about each host key: the smallest change after which sshd serves it. Pure.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -10,104 +10,104 @@ use crate::host_keys::store::key_content::KeyContent;
 use crate::host_keys::store::key_file::{KeyAccess, KeyFile, Private, PublicFile};
 use crate::host_keys::store::mounts::Obstacle;
 
-/// The largest RSA key that is made only because the one before it was as large: larger ones take minutes.
+/// The largest RSA key, in bits, that is made to replace one of the same size. Larger keys take minutes.
 const MAX_RSA_BITS: usize = 8192;
-/// What ssh-keygen makes by default.
+/// The size of the RSA keys that ssh-keygen makes by default.
 const DEFAULT_RSA_BITS: usize = 3072;
 
 /// What to do about one key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum KeyPlan {
-    /// Nothing: all is well.
+    /// Nothing; the key is as it should be.
     Keep,
-    /// Keep the private key and repair what is around it.
-    Mend(Mending),
+    /// Keep the private key, and repair its form, mode, owner or public key.
+    Repair(Mending),
     /// Make a key.
     Make {
         /// Its type and size.
         kind: NewKey,
-        /// What is in its place is kept under another name: it is no usable key, and somebody's file.
+        /// Whether the existing file is kept under another name: it is no usable key, but may be of use to somebody.
         set_aside: bool,
     },
-    /// Remove it: another Instance's key, of a type that is not to be made here.
+    /// Remove the key: it is another Instance's, and the configuration wants no key of its type.
     Remove,
-    /// Nothing, and say why.
+    /// Nothing, and report the reason.
     LeaveAlone(Reason),
-    /// Nothing, and there is nothing to say: sshd does not serve it, and need not.
+    /// Nothing, and no report: sshd does not serve the key, and need not.
     Ignore,
 }
 
-/// A key that ssh-keygen is to make.
+/// A key for ssh-keygen to make.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct NewKey {
-    /// As `ssh-keygen -t` takes it.
+    /// The type, as in `ssh-keygen -t`.
     pub keygen_type: String,
-    /// Its size, where it is not ssh-keygen's default.
+    /// The size in bits, if it is not ssh-keygen's default.
     pub bits: Option<usize>,
 }
 
-/// What is wrong around a whole private key.
+/// The repairs around a complete private key.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Mending {
-    /// The private key's text in the form that sshd loads.
+    /// The text to write: the private key in the form that sshd loads.
     pub text: Option<Vec<u8>>,
     /// The public key to write beside it.
     pub public_key: Option<PublicKey>,
-    /// The private key can be read by others, and sshd refuses to use it so: the mode that it gets.
+    /// The mode to set. Others can read the private key, so sshd refuses to use it.
     pub mode: Option<u32>,
-    /// The private key belongs to somebody else.
+    /// Whether root must become the owner: the private key belongs to another user.
     pub owner: bool,
 }
 
 impl fmt::Display for Mending {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mode = self.mode.map(|mode| format!("its mode was narrowed to {mode:04o}"));
+        let mode = self.mode.map(|mode| format!("its mode was changed to {mode:04o}"));
         let parts = [
             self.text.is_some().then(|| "its text was rewritten in the form that sshd loads".to_owned()),
             self.public_key.is_some().then(|| "its public key was derived again".to_owned()),
             mode,
-            self.owner.then(|| "it was given back to root".to_owned()),
+            self.owner.then(|| "its owner was changed to root".to_owned()),
         ];
         f.write_str(&parts.into_iter().flatten().collect::<Vec<_>>().join("; "))
     }
 }
 
-/// Why a key is left alone.
+/// Why a key is not changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Reason {
     /// The file cannot be read, or ssh-keygen gives no answer.
     Unreadable(String),
     /// Whether there is a key cannot be seen.
     Unseen(Obstacle),
-    /// It is behind a passphrase.
+    /// It has a passphrase.
     Locked,
-    /// There is a public key in its place, and no agent that could have the private one.
+    /// Its file has a public key, and there is no agent that could have the private one.
     PublicOnly,
     /// The private key is in the agent that sshd uses.
     HeldByAgent,
-    /// There is none, and neither its name nor a `.pub` tells of which type it is to be.
+    /// There is no key, and neither its name nor a `.pub` shows which type to make.
     UnknownType,
 }
 
-/// What the machine wants of its keys.
+/// The rules for the keys of this machine.
 #[derive(Debug)]
 pub(crate) struct Rules<'a> {
-    /// What sshd is configured with.
+    /// The effective host keys of sshd's configuration.
     pub effective: &'a EffectiveHostKeys,
-    /// `[host-keys] types`; all three of them stand for every type.
+    /// The setting `[host-keys] types`. If it has all three types, it means every type.
     pub types: &'a [KeyType],
-    /// Only certified algorithms may be used: OpenSSH refuses ed25519 there.
+    /// Whether only certified algorithms may be used (FIPS). OpenSSH refuses ed25519 then.
     pub only_certified: bool,
 }
 
 impl Rules<'_> {
-    /// What to do about each of the keys, all of which sshd names.
+    /// The plan for each of these keys, all of which sshd's configuration names.
     pub(crate) fn plan(&self, files: &[KeyFile]) -> Vec<KeyPlan> {
         let wanted = self.wanted(files);
         files.iter().zip(wanted).map(|(file, wanted)| self.plan_one(file, wanted)).collect()
     }
 
-    /// The same where all of them are another Instance's, but for those with these fingerprints.
+    /// The plan of a renewal: all keys are another Instance's, except those with these fingerprints.
     pub(crate) fn plan_renewal(&self, files: &[KeyFile], renewed: &BTreeSet<String>) -> Vec<KeyPlan> {
         let wanted = self.wanted(files);
         let is_renewed = |file: &KeyFile| {
@@ -120,10 +120,11 @@ impl Rules<'_> {
         files.iter().zip(wanted).map(plan).collect()
     }
 
-    /// Which of the keys are of the configured types: all of them where none is, since without any key sshd does not start.
+    /// For each key, whether its type is configured. If that is true for none of them, all are wanted: sshd does not start without a key.
     fn wanted(&self, files: &[KeyFile]) -> Vec<bool> {
         let all = KeyType::ALL.iter().all(|kind| self.types.contains(kind));
-        let kinds: Vec<_> = files.iter().map(|file| self.kind(file).map(|kind| kind.keygen_type)).collect();
+        let kinds: Vec<_> =
+            files.iter().map(|file| self.new_key(file).map(|kind| kind.keygen_type)).collect();
         let is_named = |kind: &String| self.types.iter().any(|wanted| wanted.to_string() == *kind);
         let none = !kinds.iter().flatten().any(is_named);
         let is_certified = |kind: &String| !self.only_certified || kind != "ed25519";
@@ -150,13 +151,13 @@ impl Rules<'_> {
             KeyContent::Unusable => return self.make(file, wanted, true),
         };
         let mode = file.access.filter(|access| access.mode & !access.allowed() & 0o077 != 0);
-        let mending = Mending {
+        let repairs = Mending {
             text,
             public_key: (!matches!(file.public, PublicFile::Same(_))).then(|| key.clone()),
             mode: mode.map(|access| access.mode & access.allowed()),
-            owner: file.access.is_some_and(|access: KeyAccess| !access.ours),
+            owner: file.access.is_some_and(|access: KeyAccess| !access.is_owned_by_root),
         };
-        if mending == Mending::default() { KeyPlan::Keep } else { KeyPlan::Mend(mending) }
+        if repairs == Mending::default() { KeyPlan::Keep } else { KeyPlan::Repair(repairs) }
     }
 
     fn renew_one(&self, file: &KeyFile, wanted: bool) -> KeyPlan {
@@ -167,7 +168,7 @@ impl Rules<'_> {
         if self.is_held_by_agent(file) {
             return KeyPlan::LeaveAlone(Reason::HeldByAgent);
         }
-        match self.kind(file) {
+        match self.new_key(file) {
             Some(_) if !wanted && conventional_type(&file.path).is_some() => KeyPlan::Remove,
             Some(kind) if *content == KeyContent::Unusable => {
                 if self.may_be_made(&kind) {
@@ -177,7 +178,7 @@ impl Rules<'_> {
                 }
             }
             Some(kind) => KeyPlan::Make { kind, set_aside: false },
-            // Behind a passphrase or no key at all: sshd does not serve it.
+            // It has a passphrase, or it is no key at all: sshd does not serve it.
             None => KeyPlan::Ignore,
         }
     }
@@ -186,7 +187,7 @@ impl Rules<'_> {
         if self.is_held_by_agent(file) {
             return KeyPlan::LeaveAlone(Reason::HeldByAgent);
         }
-        match self.kind(file) {
+        match self.new_key(file) {
             Some(kind) if wanted && self.may_be_made(&kind) => KeyPlan::Make { kind, set_aside },
             Some(_) => KeyPlan::Ignore,
             None if wanted => KeyPlan::LeaveAlone(Reason::UnknownType),
@@ -199,12 +200,12 @@ impl Rules<'_> {
         self.effective.agent.is_some() && file.held_by_agent().is_some()
     }
 
-    /// Whether sshd would serve such a key.
+    /// Whether sshd would serve a key of this type.
     fn may_be_made(&self, kind: &NewKey) -> bool {
         self.is_algorithm(&kind.keygen_type) || self.accepted(&kind.keygen_type).is_some()
     }
 
-    /// Whether it is an accepted algorithm's own name, as a type that this program does not know has it.
+    /// Whether the type is the name of an accepted algorithm. That is so for types that this program does not know.
     fn is_algorithm(&self, keygen_type: &str) -> bool {
         keygen_type.contains("ssh-") && self.effective.accepts(keygen_type)
     }
@@ -213,27 +214,27 @@ impl Rules<'_> {
         self.effective.accepted_algorithm(keygen_type)
     }
 
-    /// The key to make in this place: of the type of what stands there, or of its name, or of the `.pub` beside it.
-    pub(crate) fn kind(&self, file: &KeyFile) -> Option<NewKey> {
+    /// The key to make for this file. Its type is that of the existing key, or the one in the file name, or that of the `.pub`.
+    pub(crate) fn new_key(&self, file: &KeyFile) -> Option<NewKey> {
         let content = match &file.private {
             Private::Found(content) => content.public(),
             _ => None,
         };
         if let Some(key) = content {
-            return Some(self.like(key));
+            return Some(self.key_like(key));
         }
         if let Some(keygen_type) = conventional_type(&file.path) {
             let bits = self.accepted(&keygen_type).and_then(|name| self.bits_of_algorithm(&name));
             return Some(NewKey { keygen_type, bits });
         }
         match &file.public {
-            PublicFile::Other(key) => Some(self.like(key)),
+            PublicFile::Other(key) => Some(self.key_like(key)),
             _ => None,
         }
     }
 
-    /// A key like this one.
-    fn like(&self, key: &PublicKey) -> NewKey {
+    /// A new key of the same type and size.
+    fn key_like(&self, key: &PublicKey) -> NewKey {
         let keygen_type = match &*key.algorithm {
             "ssh-rsa" => "rsa",
             "ssh-ed25519" => "ed25519",
@@ -257,7 +258,7 @@ impl Rules<'_> {
         }
     }
 
-    /// At least as many as sshd requires.
+    /// The size for a new RSA key: at least as many bits as sshd requires.
     fn rsa_bits(&self, at_least: usize) -> Option<usize> {
         let bits = at_least.max(self.effective.required_rsa.unwrap_or_default());
         (bits > DEFAULT_RSA_BITS).then_some(bits)
@@ -268,23 +269,23 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unreadable(why) => {
-                write!(f, "the private key cannot be read, and so is left alone: {why}")
+                write!(f, "the private key cannot be read, so it is not changed: {why}")
             }
             Self::Unseen(Obstacle::Hidden(folder)) => {
-                write!(f, "{} is hidden from this unit, so the key is left alone", folder.display())
+                write!(f, "{} is hidden from this unit, so the key is not changed", folder.display())
             }
             Self::Unseen(Obstacle::NotMounted(folder)) => {
-                write!(f, "{} is not mounted, so the key is left alone", folder.display())
+                write!(f, "{} is not mounted, so the key is not changed", folder.display())
             }
             Self::Locked => {
-                f.write_str("the private key is behind a passphrase, so sshd cannot use it; it is left alone")
+                f.write_str("the private key has a passphrase, so sshd cannot use it; it is not changed")
             }
             Self::PublicOnly => f.write_str(
-                "the file holds a public key, which sshd serves only with a HostKeyAgent; it is left alone",
+                "the file has a public key, which sshd serves only with a HostKeyAgent; it is not changed",
             ),
-            Self::HeldByAgent => f.write_str("the private key is in sshd's HostKeyAgent, and is left alone"),
+            Self::HeldByAgent => f.write_str("the private key is in sshd's HostKeyAgent; it is not changed"),
             Self::UnknownType => f.write_str(
-                "there is no key, and its name does not tell the type; make it with ssh-keygen -f",
+                "there is no key, and its name does not show the type; make it with ssh-keygen -f",
             ),
         }
     }

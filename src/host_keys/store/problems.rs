@@ -1,4 +1,4 @@
-//! What a person can do about a host key that is not as it should be. Pure.
+//! The problems of host keys, each with its remedy. Pure.
 
 use std::path::Path;
 
@@ -10,44 +10,44 @@ use crate::host_keys::store::mounts::Obstacle;
 use crate::host_keys::store::plan::{KeyPlan, Reason};
 use crate::host_keys::store::served::KeyProblem;
 
-/// The units in which the keys are made.
+/// The units that make the keys.
 const UNITS: &str = "scw-agent-hostkeys.service scw-agent-hostkeys-settle.service";
-/// What there is to do where the cause is gone, or not known.
+/// The remedy if the cause is gone or not known.
 const MAKE_AGAIN: &str =
     "see the journal of scw-agent-hostkeys.service; `scw-agent host-keys ensure` as root tries again";
-/// What the units may write in spite of `ProtectSystem=full`.
+/// The folder that the units may write to although they have `ProtectSystem=full`.
 const WRITABLE: &str = "/etc/ssh";
-/// What they may not.
+/// Folders that the units may not write to.
 const READ_ONLY: [&str; 4] = ["/etc", "/usr", "/boot", "/efi"];
-/// What they may not even see.
+/// Folders that the units cannot even see.
 const HIDDEN: [&str; 3] = ["/home", "/root", "/run/user"];
 
-/// The problems of the keys as they are after a pass, each with its plan; `ensured` has the errors of the pass itself.
-pub(crate) fn problems(keys: &[KeyFile], plans: &[KeyPlan], ensured: &KeyChanges) -> Vec<KeyProblem> {
-    let failed = ensured.failed.iter().map(|(path, error)| problem(path, error));
-    let left = keys.iter().zip(plans).filter_map(|(key, plan)| {
-        let is_told = ensured.failed.iter().any(|(path, _)| *path == key.path);
+/// The problems of the keys after a pass. `plans` has what would still have to be done to each key, `changes` the errors of the pass.
+pub(crate) fn problems(keys: &[KeyFile], plans: &[KeyPlan], changes: &KeyChanges) -> Vec<KeyProblem> {
+    let failed = changes.failed.iter().map(|(path, error)| problem(path, error));
+    let remaining = keys.iter().zip(plans).filter_map(|(key, plan)| {
+        let is_reported = changes.failed.iter().any(|(path, _)| *path == key.path);
         match plan {
-            _ if is_told => None,
+            _ if is_reported => None,
             KeyPlan::LeaveAlone(Reason::HeldByAgent) => None,
             KeyPlan::LeaveAlone(reason) => Some(problem(&key.path, &HostKeyError::LeftAlone(reason.clone()))),
             KeyPlan::Make { .. } => Some(problem(&key.path, &HostKeyError::Missing)),
             _ => None,
         }
     });
-    failed.chain(left).collect()
+    failed.chain(remaining).collect()
 }
 
 fn problem(path: &Path, error: &HostKeyError) -> KeyProblem {
     KeyProblem { what: format!("{}: {error}", path.display()), remedy: remedy(path, error) }
 }
 
-/// sshd cannot start: none of the files that it names holds a key that it can use.
+/// The problem that sshd cannot start, because none of the files in its configuration has a key that it can use.
 pub(crate) fn no_usable_key(effective: &EffectiveHostKeys) -> KeyProblem {
     let files: Vec<_> = effective.files.iter().map(|path| path.display().to_string()).collect();
-    let named = if files.is_empty() { "it names none".to_owned() } else { files.join(", ") };
+    let files = if files.is_empty() { "its configuration names none".to_owned() } else { files.join(", ") };
     KeyProblem {
-        what: format!("sshd has no host key that it can use ({named})"),
+        what: format!("sshd has no host key that it can use ({files})"),
         remedy: "see the journal of scw-agent-hostkeys.service, and `sshd -t`".to_owned(),
     }
 }
@@ -66,10 +66,10 @@ fn remedy(path: &Path, error: &HostKeyError) -> String {
             "replace the key in the agent: it is known to another Instance".to_owned()
         }
         HostKeyError::LeftAlone(Reason::Locked) => {
-            format!("take the passphrase away with `ssh-keygen -p -f {}`", path.display())
+            format!("remove the passphrase with `ssh-keygen -p -f {}`", path.display())
         }
         HostKeyError::LeftAlone(Reason::PublicOnly) => {
-            "let the HostKey line name the private key, or set HostKeyAgent".to_owned()
+            "set HostKey to the path of the private key, or set HostKeyAgent".to_owned()
         }
         HostKeyError::Missing => drop_in(path).unwrap_or_else(|| MAKE_AGAIN.to_owned()),
         HostKeyError::File(_, why) if why.kind() == std::io::ErrorKind::ReadOnlyFilesystem => {
@@ -79,7 +79,7 @@ fn remedy(path: &Path, error: &HostKeyError) -> String {
     }
 }
 
-/// The drop-in that lets the units make a key at `path`; `None` where they may do that as they are.
+/// How to let the units make a key at `path`, by a drop-in; `None` if they may do that already.
 pub(crate) fn drop_in(path: &Path) -> Option<String> {
     let folder = path.parent().unwrap_or(path);
     let setting = if HIDDEN.iter().any(|hidden| path.starts_with(hidden)) {
@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn h1_what_the_units_may_not_do_has_its_drop_in() {
+    fn h1_remedy_is_a_drop_in_where_the_units_may_not_write() {
         for (path, expected) in [
             ("/etc/ssh/ssh_host_rsa_key", None),
             ("/etc/ssh/keys/own", None),
@@ -108,9 +108,9 @@ mod tests {
             ("/var/lib/keys/own", None),
             ("/rootless/own", None),
         ] {
-            let said = drop_in(Path::new(path));
-            assert_eq!(said.is_some(), expected.is_some(), "{path}: {said:?}");
-            assert!(said.unwrap_or_default().contains(expected.unwrap_or_default()), "{path}");
+            let remedy = drop_in(Path::new(path));
+            assert_eq!(remedy.is_some(), expected.is_some(), "{path}: {remedy:?}");
+            assert!(remedy.unwrap_or_default().contains(expected.unwrap_or_default()), "{path}");
         }
     }
 }

@@ -1,6 +1,6 @@
-//! What goes from a disk that is to become the image of other Instances: every private key that sshd serves, wherever it stands.
+//! Which files to remove from a disk that becomes the image of other Instances: every private key that sshd serves, in any folder.
 //!
-//! The next boot makes the keys anew. Where it cannot, or where a key cannot be removed, that is said (invariant H1).
+//! The next boot makes new keys. If it cannot make one, or if a key cannot be removed, that is reported (invariant H1).
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -15,51 +15,53 @@ use crate::host_keys::store::apply::KeyStore;
 use crate::host_keys::store::key_content::KeyContent;
 use crate::host_keys::store::key_file::{KeyFile, Private, PublicFile, public_path};
 use crate::host_keys::store::key_group::KeyGroup;
-use crate::host_keys::store::make_keys::{can_make, roots_alone};
+use crate::host_keys::store::make_keys::{can_make, check_only_root_can_replace};
 use crate::host_keys::store::plan::Rules;
 use crate::host_keys::store::problems::drop_in;
 use crate::util::program;
 
-/// What is to be done.
+/// What to do before the disk becomes an image.
 #[derive(Debug, Default)]
 pub(crate) struct Clearing {
-    /// Public keys to write first: beside a private key whose name does not tell its type, they tell it to the next boot.
+    /// Public keys to write first. They show the next boot the type of a private key if its name does not.
     pub write: Vec<(PathBuf, String)>,
     /// Files to remove.
     pub remove: BTreeSet<PathBuf>,
-    /// What the next boot cannot make, and why.
+    /// Keys that the next boot cannot make, with the reason.
     pub warnings: Vec<String>,
-    /// What cannot be removed, and why.
+    /// Keys that cannot be removed, with the reason.
     pub failures: Vec<String>,
 }
 
-/// Looks at every key that sshd names, and at those that have the name of a host key in the same folders.
-pub(crate) fn clearing(places: &HostKeyPaths) -> Clearing {
-    let mut answers = OpensshAnswers::load(&places.answers, program::stamp("ssh-keygen"));
-    let (effective, error) = query::effective(places, &mut answers);
+/// Inspects every key that sshd's configuration names, and every file with the name of a host key in the same folders.
+pub(crate) fn clearing(paths: &HostKeyPaths) -> Clearing {
+    let mut answers = OpensshAnswers::load(&paths.openssh_answers, program::stamp("ssh-keygen"));
+    let (effective, error) = query::effective(paths, &mut answers);
     let rules = Rules { effective: &effective, types: &KeyType::ALL, only_certified: false };
-    let task = KeyStore { folder: &places.keys, rules, group: KeyGroup::read(), is_sshd_known: true };
-    let files = task.look(&mut answers);
+    let store = KeyStore { folder: &paths.keys, rules, group: KeyGroup::read(), is_sshd_known: true };
+    let files = store.inspect(&mut answers);
     let mut clearing = Clearing::default();
-    clearing.failures.extend(error.map(|why| format!("{why}: keys that only sshd knows of may be left")));
+    clearing.failures.extend(error.map(|why| format!("{why}; keys that only sshd knows may remain")));
     for file in &files {
-        clearing.add(&task, file);
+        clearing.add(&store, file);
     }
     let parents = files.iter().filter_map(|file| file.path.parent());
-    for folder in parents.chain([&*places.keys]).collect::<BTreeSet<_>>() {
+    for folder in parents.chain([&*paths.keys]).collect::<BTreeSet<_>>() {
         clearing.add_conventional(folder, &files);
     }
     clearing
 }
 
 impl Clearing {
-    fn add(&mut self, task: &KeyStore<'_>, file: &KeyFile) {
+    fn add(&mut self, store: &KeyStore<'_>, file: &KeyFile) {
         let path = file.path.display();
-        if let Some(Err(why)) = file.target.parent().filter(|folder| folder.exists()).map(roots_alone) {
+        if let Some(Err(why)) =
+            file.target.parent().filter(|folder| folder.exists()).map(check_only_root_can_replace)
+        {
             self.warnings.push(format!("{path}: the next boot cannot make this key: {why}"));
         }
         let key = match &file.private {
-            _ if task.rules.is_held_by_agent(file) => {
+            _ if store.rules.is_held_by_agent(file) => {
                 return self
                     .failures
                     .push(format!("{path}: the private key is in sshd's HostKeyAgent; remove it there"));
@@ -72,10 +74,10 @@ impl Clearing {
             Private::Empty | Private::Found(_) => None,
         };
         if conventional_type(&file.path).is_some() {
-            // With it goes the public key.
+            // The public key is removed with it.
             self.remove.insert(public_path(&file.path));
-        } else if task.rules.effective.agent.is_some() && key.is_some() {
-            // Alone, the public key would stand for one that the agent holds.
+        } else if store.rules.effective.agent.is_some() && key.is_some() {
+            // A remaining public key would mean that the agent has the private one.
             self.remove.insert(public_path(&file.path));
             self.warnings.push(format!("{path}: the next boot cannot know the type of this key"));
         } else if let Some(key) = key {
@@ -84,19 +86,19 @@ impl Clearing {
                 self.write.push((public_path(&file.path), format!("{}\n", line.trim_end())));
             }
         } else {
-            // No key that sshd serves, and somebody's file.
+            // sshd serves no key from this file, and it may be of use to somebody.
             return;
         }
         self.remove.insert(file.target.clone());
         if let Some(remedy) = drop_in(&file.target) {
             self.warnings.push(format!("{path}: the next boot cannot make this key unless you {remedy}"));
         }
-        if let Some(kind) = task.rules.kind(file).filter(|kind| !can_make(kind)) {
+        if let Some(kind) = store.rules.new_key(file).filter(|kind| !can_make(kind)) {
             self.warnings.push(format!("{path}: ssh-keygen cannot make a key of type {}", kind.keygen_type));
         }
     }
 
-    /// What has the name of a host key although sshd does not name it, and public keys whose private ones are gone.
+    /// Adds files with the name of a host key that sshd's configuration does not name, and public keys whose private key is missing.
     fn add_conventional(&mut self, folder: &Path, files: &[KeyFile]) {
         for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();

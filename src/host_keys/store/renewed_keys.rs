@@ -1,5 +1,5 @@
-//! The keys that a renewal has made for another Instance while it could not replace all of them. The next attempt makes the others only:
-//! otherwise the machine would have other keys at each boot until the cause is gone.
+//! The keys that an incomplete renewal has made already. The next attempt makes only the others. Otherwise the machine would get new
+//! keys at each boot until the cause is gone.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -20,14 +20,14 @@ struct RenewedKeysFile {
     keys: BTreeSet<String>,
 }
 
-/// The fingerprints of those that were made for this Instance; none where the file is not there or cannot be read.
+/// The fingerprints of the keys that were made for this Instance. Empty if the file is missing or cannot be read.
 pub(crate) fn read(path: &Path, instance: &InstanceId) -> BTreeSet<String> {
     let bytes = files::read_bounded(path, MAX_BYTES).ok().flatten().unwrap_or_default();
     let record: Option<RenewedKeysFile> = serde_json::from_slice(&bytes).ok();
     record.filter(|record| record.instance == *instance).map(|record| record.keys).unwrap_or_default()
 }
 
-/// Records them.
+/// Saves the fingerprints.
 ///
 /// # Errors
 /// When the file cannot be written.
@@ -37,10 +37,10 @@ pub(crate) fn write(path: &Path, instance: &InstanceId, keys: &BTreeSet<String>)
     files::write_whole(path, &serde_json::to_vec(&record)?, 0o600)
 }
 
-/// Forgets them: all keys are replaced.
+/// Removes the file, after all keys are replaced.
 ///
 /// # Errors
-/// When the file is there and cannot be removed.
+/// When the file exists and cannot be removed.
 pub(crate) fn forget(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(why) if why.kind() != io::ErrorKind::NotFound => Err(why),

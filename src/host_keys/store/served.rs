@@ -1,5 +1,7 @@
-//! What sshd serves (invariant H3): the keys that it loads, accepts, and offers first of their type. Root's units write it to /run,
-//! where the daemon reads it: the daemon may read neither a private key nor sshd's configuration everywhere.
+//! The served keys (invariant H3): the keys that sshd loads and accepts, the first one of each type.
+//!
+//! The units that run as root write them to a file in /run for the daemon. The daemon itself may not read private keys, and cannot
+//! read sshd's configuration everywhere.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -22,37 +24,37 @@ const MAX_BYTES: u64 = 256 * 1024;
 /// The host keys of this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServedKeys {
-    /// How it is known what sshd serves.
+    /// From which source it is known what sshd serves.
     pub source: ConfigSource,
-    /// The Instance whose keys they are: published nowhere else. `None` until it is known.
+    /// The Instance that the keys belong to. They are published for no other Instance. `None` until it is known.
     pub instance: Option<InstanceId>,
-    /// Every key that sshd names or that has the name of a host key, in the order of the paths.
+    /// Every key that sshd's configuration names, and every other file with the name of a host key; sorted by path.
     pub keys: Vec<LocalKey>,
-    /// What is wrong with them.
+    /// The problems of the keys.
     pub problems: Vec<KeyProblem>,
 }
 
 /// One host key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LocalKey {
-    /// The private key's file.
+    /// The path of the private key.
     pub path: PathBuf,
-    /// The public key, where it is known.
+    /// The public key, if it is known.
     pub key: Option<PublicKey>,
     /// Whether sshd serves it.
     pub served: bool,
 }
 
-/// Something wrong with the host keys, and what to do about it.
+/// A problem of the host keys, with its remedy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyProblem {
     /// What is wrong.
     pub what: String,
-    /// What a person can do.
+    /// What to do about it.
     pub remedy: String,
 }
 
-/// The file's shape.
+/// The document in the file.
 #[derive(Serialize, Deserialize)]
 struct ServedDocument {
     version: u32,
@@ -70,17 +72,17 @@ struct ServedEntry {
 }
 
 impl ServedKeys {
-    /// Of the keys that sshd names, as they were looked at; and, in its own folder, of those that it does not name.
+    /// From the inspected keys that sshd's configuration names, and from other key files in sshd's own folder.
     pub(crate) fn of(effective: &EffectiveHostKeys, folder: &Path, files: &[KeyFile]) -> Self {
         let mut problems = Vec::new();
-        let held = held_by_agent(effective, files, &mut problems);
+        let agent_keys = held_by_agent(effective, files, &mut problems);
         let mut types = BTreeSet::new();
         let mut keys = Vec::new();
         for file in files {
-            let loaded = file
-                .loaded()
-                .or_else(|| file.held_by_agent().filter(|key| held.iter().any(|blob| blob == key.blob())));
-            // Of several keys of one type, sshd takes the first.
+            let loaded = file.loaded().or_else(|| {
+                file.held_by_agent().filter(|key| agent_keys.iter().any(|blob| blob == key.blob()))
+            });
+            // sshd serves the first of several keys of one type.
             let served = loaded
                 .as_ref()
                 .is_some_and(|key| effective.offers(key) && types.insert(key.algorithm.clone()));
@@ -103,12 +105,12 @@ impl ServedKeys {
         self.keys.iter().filter(|key| key.served).filter_map(|key| key.key.as_ref())
     }
 
-    /// No server is enabled that would serve them.
+    /// Marks all keys as not served, because no OpenSSH server is enabled.
     pub fn none_served(&mut self) {
         self.keys.iter_mut().for_each(|key| key.served = false);
     }
 
-    /// Reads what was written in this boot; `None` where nothing was, or nothing that can be read.
+    /// Reads the file that was written in this boot; `None` if there is none or it cannot be read.
     pub fn read(path: &Path) -> Option<Self> {
         let document: ServedDocument =
             serde_json::from_slice(&files::read_bounded(path, MAX_BYTES).ok()??).ok()?;
@@ -124,10 +126,10 @@ impl ServedKeys {
         Some(Self { source, instance, keys, problems })
     }
 
-    /// Writes it for the daemon; touches nothing where it stands there already.
+    /// Writes the file for the daemon. If it already has this content, it is not touched.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// When the file cannot be written.
     pub fn write(&self, path: &Path) -> io::Result<()> {
         if Self::read(path).as_ref() == Some(self) {
             return Ok(());
@@ -143,8 +145,8 @@ impl ServedKeys {
         write_for_boot(path, &serde_json::to_vec(&document)?)
     }
 
-    /// By the `.pub` files alone, for a person who may read nothing else while nothing was written in this boot. What sshd serves is not
-    /// known then.
+    /// From the `.pub` files alone. This is for a user who may read nothing else, as long as the file was not written in this boot. Then it
+    /// is not known which keys sshd serves.
     pub(crate) fn by_public_files(folder: &Path) -> Self {
         let key = |path: PathBuf| LocalKey { key: read_public(&path), path, served: false };
         let mut keys: Vec<_> = conventional_keys(folder).into_iter().map(key).collect();
@@ -153,7 +155,7 @@ impl ServedKeys {
     }
 }
 
-/// The keys that sshd's agent holds, if one of the files needs it.
+/// The keys in sshd's agent. The agent is asked only if one of the files needs it.
 fn held_by_agent(
     effective: &EffectiveHostKeys,
     files: &[KeyFile],
@@ -167,23 +169,22 @@ fn held_by_agent(
         Ok(keys) => keys,
         Err(why) => {
             problems.push(KeyProblem {
-                what: format!(
-                    "HostKeyAgent {socket} cannot be asked for its keys, so they are not published: {why}"
-                ),
-                remedy: "start the agent before sshd, and name its socket by a path".to_owned(),
+                what: format!("cannot query HostKeyAgent {socket}, so its keys are not published: {why}"),
+                remedy: "start the agent before sshd, and set HostKeyAgent to the path of its socket"
+                    .to_owned(),
             });
             Vec::new()
         }
     }
 }
 
-/// The `.pub` beside a key that sshd does not name.
+/// Reads the `.pub` beside a key that sshd's configuration does not name.
 fn read_public(private: &Path) -> Option<PublicKey> {
     let bytes = files::read_bounded(&public_path(private), MAX_BYTES).ok().flatten()?;
     PublicKey::parse(std::str::from_utf8(&bytes).ok()?).ok()
 }
 
-/// Writes a file that stands until the next boot, for all to read.
+/// Writes a file in /run that everybody may read.
 pub(crate) fn write_for_boot(path: &Path, bytes: &[u8]) -> io::Result<()> {
     if let Some(folder) = path.parent() {
         files::public_folder(folder)?;

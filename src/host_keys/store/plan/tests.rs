@@ -1,4 +1,4 @@
-//! Tables of what is done about a key in every state.
+//! Tables with the plan for a key in every state.
 
 use std::io;
 use std::path::Path;
@@ -23,7 +23,7 @@ fn same() -> PublicFile {
 }
 
 fn file(path: &str, private: Private, public: PublicFile) -> KeyFile {
-    let access = Some(KeyAccess { mode: 0o600, ours: true, group_may_read: false });
+    let access = Some(KeyAccess { mode: 0o600, is_owned_by_root: true, group_may_read: false });
     KeyFile { path: path.into(), target: path.into(), private, public, access }
 }
 
@@ -38,7 +38,7 @@ fn made(keygen_type: &str, bits: Option<usize>, set_aside: bool) -> KeyPlan {
 const ED25519: &str = "/etc/ssh/ssh_host_ed25519_key";
 
 #[test]
-fn h1_a_key_is_made_only_where_there_is_none() {
+fn h1_key_is_made_only_where_there_is_none() {
     let denied = || Private::Unreadable(io::ErrorKind::PermissionDenied.into());
     let hidden = Obstacle::Hidden("/root".into());
     let effective = effective("");
@@ -63,7 +63,7 @@ fn h1_a_key_is_made_only_where_there_is_none() {
         let files = [file(ED25519, private, same())];
         assert_eq!(rules.plan(&files), [expected], "{what}");
         assert_eq!(rules.plan_renewal(&files, &BTreeSet::new()), [renewed], "another Instance: {what}");
-        // What an earlier attempt has made stays.
+        // A key that an earlier attempt has made stays.
         let fingerprint = BTreeSet::from([key(KEY).fingerprint()]);
         if matches!(files[0].private, Private::Found(KeyContent::Usable(_))) {
             assert_eq!(rules.plan_renewal(&files, &fingerprint), [KeyPlan::Keep], "{what}");
@@ -80,35 +80,37 @@ fn h1_a_key_is_made_only_where_there_is_none() {
 }
 
 #[test]
-fn h2_what_is_wrong_around_a_whole_key_is_mended() {
-    let mend = |public_key: bool, mode, owner| {
-        KeyPlan::Mend(Mending { text: None, public_key: public_key.then(|| key(KEY)), mode, owner })
+fn h2_mode_owner_and_public_key_are_repaired() {
+    let repair = |public_key: bool, mode, owner| {
+        KeyPlan::Repair(Mending { text: None, public_key: public_key.then(|| key(KEY)), mode, owner })
     };
     let effective = effective("");
     let rules = Rules { effective: &effective, types: &KeyType::ALL, only_certified: false };
-    for (public, mode, ours, group_may_read, expected) in [
+    for (public, mode, is_owned_by_root, group_may_read, expected) in [
         (same(), 0o600, true, false, KeyPlan::Keep),
         (same(), 0o400, true, false, KeyPlan::Keep),
         (same(), 0o640, true, true, KeyPlan::Keep),
-        (same(), 0o640, true, false, mend(false, Some(0o600), false)),
-        (same(), 0o644, true, false, mend(false, Some(0o600), false)),
-        (same(), 0o664, true, true, mend(false, Some(0o640), false)),
-        (same(), 0o600, false, false, mend(false, None, true)),
-        (PublicFile::Lost, 0o600, true, false, mend(true, None, false)),
-        (PublicFile::Other(key(OTHER)), 0o777, false, false, mend(true, Some(0o600), true)),
+        (same(), 0o640, true, false, repair(false, Some(0o600), false)),
+        (same(), 0o644, true, false, repair(false, Some(0o600), false)),
+        (same(), 0o664, true, true, repair(false, Some(0o640), false)),
+        (same(), 0o600, false, false, repair(false, None, true)),
+        (PublicFile::Lost, 0o600, true, false, repair(true, None, false)),
+        (PublicFile::Other(key(OTHER)), 0o777, false, false, repair(true, Some(0o600), true)),
     ] {
-        let what = format!("{public:?} {mode:o} {ours} {group_may_read}");
+        let what = format!("{public:?} {mode:o} {is_owned_by_root} {group_may_read}");
         let mut one = file(ED25519, usable(), public);
-        one.access = Some(KeyAccess { mode, ours, group_may_read });
+        one.access = Some(KeyAccess { mode, is_owned_by_root, group_may_read });
         assert_eq!(rules.plan(&[one]), [expected], "{what}");
     }
     let damaged = file(ED25519, Private::Found(KeyContent::Damaged(key(KEY), b"text".to_vec())), same());
     let expected = Mending { text: Some(b"text".to_vec()), ..Mending::default() };
-    assert_eq!(rules.plan(&[damaged]), [KeyPlan::Mend(expected)]);
+    assert_eq!(rules.plan(&[damaged]), [KeyPlan::Repair(expected)]);
 }
 
-#[test]
-fn h1_the_type_of_a_new_key_is_that_of_what_stood_there() {
+/// Path, private key, public key, lines of sshd's configuration, expected plan.
+type NewKeyCase = (&'static str, Private, PublicFile, &'static str, KeyPlan);
+
+fn new_key_cases() -> [NewKeyCase; 15] {
     let rsa = |bits| {
         let mut key = key(KEY);
         (key.algorithm, key.bits) = ("ssh-rsa".to_owned(), bits);
@@ -121,7 +123,7 @@ fn h1_the_type_of_a_new_key_is_that_of_what_stood_there() {
     };
     let found = |algorithm: &str| Private::Found(KeyContent::Usable(of(algorithm)));
     let own = "/etc/ssh/my_own_key";
-    for (path, private, public, lines, expected) in [
+    [
         (own, usable(), same(), "", made("ed25519", None, false)),
         (own, Private::Missing, PublicFile::Other(key(KEY)), "", made("ed25519", None, false)),
         (own, Private::Missing, PublicFile::Lost, "", KeyPlan::LeaveAlone(Reason::UnknownType)),
@@ -167,7 +169,12 @@ fn h1_the_type_of_a_new_key_is_that_of_what_stood_there() {
             "HostKeyAlgorithms ssh-mldsa44-ed25519",
             made("mldsa44-ed25519", None, false),
         ),
-    ] {
+    ]
+}
+
+#[test]
+fn h1_new_key_has_the_type_of_the_old_one() {
+    for (path, private, public, lines, expected) in new_key_cases() {
         let effective = effective(lines);
         let rules = Rules { effective: &effective, types: &KeyType::ALL, only_certified: false };
         let what = format!("{path} {private:?} {public:?} {lines}");
@@ -180,7 +187,7 @@ fn h1_the_type_of_a_new_key_is_that_of_what_stood_there() {
 }
 
 #[test]
-fn h1_a_key_in_an_agent_is_never_written_over() {
+fn h1_key_in_an_agent_is_never_overwritten() {
     let effective = effective("HostKeyAgent /run/agent");
     let rules = Rules { effective: &effective, types: &KeyType::ALL, only_certified: false };
     let held = || KeyPlan::LeaveAlone(Reason::HeldByAgent);
@@ -197,7 +204,7 @@ fn h1_a_key_in_an_agent_is_never_written_over() {
             (vec![held()], vec![held()])
         );
     }
-    // Beside an agent, other keys are as ever.
+    // An agent changes nothing for other keys.
     assert_eq!(
         rules.plan(&[file(ED25519, Private::Missing, PublicFile::Lost)]),
         [made("ed25519", None, false)]
@@ -206,7 +213,7 @@ fn h1_a_key_in_an_agent_is_never_written_over() {
 }
 
 #[test]
-fn the_keys_that_are_made_are_those_of_the_configured_types() {
+fn only_keys_of_configured_types_are_made() {
     use KeyType::{Ed25519, Rsa};
     let default = "HostKeyAlgorithms ssh-ed25519,ecdsa-sha2-nistp256,rsa-sha2-512,ssh-mldsa44-ed25519";
     for (lines, types, only_certified, expected) in [
@@ -239,7 +246,7 @@ fn the_keys_that_are_made_are_those_of_the_configured_types() {
             .collect();
         assert_eq!(kinds, expected, "{lines} {types:?}");
     }
-    // Another Instance's key of a type that is not wanted goes, if it has a conventional name.
+    // A key of another Instance whose type is not configured is removed if it has a conventional name.
     let effective = effective("");
     let rules = Rules { effective: &effective, types: &[Ed25519], only_certified: false };
     let mut rsa = key(KEY);
