@@ -20,7 +20,7 @@ pub struct EffectiveHostKeys {
     pub algorithms: Option<String>,
     /// `RequiredRSASize` in bits: a smaller RSA key is not served.
     pub required_rsa: Option<usize>,
-    /// `HostKeyAgent`: the socket of the agent that may hold private keys.
+    /// `HostKeyAgent`: the socket of the agent that may have the private keys.
     pub agent: Option<String>,
 }
 
@@ -91,15 +91,15 @@ impl EffectiveHostKeys {
     /// The algorithm of the key that `ssh-keygen -t NAME` makes, if sshd accepts it. For a type that this program does not know, the name is
     /// searched in sshd's own list.
     pub fn accepted_algorithm(&self, keygen_type: &str) -> Option<String> {
-        let known = match keygen_type {
+        let algorithms = match keygen_type {
             "rsa" => &["ssh-rsa"][..],
             "ecdsa" => &["ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521"],
             "ed25519" => &["ssh-ed25519"],
             "dsa" => &["ssh-dss"],
             _ => &[],
         };
-        if !known.is_empty() {
-            return known.iter().find(|name| self.accepts(name)).map(|name| (*name).to_owned());
+        if !algorithms.is_empty() {
+            return algorithms.iter().find(|name| self.accepts(name)).map(|name| (*name).to_owned());
         }
         let list = self.algorithms.as_ref()?;
         let is_of_type = |name: &&str| name.strip_prefix("ssh-").unwrap_or(name) == keygen_type;

@@ -17,11 +17,9 @@ use nix::unistd::Pid;
 use thiserror::Error;
 
 use crate::host_keys::sshd::options::SshdOptions;
-use crate::host_keys::sshd::query;
-use crate::host_keys::sshd::query::QueryError;
+use crate::host_keys::sshd::query::{self, QueryError};
 use crate::util::files;
-use crate::util::program;
-use crate::util::program::words;
+use crate::util::program::{self, words};
 
 /// The names of sshd's unit.
 const UNITS: [&str; 2] = ["ssh.service", "sshd.service"];

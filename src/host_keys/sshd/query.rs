@@ -18,8 +18,7 @@ use crate::host_keys::sshd::cache::OpensshAnswers;
 use crate::host_keys::sshd::config::SshdConfig;
 use crate::host_keys::sshd::effective::{ConfigSource, EffectiveHostKeys, is_conventional};
 use crate::host_keys::sshd::options::SshdOptions;
-use crate::util::program;
-use crate::util::program::{ProgramOutput, stamp, words};
+use crate::util::program::{self, ProgramOutput, stamp, words};
 use crate::util::{files, random};
 
 /// The beginning of the name of the folder for the throwaway key.

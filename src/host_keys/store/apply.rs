@@ -12,8 +12,7 @@ use crate::host_keys::sshd::effective::{conventional_type, is_conventional};
 use crate::host_keys::store::error::HostKeyError;
 use crate::host_keys::store::key_file::{KeyFile, inspect, public_path};
 use crate::host_keys::store::key_group::KeyGroup;
-use crate::host_keys::store::make_keys;
-use crate::host_keys::store::make_keys::KeyToMake;
+use crate::host_keys::store::make_keys::{self, KeyToMake};
 use crate::host_keys::store::plan::{KeyPlan, Mending, Reason, Rules};
 use crate::util::files;
 
@@ -62,8 +61,8 @@ impl KeyStore<'_> {
     /// Inspects every key that sshd's configuration names.
     pub(crate) fn inspect(&self, answers: &mut OpensshAnswers) -> Vec<KeyFile> {
         // If sshd's folder is missing, there is no sshd that needs keys (invariant D2).
-        let is_there = |path: &&PathBuf| !path.starts_with(self.folder) || self.folder.exists();
-        let paths = self.rules.effective.files.iter().filter(is_there);
+        let has_folder = |path: &&PathBuf| !path.starts_with(self.folder) || self.folder.exists();
+        let paths = self.rules.effective.files.iter().filter(has_folder);
         paths.map(|path| inspect(path, &self.group, answers)).collect()
     }
 
@@ -147,11 +146,11 @@ impl KeyStore<'_> {
             Some(folder.join(key.path.file_name()?))
         };
         let is_kept = |path: &Path| {
-            let is_named = |key: &KeyFile| {
+            let has_path = |key: &KeyFile| {
                 key.target == path || canonical(key).is_some_and(|canonical| canonical == path)
             };
-            let named = keys.iter().zip(plans).find(|(key, _)| is_named(key));
-            named.is_some_and(|(_, plan)| *plan != KeyPlan::Remove)
+            let configured = keys.iter().zip(plans).find(|(key, _)| has_path(key));
+            configured.is_some_and(|(_, plan)| *plan != KeyPlan::Remove)
         };
         for folder in folders {
             for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {

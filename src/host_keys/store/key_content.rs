@@ -11,8 +11,7 @@ use sha2::{Digest, Sha256};
 use crate::host_keys::key::private_key::{PrivateKey, reformat};
 use crate::host_keys::key::public_key::{PublicKey, PublicKeyError};
 use crate::host_keys::sshd::cache::OpensshAnswers;
-use crate::util::program;
-use crate::util::program::words;
+use crate::util::program::{self, words};
 
 /// Makes ssh-keygen read the key from standard input, which has neither a mode nor a name.
 const STDIN: &str = "/proc/self/fd/0";

@@ -8,8 +8,7 @@ use std::path::{Path, PathBuf};
 
 use crate::host_keys::key::public_key::PublicKey;
 use crate::host_keys::sshd::cache::OpensshAnswers;
-use crate::host_keys::store::key_content;
-use crate::host_keys::store::key_content::KeyContent;
+use crate::host_keys::store::key_content::{self, KeyContent};
 use crate::host_keys::store::key_group::KeyGroup;
 use crate::host_keys::store::mounts::{Obstacle, obstacle};
 use crate::util::files;
@@ -123,12 +122,12 @@ impl KeyFile {
 
     /// The public key of which sshd's agent may have the private one.
     pub(crate) fn held_by_agent(&self) -> Option<PublicKey> {
-        let named = match &self.private {
+        let public = match &self.private {
             Private::Found(KeyContent::PublicOnly(key) | KeyContent::Locked(Some(key))) => Some(key),
             Private::Found(KeyContent::Usable(_) | KeyContent::Damaged(..)) => return None,
             _ => None,
         };
-        match (named, &self.public) {
+        match (public, &self.public) {
             (Some(key), _) => Some(self.commented(key)),
             (None, PublicFile::Other(key)) => Some(key.clone()),
             (None, _) => None,

@@ -7,8 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use crate::host_keys::sshd::cache::OpensshAnswers;
-use crate::util::program;
-use crate::util::program::words;
+use crate::util::program::{self, words};
 
 const NAME: &str = "ssh_keys";
 /// The program for which the group exists. Where OpenSSH is built that way, it belongs to the group and has the set-group-id bit.
@@ -31,10 +30,10 @@ impl KeyGroup {
     /// The group of this machine.
     pub(crate) fn read() -> Self {
         let Some(group) = group_id() else { return Self::default() };
-        let is_its = |path: &str| {
+        let is_group_program = |path: &str| {
             fs::metadata(path).is_ok_and(|file| file.gid() == group && file.mode() & SET_GROUP_ID != 0)
         };
-        Self { group: Some(group), is_of_keysign: KEYSIGN.iter().any(|path| is_its(path)) }
+        Self { group: Some(group), is_of_keysign: KEYSIGN.iter().any(|path| is_group_program(path)) }
     }
 
     /// The group that new keys get, if any.

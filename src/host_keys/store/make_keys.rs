@@ -14,8 +14,7 @@ use std::process::{Command, Stdio};
 use crate::host_keys::store::error::HostKeyError;
 use crate::host_keys::store::key_file::{KeyFile, public_path};
 use crate::host_keys::store::plan::NewKey;
-use crate::util::program;
-use crate::util::program::{MAKE_TIMEOUT, ProgramOutput, RunningProgram, words};
+use crate::util::program::{self, MAKE_TIMEOUT, ProgramOutput, RunningProgram, words};
 use crate::util::time::Moment;
 use crate::util::{files, random};
 

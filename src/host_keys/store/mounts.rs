@@ -1,4 +1,4 @@
-//! Tells a missing key from a key that this process cannot see: the unit's sandbox hides its folder, or its file system is not mounted.
+//! Distinguishes a missing key from a key that this process cannot see: the unit's sandbox hides its folder, or its file system is not mounted.
 //! A key that cannot be seen is never replaced (invariant H1).
 
 use std::fs;

@@ -21,8 +21,8 @@ const MAX_LINE_BYTES: u64 = 64 * 1024;
 /// Saves the public keys that could be read as a new set; returns its folder, or `None` if there are no such keys. If the latest set has all
 /// of them already, no new one is made: a renewal may take several attempts.
 pub(crate) fn keep(folder: &Path, keys: &[LocalKey]) -> io::Result<Option<PathBuf>> {
-    let named = |local: &LocalKey| Some((public_path(&local.path).file_name()?.to_owned(), line(local)?));
-    let keys: Vec<_> = keys.iter().filter_map(named).collect();
+    let file = |local: &LocalKey| Some((public_path(&local.path).file_name()?.to_owned(), line(local)?));
+    let keys: Vec<_> = keys.iter().filter_map(file).collect();
     if keys.is_empty() {
         return Ok(None);
     }

@@ -68,7 +68,9 @@ impl Clearing {
             }
             Private::Missing => return,
             Private::Unseen(_) | Private::Unreadable(_) => {
-                return self.failures.push(format!("{path}: cannot be read, so it may hold a private key"));
+                return self
+                    .failures
+                    .push(format!("{path}: cannot be read, so it may contain a private key"));
             }
             Private::Found(KeyContent::Usable(key) | KeyContent::Damaged(key, _)) => Some(key),
             Private::Empty | Private::Found(_) => None,

@@ -92,7 +92,7 @@ const CASES: [Case; 23] = [
         s.link(WANTS, "ssh.service");
         s.mask("run/systemd/generator.early", "ssh.service");
     }),
-    ("removed, the link left", NotEnabled, |s| {
+    ("removed, but its link remains", NotEnabled, |s| {
         s.link(WANTS, "ssh.service");
         fs::remove_file(s.0.join("usr/lib/systemd/system/ssh.service")).expect("removed");
     }),
@@ -100,7 +100,7 @@ const CASES: [Case; 23] = [
         s.link(WANTS, "ssh.service");
         s.put("etc/ssh/sshd_not_to_be_run", "");
     }),
-    ("Dropbear in its place", NotEnabled, |s| {
+    ("Dropbear under its name", NotEnabled, |s| {
         s.link(WANTS, "ssh.service");
         s.put("etc/systemd/system/ssh.service", "[Service]\nExecStart=/usr/sbin/dropbear -F\n");
     }),

@@ -98,9 +98,9 @@ fn h2_mode_owner_and_public_key_are_repaired() {
         (PublicFile::Other(key(OTHER)), 0o777, false, false, repair(true, Some(0o600), true)),
     ] {
         let what = format!("{public:?} {mode:o} {is_owned_by_root} {group_may_read}");
-        let mut one = file(ED25519, usable(), public);
-        one.access = Some(KeyAccess { mode, is_owned_by_root, group_may_read });
-        assert_eq!(rules.plan(&[one]), [expected], "{what}");
+        let mut key_file = file(ED25519, usable(), public);
+        key_file.access = Some(KeyAccess { mode, is_owned_by_root, group_may_read });
+        assert_eq!(rules.plan(&[key_file]), [expected], "{what}");
     }
     let damaged = file(ED25519, Private::Found(KeyContent::Damaged(key(KEY), b"text".to_vec())), same());
     let expected = Mending { text: Some(b"text".to_vec()), ..Mending::default() };
@@ -116,12 +116,11 @@ fn new_key_cases() -> [NewKeyCase; 15] {
         (key.algorithm, key.bits) = ("ssh-rsa".to_owned(), bits);
         Private::Found(KeyContent::Usable(key))
     };
-    let of = |algorithm: &str| {
+    let key_of = |algorithm: &str| {
         let mut key = key(KEY);
         key.algorithm = algorithm.to_owned();
-        key
+        Private::Found(KeyContent::Usable(key))
     };
-    let found = |algorithm: &str| Private::Found(KeyContent::Usable(of(algorithm)));
     let own = "/etc/ssh/my_own_key";
     [
         (own, usable(), same(), "", made("ed25519", None, false)),
@@ -131,8 +130,8 @@ fn new_key_cases() -> [NewKeyCase; 15] {
         (own, rsa(4096), same(), "", made("rsa", Some(4096), false)),
         (own, rsa(16384), same(), "", made("rsa", Some(8192), false)),
         (own, rsa(2048), same(), "RequiredRSASize 4096", made("rsa", Some(4096), false)),
-        (own, found("ecdsa-sha2-nistp521"), same(), "", made("ecdsa", Some(521), false)),
-        (own, found("ssh-mldsa44-ed25519"), same(), "", made("ssh-mldsa44-ed25519", None, false)),
+        (own, key_of("ecdsa-sha2-nistp521"), same(), "", made("ecdsa", Some(521), false)),
+        (own, key_of("ssh-mldsa44-ed25519"), same(), "", made("ssh-mldsa44-ed25519", None, false)),
         ("/etc/ssh/ssh_host_rsa_key", usable(), same(), "", made("ed25519", None, false)),
         (
             "/etc/ssh/ssh_host_rsa_key",
