@@ -292,7 +292,7 @@ fn to_json(local: &LocalKey, key: &PublicKey, publication: Publication) -> serde
 fn with_keys(print: impl FnOnce(&ServedKeys, SshServer) -> Exit) -> Exit {
     let paths = HostKeyPaths::default();
     let server = SshServer::look(&paths.root);
-    let mut keys = pass::known(&paths, &settings::load(&Sources::default()).settings.key_types);
+    let mut keys = local_keys(&paths, &settings::load(&Sources::default()).settings.key_types);
     for problem in &keys.problems {
         print_error(&AGENT, &format!("{}; {}", problem.what, problem.remedy));
     }
