@@ -81,7 +81,7 @@ fn run_pass(
     pass: impl FnOnce(&HostKeyPaths, PassSettings<'_>, &dyn Fn() -> Result<InstanceId, String>) -> PassReport,
 ) -> Exit {
     log::start("scw-agent-hostkeys");
-    let settings = settings::load_and_tell();
+    let settings = settings::load_and_log();
     let checked = platform::check(&settings.vendor);
     if let Err(why) = &checked {
         tracing::info!("{why}; no key is replaced");
@@ -97,7 +97,7 @@ fn run_pass(
     };
     let report = pass(&HostKeyPaths::default(), pass_settings, &ask);
     if pass_settings.is_on_platform {
-        report.to_tell.lines().for_each(|line| settings.console.tell(&line));
+        report.console_lines.lines().for_each(|line| settings.console.tell(&line));
     }
     if let Some(why) = &report.unanswered {
         tracing::warn!(
@@ -126,7 +126,7 @@ fn log_key_changes(changes: &KeyChanges) {
     if !changes.made.is_empty() {
         tracing::info!(MESSAGE_ID = events::HOST_KEYS_MADE, "made {}", names(&changes.made));
     }
-    for (name, fix) in &changes.mended {
+    for (name, fix) in &changes.repaired {
         tracing::warn!("{name}: the key is kept; {fix}");
     }
     for path in &changes.removed {
@@ -297,7 +297,7 @@ fn with_keys(print: impl FnOnce(&ServedKeys, SshServer) -> Exit) -> Exit {
         print_error(&AGENT, &format!("{}; {}", problem.what, problem.remedy));
     }
     if server == SshServer::NotEnabled {
-        keys.none_served();
+        keys.mark_not_served();
     } else if keys.keys.iter().all(|local| local.key.is_none()) {
         return AGENT.failed(&format!("there are no host keys in {}", paths.keys.display()), Exit::NotFound);
     }

@@ -11,8 +11,8 @@ use crate::metadata::transport::client::Client;
 use crate::scripts::history::summary::Summary;
 use crate::scripts::model::script::ScriptKind;
 use crate::scripts::paths::{SETUP_REQUESTED, SetupPaths};
-use crate::scripts::run::follow::follower;
-use crate::scripts::run::launcher::launcher;
+use crate::scripts::run::follow::run_follower;
+use crate::scripts::run::launcher::run_launcher;
 use crate::scripts::runner::boot_run::{BootRun, Choice, SetupError, run_boot};
 use crate::scripts::runner::shutdown::{is_going_down, run_shutdown as run_shutdown_scripts};
 use crate::settings;
@@ -32,7 +32,7 @@ pub(crate) fn run(choice: &Choice, paced: bool) -> Exit {
         return AGENT.misused("a shutdown script is due when the machine goes down; --again runs it now");
     }
     let paths = SetupPaths::default();
-    if !paced && paths.is_runner_at_work() {
+    if !paced && paths.is_runner_active() {
         if let Some(waits_for) = script_of_this_process() {
             let why = format!(
                 "scripts run one after the other, and {waits_for} has not ended; call the other script by a file of its own"
@@ -44,7 +44,7 @@ pub(crate) fn run(choice: &Choice, paced: bool) -> Exit {
     if paced {
         throttle::wait(&paths.runs);
     }
-    let settings = settings::load_and_tell();
+    let settings = settings::load_and_log();
     let proof = match platform::check(&settings.vendor) {
         Ok(proof) => proof,
         // For the unit this is a normal state. A person who gave a script's key expects the script to run.
@@ -81,7 +81,7 @@ pub(crate) fn run_shutdown() -> Exit {
             return Exit::Failure;
         }
     }
-    let settings = settings::load_and_tell();
+    let settings = settings::load_and_log();
     let proof = match platform::check(&settings.vendor) {
         Ok(proof) => proof,
         Err(why) => return nothing_to_run(&why),
@@ -159,7 +159,7 @@ pub(crate) fn follow(key: &str) -> Exit {
     log::start("scw-agent-setup");
     let Ok(key) = UserDataKey::new(key) else { return Exit::Usage };
     block_on(async {
-        match follower(&key).await {
+        match run_follower(&key).await {
             Ok(()) => Exit::Success,
             Err(why) => {
                 tracing::warn!(SCW_SCRIPT = %key, "{key}: what it left running is no longer read: {why}");
@@ -172,7 +172,7 @@ pub(crate) fn follow(key: &str) -> Exit {
 /// Becomes a script. The setup runner starts this command; nobody else needs it.
 pub(crate) fn launch() -> Exit {
     // The runner gets the reason from the launcher.
-    let _ = launcher();
+    let _ = run_launcher();
     Exit::Failure
 }
 

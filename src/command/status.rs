@@ -16,7 +16,7 @@ use crate::local_api;
 use crate::local_api::client::SocketClient;
 use crate::metadata::error::{ErrorKind, TransportError};
 use crate::metadata::transport::exchange::Limits;
-use crate::scripts::model::likely_key::hint;
+use crate::scripts::model::likely_key::suspect_key_hint;
 use crate::status::document::{Problem, Status};
 use crate::system::cloud_init;
 use crate::system::units;
@@ -52,7 +52,7 @@ pub(crate) fn status(json: bool, wait: Option<Duration>) -> Exit {
 pub(crate) fn print_suspect_keys() {
     with_status(None, false, &|result| {
         let keys = result.map(|status| status.suspect_keys).unwrap_or_default();
-        keys.iter().for_each(|key| print_error(&AGENT, &hint(key)));
+        keys.iter().for_each(|key| print_error(&AGENT, &suspect_key_hint(key)));
         Exit::Success
     });
 }

@@ -3,7 +3,7 @@
 use crate::command::rows::{RowMark, Rows};
 use crate::host_keys::sshd::server::SshServer;
 use crate::scripts::history::running::RunningScript;
-use crate::scripts::model::likely_key::hint;
+use crate::scripts::model::likely_key::suspect_key_hint;
 use crate::status::document::{HostKey, Status};
 use crate::status::states::{Fingerprints, Platform, Reach};
 use crate::system::cloud_init::CloudInit;
@@ -28,7 +28,7 @@ pub(crate) fn rows(status: &Status, colours: bool) -> Rows {
         view.scripts(status);
         view.cloud_init(&status.cloud_init);
         for key in &status.suspect_keys {
-            view.row(RowMark::Waiting, "user data", &hint(key));
+            view.row(RowMark::Waiting, "user data", &suspect_key_hint(key));
         }
     }
     for problem in &status.problems {

@@ -13,7 +13,7 @@ use crate::command::exit::Exit;
 use crate::command::help::AGENT;
 use crate::command::process::{print, print_error};
 use crate::host_keys::paths::HostKeyPaths;
-use crate::host_keys::store::remove::{Clearing, clearing};
+use crate::host_keys::store::remove::{PlannedRemoval, planned_removal};
 use crate::util::files;
 use crate::util::printable;
 
@@ -23,7 +23,7 @@ const STATE_FOLDER: &str = "/var/lib/scw-agent";
 /// Removes the records, or prints what would be removed.
 pub(crate) fn run(dry_run: bool, host_keys: bool) -> Exit {
     // Read first, because sshd's answers are kept among the records.
-    let keys = if host_keys { clearing(&HostKeyPaths::default()) } else { Clearing::default() };
+    let keys = if host_keys { planned_removal(&HostKeyPaths::default()) } else { PlannedRemoval::default() };
     let records = match entries(Path::new(STATE_FOLDER), |_| true) {
         Ok(paths) => paths,
         Err(why) => return AGENT.failed(&removal_error(Path::new(STATE_FOLDER), &why), exit_code(&why)),
@@ -31,7 +31,7 @@ pub(crate) fn run(dry_run: bool, host_keys: bool) -> Exit {
     // A file that cannot be removed does not keep the others from being removed.
     let mut failures = Vec::new();
     for (path, text) in &keys.write {
-        let written = if dry_run { Ok(()) } else { files::write_whole(path, text.as_bytes(), 0o644) };
+        let written = if dry_run { Ok(()) } else { files::write_atomic(path, text.as_bytes(), 0o644) };
         if let Err(why) = written {
             failures.push((path, why));
             continue;

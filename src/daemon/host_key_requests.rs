@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::host_keys::paths::{HostKeyPaths, INSTANCE_SEEN, SURVEY_REQUESTED};
+use crate::host_keys::paths::{HostKeyPaths, INSTANCE_SEEN, SSHD_QUERY_REQUESTED};
 use crate::host_keys::store::served::ServedKeys;
 
 /// The minimum time between two requests that changes cause.
@@ -87,7 +87,7 @@ impl HostKeyRequests {
         self.pause = if repeats { (self.pause * 2).min(MAX_PAUSE) } else { FIRST_PAUSE };
         (self.last_sent, self.is_pending) = (Some(now), true);
         // Any request starts the units, which then serve all pending requests.
-        let requests = [(new_instance, INSTANCE_SEEN), (files_changed || !is_new, SURVEY_REQUESTED)];
+        let requests = [(new_instance, INSTANCE_SEEN), (files_changed || !is_new, SSHD_QUERY_REQUESTED)];
         let mut wanted = requests.iter().filter(|(wanted, _)| *wanted);
         match wanted.try_for_each(|(_, name)| paths.requests.send(name)) {
             Ok(()) => {
@@ -157,9 +157,9 @@ mod tests {
 
     /// Takes all requests, as the host-keys units do, and serves them.
     fn serve(paths: &HostKeyPaths) -> Vec<&'static str> {
-        let requests = paths.requests.take(&[INSTANCE_SEEN, SURVEY_REQUESTED]);
+        let requests = paths.requests.take(&[INSTANCE_SEEN, SSHD_QUERY_REQUESTED]);
         let found: Vec<_> =
-            [INSTANCE_SEEN, SURVEY_REQUESTED].into_iter().filter(|name| requests.has(name)).collect();
+            [INSTANCE_SEEN, SSHD_QUERY_REQUESTED].into_iter().filter(|name| requests.has(name)).collect();
         found.iter().for_each(|name| requests.served(name).expect("served"));
         found
     }
@@ -169,7 +169,7 @@ mod tests {
         let paths = machine();
         let mut requests = HostKeyRequests::new();
         assert!(requests.send(&paths, false).is_some());
-        assert_eq!(serve(&paths), [SURVEY_REQUESTED], "the first one at once");
+        assert_eq!(serve(&paths), [SSHD_QUERY_REQUESTED], "the first one at once");
         assert!(requests.send(&paths, true).is_some());
         assert_eq!(serve(&paths), [INSTANCE_SEEN], "the Instance at once, too");
         let (mut served, mut due) = (0, None);
@@ -203,11 +203,11 @@ mod tests {
         fs::write(&drop_in, "").expect("written");
         // The request is not due yet, but the units were started late and read the files now.
         assert!(requests.send(&paths, false).is_some());
-        assert_eq!(serve(&paths), [SURVEY_REQUESTED]);
+        assert_eq!(serve(&paths), [SSHD_QUERY_REQUESTED]);
         fs::remove_file(&drop_in).expect("removed");
         advance(MIN_INTERVAL).await;
         requests.send(&paths, false);
-        assert_eq!(serve(&paths), [SURVEY_REQUESTED]);
+        assert_eq!(serve(&paths), [SSHD_QUERY_REQUESTED]);
         fs::remove_dir_all(paths.keys.parent().expect("a parent")).expect("removed");
     }
 
@@ -220,7 +220,8 @@ mod tests {
         let mut sent = 0;
         while started.elapsed() < 24 * MAX_PAUSE {
             // The units take the requests and cannot serve them.
-            sent += usize::from(paths.requests.take(&[INSTANCE_SEEN, SURVEY_REQUESTED]).has(INSTANCE_SEEN));
+            sent +=
+                usize::from(paths.requests.take(&[INSTANCE_SEEN, SSHD_QUERY_REQUESTED]).has(INSTANCE_SEEN));
             advance(due.expect("it is tried again") - Instant::now()).await;
             due = requests.send(&paths, true);
         }

@@ -21,9 +21,9 @@ const NEW_ADDRESS_OR_ROUTE: [u16; 2] = [20, 24];
 const HEADER_BYTES: usize = 16;
 
 /// A subscription to new addresses and routes.
-pub(crate) struct NetworkNews(AsyncFd<OwnedFd>);
+pub(crate) struct NetworkEvents(AsyncFd<OwnedFd>);
 
-impl NetworkNews {
+impl NetworkEvents {
     /// Subscribes; this needs no privilege.
     pub(crate) fn subscribe() -> io::Result<Self> {
         let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;

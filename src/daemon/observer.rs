@@ -12,7 +12,7 @@ use crate::scripts::history::summary::{ScriptSummary, Summary};
 use crate::scripts::model::likely_key::{self, suspect_keys};
 use crate::scripts::model::script::{Digest, ScriptKind};
 use crate::scripts::paths::SetupPaths;
-use crate::scripts::runner::fetch::is_of_a_boot;
+use crate::scripts::runner::fetch::runs_at_boot;
 
 /// What this daemon process has learned.
 #[derive(Debug, Default)]
@@ -57,13 +57,13 @@ impl Observer {
         if self.has_scripts.is_some() && !self.has_suspect_keys {
             return Ok(());
         }
-        let (keys, unusable_keys) = api.list_and_rest().await?;
-        let has_scripts = self.has_scripts.unwrap_or_else(|| keys.iter().any(is_of_a_boot));
+        let (keys, unusable_keys) = api.list_with_unusable().await?;
+        let has_scripts = self.has_scripts.unwrap_or_else(|| keys.iter().any(runs_at_boot));
         let suspect = suspect_keys(&keys, outcome);
         self.has_scripts = Some(has_scripts);
         self.has_suspect_keys = !suspect.is_empty();
         if !has_scripts && unusable_keys > 0 && unusable_keys != self.unusable_keys {
-            tracing::warn!("{}", likely_key::unusable(unusable_keys));
+            tracing::warn!("{}", likely_key::unusable_keys_hint(unusable_keys));
         }
         self.unusable_keys = unusable_keys;
         shared_status.set_user_data(has_scripts, Some(suspect));

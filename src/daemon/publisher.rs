@@ -82,7 +82,7 @@ pub(crate) fn report_keys(shared_status: &SharedStatus, paths: &HostKeyPaths) ->
     shared_status.set_ssh_server(server);
     let mut keys = ServedKeys::read(&paths.served)?;
     if server == SshServer::NotEnabled {
-        keys.none_served();
+        keys.mark_not_served();
     }
     shared_status.set_host_keys(&keys);
     Some(keys)

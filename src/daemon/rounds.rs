@@ -16,7 +16,7 @@ use crate::daemon::heartbeat::Heartbeat;
 use crate::daemon::host_key_requests::HostKeyRequests;
 use crate::daemon::key_watch::KeyWatch;
 use crate::daemon::metadata_task::QUEUE_LENGTH;
-use crate::daemon::network::NetworkNews;
+use crate::daemon::network::NetworkEvents;
 use crate::daemon::observer::Observer;
 use crate::daemon::publisher;
 use crate::daemon::shared_status::SharedStatus;
@@ -226,7 +226,7 @@ struct Waiting<'a> {
     /// `None` if there is no key folder yet or no watch is possible: then only the time ends the wait.
     keys: Option<KeyWatch>,
     /// Open only while the service is unreachable: otherwise route changes should not wake the machine.
-    network: Option<NetworkNews>,
+    network: Option<NetworkEvents>,
     /// How many network events may still end a wait.
     network_wakeups: u32,
     last_refill: Instant,
@@ -298,8 +298,8 @@ async fn next_event<T>(
     }
 }
 
-fn subscribe() -> Option<NetworkNews> {
-    NetworkNews::subscribe()
+fn subscribe() -> Option<NetworkEvents> {
+    NetworkEvents::subscribe()
         .inspect_err(|why| tracing::info!("cannot subscribe to network events; retrying on a timer: {why}"))
         .ok()
 }

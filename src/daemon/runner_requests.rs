@@ -34,7 +34,7 @@ impl RunnerRequests {
         let now = Instant::now();
         if self.due <= now {
             self.send(paths);
-            let failure = Failure { cause: Cause::Lasting, asked_for: None };
+            let failure = Failure { cause: Cause::Lasting, requested_wait: None };
             self.due = match self.retry.after(failure, &mut random::generator()) {
                 Next::After(wait) => now + wait,
                 Next::GiveUp => now,

@@ -10,7 +10,7 @@ use crate::host_keys::store::served::{KeyProblem, ServedKeys};
 use crate::metadata::api::instance::Instance;
 use crate::metadata::error::{ErrorKind, MetadataError};
 use crate::metadata::family::Family;
-use crate::scripts::model::likely_key::hint;
+use crate::scripts::model::likely_key::suspect_key_hint;
 use crate::status::document::{HostKey, Problem, Status};
 use crate::status::states::{Fingerprints, Platform, Reach};
 use crate::util::time::Moment;
@@ -91,7 +91,7 @@ impl SharedStatus {
             let Some(suspect) = suspect else { return };
             for key in &suspect {
                 if !has_scripts && !status.suspect_keys.contains(key) {
-                    tracing::warn!("{}", hint(key));
+                    tracing::warn!("{}", suspect_key_hint(key));
                 }
             }
             status.suspect_keys = suspect;

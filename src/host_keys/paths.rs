@@ -8,7 +8,7 @@ use crate::system::requests::RequestFolder;
 /// Request of the daemon, which knows which Instance this is now: compare that with the identity record.
 pub(crate) const INSTANCE_SEEN: &str = "instance-seen";
 /// Request of the daemon: ask sshd again which keys it serves.
-pub(crate) const SURVEY_REQUESTED: &str = "survey-requested";
+pub(crate) const SSHD_QUERY_REQUESTED: &str = "survey-requested";
 /// Pending request: sshd must read its keys again. Only root notes it.
 pub(crate) const SSHD_RELOAD: &str = "sshd-reload";
 

@@ -71,9 +71,9 @@ pub fn read(path: &Path) -> Result<Option<Identity>, IdentityError> {
 pub fn write(path: &Path, identity: &Identity) -> Result<(), IdentityError> {
     let Identity { instance, dmi_names_instance } = identity.clone();
     let record = IdentityFile { version: VERSION, instance, dmi_names_instance, recorded: Moment::now() };
-    let written = path.parent().map_or(Ok(()), files::private_folder).and_then(|()| {
+    let written = path.parent().map_or(Ok(()), files::create_private_folder).and_then(|()| {
         let bytes = serde_json::to_vec_pretty(&record).map_err(io::Error::from)?;
-        files::write_whole(path, &bytes, 0o600)
+        files::write_atomic(path, &bytes, 0o600)
     });
     written.map_err(|why| IdentityError::File(path.to_owned(), why))
 }

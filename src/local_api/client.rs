@@ -88,7 +88,7 @@ impl SocketClient {
 
 /// The daemon's own error, if the answer is one.
 fn daemon_error(answer: &Response) -> Option<TransportError> {
-    let kind = ErrorKind::from_word(answer.headers.get(ERROR_HEADER)?.to_str().ok()?)?;
+    let kind = ErrorKind::from_name(answer.headers.get(ERROR_HEADER)?.to_str().ok()?)?;
     let text = &answer.body[..answer.body.len().min(MAX_ERROR_BYTES)];
     Some(TransportError::Relayed(kind, String::from_utf8_lossy(text).trim().to_owned()))
 }

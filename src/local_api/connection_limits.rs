@@ -29,7 +29,7 @@ pub(crate) struct ConnectionLimits {
 }
 
 /// One connection of a user; released when dropped.
-pub(crate) struct UserPlace {
+pub(crate) struct UserConnection {
     users: Arc<Mutex<HashMap<u32, usize>>>,
     uid: u32,
 }
@@ -47,7 +47,7 @@ impl ConnectionLimits {
     }
 
     /// Admits one connection of this user for the lookup of its groups, if the limits allow it.
-    pub(crate) fn admit_to_lookup(&self, uid: u32) -> Option<(UserPlace, OwnedSemaphorePermit)> {
+    pub(crate) fn admit_to_lookup(&self, uid: u32) -> Option<(UserConnection, OwnedSemaphorePermit)> {
         let permit = self.lookups.clone().try_acquire_owned().ok()?;
         let mut users = self.users.lock().unwrap_or_else(PoisonError::into_inner);
         let count = users.entry(uid).or_default();
@@ -55,7 +55,7 @@ impl ConnectionLimits {
             return None;
         }
         *count += 1;
-        Some((UserPlace { users: self.users.clone(), uid }, permit))
+        Some((UserConnection { users: self.users.clone(), uid }, permit))
     }
 
     /// Admits a connection after the lookup, if the limits allow it.
@@ -65,7 +65,7 @@ impl ConnectionLimits {
     }
 }
 
-impl Drop for UserPlace {
+impl Drop for UserConnection {
     fn drop(&mut self) {
         let mut users = self.users.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(count) = users.get_mut(&self.uid) {

@@ -131,7 +131,7 @@ impl ErrorKind {
     }
 
     /// The kind with this name.
-    pub fn from_word(name: &str) -> Option<Self> {
+    pub fn from_name(name: &str) -> Option<Self> {
         Self::NAMES.iter().find(|(_, candidate)| *candidate == name).map(|(kind, _)| *kind)
     }
 }

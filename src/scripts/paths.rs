@@ -48,7 +48,7 @@ impl Default for SetupPaths {
 
 impl SetupPaths {
     /// Whether another process runs scripts now.
-    pub(crate) fn is_runner_at_work(&self) -> bool {
+    pub(crate) fn is_runner_active(&self) -> bool {
         let lock = fs::File::open(&self.state).and_then(files::try_lock);
         lock.is_err_and(|why| why.kind() == io::ErrorKind::WouldBlock)
     }

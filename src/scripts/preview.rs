@@ -105,11 +105,12 @@ impl Preview {
     pub fn of(name: &str, value: &[u8], policy: &Policy) -> Self {
         let key = UserDataKey::new(name).ok();
         let suspect = key.as_ref().and_then(likely_key::meant);
-        let is_for_cloud_init = key == Some(UserDataKey::cloud_init()) || unpack::is_for_cloud_init(value);
+        let is_only_for_cloud_init =
+            key == Some(UserDataKey::cloud_init()) || unpack::is_only_for_cloud_init(value);
         let script = key.and_then(|key| Some((ScriptKind::of(&key)?, key)));
         let (key, parts) = match script {
             Some((kind, key)) => of_script(kind, key.as_str(), value, policy),
-            None if is_for_cloud_init => of_cloud_init(value, policy),
+            None if is_only_for_cloud_init => of_cloud_init(value, policy),
             None => of_script(ScriptKind::Setup, "setup-script", value, policy),
         };
         let mut warnings = Vec::new();

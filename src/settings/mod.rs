@@ -65,7 +65,7 @@ impl Default for Settings {
 }
 
 /// The settings of this machine, for a service that must work even if files have errors. The errors are logged.
-pub fn load_and_tell() -> Settings {
+pub fn load_and_log() -> Settings {
     let Loaded { settings, problems, .. } = load(&Sources::default());
     for problem in problems {
         tracing::error!("{problem}; this file is ignored");

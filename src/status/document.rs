@@ -156,7 +156,7 @@ impl Status {
         }
         match (&self.setup, self.has_scripts) {
             (Some(_), _) | (None, Some(false)) => self.pending_in_cloud_init(),
-            (None, Some(true)) if self.systemd.starts_no_script => self.pending_in_cloud_init(),
+            (None, Some(true)) if self.systemd.setup_path_is_disabled => self.pending_in_cloud_init(),
             (None, Some(true)) => Some("the scripts have not all run yet".to_owned()),
             (None, None) => Some(format!("user data are not known yet{why}")),
         }
@@ -165,7 +165,7 @@ impl Status {
     /// What cloud-init has not finished yet. systemd knows whether cloud-init's last unit will still start:
     /// the unit may be masked, or the run may have been killed after a failure.
     fn pending_in_cloud_init(&self) -> Option<String> {
-        if self.systemd.cloud_init_goes_on == Some(false) {
+        if self.systemd.cloud_init_will_finish == Some(false) {
             return None;
         }
         match &self.cloud_init {

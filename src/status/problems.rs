@@ -27,7 +27,7 @@ impl Status {
             Ok(mut units) => {
                 self.units = std::mem::take(&mut units.problems);
                 // On other machines, the agent does not report on cloud-init (invariant P1).
-                self.units.retain(|unit| self.platform == Platform::Instance || !unit.is_cloud_inits());
+                self.units.retain(|unit| self.platform == Platform::Instance || !unit.is_cloud_init_unit());
                 self.systemd = units;
                 None
             }
@@ -142,7 +142,7 @@ fn add_cloud_init_problems(problems: &mut Vec<Problem>, status: &Status) {
 
 /// Problems of the agent's units. A unit that failed because of a script is left out: the script is reported.
 fn add_unit_problems(problems: &mut Vec<Problem>, status: &Status) {
-    if status.has_scripts == Some(true) && status.setup.is_none() && status.systemd.starts_no_script {
+    if status.has_scripts == Some(true) && status.setup.is_none() && status.systemd.setup_path_is_disabled {
         add(
             problems,
             "user data contain scripts, but scw-agent-setup.path, which starts them, is disabled".to_owned(),

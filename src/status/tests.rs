@@ -114,7 +114,7 @@ fn s2_cloud_init_work_is_pending_and_failures_are_problems() {
             cloud_init,
             ..Status::unknown()
         };
-        let units = Units { problems, cloud_init_goes_on: goes_on, ..Units::default() };
+        let units = Units { problems, cloud_init_will_finish: goes_on, ..Units::default() };
         let status = status.with_units(Ok(units.clone()));
         let (text, problems) = (status.pending_work(), &status.problems);
         assert_eq!(
@@ -138,7 +138,7 @@ fn s2_scripts_that_never_run_and_one_that_runs() {
         ..Status::unknown()
     };
     assert!(status.pending_work().is_some());
-    let units = Units { starts_no_script: true, ..Units::default() };
+    let units = Units { setup_path_is_disabled: true, ..Units::default() };
     let never = status.clone().with_units(Ok(units.clone()));
     assert_eq!((never.pending_work(), never.problems.len()), (None, 1), "they never run");
     let none = Status { has_scripts: Some(false), ..status }.with_units(Ok(units));

@@ -37,7 +37,7 @@ pub(crate) struct RequestFolder {
 impl RequestFolder {
     /// Writes a request. This is the daemon's side.
     pub(crate) fn send(&self, name: &str) -> io::Result<()> {
-        files::write_whole(&self.requests.join(name), b"", 0o644)
+        files::write_atomic(&self.requests.join(name), b"", 0o644)
     }
 
     /// Whether a request was written and is not served yet.
@@ -97,8 +97,8 @@ impl RequestFolder {
 
     /// Notes a request as pending.
     pub(crate) fn note(&self, name: &str) -> io::Result<()> {
-        self.pending.parent().map_or(Ok(()), files::public_folder)?;
-        files::public_folder(&self.pending)?;
+        self.pending.parent().map_or(Ok(()), files::create_public_folder)?;
+        files::create_public_folder(&self.pending)?;
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(false).mode(0o644).custom_flags(OFlag::O_NOFOLLOW.bits());
         options.open(self.pending.join(name)).map(drop)

@@ -30,7 +30,7 @@ pub(crate) async fn show(units: &[&str], properties: &[&str]) -> io::Result<Stri
 
 /// Resets the failed state of the setup unit, after a person fixed the scripts that failed. Otherwise the unit would stay failed
 /// until its next run.
-pub(crate) async fn clear_failure() {
+pub(crate) async fn reset_setup_failure() {
     // Inside the unit, its own exit status decides about its state.
     if is_in(SETUP_UNIT) {
         return;

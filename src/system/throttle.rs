@@ -28,8 +28,8 @@ pub(crate) fn wait(path: &Path) {
     };
     let written = path
         .parent()
-        .map_or(Ok(()), files::private_subfolder)
-        .and_then(|()| files::write_whole(path, reserved.as_millis().to_string().as_bytes(), 0o600));
+        .map_or(Ok(()), files::create_private_subfolder)
+        .and_then(|()| files::write_atomic(path, reserved.as_millis().to_string().as_bytes(), 0o600));
     let wait = match written {
         Ok(()) => wait,
         Err(why) => {

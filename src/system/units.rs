@@ -47,9 +47,9 @@ pub struct Units {
     /// The units that are not in the expected state.
     pub problems: Vec<UnitProblem>,
     /// Whether the unit that starts the setup runner is disabled or masked.
-    pub starts_no_script: bool,
+    pub setup_path_is_disabled: bool,
     /// Whether cloud-init's last unit is starting or will start. `None` if systemd was not asked.
-    pub cloud_init_goes_on: Option<bool>,
+    pub cloud_init_will_finish: Option<bool>,
 }
 
 /// A unit that is not in the expected state.
@@ -68,7 +68,7 @@ impl UnitProblem {
     }
 
     /// Whether it is a unit of cloud-init.
-    pub fn is_cloud_inits(&self) -> bool {
+    pub fn is_cloud_init_unit(&self) -> bool {
         CLOUD_INIT.contains(&&*self.unit)
     }
 }
@@ -123,12 +123,12 @@ fn parse(shown: &str) -> io::Result<Units> {
         units.problems.extend(what.map(|what| UnitProblem { unit: unit.to_owned(), what }));
         let state = property(shown, "ActiveState");
         let file = property(shown, "UnitFileState");
-        units.starts_no_script |= unit == SETUP_PATH
+        units.setup_path_is_disabled |= unit == SETUP_PATH
             && state == "inactive"
             && ["disabled", "masked", "masked-runtime"].contains(&file);
         if unit == CLOUD_FINAL {
             let has_job = !matches!(property(shown, "Job"), "" | "0");
-            units.cloud_init_goes_on = Some(has_job || state == "activating");
+            units.cloud_init_will_finish = Some(has_job || state == "activating");
         }
     }
     Ok(units)
@@ -208,15 +208,19 @@ mod tests {
                 .collect::<Vec<_>>()
                 .join("\n\n")
         };
-        for (path, last, starts_no_script, goes_on) in [
+        for (path, last, setup_path_is_disabled, goes_on) in [
             ("enabled", "ActiveState=inactive\nJob=0", false, false),
             ("disabled", "ActiveState=inactive\nJob=17", true, true),
             ("masked", "ActiveState=activating", true, true),
             ("enabled", "ActiveState=active\nJob=", false, false),
         ] {
             let units = parse(&shown(path, last)).expect("all units");
-            let flags = (units.starts_no_script, units.cloud_init_goes_on);
-            assert_eq!((flags, units.problems), ((starts_no_script, Some(goes_on)), vec![]), "{path} {last}");
+            let flags = (units.setup_path_is_disabled, units.cloud_init_will_finish);
+            assert_eq!(
+                (flags, units.problems),
+                ((setup_path_is_disabled, Some(goes_on)), vec![]),
+                "{path} {last}"
+            );
         }
         assert!(parse("").is_err());
         assert!(parse("Running in chroot, ignoring command 'show'").is_err());

@@ -15,7 +15,7 @@ use nix::fcntl::{Flock, FlockArg, OFlag};
 ///
 /// A temporary file in the same folder is written, synced and renamed; then the folder is synced. The file gets the permission
 /// bits `mode`, independent of the umask.
-pub(crate) fn write_whole(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+pub(crate) fn write_atomic(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let folder = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
     let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_string_lossy();
     let temporary = folder.join(format!(".{name}.new"));
@@ -42,13 +42,13 @@ pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
 }
 
 /// Creates a folder that only its owner may enter, and its parents. An existing folder is not changed.
-pub(crate) fn private_folder(path: &Path) -> io::Result<()> {
+pub(crate) fn create_private_folder(path: &Path) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
 /// Creates a folder that everybody may read and only its owner may write to, independent of the umask. An existing folder is not
 /// changed.
-pub(crate) fn public_folder(path: &Path) -> io::Result<()> {
+pub(crate) fn create_public_folder(path: &Path) -> io::Result<()> {
     const MODE: u32 = 0o755;
     if let Some(parent) = path.parent() {
         fs::DirBuilder::new().recursive(true).mode(MODE).create(parent)?;
@@ -62,9 +62,9 @@ pub(crate) fn public_folder(path: &Path) -> io::Result<()> {
 }
 
 /// Creates a folder that only its owner may enter, inside a folder that everybody may read.
-pub(crate) fn private_subfolder(path: &Path) -> io::Result<()> {
-    path.parent().map_or(Ok(()), public_folder)?;
-    private_folder(path)
+pub(crate) fn create_private_subfolder(path: &Path) -> io::Result<()> {
+    path.parent().map_or(Ok(()), create_public_folder)?;
+    create_private_folder(path)
 }
 
 /// An exclusive lock on a file or folder. It is released on drop.
@@ -159,7 +159,7 @@ mod tests {
 
     fn folder(name: &str) -> std::path::PathBuf {
         let folder = std::env::temp_dir().join(format!("scw-agent-{name}-{:x}", random::generator().u64(..)));
-        private_folder(&folder).expect("a folder");
+        create_private_folder(&folder).expect("a folder");
         folder
     }
 
@@ -167,8 +167,8 @@ mod tests {
     fn d1_file_is_replaced_atomically_and_no_other_file_remains() {
         let folder = folder("whole");
         let path = folder.join("record.json");
-        write_whole(&path, b"old", 0o600).expect("written");
-        write_whole(&path, b"new", 0o600).expect("written");
+        write_atomic(&path, b"old", 0o600).expect("written");
+        write_atomic(&path, b"new", 0o600).expect("written");
         assert_eq!(fs::read(&path).expect("read"), b"new");
         assert_eq!(fs::metadata(&path).expect("there").permissions().mode() & 0o777, 0o600);
         assert_eq!(fs::read_dir(&folder).expect("listed").count(), 1);

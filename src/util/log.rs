@@ -23,7 +23,7 @@ const MAX_VALUE_BYTES: usize = 32 * 1024;
 
 /// Starts the log of this process. `name` is the identifier in the journal.
 pub(crate) fn start(name: &'static str) {
-    let journal = if is_the_journal() { UnixDatagram::unbound().ok() } else { None };
+    let journal = if stderr_is_journal() { UnixDatagram::unbound().ok() } else { None };
     // The journal ignores an empty entry. If it can be sent, the journal is available.
     let journal = journal.filter(|socket| socket.send_to(&[], JOURNAL).is_ok());
     let log = match journal {
@@ -38,7 +38,7 @@ pub(crate) fn start(name: &'static str) {
 ///
 /// `JOURNAL_STREAM` has the device and the inode of the stream that systemd gave to the service. A child process inherits the
 /// variable even if its standard error was redirected; then it must not write to the journal.
-pub(crate) fn is_the_journal() -> bool {
+pub(crate) fn stderr_is_journal() -> bool {
     let Some(stream) = std::env::var("JOURNAL_STREAM").ok() else { return false };
     let Ok(stderr) = std::fs::metadata("/proc/self/fd/2") else { return false };
     stream == format!("{}:{}", stderr.dev(), stderr.ino())

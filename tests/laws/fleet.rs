@@ -47,8 +47,8 @@ fn simulate(back: u64, jitter: bool) -> Simulated {
             }
         }
         // Before `back` the service cannot be reached; afterwards it refuses what exceeds its capacity.
-        let cause = if now < back { Cause::NoWay } else { Cause::Busy };
-        let failure = Failure { cause, asked_for: None };
+        let cause = if now < back { Cause::NoRoute } else { Cause::Busy };
+        let failure = Failure { cause, requested_wait: None };
         // Without jitter, all agents use the same random numbers.
         let mut chance = if jitter { random.fork() } else { fastrand::Rng::with_seed(0) };
         let Next::After(wait) = retries[agent].after(failure, &mut chance) else {

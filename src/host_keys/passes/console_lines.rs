@@ -24,7 +24,7 @@ pub(super) fn new_console_lines(paths: &HostKeyPaths, served: &ServedKeys) -> St
         return String::new();
     }
     // If the lines cannot be saved, they are printed again later. That is no reason to fail.
-    let _ = paths.console_lines.parent().map_or(Ok(()), files::private_subfolder);
-    let _ = files::write_whole(&paths.console_lines, lines.as_bytes(), 0o600);
+    let _ = paths.console_lines.parent().map_or(Ok(()), files::create_private_subfolder);
+    let _ = files::write_atomic(&paths.console_lines, lines.as_bytes(), 0o600);
     lines
 }

@@ -19,10 +19,10 @@ pub(super) fn lock(paths: &HostKeyPaths) -> Result<files::Lock, String> {
         let lock = path.parent().map_or(Ok(()), make_folder);
         lock.and_then(|()| files::lock_within(path, LOCK_TIMEOUT)).map_err(|why| (path.to_owned(), why))
     };
-    let lock = match try_lock(&paths.lock, files::private_folder) {
+    let lock = match try_lock(&paths.lock, files::create_private_folder) {
         // The file cannot be created: the disk is full or read-only.
         Err((_, why)) if why.kind() != io::ErrorKind::TimedOut => {
-            try_lock(&paths.lock_in_run, files::private_subfolder)
+            try_lock(&paths.lock_in_run, files::create_private_subfolder)
         }
         lock => lock,
     };

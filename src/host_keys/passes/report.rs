@@ -19,7 +19,7 @@ pub(crate) struct PassReport {
     /// Why the metadata service gave no answer about which Instance this is. The request stays pending.
     pub unanswered: Option<String>,
     /// Lines for the console: the served keys, if they are known to be this Instance's and were not printed in this boot.
-    pub to_tell: String,
+    pub console_lines: String,
     /// Other problems. They did not stop the pass.
     pub troubles: Vec<String>,
 }

@@ -6,7 +6,7 @@ use crate::host_keys::passes::lock::lock;
 use crate::host_keys::passes::pass::Pass;
 use crate::host_keys::passes::report::PassReport;
 use crate::host_keys::passes::settings::PassSettings;
-use crate::host_keys::paths::{HostKeyPaths, INSTANCE_SEEN, SURVEY_REQUESTED};
+use crate::host_keys::paths::{HostKeyPaths, INSTANCE_SEEN, SSHD_QUERY_REQUESTED};
 use crate::metadata::api::instance::InstanceId;
 
 /// The settle pass. `fetch_instance` asks the metadata service which Instance this is. It is called only if the daemon requested it, and
@@ -22,7 +22,7 @@ pub(crate) fn settle(
         pass.report.troubles.push(format!("{why}; all requests stay for the next start"));
         return pass.report;
     }
-    let requests = paths.requests.take(&[INSTANCE_SEEN, SURVEY_REQUESTED]);
+    let requests = paths.requests.take(&[INSTANCE_SEEN, SSHD_QUERY_REQUESTED]);
     pass.report.troubles.extend(requests.problems.iter().cloned());
     let must_fetch = requests.has(INSTANCE_SEEN) && settings.is_on_platform;
     let instance = match must_fetch.then(fetch_instance).transpose() {
@@ -46,11 +46,11 @@ pub(crate) fn settle(
     let is_recorded = pass.finish();
     let written = pass.write_served_keys(&store, &keys);
     if let Some(served) = written.as_ref().filter(|_| pass.is_instance_known()) {
-        pass.report.to_tell = new_console_lines(paths, served);
+        pass.report.console_lines = new_console_lines(paths, served);
     }
     let is_sshd_query_served = pass.is_sshd_known && written.is_some();
     for (name, is_served) in
-        [(INSTANCE_SEEN, is_answered && is_recorded), (SURVEY_REQUESTED, is_sshd_query_served)]
+        [(INSTANCE_SEEN, is_answered && is_recorded), (SSHD_QUERY_REQUESTED, is_sshd_query_served)]
     {
         if is_served {
             let removed = requests.served(name);

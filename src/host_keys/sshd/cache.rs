@@ -86,8 +86,8 @@ impl OpensshAnswers {
         if !changed {
             return Ok(());
         }
-        path.parent().map_or(Ok(()), files::private_folder)?;
-        files::write_whole(path, &serde_json::to_vec(self)?, 0o600)
+        path.parent().map_or(Ok(()), files::create_private_folder)?;
+        files::write_atomic(path, &serde_json::to_vec(self)?, 0o600)
     }
 
     /// sshd's answer, if it was given for the same inputs.

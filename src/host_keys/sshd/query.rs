@@ -185,9 +185,9 @@ struct ThrowAwayKey(PathBuf);
 impl ThrowAwayKey {
     fn make(paths: &HostKeyPaths) -> io::Result<Self> {
         let parent = paths.served.parent().unwrap_or(Path::new("/run"));
-        files::public_folder(parent)?;
+        files::create_public_folder(parent)?;
         let folder = parent.join(format!("{THROWAWAY_KEY_PREFIX}{:08x}", random::generator().u32(..)));
-        files::private_folder(&folder)?;
+        files::create_private_folder(&folder)?;
         let made = Self(folder);
         let key = made.key();
         // The one type that every OpenSSH makes quickly, even if only certified algorithms may be used.

@@ -13,7 +13,7 @@ use crate::host_keys::store::error::HostKeyError;
 use crate::host_keys::store::key_file::{KeyFile, inspect, public_path};
 use crate::host_keys::store::key_group::KeyGroup;
 use crate::host_keys::store::make_keys::{self, KeyToMake};
-use crate::host_keys::store::plan::{KeyPlan, Mending, Reason, Rules};
+use crate::host_keys::store::plan::{KeyPlan, KeyRepairs, Reason, Rules};
 use crate::util::files;
 
 /// What was done to the keys.
@@ -24,7 +24,7 @@ pub(crate) struct KeyChanges {
     /// Keys that were made.
     pub made: BTreeSet<String>,
     /// Keys that stayed, and what was repaired around them.
-    pub mended: Vec<(String, Mending)>,
+    pub repaired: Vec<(String, KeyRepairs)>,
     /// The new names of files that were no usable keys and were moved aside.
     pub set_aside: Vec<PathBuf>,
     /// Keys of another Instance that were removed.
@@ -85,7 +85,7 @@ impl KeyStore<'_> {
         if renewed.is_some() && changes.failed.is_empty() && self.is_sshd_known {
             self.remove_others(&keys, &plans, &mut changes);
         }
-        let changed = !changes.made.is_empty() || !changes.mended.is_empty() || renewed.is_some();
+        let changed = !changes.made.is_empty() || !changes.repaired.is_empty() || renewed.is_some();
         if changed {
             folders.iter().for_each(|folder| make_keys::restore_labels(folder));
             keys = self.inspect(answers);
@@ -105,7 +105,7 @@ impl KeyStore<'_> {
             match plan {
                 KeyPlan::Keep => _ = changes.kept.insert(name),
                 KeyPlan::Repair(repairs) => match repair(key, repairs) {
-                    Ok(()) => changes.mended.push((name, repairs.clone())),
+                    Ok(()) => changes.repaired.push((name, repairs.clone())),
                     Err(why) => changes.failed.push((key.path.clone(), file_error(key, why))),
                 },
                 // Two paths of one file.
@@ -186,7 +186,7 @@ fn file_error(key: &KeyFile, why: io::Error) -> HostKeyError {
     HostKeyError::File(key.target.parent().unwrap_or(Path::new("/")).to_owned(), why)
 }
 
-fn repair(key: &KeyFile, repairs: &Mending) -> io::Result<()> {
+fn repair(key: &KeyFile, repairs: &KeyRepairs) -> io::Result<()> {
     let private = &key.target;
     make_keys::check_only_root_can_replace(private.parent().unwrap_or(Path::new("/")))?;
     if repairs.owner {
@@ -198,12 +198,12 @@ fn repair(key: &KeyFile, repairs: &Mending) -> io::Result<()> {
     if let Some(text) = &repairs.text {
         // ssh-keygen has read exactly this text, and got the same key.
         let mode = repairs.mode.or(key.access.map(|access| access.mode)).unwrap_or(0o600);
-        files::write_whole(private, text, mode & 0o600)?;
+        files::write_atomic(private, text, mode & 0o600)?;
     }
     if let Some(public) = &repairs.public_key {
         let line = format!("{} {}", public.key_text(), public.comment);
         make_keys::move_folder_aside(&public_path(&key.path))?;
-        files::write_whole(&public_path(&key.path), format!("{}\n", line.trim_end()).as_bytes(), 0o644)?;
+        files::write_atomic(&public_path(&key.path), format!("{}\n", line.trim_end()).as_bytes(), 0o644)?;
     }
     Ok(())
 }

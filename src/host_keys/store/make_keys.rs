@@ -106,7 +106,7 @@ pub(crate) fn check_only_root_can_replace(folder: &Path) -> io::Result<()> {
 /// Makes a folder with its parents. Everybody may enter them, and they are synced so that they survive a power failure.
 fn make_folder(folder: &Path) -> io::Result<()> {
     let missing: Vec<_> = folder.ancestors().take_while(|folder| !folder.exists()).collect();
-    files::public_folder(folder)?;
+    files::create_public_folder(folder)?;
     for made in missing {
         made.parent().map_or(Ok(()), files::sync_folder)?;
     }
@@ -172,7 +172,7 @@ fn install(key: &KeyToMake<'_>, new_folder: &Path, group: Option<u32>) -> io::Re
         fs::rename(public, &final_public)?;
     } else {
         // The private key's path is a link to another folder, perhaps another disk.
-        files::write_whole(&final_public, &fs::read(public)?, 0o644)?;
+        files::write_atomic(&final_public, &fs::read(public)?, 0o644)?;
     }
     files::sync_folder(key.folder())?;
     Ok(aside)

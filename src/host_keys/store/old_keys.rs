@@ -36,9 +36,9 @@ pub(crate) fn keep(folder: &Path, keys: &[LocalKey]) -> io::Result<Option<PathBu
         }
     }
     let set = folder.join(Moment::now().to_string());
-    files::private_folder(&set)?;
+    files::create_private_folder(&set)?;
     for (name, line) in keys {
-        files::write_whole(&set.join(name), line.as_bytes(), 0o644)?;
+        files::write_atomic(&set.join(name), line.as_bytes(), 0o644)?;
     }
     Ok(Some(set))
 }

@@ -21,7 +21,7 @@ pub(crate) enum KeyPlan {
     /// Nothing; the key is as it should be.
     Keep,
     /// Keep the private key, and repair its form, mode, owner or public key.
-    Repair(Mending),
+    Repair(KeyRepairs),
     /// Make a key.
     Make {
         /// Its type and size.
@@ -48,7 +48,7 @@ pub(crate) struct NewKey {
 
 /// The repairs around a complete private key.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Mending {
+pub(crate) struct KeyRepairs {
     /// The text to write: the private key in the form that sshd loads.
     pub text: Option<Vec<u8>>,
     /// The public key to write beside it.
@@ -59,7 +59,7 @@ pub(crate) struct Mending {
     pub owner: bool,
 }
 
-impl fmt::Display for Mending {
+impl fmt::Display for KeyRepairs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mode = self.mode.map(|mode| format!("its mode was changed to {mode:04o}"));
         let parts = [
@@ -151,13 +151,13 @@ impl Rules<'_> {
             KeyContent::Unusable => return self.make(file, wanted, true),
         };
         let mode = file.access.filter(|access| access.mode & !access.allowed() & 0o077 != 0);
-        let repairs = Mending {
+        let repairs = KeyRepairs {
             text,
             public_key: (!matches!(file.public, PublicFile::Same(_))).then(|| key.clone()),
             mode: mode.map(|access| access.mode & access.allowed()),
             owner: file.access.is_some_and(|access: KeyAccess| !access.is_owned_by_root),
         };
-        if repairs == Mending::default() { KeyPlan::Keep } else { KeyPlan::Repair(repairs) }
+        if repairs == KeyRepairs::default() { KeyPlan::Keep } else { KeyPlan::Repair(repairs) }
     }
 
     fn renew_one(&self, file: &KeyFile, wanted: bool) -> KeyPlan {

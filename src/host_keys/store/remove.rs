@@ -22,7 +22,7 @@ use crate::util::program;
 
 /// What to do before the disk becomes an image.
 #[derive(Debug, Default)]
-pub(crate) struct Clearing {
+pub(crate) struct PlannedRemoval {
     /// Public keys to write first. They show the next boot the type of a private key if its name does not.
     pub write: Vec<(PathBuf, String)>,
     /// Files to remove.
@@ -34,25 +34,25 @@ pub(crate) struct Clearing {
 }
 
 /// Inspects every key that sshd's configuration names, and every file with the name of a host key in the same folders.
-pub(crate) fn clearing(paths: &HostKeyPaths) -> Clearing {
+pub(crate) fn planned_removal(paths: &HostKeyPaths) -> PlannedRemoval {
     let mut answers = OpensshAnswers::load(&paths.openssh_answers, program::stamp("ssh-keygen"));
     let (effective, error) = query::effective(paths, &mut answers);
     let rules = Rules { effective: &effective, types: &KeyType::ALL, only_certified: false };
     let store = KeyStore { folder: &paths.keys, rules, group: KeyGroup::read(), is_sshd_known: true };
     let files = store.inspect(&mut answers);
-    let mut clearing = Clearing::default();
-    clearing.failures.extend(error.map(|why| format!("{why}; keys that only sshd knows may remain")));
+    let mut planned_removal = PlannedRemoval::default();
+    planned_removal.failures.extend(error.map(|why| format!("{why}; keys that only sshd knows may remain")));
     for file in &files {
-        clearing.add(&store, file);
+        planned_removal.add(&store, file);
     }
     let parents = files.iter().filter_map(|file| file.path.parent());
     for folder in parents.chain([&*paths.keys]).collect::<BTreeSet<_>>() {
-        clearing.add_conventional(folder, &files);
+        planned_removal.add_conventional(folder, &files);
     }
-    clearing
+    planned_removal
 }
 
-impl Clearing {
+impl PlannedRemoval {
     fn add(&mut self, store: &KeyStore<'_>, file: &KeyFile) {
         let path = file.path.display();
         if let Some(Err(why)) =

@@ -32,9 +32,9 @@ pub(crate) fn read(path: &Path, instance: &InstanceId) -> BTreeSet<String> {
 /// # Errors
 /// When the file cannot be written.
 pub(crate) fn write(path: &Path, instance: &InstanceId, keys: &BTreeSet<String>) -> io::Result<()> {
-    path.parent().map_or(Ok(()), files::private_folder)?;
+    path.parent().map_or(Ok(()), files::create_private_folder)?;
     let record = RenewedKeysFile { instance: instance.clone(), keys: keys.clone() };
-    files::write_whole(path, &serde_json::to_vec(&record)?, 0o600)
+    files::write_atomic(path, &serde_json::to_vec(&record)?, 0o600)
 }
 
 /// Removes the file, after all keys are replaced.

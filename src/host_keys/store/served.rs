@@ -106,7 +106,7 @@ impl ServedKeys {
     }
 
     /// Marks all keys as not served, because no OpenSSH server is enabled.
-    pub fn none_served(&mut self) {
+    pub fn mark_not_served(&mut self) {
         self.keys.iter_mut().for_each(|key| key.served = false);
     }
 
@@ -187,7 +187,7 @@ fn read_public(private: &Path) -> Option<PublicKey> {
 /// Writes a file in /run that everybody may read.
 pub(crate) fn write_for_boot(path: &Path, bytes: &[u8]) -> io::Result<()> {
     if let Some(folder) = path.parent() {
-        files::public_folder(folder)?;
+        files::create_public_folder(folder)?;
     }
-    files::write_whole(path, bytes, 0o644)
+    files::write_atomic(path, bytes, 0o644)
 }

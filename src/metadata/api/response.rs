@@ -96,11 +96,13 @@ pub trait Ask {
 
     /// The user data keys that are set, in byte order. A name that is not a valid key is skipped.
     fn list(&mut self) -> impl Future<Output = Result<Vec<UserDataKey>, MetadataError>> {
-        async { Ok(self.list_and_rest().await?.0) }
+        async { Ok(self.list_with_unusable().await?.0) }
     }
 
     /// The keys as in [`Ask::list`], and the number of names that were skipped.
-    fn list_and_rest(&mut self) -> impl Future<Output = Result<(Vec<UserDataKey>, usize), MetadataError>> {
+    fn list_with_unusable(
+        &mut self,
+    ) -> impl Future<Output = Result<(Vec<UserDataKey>, usize), MetadataError>> {
         async {
             let list: KeyList = self.ask(Request::ListUserData(Format::Json)).await?.json()?;
             let names = list.user_data.iter();

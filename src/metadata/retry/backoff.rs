@@ -20,14 +20,14 @@ pub struct Failure {
     /// The cause.
     pub cause: Cause,
     /// The wait that the service asked for.
-    pub asked_for: Option<Duration>,
+    pub requested_wait: Option<Duration>,
 }
 
 /// The cause of a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
     /// There is no route to the service. A try costs nothing, and at boot the route often appears within moments.
-    NoWay,
+    NoRoute,
     /// The service is overloaded or failing (no response in time, connection lost, 429, 5xx). An early retry makes this worse.
     Busy,
     /// The failure lasts until its cause is fixed.
@@ -39,7 +39,7 @@ impl Cause {
     fn first_wait(self) -> (Duration, Duration) {
         let milliseconds = Duration::from_millis;
         match self {
-            Self::NoWay => (milliseconds(125), milliseconds(250)),
+            Self::NoRoute => (milliseconds(125), milliseconds(250)),
             Self::Busy => (milliseconds(250), milliseconds(4_000)),
             Self::Lasting => (milliseconds(30_000), milliseconds(60_000)),
         }
@@ -54,12 +54,12 @@ impl Failure {
             MetadataError::Transport(TransportError::NotConnected(_))
                 if why.kind() == ErrorKind::Unreachable =>
             {
-                Cause::NoWay
+                Cause::NoRoute
             }
             MetadataError::Transport(_) if why.kind() == ErrorKind::Unreachable => Cause::Busy,
             _ => Cause::Lasting,
         };
-        Self { cause, asked_for: why.retry_after() }
+        Self { cause, requested_wait: why.retry_after() }
     }
 }
 
@@ -114,7 +114,7 @@ impl Retry {
         let min = max.mul_f64(first_min.as_secs_f64() / first_max.as_secs_f64());
         let drawn = min + (max - min).mul_f64(random.f64());
         self.failures = self.failures.saturating_add(1);
-        let wait = match failure.asked_for {
+        let wait = match failure.requested_wait {
             // The random wait comes after the time that the service asked for: never earlier.
             Some(asked) => asked.min(MAX_WAIT) + drawn.min(MAX_SPREAD),
             None => drawn,
@@ -141,10 +141,10 @@ mod tests {
     use super::*;
     use crate::metadata::api::refusal::Refusal;
 
-    const ALL: [Cause; 3] = [Cause::NoWay, Cause::Busy, Cause::Lasting];
+    const ALL: [Cause; 3] = [Cause::NoRoute, Cause::Busy, Cause::Lasting];
 
     fn failure(cause: Cause) -> Failure {
-        Failure { cause, asked_for: None }
+        Failure { cause, requested_wait: None }
     }
 
     fn waits(failure: Failure, seed: u64) -> Vec<Duration> {
@@ -183,7 +183,7 @@ mod tests {
     #[test]
     fn t5_requested_wait_is_kept_and_spread() {
         for (asked, min, max) in [(60, 60, 64), (0, 0, 4), (u64::MAX, 3600, 3604)] {
-            let failure = Failure { cause: Cause::Busy, asked_for: Some(Duration::from_secs(asked)) };
+            let failure = Failure { cause: Cause::Busy, requested_wait: Some(Duration::from_secs(asked)) };
             let wait = waits(failure, 1)[0];
             assert!(
                 wait >= Duration::from_secs(min) && wait <= Duration::from_secs(max),
@@ -194,9 +194,10 @@ mod tests {
 
     #[test]
     fn t5_command_budget_is_bounded() {
-        let asked = |seconds| Failure { cause: Cause::Busy, asked_for: Some(Duration::from_secs(seconds)) };
+        let asked =
+            |seconds| Failure { cause: Cause::Busy, requested_wait: Some(Duration::from_secs(seconds)) };
         for (failure, max_tries) in
-            [(failure(Cause::NoWay), 3), (failure(Cause::Lasting), 1), (asked(60), 1), (asked(4), 2)]
+            [(failure(Cause::NoRoute), 3), (failure(Cause::Lasting), 1), (asked(60), 1), (asked(4), 2)]
         {
             for seed in 0..20 {
                 let (mut retry, mut random) = (Retry::new(Budget::COMMAND), fastrand::Rng::with_seed(seed));
@@ -213,17 +214,17 @@ mod tests {
     #[test]
     fn t5_temporary_failures_differ_from_lasting_ones() {
         let after = Some(Duration::from_secs(7));
-        for (why, cause, asked_for) in [
+        for (why, cause, requested_wait) in [
             (MetadataError::Refused(Refusal::TooManyRequests(after)), Cause::Busy, after),
             (MetadataError::Refused(Refusal::ServerError(503, None)), Cause::Busy, None),
             (MetadataError::Refused(Refusal::SourcePort(403)), Cause::Lasting, None),
             (MetadataError::Refused(Refusal::Unexpected(302)), Cause::Lasting, None),
             (MetadataError::Refused(Refusal::Malformed("no JSON".to_owned())), Cause::Lasting, None),
-            (MetadataError::Transport(TransportError::NotConnected(vec![])), Cause::NoWay, None),
+            (MetadataError::Transport(TransportError::NotConnected(vec![])), Cause::NoRoute, None),
             (MetadataError::Transport(TransportError::Cut("closed".to_owned())), Cause::Busy, None),
             (MetadataError::Transport(TransportError::TooLarge(1)), Cause::Lasting, None),
         ] {
-            assert_eq!(Failure::of(&why), Failure { cause, asked_for }, "{why}");
+            assert_eq!(Failure::of(&why), Failure { cause, requested_wait }, "{why}");
         }
     }
 }

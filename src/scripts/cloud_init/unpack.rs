@@ -118,7 +118,7 @@ fn unknown_form(form: &WrongForm, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 }
 
 /// Whether only the key `cloud-init` can have this value: gzip, a MIME message, or content that only cloud-init understands.
-pub(crate) fn is_for_cloud_init(value: &[u8]) -> bool {
+pub(crate) fn is_only_for_cloud_init(value: &[u8]) -> bool {
     value.starts_with(GZIP_MAGIC) || multipart::is_message(value) || foreign_name(value).is_some()
 }
 

@@ -174,10 +174,10 @@ impl Records {
     pub fn open(folder: &Path) -> Result<Self, RecordError> {
         let failed = |why| RecordError::File(folder.to_owned(), why);
         let parent = folder.parent().unwrap_or(Path::new("/"));
-        files::private_folder(parent).map_err(failed)?;
+        files::create_private_folder(parent).map_err(failed)?;
         check_owner(parent)?;
         value_readings::mark_new_disk(folder).map_err(failed)?;
-        files::private_folder(folder).map_err(failed)?;
+        files::create_private_folder(folder).map_err(failed)?;
         check_owner(folder)?;
         Ok(Self { folder: folder.to_owned() })
     }
@@ -227,11 +227,12 @@ impl Records {
         record.runs[..older].iter_mut().for_each(|run| run.output.clear());
         record.key = record_name::is_hashed(key).then(|| key.as_str().to_owned());
         // A script may have removed the folder.
-        files::private_folder(&self.folder).map_err(|why| RecordError::File(self.folder.clone(), why))?;
+        files::create_private_folder(&self.folder)
+            .map_err(|why| RecordError::File(self.folder.clone(), why))?;
         let path = self.path(key);
         let written = serde_json::to_vec_pretty(record).map_err(io::Error::from);
         written
-            .and_then(|bytes| files::write_whole(&path, &bytes, 0o600))
+            .and_then(|bytes| files::write_atomic(&path, &bytes, 0o600))
             .map_err(|why| RecordError::File(path, why))
     }
 

@@ -13,7 +13,7 @@ const SUFFIX: &str = ".json";
 const SET_ASIDE_INFIX: &str = ".json.unreadable-";
 /// The length of a [`crate::util::time::Moment`] as text.
 const TIME_LEN: usize = "2026-01-01T00:00:00.000Z".len();
-/// The length of what [`crate::util::files::write_whole`] adds to the name while it writes the file.
+/// The length of what [`crate::util::files::write_atomic`] adds to the name while it writes the file.
 const TEMPORARY_LEN: usize = "..new".len();
 /// No key of a script begins with this, so no encoded key does.
 const HASH_PREFIX: &str = "key-sha256-";

@@ -58,9 +58,9 @@ impl RunningScript {
     /// # Errors
     /// When the file cannot be written.
     pub(crate) fn announce(&self, path: &Path) -> io::Result<Announced> {
-        path.parent().map_or(Ok(()), files::public_folder)?;
+        path.parent().map_or(Ok(()), files::create_public_folder)?;
         let text = serde_json::to_vec(self)?;
-        files::write_whole(path, &text, 0o644)?;
+        files::write_atomic(path, &text, 0o644)?;
         Ok(Announced(path.to_owned(), text))
     }
 

@@ -188,6 +188,6 @@ impl Summary {
 
     /// Writes the file.
     pub fn write(&self, path: &Path) -> io::Result<()> {
-        files::write_whole(path, &serde_json::to_vec(self)?, 0o644)
+        files::write_atomic(path, &serde_json::to_vec(self)?, 0o644)
     }
 }

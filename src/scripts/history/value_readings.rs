@@ -69,7 +69,7 @@ pub(crate) fn mark_new_disk(records: &Path) -> io::Result<()> {
     if path.exists() || records.exists() {
         return Ok(());
     }
-    files::private_folder(path.parent().unwrap_or(Path::new("/")))?;
+    files::create_private_folder(path.parent().unwrap_or(Path::new("/")))?;
     match store(&path, &ReadingsFile { version: VERSION, instance: None, values: Vec::new() }) {
         // Another runner writes the same file at this moment.
         Err(why) if matches!(why.kind(), io::ErrorKind::AlreadyExists | io::ErrorKind::NotFound) => Ok(()),
@@ -83,7 +83,7 @@ fn path(records: &Path) -> PathBuf {
 }
 
 fn store(path: &Path, file: &ReadingsFile) -> io::Result<()> {
-    files::write_whole(path, &serde_json::to_vec(file)?, 0o600)
+    files::write_atomic(path, &serde_json::to_vec(file)?, 0o600)
 }
 
 impl ValueReadings {
@@ -185,14 +185,14 @@ mod tests {
         fn new() -> Self {
             let folder =
                 std::env::temp_dir().join(format!("scw-agent-values-{:x}", random::generator().u64(..)));
-            files::private_folder(&folder).expect("made");
+            files::create_private_folder(&folder).expect("made");
             Self(folder.join("setup"))
         }
 
         /// A disk as the first version leaves it: the folder, with a record if `ran_for` has an Instance.
         fn of_first_version(ran_for: Option<InstanceId>) -> Self {
             let disk = Self::new();
-            files::private_folder(&disk.0).expect("made");
+            files::create_private_folder(&disk.0).expect("made");
             if let Some(instance) = ran_for {
                 let run = Run::new(Digest::of(b"x"), instance, Moment::now());
                 let key = UserDataKey::new("setup-script").expect("a good key");

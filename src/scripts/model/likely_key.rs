@@ -38,7 +38,7 @@ pub(crate) fn suspect_keys(keys: &[UserDataKey], outcome: Option<&UserDataKey>) 
 }
 
 /// The hint about a suspect key.
-pub(crate) fn hint(key: &str) -> String {
+pub(crate) fn suspect_key_hint(key: &str) -> String {
     let meant = UserDataKey::new(key).ok().and_then(|key| meant(&key));
     let meant = meant.unwrap_or("setup-script");
     format!("{}: not the key of a script; did you mean `{meant}`?", printable::name(key))
@@ -46,7 +46,7 @@ pub(crate) fn hint(key: &str) -> String {
 
 /// The hint about keys that the agent cannot read, with their number. It does not contain their names, which may be
 /// anything (invariant S3).
-pub(crate) fn unusable(count: usize) -> String {
+pub(crate) fn unusable_keys_hint(count: usize) -> String {
     format!("keys of user data that are passed over, since their names cannot be used: {count}")
 }
 
@@ -182,8 +182,8 @@ mod tests {
         let many: Vec<_> = (0..100).map(|n| key(&format!("setup_script_{n}"))).collect();
         assert_eq!(suspect_keys(&many, None).len(), MAX_SUSPECT_KEYS);
         let hidden = suspect_keys(&[key("setup\u{202e}script")], None);
-        assert!(hint("user-data").ends_with("did you mean `setup-script` or `cloud-init`?"));
-        let hint = hint(hidden.first().expect("suspect"));
+        assert!(suspect_key_hint("user-data").ends_with("did you mean `setup-script` or `cloud-init`?"));
+        let hint = suspect_key_hint(hidden.first().expect("suspect"));
         assert_eq!(hint, "setup\\u{202e}script: not the key of a script; did you mean `setup-script`?");
         let outcome = key("setup-script-outcome");
         assert_eq!(suspect_keys(std::slice::from_ref(&outcome), Some(&outcome)), Vec::<String>::new());

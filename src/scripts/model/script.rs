@@ -116,7 +116,7 @@ pub enum ScriptError {
     NoInterpreter(WrongForm),
     /// Nothing follows the `#!`.
     #[error("the script's first line names no interpreter behind its `#!`")]
-    NoInterpreterName,
+    MissingInterpreter,
     /// The interpreter's path is not absolute; the most similar well-known program, if there is any.
     #[error(fmt = relative_path)]
     Relative(Option<&'static str>),
@@ -157,7 +157,7 @@ impl<'a> Script<'a> {
         let line = std::str::from_utf8(line).map_err(|_| ScriptError::NotUtf8)?.trim();
         let (program, argument) = line.split_once([' ', '\t']).map_or((line, ""), |(p, a)| (p, a.trim()));
         if program.is_empty() {
-            return Err(ScriptError::NoInterpreterName);
+            return Err(ScriptError::MissingInterpreter);
         }
         if !program.starts_with('/') {
             return Err(ScriptError::Relative(nearest(program, INTERPRETERS)));
@@ -232,7 +232,7 @@ mod tests {
             (b"\xef\xbb\xbf#!/bin/sh\n", ScriptError::NoInterpreter(WrongForm::ByteOrderMark)),
             (b"\n#!/bin/sh\n", ScriptError::NoInterpreter(WrongForm::WhiteSpaceInFront)),
             (b"IyEvYmluL3NoCmVjaG8K", ScriptError::NoInterpreter(WrongForm::Base64)),
-            (b"#!\necho\n", ScriptError::NoInterpreterName),
+            (b"#!\necho\n", ScriptError::MissingInterpreter),
             (b"#!python3\n", ScriptError::Relative(Some("python3"))),
             (b"#!hunter2\n", ScriptError::Relative(None)),
             (b"#!/bin/sh\r\necho\r\n", ScriptError::WindowsLineEnds),

@@ -22,7 +22,7 @@ pub(crate) fn follow(from_script: Receiver, key: &UserDataKey) {
     let started = from_script.into_blocking_fd().and_then(|pipe| {
         let mut command = std::process::Command::new("/proc/self/exe");
         command.args(["setup", "follow", key.as_str()]).stdin(pipe).stdout(Stdio::null());
-        if !log::is_the_journal() {
+        if !log::stderr_is_journal() {
             // A program that waits for the end of a person's command must not wait for leftover processes.
             command.stderr(Stdio::null());
         }
@@ -34,7 +34,7 @@ pub(crate) fn follow(from_script: Receiver, key: &UserDataKey) {
 }
 
 /// Runs the follower: logs the lines of standard input until there is no writer any more.
-pub(crate) async fn follower(key: &UserDataKey) -> io::Result<()> {
+pub(crate) async fn run_follower(key: &UserDataKey) -> io::Result<()> {
     let mut from_script = Receiver::from_owned_fd(nix::unistd::dup(io::stdin())?)?;
     let mut output = ScriptOutput::new(key, None)?;
     let mut buffer = vec![0; 16 * 1024];

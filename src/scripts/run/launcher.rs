@@ -111,7 +111,7 @@ impl Launch {
 }
 
 /// Runs the launcher. It returns only if the program could not be executed, after it has sent the reason to the runner.
-pub(crate) fn launcher() -> io::Error {
+pub(crate) fn run_launcher() -> io::Error {
     // The duplicate is closed on execution, like every descriptor that the standard library opens.
     let control = match io::stdin().as_fd().try_clone_to_owned() {
         Ok(control) => UnixStream::from(control),

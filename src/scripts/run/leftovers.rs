@@ -34,7 +34,7 @@ const RUN_VARIABLE: &[u8] = b"SCW_SETUP_RUN=";
 type IsRun = dyn Fn(&[u8]) -> bool + Send + Sync;
 
 /// The leftover processes of the run with this id, as `NAME (PID)`. `known`: processes that are known to belong to it.
-pub(crate) fn processes_of(run: &str, known: &[Pid]) -> Vec<String> {
+pub(crate) fn leftover_processes_of(run: &str, known: &[Pid]) -> Vec<String> {
     let number = |pid: &Pid| u32::try_from(pid.as_raw()).ok();
     let mut pids = match ControlGroup::of_run(run) {
         Some(group) => group.processes().iter().filter_map(number).collect(),

@@ -32,7 +32,7 @@ impl LiveOutput {
     /// A file cannot be created or removed.
     pub(crate) fn begin(path: &Path) -> io::Result<Self> {
         let folder = path.parent().unwrap_or(Path::new("/"));
-        files::private_folder(folder)?;
+        files::create_private_folder(folder)?;
         remove_old(folder)?;
         Ok(Self { path: path.to_owned(), file: create(path)?, written: 0 })
     }

@@ -155,7 +155,7 @@ fn remove(parent: &OwnedFd, folder: &str) -> io::Result<()> {
 /// Opens the folder of all scripts, and creates it if it does not exist. It must belong to root, and nobody else may write there.
 fn open_parent(path: &Path) -> io::Result<OwnedFd> {
     if let Some(above) = path.parent() {
-        files::public_folder(above)?;
+        files::create_public_folder(above)?;
     }
     match fs::DirBuilder::new().mode(FOLDER_MODE).create(path) {
         Err(why) if why.kind() != io::ErrorKind::AlreadyExists => return Err(why),

@@ -39,7 +39,7 @@ impl Stop {
     }
 
     /// Whether a signal has come.
-    pub(crate) async fn was_asked(&mut self) -> bool {
+    pub(crate) async fn is_requested(&mut self) -> bool {
         // The event loop must run once to see the signals that the kernel has delivered.
         yield_now().await;
         tokio::select! {

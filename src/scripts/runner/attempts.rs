@@ -112,7 +112,7 @@ impl BootContext<'_> {
     /// The processes of an attempt of this boot that has no outcome yet, if any of them still runs.
     fn running_attempt(&self, record: &Record) -> Option<String> {
         let run = record.runs.last().filter(|run| run.outcome.is_none() && run.boot == self.boot_id)?;
-        let processes = leftovers::processes_of(&run.id, &[]);
+        let processes = leftovers::leftover_processes_of(&run.id, &[]);
         (!processes.is_empty()).then(|| processes.join(", "))
     }
 
@@ -132,7 +132,7 @@ impl BootContext<'_> {
                 Decision::Done => return Attempts::NotDue,
                 Decision::GivenUp => return Attempts::CannotRun(GIVEN_UP.to_owned()),
             };
-            if stop.was_asked().await {
+            if stop.is_requested().await {
                 // With `ran`, the script came to its own end while the machine goes down.
                 return if ran { Attempts::Ran } else { Attempts::Stopped };
             }
@@ -244,7 +244,7 @@ impl BootContext<'_> {
         ended: EndedScript,
     ) -> Option<Outcome> {
         (run.outcome, run.output) = (ended.outcome, ended.output);
-        run.left = leftovers::processes_of(&run.id, &ended.left);
+        run.left = leftovers::leftover_processes_of(&run.id, &ended.left);
         if !run.left.is_empty() {
             let processes = run.left.join(", ");
             tracing::info!(MESSAGE_ID = events::SCRIPT_LEFT_PROCESSES, SCW_SCRIPT = %key, "{key}: left running: {processes}");

@@ -21,7 +21,7 @@ use crate::scripts::prepare::preparation::Preparation;
 use crate::scripts::run::script_file;
 use crate::scripts::run::stop::Stop;
 use crate::scripts::runner::boot_context::BootContext;
-use crate::scripts::runner::fetch::{FetchedScripts, fetch_scripts, is_of_a_boot};
+use crate::scripts::runner::fetch::{FetchedScripts, fetch_scripts, runs_at_boot};
 use crate::scripts::runner::publish_outcome;
 use crate::system::console::Console;
 use crate::system::systemctl;
@@ -74,9 +74,9 @@ impl Choice {
 
     /// Whether the value of this key must be fetched. A shutdown script runs in a boot only when a person asks for it with `--again`.
     fn needs(&self, key: &UserDataKey) -> bool {
-        let can_run = is_of_a_boot(key) || self.again && ScriptKind::of(key) == Some(ScriptKind::Shutdown);
+        let can_run = runs_at_boot(key) || self.again && ScriptKind::of(key) == Some(ScriptKind::Shutdown);
         match &self.only {
-            None => is_of_a_boot(key),
+            None => runs_at_boot(key),
             Some(only) => {
                 can_run && (only == key || only.as_str().starts_with(&format!("{}.", key.as_str())))
             }
@@ -162,7 +162,7 @@ async fn run_chosen(
     let Some(summary) = summary_of_boot(choice, &latest, previous) else { return Ok(BootRun::Done(latest)) };
     write_summary(&summary, paths)?;
     if summary.is_success() {
-        systemctl::clear_failure().await;
+        systemctl::reset_setup_failure().await;
     }
     if let Some(key) = &policy.outcome_key {
         publish_outcome::publish(api, key, &boot.instance, &summary).await;
@@ -181,10 +181,10 @@ fn pass_over_earlier_values(fetched: &mut FetchedScripts, records: &Records, pat
 /// Logs keys that are likely mistakes, and how many names cannot be used. Where no script is due, the daemon does this.
 fn warn_of_keys(fetched: &FetchedScripts, policy: &Policy) {
     for key in likely_key::suspect_keys(&fetched.keys, policy.outcome_key.as_ref()) {
-        tracing::warn!("{}", likely_key::hint(&key));
+        tracing::warn!("{}", likely_key::suspect_key_hint(&key));
     }
     if fetched.unusable > 0 {
-        tracing::warn!("{}", likely_key::unusable(fetched.unusable));
+        tracing::warn!("{}", likely_key::unusable_keys_hint(fetched.unusable));
     }
 }
 
@@ -206,7 +206,7 @@ fn summary_of_boot(choice: &Choice, latest: &Summary, previous: Option<Summary>)
 fn write_summary(summary: &Summary, paths: &SetupPaths) -> Result<(), SetupError> {
     let folder = paths.summary.parent().unwrap_or(Path::new("/"));
     let file_error = |why| SetupError::File(paths.summary.clone(), why);
-    files::public_folder(folder).map_err(file_error)?;
+    files::create_public_folder(folder).map_err(file_error)?;
     // The folder may have been made with another mode, together with the folder of the scripts in it.
     fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).map_err(file_error)?;
     summary.write(&paths.summary).map_err(file_error)

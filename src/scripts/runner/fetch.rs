@@ -48,7 +48,7 @@ pub(crate) struct FetchedScripts {
 }
 
 /// Whether a key may contain scripts of a boot. The key `cloud-init` is ignored where cloud-init itself is active.
-pub(crate) fn is_of_a_boot(key: &UserDataKey) -> bool {
+pub(crate) fn runs_at_boot(key: &UserDataKey) -> bool {
     match ScriptKind::of(key) {
         Some(kind) => kind != ScriptKind::Shutdown,
         None => *key == UserDataKey::cloud_init() && !cloud_init::is_active(Path::new("/")),
@@ -64,7 +64,7 @@ pub(crate) async fn fetch_scripts(
     is_wanted: impl Fn(&UserDataKey) -> bool,
 ) -> Result<FetchedScripts, MetadataError> {
     let instance = api.instance().await?;
-    let (keys, unusable) = api.list_and_rest().await?;
+    let (keys, unusable) = api.list_with_unusable().await?;
     let mut fetched = FetchedScripts {
         instance,
         scripts: Vec::new(),

@@ -82,7 +82,7 @@ fn h1_key_is_made_only_where_there_is_none() {
 #[test]
 fn h2_mode_owner_and_public_key_are_repaired() {
     let repair = |public_key: bool, mode, owner| {
-        KeyPlan::Repair(Mending { text: None, public_key: public_key.then(|| key(KEY)), mode, owner })
+        KeyPlan::Repair(KeyRepairs { text: None, public_key: public_key.then(|| key(KEY)), mode, owner })
     };
     let effective = effective("");
     let rules = Rules { effective: &effective, types: &KeyType::ALL, only_certified: false };
@@ -103,9 +103,12 @@ fn h2_mode_owner_and_public_key_are_repaired() {
         assert_eq!(rules.plan(&[key_file]), [expected], "{what}");
     }
     let damaged = file(ED25519, Private::Found(KeyContent::Damaged(key(KEY), b"text".to_vec())), same());
-    let expected = Mending { text: Some(b"text".to_vec()), ..Mending::default() };
+    let expected = KeyRepairs { text: Some(b"text".to_vec()), ..KeyRepairs::default() };
     assert_eq!(rules.plan(&[damaged]), [KeyPlan::Repair(expected)]);
 }
+
+/// A key file with a name of the administrator's choice.
+const OWN_PATH: &str = "/etc/ssh/my_own_key";
 
 /// Path, private key, public key, lines of sshd's configuration, expected plan.
 type NewKeyCase = (&'static str, Private, PublicFile, &'static str, KeyPlan);
@@ -121,17 +124,16 @@ fn new_key_cases() -> [NewKeyCase; 15] {
         key.algorithm = algorithm.to_owned();
         Private::Found(KeyContent::Usable(key))
     };
-    let own = "/etc/ssh/my_own_key";
     [
-        (own, usable(), same(), "", made("ed25519", None, false)),
-        (own, Private::Missing, PublicFile::Other(key(KEY)), "", made("ed25519", None, false)),
-        (own, Private::Missing, PublicFile::Lost, "", KeyPlan::LeaveAlone(Reason::UnknownType)),
-        (own, rsa(2048), same(), "", made("rsa", None, false)),
-        (own, rsa(4096), same(), "", made("rsa", Some(4096), false)),
-        (own, rsa(16384), same(), "", made("rsa", Some(8192), false)),
-        (own, rsa(2048), same(), "RequiredRSASize 4096", made("rsa", Some(4096), false)),
-        (own, key_of("ecdsa-sha2-nistp521"), same(), "", made("ecdsa", Some(521), false)),
-        (own, key_of("ssh-mldsa44-ed25519"), same(), "", made("ssh-mldsa44-ed25519", None, false)),
+        (OWN_PATH, usable(), same(), "", made("ed25519", None, false)),
+        (OWN_PATH, Private::Missing, PublicFile::Other(key(KEY)), "", made("ed25519", None, false)),
+        (OWN_PATH, Private::Missing, PublicFile::Lost, "", KeyPlan::LeaveAlone(Reason::UnknownType)),
+        (OWN_PATH, rsa(2048), same(), "", made("rsa", None, false)),
+        (OWN_PATH, rsa(4096), same(), "", made("rsa", Some(4096), false)),
+        (OWN_PATH, rsa(16384), same(), "", made("rsa", Some(8192), false)),
+        (OWN_PATH, rsa(2048), same(), "RequiredRSASize 4096", made("rsa", Some(4096), false)),
+        (OWN_PATH, key_of("ecdsa-sha2-nistp521"), same(), "", made("ecdsa", Some(521), false)),
+        (OWN_PATH, key_of("ssh-mldsa44-ed25519"), same(), "", made("ssh-mldsa44-ed25519", None, false)),
         ("/etc/ssh/ssh_host_rsa_key", usable(), same(), "", made("ed25519", None, false)),
         (
             "/etc/ssh/ssh_host_rsa_key",
