@@ -6,7 +6,7 @@ use std::process::Command;
 
 use scw_stage::World;
 
-use crate::machine::{AGENT, USERDATA, agent};
+use crate::machine::{AGENT, agent, userdata_program};
 
 fn read(name: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).expect(name)
@@ -20,7 +20,7 @@ fn fenced_blocks<'a>(text: &'a str, language: &str) -> Vec<&'a str> {
 #[test]
 fn the_readme_shows_the_help_that_the_programs_give() {
     let readme = read("README.md");
-    for program in [AGENT, USERDATA] {
+    for program in [AGENT, userdata_program()] {
         let help = Command::new(program).arg("--help").output().expect("started").stdout;
         let help = String::from_utf8(help).expect("UTF-8");
         assert!(fenced_blocks(&readme, "text").contains(&&*help), "the README should show:\n{help}");

@@ -95,7 +95,7 @@ fn t2_root_works_where_the_daemon_is_locked_out() {
             assert_eq!((got.code, &*got.out), (0, printed), "{words:?}: {}", got.err);
         }
         // The program could pass the lock, but only root sends requests itself when the daemon cannot reach the service.
-        let got = run(world.agent_command(USERDATA).arg("setup-script"));
+        let got = run(world.agent_command(userdata_program()).arg("setup-script"));
         assert!(got.code == 5 && got.err.contains("CAP_NET_RAW"), "{} {}", got.code, got.err);
 
         let output = agent(world, &["doctor", "--json"]);

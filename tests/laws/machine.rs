@@ -1,6 +1,8 @@
 //! Shared helpers: the agent's programs in a world, started as systemd would start them, and what they write.
 
+use std::fs;
 use std::process::{Command, Output};
+use std::sync::OnceLock;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -8,8 +10,17 @@ use scw_stage::{Daemon, Notify, World};
 
 /// The agent.
 pub(crate) const AGENT: &str = env!("CARGO_BIN_EXE_scw-agent");
-/// The user data helper.
-pub(crate) const USERDATA: &str = env!("CARGO_BIN_EXE_scw-userdata");
+/// The path of `scw-userdata`: a link to the agent, as in packages.
+pub(crate) fn userdata_program() -> &'static str {
+    static PATH: OnceLock<&str> = OnceLock::new();
+    PATH.get_or_init(|| {
+        let path = concat!(env!("CARGO_TARGET_TMPDIR"), "/scw-userdata");
+        let new = format!("{path}.{}", std::process::id());
+        std::os::unix::fs::symlink(AGENT, &new).expect("a new link");
+        fs::rename(new, path).expect("replaced");
+        path
+    })
+}
 /// Far longer than anything takes, also on a busy machine. It only prevents a broken test from hanging.
 pub(crate) const LONG: Duration = Duration::from_secs(600);
 /// The key under which the fingerprints are published.
@@ -90,7 +101,7 @@ pub(crate) fn agent(world: &World, words: &[&str]) -> Ended {
 
 /// Runs `scw-userdata` with these arguments, as root.
 pub(crate) fn userdata(world: &World, words: &[&str]) -> Ended {
-    run(world.command(USERDATA).args(words))
+    run(world.command(userdata_program()).args(words))
 }
 
 /// Makes a key without a passphrase, as another tool than the agent does.

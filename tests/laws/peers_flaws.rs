@@ -32,7 +32,7 @@ fn t1_forged_names_have_no_effect() {
             .args(["-c", "rm -f /etc/resolv.conf; echo nameserver 192.0.2.66 >/etc/resolv.conf"]));
         assert_eq!(resolver.code, 0, "{}", resolver.err);
         for (program, words) in [
-            (USERDATA, &["colour"][..]),
+            (userdata_program(), &["colour"][..]),
             (AGENT, &["doctor"]),
             (AGENT, &["setup", "run"]),
             (AGENT, &["host-keys", "settle"]),

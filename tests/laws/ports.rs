@@ -187,7 +187,10 @@ fn t2_only_ports_the_process_may_bind_are_used() {
         world.standin().set_user_data("key", "value");
         let without_capabilities = || {
             let mut command = world.command("setpriv");
-            run(command.args(["--bounding-set=-all", "--inh-caps=-all", "--"]).arg(USERDATA).arg("key"))
+            run(command
+                .args(["--bounding-set=-all", "--inh-caps=-all", "--"])
+                .arg(userdata_program())
+                .arg("key"))
         };
         for first in [1023, 1000, 512, 100, 0] {
             set_sysctl("ip_unprivileged_port_start", &first.to_string());

@@ -313,7 +313,7 @@ fn s3_no_argument_is_quoted() {
             &["help", "hunter2"],
             &["setup", "show", "hunter2", "hunter2", "--help"],
         ];
-        let all = of_userdata.into_iter().map(|words| (USERDATA, words));
+        let all = of_userdata.into_iter().map(|words| (userdata_program(), words));
         for (program, words) in all.chain(of_agent.into_iter().map(|words| (AGENT, words))) {
             let ended = run(world.command(program).args(words));
             assert_eq!((ended.code, &*ended.out), (2, ""), "{words:?}: {}", ended.err);
@@ -323,7 +323,7 @@ fn s3_no_argument_is_quoted() {
                 ended.err
             );
         }
-        for program in [USERDATA, AGENT] {
+        for program in [userdata_program(), AGENT] {
             let ended = run(world.command(program).arg(OsStr::from_bytes(b"hunter2\xff")));
             assert_eq!(ended.code, 2, "{}", ended.err);
             assert_without_secret([(program, &*ended.err)]);

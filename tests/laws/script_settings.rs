@@ -166,7 +166,8 @@ fn s3_value_set_while_its_script_ran_is_not_deleted() {
             .expect("written");
         // The script sets a new value, as the owner could do at the same time.
         let old = format!(
-            "#!/bin/sh\n# scw-setup: delete-after-success\n{USERDATA} setup-script --file /root/new\n"
+            "#!/bin/sh\n# scw-setup: delete-after-success\n{} setup-script --file /root/new\n",
+            userdata_program()
         );
         world.standin().set_user_data("setup-script", old);
         let ran = agent(world, &["setup", "run"]);

@@ -21,7 +21,7 @@ fn userdata_as_user(world: &World, uid: u32, words: &[&str]) -> Ended {
     // Other users may have no access to the build folder.
     let copy = "/run/scw-userdata";
     if fs::metadata(copy).is_err() {
-        copy_program(world, USERDATA, copy);
+        copy_program(world, userdata_program(), copy);
     }
     let user = [format!("--reuid={uid}"), format!("--regid={uid}")];
     run(world.command("setpriv").args(user).args(["--clear-groups", "--", copy]).args(words))
@@ -234,7 +234,7 @@ fn killed_daemon_gives_right_answers_or_clear_errors() {
             let daemon = Daemon::spawn(world.agent_command(AGENT).arg("daemon")).expect("started");
             let start_client = |_| {
                 world
-                    .command(USERDATA)
+                    .command(userdata_program())
                     .arg("key")
                     .stdout(std::process::Stdio::piped())
                     .stderr(std::process::Stdio::piped())

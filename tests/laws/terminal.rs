@@ -57,7 +57,7 @@ fn add_control_characters(world: &World) {
     fs::write("/var/lib/scw-agent/odd\u{202e}\n\u{1b}[31m", "").expect("written");
 }
 
-/// Commands whose output is checked on a terminal; AGENT, USERDATA and KEY are replaced.
+/// Commands whose output is checked on a terminal; AGENT, userdata_program() and KEY are replaced.
 const COMMANDS: [&str; 32] = [
     "AGENT setup run",
     "AGENT setup run 'KEY' --again",
@@ -101,7 +101,8 @@ fn s3_no_outside_text_controls_a_terminal() {
         wait_until_settled(world);
         let mut seen = String::new();
         for command in COMMANDS {
-            let words = command.replace("AGENT", AGENT).replace("USERDATA", USERDATA).replace("KEY", KEY);
+            let words =
+                command.replace("AGENT", AGENT).replace("USERDATA", userdata_program()).replace("KEY", KEY);
             let shown = terminal_output(world, &words);
             assert!(!shown.is_empty(), "{command} printed nothing");
             assert_harmless(command, &shown);
@@ -132,7 +133,7 @@ fn s3_only_values_go_raw_to_a_pipe() {
         let daemon = start_daemon(world);
         let ran = agent(world, &["setup", "run"]);
         assert_harmless("standard error of a run", &ran.err);
-        let value = world.command(USERDATA).arg("value").output().expect("started").stdout;
+        let value = world.command(userdata_program()).arg("value").output().expect("started").stdout;
         assert_eq!(value, RAW);
         let shown = agent(world, &["setup", "show", KEY]).out;
         // The record contains text: bytes that are not UTF-8 were replaced.

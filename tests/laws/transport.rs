@@ -62,7 +62,7 @@ fn t2_user_data_needs_a_low_source_port() {
 fn t2_missing_right_to_low_ports_has_a_remedy() {
     World::builder().run(|world| {
         let mut command = world.command("setpriv");
-        command.args(["--bounding-set=-all", "--inh-caps=-all", "--"]).arg(USERDATA).arg("key");
+        command.args(["--bounding-set=-all", "--inh-caps=-all", "--"]).arg(userdata_program()).arg("key");
         let got = run(&mut command);
         assert_eq!(got.code, 4, "{}", got.err);
         assert!(got.err.contains("1024") && got.err.contains("CAP_NET_BIND_SERVICE"), "{}", got.err);
@@ -98,7 +98,7 @@ fn t1_error_page_is_never_a_value() {
 fn t1_no_proxy_is_honoured() {
     World::builder().run(|world| {
         world.standin().set_user_data("key", "value");
-        let mut command = world.command(USERDATA);
+        let mut command = world.command(userdata_program());
         for name in ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"] {
             command.env(name, "http://127.0.0.1:9");
         }
@@ -161,7 +161,7 @@ fn t1_peer_that_never_stops_sending_is_cut_off() {
         };
         world.standin().set_user_data("key", "value");
         world.standin().set_orders(endless("/user_data/key"));
-        let mut command = world.command(USERDATA);
+        let mut command = world.command(userdata_program());
         let mut client = Daemon::spawn(command.arg("key")).expect("started");
         assert_eq!(client.wait(LONG).and_then(|status| status.code()), Some(6), "{}", client.output());
         wait_until_disconnected();

@@ -42,7 +42,7 @@ fn value_is_unchanged_and_missing_key_is_not_found() {
         for value in [&b"plain"[..], b"", b"two\nlines\n", b"\xff\x00\x01 not text", &vec![b'x'; 1024 * 1024]]
         {
             world.standin().set_user_data("key", value);
-            let output = world.command(USERDATA).arg("key").output().expect("started");
+            let output = world.command(userdata_program()).arg("key").output().expect("started");
             assert_eq!((output.status.code(), &*output.stdout), (Some(0), value));
         }
         let missing = userdata(world, &["no-such-key"]);
@@ -64,8 +64,12 @@ fn values_are_set_from_an_argument_a_file_and_standard_input() {
         assert_eq!(userdata(world, &["key", "--file", "/run/value"]).code, 0);
         assert_eq!(world.standin().user_data("key").as_deref(), Some(&b"from a file\n\xff"[..]));
 
-        let mut child =
-            world.command(USERDATA).args(["key", "-f", "-"]).stdin(Stdio::piped()).spawn().expect("started");
+        let mut child = world
+            .command(userdata_program())
+            .args(["key", "-f", "-"])
+            .stdin(Stdio::piped())
+            .spawn()
+            .expect("started");
         child.stdin.take().expect("piped").write_all(b"from a pipe").expect("written");
         assert!(child.wait().expect("waited").success());
         assert_eq!(world.standin().user_data("key").as_deref(), Some(&b"from a pipe"[..]));
@@ -108,7 +112,7 @@ fn value_is_read_from_pipes_up_to_the_limit() {
             "rm -f /run/pipe; mkfifo /run/pipe; printf %s \"$0\" >/run/pipe & USERDATA key -f /run/pipe",
         ] {
             world.standin().set_user_data("key", "old");
-            let script = script.replace("USERDATA", USERDATA);
+            let script = script.replace("USERDATA", userdata_program());
             let ended = run(world.command("bash").args(["-c", &script, "from a pipe"]));
             assert_eq!((ended.code, &*ended.err), (0, ""), "{script}");
             assert_eq!(world.standin().user_data("key").as_deref(), Some(&b"from a pipe"[..]), "{script}");
@@ -117,7 +121,7 @@ fn value_is_read_from_pipes_up_to_the_limit() {
         let (ours, theirs) = std::os::unix::net::UnixStream::pair().expect("sockets");
         (&ours).write_all(b"from a socket").expect("written");
         drop(ours);
-        let mut command = world.command(USERDATA);
+        let mut command = world.command(userdata_program());
         command.args(["key", "--file", "/dev/stdin"]).stdin(std::os::fd::OwnedFd::from(theirs));
         assert!(command.status().expect("started").success());
         assert_eq!(world.standin().user_data("key").as_deref(), Some(&b"from a socket"[..]));
@@ -176,7 +180,7 @@ fn d3_only_root_may_ask_the_daemon() {
         let mut nobody = world.command("setpriv");
         nobody.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--"]);
         // Other users may have no access to the build folder.
-        copy_program(world, USERDATA, "/run/scw-userdata");
+        copy_program(world, userdata_program(), "/run/scw-userdata");
         nobody.args(["/run/scw-userdata", "key"]);
         let got = run(&mut nobody);
         assert_eq!((got.code, &*got.out), (4, ""), "{}", got.err);

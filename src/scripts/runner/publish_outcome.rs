@@ -1,14 +1,12 @@
 //! Publishes a boot's outcome as one small user data value, if the configuration says so. A pipeline outside of the Instance can wait for it.
 //!
-//! The value contains neither output nor scripts (invariant S3). It is written only when it differs from the value that is there.
+//! The value contains neither output nor scripts (invariant S3).
 
-use hyper::body::Bytes;
 use serde::Serialize;
 
 use crate::metadata::api::instance::{Instance, InstanceId};
 use crate::metadata::api::response::Ask;
 use crate::metadata::api::user_data_key::UserDataKey;
-use crate::metadata::error::MetadataError;
 use crate::scripts::history::record::Outcome;
 use crate::scripts::history::summary::Summary;
 use crate::scripts::model::script::Digest;
@@ -60,17 +58,10 @@ pub(crate) async fn publish(api: &mut impl Ask, key: &UserDataKey, instance: &In
         scripts: scripts.collect(),
     };
     let published = match serde_json::to_vec(&document) {
-        Ok(json) => set_if_changed(api, key, json.into()).await.map_err(|why| why.to_string()),
+        Ok(json) => api.set(key, json.into()).await.map_err(|why| why.to_string()),
         Err(why) => Err(why.to_string()),
     };
     if let Err(why) = published {
         tracing::error!("cannot publish the outcome as {key}: {why}");
     }
-}
-
-async fn set_if_changed(api: &mut impl Ask, key: &UserDataKey, value: Bytes) -> Result<(), MetadataError> {
-    if api.get(key).await?.as_ref() != Some(&value) {
-        api.set(key, value).await?;
-    }
-    Ok(())
 }

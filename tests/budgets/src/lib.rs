@@ -15,8 +15,6 @@ pub struct Budget {
 
 /// The program of the daemon and of all commands, built with `cargo build --release` on x86_64.
 pub const AGENT: Budget = Budget { what: "scw-agent, dynamic", limit: 1_850_000, unit: "bytes" };
-/// The helper as a separate program. In packages it is a link to the other.
-pub const USERDATA: Budget = Budget { what: "scw-userdata, dynamic", limit: 800_000, unit: "bytes" };
 /// The number of crates that are linked into the program.
 pub const CRATES: Budget = Budget { what: "crates in the program", limit: 55, unit: "crates" };
 /// The package for Debian, for x86_64.

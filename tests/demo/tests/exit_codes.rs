@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 
 const DEMO: &str = env!("CARGO_BIN_EXE_scw-demo");
 
-/// Runs the demo with shell scripts of one line in place of the agent's two programs.
+/// Runs the demo with shell scripts of one line in place of the agent.
 fn demo_with(name: &str, line: &str) -> Output {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     fs::create_dir_all(&folder).expect("made");
@@ -17,11 +17,9 @@ fn demo_with(name: &str, line: &str) -> Output {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("made executable");
         path
     };
-    let built = ["scw-agent", "scw-userdata"].map(|name| {
-        let path = write(name, format!("#!/bin/sh\n{line}\n"));
-        format!("echo '{{\"executable\":\"{}\"}}'\n", path.display())
-    });
-    let cargo = write("cargo", format!("#!/bin/sh\n{}", built.concat()));
+    let agent = write("scw-agent", format!("#!/bin/sh\n{line}\n"));
+    let cargo = format!("#!/bin/sh\necho '{{\"executable\":\"{}\"}}'\n", agent.display());
+    let cargo = write("cargo", cargo);
     Command::new(DEMO).env("CARGO", cargo).output().expect("run")
 }
 

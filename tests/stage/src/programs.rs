@@ -2,6 +2,8 @@
 //! This module must build no other programs, and must not start those that it built.
 
 use std::ffi::OsString;
+use std::io;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -12,7 +14,7 @@ use serde_json::Value;
 pub struct Programs {
     /// `scw-agent`
     pub agent: PathBuf,
-    /// `scw-userdata`
+    /// `scw-userdata`: a link to `scw-agent`, as in packages.
     pub userdata: PathBuf,
 }
 
@@ -28,9 +30,18 @@ impl Programs {
             return Err("the agent does not build".to_owned());
         }
         let messages = String::from_utf8_lossy(&output.stdout);
-        let find = |name| built(&messages, name).ok_or_else(|| format!("cargo built no {name}"));
-        Ok(Programs { agent: find("scw-agent")?, userdata: find("scw-userdata")? })
+        let agent = built(&messages, "scw-agent").ok_or("cargo built no scw-agent")?;
+        let userdata = agent.with_file_name("scw-userdata");
+        link(&agent, &userdata).map_err(|error| format!("cannot make {}: {error}", userdata.display()))?;
+        Ok(Programs { agent, userdata })
     }
+}
+
+/// Makes `path` a link to `target`, whatever is there. Another process may do the same.
+fn link(target: &Path, path: &Path) -> io::Result<()> {
+    let new = path.with_extension(format!("new-{}", std::process::id()));
+    symlink(target, &new)?;
+    std::fs::rename(new, path)
 }
 
 /// The path of the program `name`, from cargo's messages.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::process::Command;
 
-use scw_budgets::{AGENT, CRATES, USERDATA};
+use scw_budgets::{AGENT, CRATES};
 use scw_stage::Programs;
 
 #[test]
@@ -12,7 +12,6 @@ fn programs_stay_small() {
     let programs = Programs::build().expect("built");
     let size = |path| fs::metadata(path).expect("there").len();
     AGENT.check(size(&programs.agent));
-    USERDATA.check(size(&programs.userdata));
 }
 
 #[test]
