@@ -95,5 +95,5 @@ fn status(bytes: &[u8]) {
     assert_eq!(status, again.expect("the same shape"));
     let status = status.with_problems();
     assert!(!status.line().is_empty());
-    let _ = status.left_to_do();
+    let _ = status.pending_work();
 }
