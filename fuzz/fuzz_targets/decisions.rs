@@ -9,8 +9,8 @@ use std::collections::BTreeSet;
 use libfuzzer_sys::fuzz_target;
 use scw_agent::identity::{Evidence, Identity, Verdict, judge};
 use scw_agent::metadata::InstanceId;
+use scw_agent::scripts::{Decision, Digest, DueCheck, Outcome, Record, Run, When, decide};
 use scw_agent::util::Moment;
-use scw_agent::scripts::{Decision, Digest, Outcome, DueCheck, Record, Run, When, decide};
 
 fuzz_target!(|data: &[u8]| {
     let Some(([settings, proof], events)) = data.split_first_chunk::<2>() else { return };

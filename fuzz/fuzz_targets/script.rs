@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use scw_agent::scripts::{Prediction, Policy, Preview, Script, ScriptError, ScriptKind, Terms, WrongForm};
+use scw_agent::scripts::{Policy, Prediction, Preview, Script, ScriptError, ScriptKind, Terms, WrongForm};
 
 const YEAR: u64 = 366 * 24 * 3600;
 

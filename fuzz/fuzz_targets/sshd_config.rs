@@ -7,7 +7,7 @@
 use std::fs;
 
 use libfuzzer_sys::{Corpus, fuzz_target};
-use scw_agent::host_keys::{EffectiveHostKeys, ConfigSource, SshdConfig};
+use scw_agent::host_keys::{ConfigSource, EffectiveHostKeys, SshdConfig};
 use scw_agent_fuzz::{files, folder};
 
 fuzz_target!(|data: &[u8]| -> Corpus {
