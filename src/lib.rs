@@ -1,6 +1,7 @@
 //! The in-guest agent of a Scaleway Instance.
 //!
-//! Imports point downwards in this table: a folder uses those below it.
+//! Imports point downwards in this table: a folder uses those below it. Two modules need a type of `metadata` although they are below it:
+//! `system::exposure` and `util::tagged`.
 //!
 //! | folder | what it does |
 //! |---|---|

@@ -1,7 +1,17 @@
 //! The command lines of both programs, used by people and by units: each is parsed into one call of another
 //! module, and the result is printed and becomes the exit code.
 //!
-//! The commands have no logic of their own. The two programs are [`agent()`] and [`userdata()`]. Packages
+//! The commands decide nothing themselves, with one exception: `host_keys` asks the metadata service for root which Instance this is.
+//!
+//! | command | started by |
+//! |---|---|
+//! | `daemon` | scw-agent.service |
+//! | `host-keys ensure` | scw-agent-hostkeys.service, at boot |
+//! | `host-keys settle --paced` | scw-agent-hostkeys-settle.service, by its path unit when the daemon requests it |
+//! | `setup run --paced` | scw-agent-setup.service, by its path unit when the daemon requests it |
+//! | `setup run-shutdown` | scw-agent-shutdown.service, when it stops |
+//!
+//! `--paced` keeps a distance between runs that requests start ([`crate::system::throttle`]). The two programs are [`agent()`] and [`userdata()`]. Packages
 //! contain one file with two names, and [`by_name()`] chooses the program.
 
 mod agent;

@@ -120,8 +120,7 @@ pub(crate) fn on_this_thread<F: Future>(future: F) -> io::Result<F::Output> {
     Ok(output)
 }
 
-/// The key of the script, or the program, that started this process, directly or not, and that this boot's
-/// work waits for.
+/// The script or program among the ancestors of this process that the work of this boot waits for.
 pub(crate) fn script_of_this_process() -> Option<String> {
     let running = RunningScript::read(&SetupPaths::default().running).ok().flatten();
     let mut pid = i32::try_from(std::process::id()).ok()?;

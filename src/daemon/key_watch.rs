@@ -25,8 +25,7 @@ const MAX_DELAY: Duration = Duration::from_millis(600);
 /// An inotify watch on the folders.
 pub(crate) struct KeyWatch {
     inotify: AsyncFd<OwnedFd>,
-    /// Whether the folder is watched in which the host-keys units write the served keys. It may not exist
-    /// yet.
+    /// Whether the folder of the served keys is watched. It may not exist yet.
     pub(crate) is_complete: bool,
 }
 

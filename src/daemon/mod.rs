@@ -1,10 +1,11 @@
-//! The daemon: five tasks on one thread. Each task owns its state; they communicate through channels.
+//! The daemon: five tasks on one thread (metadata, rounds, local API, systemd, reload). Each task owns its state; they communicate
+//! through channels.
 //!
 //! | module | what it does |
 //! |---|---|
 //! | `run` | starts the tasks and ends them |
 //! | `metadata_task` | owns the one connection to the metadata service, and answers requests in their order |
-//! | `rounds` | the periodic work: publish, learn about the Instance, send requests to the root units |
+//! | `rounds` | the periodic work, in this order: request the host-keys units, learn the Instance, publish, list scripts, request the runner |
 //! | `publisher` | keeps the value of `ssh-host-fingerprints` up to date |
 //! | `observer` | learns which Instance this is, and whether it has scripts |
 //! | `host_key_requests`, `runner_requests` | the requests to the root units |

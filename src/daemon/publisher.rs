@@ -1,5 +1,6 @@
 //! Keeps the user data key `ssh-host-fingerprints` up to date (invariants H3, H4). It compares the served
 //! keys with the published value, writes only when the two differ, and reads the value back after writing. It
+//! publishes only if the served keys are confirmed to be this Instance's. It
 //! checks again from time to time, since other programs delete the key (Terraform, Ansible) or replace the
 //! host keys. Where no OpenSSH server is enabled, it publishes nothing, and deletes a published value that
 //! lists this machine's keys.
@@ -17,9 +18,8 @@ use crate::metadata::api::user_data_key::UserDataKey;
 use crate::metadata::error::MetadataError;
 use crate::util::events;
 
-/// Checks the published value once: afterwards it matches the served keys, or there is an error. The keys of
-/// another Instance are not published, nor are keys whose Instance is not known. Returns whether the
-/// host-keys units have written which keys sshd serves.
+/// Checks the published value once, and updates it if the keys are confirmed to be this Instance's. Returns
+/// whether the host-keys units have written which keys sshd serves.
 pub(crate) async fn update(
     api: &mut impl Ask,
     shared_status: &SharedStatus,

@@ -1,7 +1,8 @@
 //! The task that does the daemon's periodic work in rounds, with a wait between two rounds.
 //!
-//! A round publishes the fingerprints if they are not published ([`publisher`]), learns which Instance this is and
-//! whether it has scripts ([`crate::daemon::observer`]), and requests the setup runner. After a successful round,
+//! A round requests the host-keys units, learns which Instance this is ([`crate::daemon::observer`]), publishes the
+//! fingerprints if they are not published ([`publisher`]), learns whether there are scripts, and requests the setup
+//! runner. After a successful round,
 //! the next one starts a quarter of an hour later. After a failed round, the retry policy decides when. A changed
 //! key starts a round at any time; a new address or route does while the service is unreachable (invariant T6).
 

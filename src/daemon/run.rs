@@ -34,7 +34,7 @@ pub(crate) struct DaemonPaths {
     pub host_keys: HostKeyPaths,
     /// The path of the local API's socket.
     pub socket: PathBuf,
-    /// The paths of the setup runner's records.
+    /// The setup runner's paths.
     pub setup: SetupPaths,
 }
 

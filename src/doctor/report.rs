@@ -189,8 +189,8 @@ impl Report {
         self.problems = problems.into_iter().filter(|problem| !is_reported(problem)).collect();
     }
 
-    /// Whether there is a problem other than the connection to the service. Whether the daemon should run is
-    /// known to systemd: see `problems`.
+    /// Whether there is a problem other than the connection to the service. systemd knows whether the
+    /// daemon should run: see `problems`.
     pub fn has_problem(&self) -> bool {
         let is_unresponsive = matches!(self.daemon, Daemon::Failed { .. });
         is_unresponsive || !self.problems.is_empty() || self.findings.iter().any(|finding| finding.is_problem)

@@ -1,6 +1,6 @@
 //! sshd's host keys, from the files that sshd's configuration names to the published value.
 //!
-//! A host key is a path that sshd's configuration names; its type is that of its content. OpenSSH decides which keys are usable and which
+//! Each path that sshd's configuration names holds one host key, whose type is that of its content. OpenSSH decides which keys are usable and which
 //! types can be made (invariants H1, H3).
 //!
 //! | folder or module | what it does |

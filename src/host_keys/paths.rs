@@ -27,7 +27,7 @@ pub(crate) struct HostKeyPaths {
     pub lock: PathBuf,
     /// The lock file if `lock` cannot be created.
     pub lock_in_run: PathBuf,
-    /// The times at which requests started the settle unit.
+    /// The time up to which the throttle has reserved starts of the settle unit.
     pub runs: PathBuf,
     /// The served keys, for the daemon.
     pub served: PathBuf,

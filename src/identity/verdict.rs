@@ -2,8 +2,8 @@
 //!
 //! The rules; the first one that applies decides:
 //! 1. Without a record there is nothing to compare with, so the Instance is unknown.
-//! 2. The hypervisor's DMI data are used only if they once had the same id as the metadata. On a platform where they have something else,
-//!    for example a new number at every start, they would make every start a new Instance.
+//! 2. The hypervisor's DMI data are used only if they once had the same id as the metadata. Otherwise an id that
+//!    changes at every start would look like a new Instance.
 //! 3. If the DMI data are used and available, they decide: nobody on the network can forge them, and they are available before the network.
 //!    If the metadata contradict them, that is a conflict. It is reported, and no key is replaced.
 //! 4. Otherwise the metadata decide, if they are known.
@@ -28,10 +28,10 @@ pub enum Verdict {
     Same,
     /// This other Instance: the disk is a clone.
     Another(InstanceId),
-    /// Nothing proves the one or the other.
+    /// There is no proof for either.
     #[default]
     Unknown,
-    /// The DMI data have the recorded Instance, and the metadata this one.
+    /// The DMI data name the recorded Instance; the metadata name this one.
     Conflict(InstanceId),
 }
 

@@ -22,7 +22,7 @@ pub(crate) struct SetupPaths {
     pub outputs: PathBuf,
     /// The daemon's requests to run scripts.
     pub requests: RequestFolder,
-    /// The file that counts the recent starts of the runner's unit, to limit how often it runs.
+    /// The time up to which the throttle has reserved starts of the runner's unit.
     pub runs: PathBuf,
 }
 

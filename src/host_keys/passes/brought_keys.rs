@@ -1,4 +1,4 @@
-//! The keys that the disk brought along: those that were on it before this boot.
+//! The keys that were on the disk before this boot.
 //!
 //! `ensure` saves their fingerprints for `settle`. A key that was made in this boot cannot be another Instance's, whoever made it.
 

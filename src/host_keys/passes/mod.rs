@@ -14,8 +14,8 @@
 //! | `console_lines` | the lines about served keys that the console does not show yet |
 //! | `local_keys` | the host keys for commands that only show them |
 //!
-//! The order of the steps matters (invariant H2): first the new keys, each complete; the identity record last. If a pass is killed in
-//! between, the next run still finds the old record and repeats all steps. `settle` makes keys only if the disk belongs to another
+//! The order of the steps matters (invariant H2): first the new keys, each complete; then the identity record; then `served.json`. If a pass is killed
+//! before the record, the next run still finds the old record and repeats all steps. `settle` makes keys only if the disk belongs to another
 //! Instance, because other programs may be making host keys at that time.
 //!
 //! Two things prove that the disk belongs to another Instance: the hypervisor's DMI data, and the metadata service's answer to a query

@@ -182,7 +182,7 @@ impl<'a> Pass<'a> {
         }
     }
 
-    /// The last step: writes the identity record. Returns whether everything that the verdict requires is done and recorded.
+    /// The step after all keys: writes the identity record. Returns whether everything that the verdict requires is done and recorded.
     pub(super) fn finish(&mut self) -> bool {
         let pruned = old_keys::prune(&self.paths.old_keys, self.report.old_keys.as_deref());
         self.report_write_error(pruned, &self.paths.old_keys);

@@ -48,7 +48,7 @@ impl EffectiveHostKeys {
         Self { source: ConfigSource::Names, files, algorithms: None, required_rsa: None, agent: None }
     }
 
-    /// As configured. Without a `HostKey` line there are three default files, in every OpenSSH that does not print its defaults.
+    /// The configured keys. Without a `HostKey` line, the three default files of every OpenSSH that does not print its defaults.
     pub fn configured(config: SshdConfig, source: ConfigSource, folder: &Path) -> Self {
         let SshdConfig { names_keys, host_keys, algorithms, required_rsa, agent } = config;
         let files = if names_keys { host_keys } else { default_files(folder) };

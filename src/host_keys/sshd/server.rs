@@ -84,7 +84,7 @@ pub(crate) fn enablement_folders(root: &Path) -> [PathBuf; 3] {
     [folder.join("multi-user.target.wants"), folder.join("sockets.target.wants"), folder]
 }
 
-/// The links that systemd removes when one of the services stops that distributions ship.
+/// The links that systemd has for the active ones of the services that distributions ship. It removes them when a service stops.
 pub(crate) fn active_links(root: &Path) -> impl Iterator<Item = PathBuf> {
     let services = SHIPPED_UNITS.iter().filter(|name| is_service(name));
     services.map(move |name| root.join(ACTIVE_SERVICES).join(format!("invocation:{name}")))

@@ -38,7 +38,7 @@ pub(crate) struct KeyFile {
 pub(crate) enum Private {
     /// There is no file.
     Missing,
-    /// Whether there is a file cannot be seen.
+    /// This process cannot see whether the file exists.
     Unseen(Obstacle),
     /// The file is empty, as after a power failure.
     Empty,
@@ -120,7 +120,7 @@ impl KeyFile {
         }
     }
 
-    /// The public key of which sshd's agent may have the private one.
+    /// The public key whose private key may be in sshd's agent.
     pub(crate) fn held_by_agent(&self) -> Option<PublicKey> {
         let public = match &self.private {
             Private::Found(KeyContent::PublicOnly(key) | KeyContent::Locked(Some(key))) => Some(key),

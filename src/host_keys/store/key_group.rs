@@ -41,8 +41,8 @@ impl KeyGroup {
         self.group.filter(|_| self.is_of_keysign)
     }
 
-    /// Whether OpenSSH loads this key although its group may read it. If ssh-keysign does not show that, ssh-keygen is run on the key, which
-    /// refuses what sshd refuses. Only a usable key can show it.
+    /// Whether OpenSSH loads this key although its group may read it. This checks the group of ssh-keysign first, and
+    /// then runs ssh-keygen on the key, which refuses what sshd refuses. Only a usable key can show it.
     pub(crate) fn may_read(
         &self,
         path: &Path,

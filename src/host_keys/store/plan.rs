@@ -77,7 +77,7 @@ impl fmt::Display for KeyRepairs {
 pub(crate) enum Reason {
     /// The file cannot be read, or ssh-keygen gives no answer.
     Unreadable(String),
-    /// Whether there is a key cannot be seen.
+    /// This process cannot see whether the key exists.
     Unseen(Obstacle),
     /// It has a passphrase.
     Locked,

@@ -24,7 +24,7 @@ const MAX_BYTES: u64 = 256 * 1024;
 /// The host keys of this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServedKeys {
-    /// From which source it is known what sshd serves.
+    /// Where the list of served keys comes from.
     pub source: ConfigSource,
     /// The Instance that the keys belong to. They are published for no other Instance. `None` until it is known.
     pub instance: Option<InstanceId>,

@@ -21,7 +21,7 @@ const MAX_UNPACKED_BYTES: usize = 16 * 1024 * 1024;
 /// The maximum length of a part's name, in bytes.
 const MAX_NAME_LEN: usize = 100;
 
-/// Beginnings of the values that only cloud-init understands, in upper or lower case. A name comes before its own beginnings.
+/// Beginnings of the values that only cloud-init understands, in upper or lower case. Longer beginnings come first.
 const FOREIGN_BEGINNINGS: [&str; 8] = [
     "#cloud-config-archive",
     "#cloud-config-jsonp",

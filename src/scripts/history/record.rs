@@ -43,7 +43,7 @@ pub enum Outcome {
     TimedOut,
     /// It was not started, for this reason.
     NotRun(String),
-    /// The script's record was lost.
+    /// The outcome is not known: the record was lost, or the system gave no exit status.
     Unknown,
 }
 

@@ -32,7 +32,7 @@ pub(crate) fn of(key: &UserDataKey) -> String {
     format!("{}{SUFFIX}", stem_within(key, MAX_NAME_LEN - SUFFIX.len() - TEMPORARY_LEN))
 }
 
-/// How the names of this key's files begin that were set aside. The time follows.
+/// The beginning of the names of this key's set-aside files. The time follows.
 pub(crate) fn set_aside_prefix(key: &UserDataKey) -> String {
     format!("{}{SET_ASIDE_INFIX}", stem_within(key, MAX_NAME_LEN - SET_ASIDE_INFIX.len() - TIME_LEN))
 }

@@ -27,7 +27,7 @@ const MAX_FILE_BYTES: u64 = 4 * 1024 * 1024;
 /// The reading of the versions that did not record it.
 pub(crate) const FIRST_READING: u32 = 1;
 /// The reading of this version. Reading 2 also runs parts of those types that cloud-init treats as gzip or as plain text and that reading 1
-/// did not know. A version that runs what was passed over before needs a higher number, and marks with it what it newly runs.
+/// did not know. Increase this number when a version runs parts that earlier ones passed over, and mark these parts with it.
 pub(crate) const READING: u32 = 2;
 
 /// The content of the file.

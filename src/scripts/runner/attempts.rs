@@ -1,6 +1,7 @@
 //! One script in one boot: decides whether the script is due, makes its attempts, records and logs them.
 //!
-//! A failure of one script is logged, and it never stops another script (invariant S5).
+//! A failure of one script is logged, and it never stops another script (invariant S5). A script that is invalid gets a record of a run
+//! that was not started; one whose value cannot be fetched gets an entry in the summary only.
 
 use std::time::Duration;
 

@@ -29,7 +29,7 @@ pub(crate) struct BootContext<'a> {
     pub(crate) run_again: bool,
     /// The time limit for all scripts together: a machine that goes down does not wait longer.
     pub(crate) deadline: Option<Instant>,
-    /// On this console the owner sees from outside how scripts start and end.
+    /// The console that shows the owner how scripts start and end.
     pub(crate) console: Console,
     /// What the runner waits for before it starts the first script.
     pub(crate) preparation: Preparation,

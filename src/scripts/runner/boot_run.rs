@@ -95,7 +95,7 @@ pub(crate) async fn run_boot(
     if choice.only.is_some() {
         return run_chosen(api, paths, policy, console, choice, false).await;
     }
-    // Take the requests before anything else. A request that arrives later starts the runner again; one that is not taken does so at once.
+    // Take the requests before anything else. A request that arrives later starts the runner again; one that cannot be removed starts it again at once.
     let requests = paths.requests.take(&[SETUP_REQUESTED]);
     let result = run_chosen(api, paths, policy, console, choice, requests.has(SETUP_REQUESTED)).await?;
     if matches!(result, BootRun::AlreadyDone(_) | BootRun::Done(_)) {
