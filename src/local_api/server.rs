@@ -118,15 +118,18 @@ pub(crate) async fn serve<B: Backend + Send + Sync>(
             // Above the limit, the connection is closed without an answer, because an answer would be work,
             // too.
             Ok((peer, stream)) => {
-                let Some(connection) = limits.admit(peer.uid()) else { continue };
-                let backend = backend.clone();
+                let Some(admitted) = limits.admit_to_lookup(peer.uid()) else { continue };
+                let (backend, limits) = (backend.clone(), limits.clone());
                 let groups = Groups::of(&settings.borrow());
                 tokio::spawn(async move {
+                    let (user_connection, lookup_permit) = admitted;
                     let right = groups.right_of(peer).await;
-                    // Who has no right only gets a refusal.
-                    let time = if right > Right::Nothing { CONNECTION_TIMEOUT } else { READ_TIMEOUT };
+                    drop(lookup_permit);
+                    let is_member = right > Right::Nothing;
+                    let Some(permit) = limits.admit(is_member) else { return };
+                    let time = if is_member { CONNECTION_TIMEOUT } else { READ_TIMEOUT };
                     serve_client(stream, backend, right, &groups, time).await;
-                    drop(connection);
+                    drop((permit, user_connection));
                 });
             }
             Err(why) => {

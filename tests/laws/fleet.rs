@@ -47,7 +47,7 @@ fn simulate(back: u64, jitter: bool) -> Simulated {
             }
         }
         // Before `back` the service cannot be reached; afterwards it refuses what exceeds its capacity.
-        let cause = if now < back { Cause::NoRoute } else { Cause::Busy };
+        let cause = if now < back { Cause::NotConnected } else { Cause::Busy };
         let failure = Failure { cause, requested_wait: None };
         // Without jitter, all agents use the same random numbers.
         let mut chance = if jitter { random.fork() } else { fastrand::Rng::with_seed(0) };

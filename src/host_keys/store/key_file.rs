@@ -64,8 +64,8 @@ pub(crate) enum PublicFile {
 pub(crate) struct KeyAccess {
     /// Permission bits.
     pub mode: u32,
-    /// Whether the file belongs to root.
-    pub is_owned_by_root: bool,
+    /// Whether the file belongs to the user of this process, which is root in the units.
+    pub is_owned_by_self: bool,
     /// Whether sshd loads the key although its group may read it.
     pub group_may_read: bool,
 }
@@ -78,7 +78,7 @@ impl KeyAccess {
 
     /// Whether sshd loads a key with this mode. sshd does not check the mode of another user's file.
     pub(crate) fn is_loaded(self) -> bool {
-        !self.is_owned_by_root || self.mode & 0o077 & !self.allowed() == 0
+        !self.is_owned_by_self || self.mode & 0o077 & !self.allowed() == 0
     }
 }
 
@@ -103,7 +103,7 @@ pub(crate) fn inspect(path: &Path, group: &KeyGroup, answers: &mut OpensshAnswer
     let own_uid = nix::unistd::geteuid().as_raw();
     let access = fs::metadata(&target).ok().map(|there| KeyAccess {
         mode: there.mode() & 0o7777,
-        is_owned_by_root: there.uid() == own_uid,
+        is_owned_by_self: there.uid() == own_uid,
         group_may_read: group.may_read(&target, &there, is_usable, answers),
     });
     KeyFile { path: path.to_owned(), target, private, public, access }

@@ -2,7 +2,7 @@
 //!
 //! | module | what it does |
 //! |---|---|
-//! | `key_file`, `key_content`, `key_group`, `mounts` | inspects a key file: content, mode, owner, group, whether it can be written |
+//! | `key_file`, `key_content`, `key_group`, `mounts` | inspects a key file: content, mode, owner, group, whether it can be seen |
 //! | `plan` | decides what to do with each key (pure) |
 //! | `apply`, `make_keys` | carries out the plan |
 //! | `error` | the errors of a host key |

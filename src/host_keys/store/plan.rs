@@ -155,7 +155,7 @@ impl Rules<'_> {
             text,
             public_key: (!matches!(file.public, PublicFile::Same(_))).then(|| key.clone()),
             mode: mode.map(|access| access.mode & access.allowed()),
-            owner: file.access.is_some_and(|access: KeyAccess| !access.is_owned_by_root),
+            owner: file.access.is_some_and(|access: KeyAccess| !access.is_owned_by_self),
         };
         if repairs == KeyRepairs::default() { KeyPlan::Keep } else { KeyPlan::Repair(repairs) }
     }

@@ -26,8 +26,9 @@ pub struct Failure {
 /// The cause of a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
-    /// There is no route to the service. A try costs nothing, and at boot the route often appears within moments.
-    NoRoute,
+    /// There is no connection to the service: no route, refused, or timed out. A try costs nothing, and at boot the network often comes up
+    /// within moments.
+    NotConnected,
     /// The service is overloaded or failing (no response in time, connection lost, 429, 5xx). An early retry makes this worse.
     Busy,
     /// The failure lasts until its cause is fixed.
@@ -39,7 +40,7 @@ impl Cause {
     fn first_wait(self) -> (Duration, Duration) {
         let milliseconds = Duration::from_millis;
         match self {
-            Self::NoRoute => (milliseconds(125), milliseconds(250)),
+            Self::NotConnected => (milliseconds(125), milliseconds(250)),
             Self::Busy => (milliseconds(250), milliseconds(4_000)),
             Self::Lasting => (milliseconds(30_000), milliseconds(60_000)),
         }
@@ -54,7 +55,7 @@ impl Failure {
             MetadataError::Transport(TransportError::NotConnected(_))
                 if why.kind() == ErrorKind::Unreachable =>
             {
-                Cause::NoRoute
+                Cause::NotConnected
             }
             MetadataError::Transport(_) if why.kind() == ErrorKind::Unreachable => Cause::Busy,
             _ => Cause::Lasting,
@@ -141,7 +142,7 @@ mod tests {
     use super::*;
     use crate::metadata::api::refusal::Refusal;
 
-    const ALL: [Cause; 3] = [Cause::NoRoute, Cause::Busy, Cause::Lasting];
+    const ALL: [Cause; 3] = [Cause::NotConnected, Cause::Busy, Cause::Lasting];
 
     fn failure(cause: Cause) -> Failure {
         Failure { cause, requested_wait: None }
@@ -197,7 +198,7 @@ mod tests {
         let asked =
             |seconds| Failure { cause: Cause::Busy, requested_wait: Some(Duration::from_secs(seconds)) };
         for (failure, max_tries) in
-            [(failure(Cause::NoRoute), 3), (failure(Cause::Lasting), 1), (asked(60), 1), (asked(4), 2)]
+            [(failure(Cause::NotConnected), 3), (failure(Cause::Lasting), 1), (asked(60), 1), (asked(4), 2)]
         {
             for seed in 0..20 {
                 let (mut retry, mut random) = (Retry::new(Budget::COMMAND), fastrand::Rng::with_seed(seed));
@@ -220,7 +221,7 @@ mod tests {
             (MetadataError::Refused(Refusal::SourcePort(403)), Cause::Lasting, None),
             (MetadataError::Refused(Refusal::Unexpected(302)), Cause::Lasting, None),
             (MetadataError::Refused(Refusal::Malformed("no JSON".to_owned())), Cause::Lasting, None),
-            (MetadataError::Transport(TransportError::NotConnected(vec![])), Cause::NoRoute, None),
+            (MetadataError::Transport(TransportError::NotConnected(vec![])), Cause::NotConnected, None),
             (MetadataError::Transport(TransportError::Cut("closed".to_owned())), Cause::Busy, None),
             (MetadataError::Transport(TransportError::TooLarge(1)), Cause::Lasting, None),
         ] {

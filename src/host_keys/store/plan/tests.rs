@@ -23,7 +23,7 @@ fn same() -> PublicFile {
 }
 
 fn file(path: &str, private: Private, public: PublicFile) -> KeyFile {
-    let access = Some(KeyAccess { mode: 0o600, is_owned_by_root: true, group_may_read: false });
+    let access = Some(KeyAccess { mode: 0o600, is_owned_by_self: true, group_may_read: false });
     KeyFile { path: path.into(), target: path.into(), private, public, access }
 }
 
@@ -86,7 +86,7 @@ fn h2_mode_owner_and_public_key_are_repaired() {
     };
     let effective = effective("");
     let rules = Rules { effective: &effective, types: &KeyType::ALL, only_certified: false };
-    for (public, mode, is_owned_by_root, group_may_read, expected) in [
+    for (public, mode, is_owned_by_self, group_may_read, expected) in [
         (same(), 0o600, true, false, KeyPlan::Keep),
         (same(), 0o400, true, false, KeyPlan::Keep),
         (same(), 0o640, true, true, KeyPlan::Keep),
@@ -97,9 +97,9 @@ fn h2_mode_owner_and_public_key_are_repaired() {
         (PublicFile::Lost, 0o600, true, false, repair(true, None, false)),
         (PublicFile::Other(key(OTHER)), 0o777, false, false, repair(true, Some(0o600), true)),
     ] {
-        let what = format!("{public:?} {mode:o} {is_owned_by_root} {group_may_read}");
+        let what = format!("{public:?} {mode:o} {is_owned_by_self} {group_may_read}");
         let mut key_file = file(ED25519, usable(), public);
-        key_file.access = Some(KeyAccess { mode, is_owned_by_root, group_may_read });
+        key_file.access = Some(KeyAccess { mode, is_owned_by_self, group_may_read });
         assert_eq!(rules.plan(&[key_file]), [expected], "{what}");
     }
     let damaged = file(ED25519, Private::Found(KeyContent::Damaged(key(KEY), b"text".to_vec())), same());
