@@ -3,7 +3,6 @@
 //! The record has a version. A record that cannot be read is renamed. Then the Instance is unknown, which does not mean a new Instance
 //! (invariant D1).
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -12,7 +11,7 @@ use thiserror::Error;
 
 use crate::metadata::api::instance::InstanceId;
 use crate::util::files;
-use crate::util::printable;
+use crate::util::state_file;
 use crate::util::time::Moment;
 
 const VERSION: u32 = 1;
@@ -56,14 +55,11 @@ pub fn read(path: &Path) -> Result<Option<Identity>, IdentityError> {
         }
         Err(why) => return Err(IdentityError::File(path.to_owned(), why)),
     };
-    match serde_json::from_slice::<IdentityFile>(&bytes) {
-        Ok(IdentityFile { version: VERSION, instance, dmi_names_instance, .. }) => {
+    match state_file::parse::<IdentityFile>(&bytes, VERSION) {
+        Ok(IdentityFile { instance, dmi_names_instance, .. }) => {
             Ok(Some(Identity { instance, dmi_names_instance }))
         }
-        Ok(record) => {
-            Err(set_aside(path, &format!("it has version {} instead of {VERSION}", record.version)))
-        }
-        Err(why) => Err(set_aside(path, &printable::json_fault(&why))),
+        Err(why) => Err(set_aside(path, &why)),
     }
 }
 
@@ -79,9 +75,8 @@ pub fn write(path: &Path, identity: &Identity) -> Result<(), IdentityError> {
 }
 
 fn set_aside(path: &Path, why: &str) -> IdentityError {
-    let aside = path.with_extension(format!("json.unreadable-{}", Moment::now()));
-    match fs::rename(path, &aside) {
-        Ok(()) => IdentityError::SetAside(aside, why.to_owned()),
+    match state_file::set_aside(path) {
+        Ok(new_path) => IdentityError::SetAside(new_path, why.to_owned()),
         Err(why) => IdentityError::File(path.to_owned(), why),
     }
 }

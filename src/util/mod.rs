@@ -10,6 +10,7 @@
 //! | `printable` | escapes text from outside; the rule that no message quotes a value |
 //! | `log`, `log_once`, `events` | the log; problems that are logged once; MESSAGE_IDs |
 //! | `program` | runs another program, with bounds on time and output |
+//! | `state_file` | parses versioned state files, and renames one that cannot be used |
 //! | `tagged` | how states are read from JSON |
 
 pub(crate) mod duration;
@@ -20,6 +21,7 @@ pub(crate) mod log_once;
 pub(crate) mod printable;
 pub(crate) mod program;
 pub(crate) mod random;
+pub(crate) mod state_file;
 pub(crate) mod suggest;
 pub(crate) mod tagged;
 pub(crate) mod time;

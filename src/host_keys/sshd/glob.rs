@@ -4,6 +4,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::host_keys::sshd::wildcard::matches_by;
+
 /// The paths that match, in byte order, at most `limit`. A pattern without special characters is itself the path, if that file exists.
 pub(crate) fn glob(pattern: &Path, limit: usize) -> Vec<PathBuf> {
     let Some(text) = pattern.to_str() else { return Vec::new() };
@@ -47,26 +49,9 @@ fn matching(folder: &Path, part: &str) -> Vec<PathBuf> {
     entries.filter(|entry| entry.file_name().to_str().is_some_and(fits)).map(|entry| entry.path()).collect()
 }
 
-/// Whether a name matches one part of a pattern. If the text after a star does not match, the star takes one more byte.
+/// Whether a name matches one part of a pattern.
 fn matches(pattern: &[u8], name: &[u8]) -> bool {
-    let (mut p, mut n) = (0, 0);
-    let mut back: Option<(usize, usize)> = None;
-    while n < name.len() {
-        if pattern.get(p) == Some(&b'*') {
-            back = Some((p + 1, n));
-            p += 1;
-            continue;
-        }
-        match (match_one(&pattern[p.min(pattern.len())..], name[n]), back) {
-            (Some(length), _) => (p, n) = (p + length, n + 1),
-            (None, Some((after, taken))) => {
-                back = Some((after, taken + 1));
-                (p, n) = (after, taken + 1);
-            }
-            (None, None) => return false,
-        }
-    }
-    pattern[p.min(pattern.len())..].iter().all(|byte| *byte == b'*')
+    matches_by(pattern, name, match_one)
 }
 
 /// Matches one byte of a name. Returns how many bytes of the pattern match it.

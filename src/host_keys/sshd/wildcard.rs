@@ -1,27 +1,35 @@
-//! Matches a text against `*` and `?`, as in the patterns of sshd's configuration. Pure.
+//! Matches a text against a pattern with stars. Pure.
 
-/// Whether `text` matches `pattern`.
+/// Whether `text` matches `pattern` with `*` and `?`, as in the patterns of sshd's configuration.
 pub(crate) fn matches(pattern: &str, text: &str) -> bool {
-    let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
+    matches_by(pattern.as_bytes(), text.as_bytes(), |pattern, byte| match pattern.first()? {
+        b'?' => Some(1),
+        plain => (*plain == byte).then_some(1),
+    })
+}
+
+/// Whether `text` matches a pattern with `*`. `match_one` matches one byte of the text: it returns how many bytes of the pattern match it.
+pub(crate) fn matches_by(pattern: &[u8], text: &[u8], match_one: fn(&[u8], u8) -> Option<usize>) -> bool {
     let (mut p, mut t) = (0, 0);
     // Where to continue after the last `*` if the text after it does not match: then the star takes one more byte.
     let mut back: Option<(usize, usize)> = None;
     while t < text.len() {
-        match (pattern.get(p), back) {
-            (Some(b'*'), _) => {
-                back = Some((p + 1, t));
-                p += 1;
-            }
-            (Some(b'?'), _) => (p, t) = (p + 1, t + 1),
-            (Some(byte), _) if *byte == text[t] => (p, t) = (p + 1, t + 1),
-            (_, Some((after, taken))) => {
+        let rest = pattern.get(p..).unwrap_or_default();
+        if rest.first() == Some(&b'*') {
+            back = Some((p + 1, t));
+            p += 1;
+            continue;
+        }
+        match (match_one(rest, text[t]), back) {
+            (Some(length), _) => (p, t) = (p + length, t + 1),
+            (None, Some((after, taken))) => {
                 back = Some((after, taken + 1));
                 (p, t) = (after, taken + 1);
             }
-            _ => return false,
+            (None, None) => return false,
         }
     }
-    pattern[p..].iter().all(|byte| *byte == b'*')
+    pattern.get(p..).unwrap_or_default().iter().all(|byte| *byte == b'*')
 }
 
 #[cfg(test)]

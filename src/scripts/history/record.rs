@@ -19,8 +19,9 @@ use crate::scripts::history::record_name::{self, Stem};
 use crate::scripts::history::value_readings;
 use crate::scripts::model::script::Digest;
 use crate::util::files;
+use crate::util::random;
+use crate::util::state_file;
 use crate::util::time::Moment;
-use crate::util::{printable, random};
 
 /// The version of the records' format.
 const VERSION: u32 = 1;
@@ -205,14 +206,7 @@ impl Records {
             }
             Err(why) => return Err(RecordError::File(path, why)),
         };
-        match serde_json::from_slice::<Record>(&bytes) {
-            Ok(record) if record.version == VERSION => Ok(record),
-            Ok(record) => {
-                let why = format!("its version is {}; this program reads version {VERSION}", record.version);
-                Err(RecordError::Unreadable(path, why))
-            }
-            Err(why) => Err(RecordError::Unreadable(path, printable::json_fault(&why))),
-        }
+        state_file::parse(&bytes, VERSION).map_err(|why| RecordError::Unreadable(path, why))
     }
 
     /// Adds a run to the record, or replaces the run with the same ID, and writes the record.

@@ -7,7 +7,6 @@
 //! The file is beside the folder of records and is made before that folder. So a disk that has the folder but not this file comes from an
 //! earlier version. If the file cannot be read, it is set aside, and the disk is treated like one from an earlier version (invariant D1).
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -17,7 +16,7 @@ use crate::metadata::api::instance::InstanceId;
 use crate::metadata::api::user_data_key::UserDataKey;
 use crate::scripts::model::script::Digest;
 use crate::util::files;
-use crate::util::time::Moment;
+use crate::util::state_file;
 
 /// The version of the file's format.
 const VERSION: u32 = 1;
@@ -152,25 +151,26 @@ impl ValueReadings {
 fn read(path: &Path) -> Option<ReadingsFile> {
     let why = match files::read_bounded(path, MAX_FILE_BYTES) {
         Ok(None) => return None,
-        Ok(Some(bytes)) => match serde_json::from_slice::<ReadingsFile>(&bytes) {
-            Ok(file) if file.version == VERSION => return Some(file),
-            Ok(file) => format!("its version is {}; this program reads version {VERSION}", file.version),
-            Err(why) => why.to_string(),
+        Ok(Some(bytes)) => match state_file::parse(&bytes, VERSION) {
+            Ok(file) => return Some(file),
+            Err(why) => why,
         },
         Err(why) => why.to_string(),
     };
-    let new_path = path.with_extension(format!("json.unreadable-{}", Moment::now()));
-    let moved =
-        fs::rename(path, &new_path).map_or_else(|why| why.to_string(), |()| new_path.display().to_string());
+    let moved = state_file::set_aside(path)
+        .map_or_else(|why| why.to_string(), |new_path| new_path.display().to_string());
     tracing::error!("cannot read {} ({why}); moved to {moved}", path.display());
     None
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::scripts::history::record::{Record, Records, Run};
     use crate::util::random;
+    use crate::util::time::Moment;
 
     const NEWER: u32 = 2;
 
