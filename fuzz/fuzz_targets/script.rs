@@ -20,7 +20,7 @@ fuzz_target!(|data: &[u8]| {
         let preview = Preview::of(key, data, &policy);
         assert_eq!(preview.is_good(), terms.is_some(), "`setup validate` disagrees: {preview:?}");
         let [part] = &preview.parts[..] else { panic!("not one part: {preview:?}") };
-        match (&part.fate, terms) {
+        match (&part.prediction, terms) {
             (Prediction::Runs(plan), Some(terms)) => {
                 let shown =
                     |name| plan.settings.iter().find(|setting| setting.name == name).map(|s| &*s.value);

@@ -99,17 +99,17 @@ fn run_pass(
     if pass_settings.is_on_platform {
         report.console_lines.lines().for_each(|line| settings.console.tell(&line));
     }
-    if let Some(why) = &report.unanswered {
+    if let Some(why) = &report.fetch_error {
         tracing::warn!(
             "cannot check yet whether this disk belongs to another Instance: {why}; trying again later"
         );
     }
     log_verdict(&report, settings.regenerate);
-    for problem in &report.troubles {
+    for problem in &report.problems {
         tracing::error!("{problem}");
     }
-    let no_problems = report.troubles.is_empty();
-    let changes = report.ensured;
+    let no_problems = report.problems.is_empty();
+    let changes = report.key_changes;
     log_key_changes(&changes);
     let is_permission_error = |(_, why): &(PathBuf, HostKeyError)| why.is_permission();
     if !changes.failed.is_empty() && changes.failed.iter().all(is_permission_error) {

@@ -87,8 +87,8 @@ fn add_rows(validated: &Looked<'_>, rows: &mut Rows) {
     if preview.parts.is_empty() {
         rows.row(RowMark::Waiting, file, "empty: nothing to run");
     }
-    for PreviewPart { name, fate, warnings } in &preview.parts {
-        match fate {
+    for PreviewPart { name, prediction, warnings } in &preview.parts {
+        match prediction {
             Prediction::Runs(plan) => {
                 rows.row(RowMark::Good, file, &format!("as {name}: runs {}", plan.due));
                 rows.below(&describe_settings(plan));

@@ -35,7 +35,7 @@ pub struct PreviewPart {
     pub name: String,
     /// What the agent would do with it.
     #[serde(flatten)]
-    pub fate: Prediction,
+    pub prediction: Prediction,
     /// Likely mistakes that do not keep it from running.
     pub warnings: Vec<String>,
 }
@@ -121,7 +121,7 @@ impl Preview {
 
     /// Whether all scripts in the value would run.
     pub fn is_good(&self) -> bool {
-        self.parts.iter().all(|part| !matches!(part.fate, Prediction::NotRun { .. }))
+        self.parts.iter().all(|part| !matches!(part.prediction, Prediction::NotRun { .. }))
     }
 }
 
@@ -134,7 +134,7 @@ fn of_cloud_init(value: &[u8], policy: &Policy) -> (String, Vec<PreviewPart>) {
     let parts = unpack(value).into_iter().map(|Item { name, content, .. }| {
         let is_part = name.is_some();
         let name = name.map_or(key.clone(), |name| format!("{key}.{name}"));
-        let not_run = |fate| PreviewPart { name: name.clone(), fate, warnings: Vec::new() };
+        let not_run = |prediction| PreviewPart { name: name.clone(), prediction, warnings: Vec::new() };
         match content {
             Content::Script(kind, body) => part(name, kind, is_part, &body, policy),
             Content::Foreign(what) => not_run(Prediction::LeftToCloudInit { what }),
@@ -146,9 +146,10 @@ fn of_cloud_init(value: &[u8], policy: &Policy) -> (String, Vec<PreviewPart>) {
 }
 
 fn part(name: String, kind: ScriptKind, is_part: bool, body: &[u8], policy: &Policy) -> PreviewPart {
-    let fate = prediction(kind, is_part, body, policy);
-    let warnings = if matches!(fate, Prediction::Runs(_)) { warnings::of_script(body) } else { Vec::new() };
-    PreviewPart { name, fate, warnings: texts(&warnings) }
+    let prediction = prediction(kind, is_part, body, policy);
+    let warnings =
+        if matches!(prediction, Prediction::Runs(_)) { warnings::of_script(body) } else { Vec::new() };
+    PreviewPart { name, prediction, warnings: texts(&warnings) }
 }
 
 fn texts(warnings: &[Warning]) -> Vec<String> {
@@ -254,7 +255,7 @@ mod tests {
     fn predictions(name: &str, value: &[u8]) -> Vec<String> {
         let policy = Policy { timeout: Duration::from_secs(60), ..Policy::default() };
         let preview = Preview::of(name, value, &policy);
-        let shown = |part: PreviewPart| match part.fate {
+        let shown = |part: PreviewPart| match part.prediction {
             Prediction::Runs(plan) => {
                 let all = plan.settings.iter().map(|s| format!("{}={} {:?}", s.name, s.value, s.from));
                 format!("{}: {}: {}", part.name, plan.due, all.collect::<Vec<_>>().join(", "))

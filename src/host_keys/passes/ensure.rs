@@ -30,12 +30,12 @@ pub(crate) fn ensure(paths: &HostKeyPaths, settings: PassSettings<'_>) -> PassRe
         pass.reload_sshd(false);
     }
     if let Err(why) = &lock {
-        pass.report.troubles.push(format!("{why}; the existing keys stay as they are"));
+        pass.report.problems.push(format!("{why}; the existing keys stay as they are"));
         pass.may_record = false;
     }
     // If it is not known which keys sshd has, it is not known either which of them the disk brought along.
     if pass.is_sshd_known {
-        let saved = brought_keys::save(paths, &keys, &pass.report.ensured.new_files);
+        let saved = brought_keys::save(paths, &keys, &pass.report.key_changes.new_files);
         pass.report_write_error(saved, &paths.brought_keys);
     }
     pass.finish();

@@ -51,12 +51,12 @@ pub(super) struct Pass<'a> {
 impl<'a> Pass<'a> {
     /// Reads the identity record and OpenSSH's answers.
     pub(super) fn start(paths: &'a HostKeyPaths, settings: PassSettings<'a>) -> Self {
-        let mut troubles = Vec::new();
+        let mut problems = Vec::new();
         let mut may_record = true;
         let recorded = record::read(&paths.record).unwrap_or_else(|why| {
             // A record that exists and cannot be read now may prove another Instance at the next boot. It must not be overwritten.
             may_record = matches!(why, IdentityError::SetAside(..));
-            troubles.push(why.to_string());
+            problems.push(why.to_string());
             None
         });
         let answers = OpensshAnswers::load(&paths.openssh_answers, program::stamp("ssh-keygen"));
@@ -72,7 +72,7 @@ impl<'a> Pass<'a> {
             to_replace: BTreeSet::new(),
             must_reload: false,
             is_sshd_known: true,
-            report: PassReport { troubles, ..PassReport::default() },
+            report: PassReport { problems, ..PassReport::default() },
         }
     }
 
@@ -88,7 +88,7 @@ impl<'a> Pass<'a> {
     pub(super) fn query_sshd(&mut self) -> EffectiveHostKeys {
         let (effective, error) = query::effective(self.paths, &mut self.answers);
         self.is_sshd_known = error.is_none();
-        self.report.troubles.extend(error.map(|why| why.to_string()));
+        self.report.problems.extend(error.map(|why| why.to_string()));
         effective
     }
 
@@ -112,7 +112,7 @@ impl<'a> Pass<'a> {
             Ok(set) => self.report.old_keys = set,
             Err(why) => self
                 .report
-                .troubles
+                .problems
                 .push(format!("cannot save the old public keys in {}: {why}", self.paths.old_keys.display())),
         }
         self.report.renewed = true;
@@ -124,8 +124,8 @@ impl<'a> Pass<'a> {
     /// Makes and repairs keys; returns the keys as they are afterwards.
     pub(super) fn make_keys(&mut self, store: &KeyStore<'_>, renewal: &Renewal) -> Vec<KeyFile> {
         let (changes, keys) = store.ensure(renewal, &mut self.answers);
-        self.report.ensured = changes;
-        self.must_reload |= !self.report.ensured.made.is_empty();
+        self.report.key_changes = changes;
+        self.must_reload |= !self.report.key_changes.made.is_empty();
         if *renewal != Renewal::OnlyBroken {
             self.save_renewed_keys(&keys);
         }
@@ -134,7 +134,7 @@ impl<'a> Pass<'a> {
 
     /// Whether no key of another Instance remains. That needs sshd's own answer about which keys it has.
     fn is_renewal_complete(&self) -> bool {
-        self.report.ensured.failed.is_empty() && self.is_sshd_known
+        self.report.key_changes.failed.is_empty() && self.is_sshd_known
     }
 
     /// Saves which keys were made, if some keys could not be replaced or are not known.
@@ -143,7 +143,7 @@ impl<'a> Pass<'a> {
         let saved = if self.is_renewal_complete() {
             renewed_keys::forget(&self.paths.renewed_keys)
         } else {
-            let made = keys.iter().filter(|key| self.report.ensured.new_files.contains(&key.path));
+            let made = keys.iter().filter(|key| self.report.key_changes.new_files.contains(&key.path));
             self.renewed.extend(made.filter_map(fingerprint_in_use));
             renewed_keys::write(&self.paths.renewed_keys, instance, &self.renewed)
         };
@@ -168,7 +168,7 @@ impl<'a> Pass<'a> {
                 self.report_write_error(removed, &self.paths.requests.pending);
             }
             Err(why) => {
-                self.report.troubles.push(why.to_string());
+                self.report.problems.push(why.to_string());
                 if !is_pending {
                     self.note_pending_reload();
                 }
@@ -178,7 +178,7 @@ impl<'a> Pass<'a> {
 
     pub(super) fn report_write_error(&mut self, written: io::Result<()>, path: &Path) {
         if let Err(why) = written {
-            self.report.troubles.push(format!("cannot write {}: {why}", path.display()));
+            self.report.problems.push(format!("cannot write {}: {why}", path.display()));
         }
     }
 
@@ -187,7 +187,7 @@ impl<'a> Pass<'a> {
         let pruned = old_keys::prune(&self.paths.old_keys, self.report.old_keys.as_deref());
         self.report_write_error(pruned, &self.paths.old_keys);
         let is_complete = !self.report.renewed || self.is_renewal_complete();
-        if !self.may_record || !self.report.ensured.failed.is_empty() || !is_complete {
+        if !self.may_record || !self.report.key_changes.failed.is_empty() || !is_complete {
             return false;
         }
         let identity = identity_to_record(&self.evidence, &self.report.verdict);
@@ -196,7 +196,7 @@ impl<'a> Pass<'a> {
         };
         let written = record::write(&self.paths.record, &identity);
         let is_written = written.is_ok();
-        self.report.troubles.extend(written.err().map(|why| why.to_string()));
+        self.report.problems.extend(written.err().map(|why| why.to_string()));
         is_written
     }
 }

@@ -13,13 +13,13 @@ pub(crate) struct PassReport {
     /// Whether this pass did a renewal: new keys for another Instance.
     pub renewed: bool,
     /// What was done to the keys.
-    pub ensured: KeyChanges,
+    pub key_changes: KeyChanges,
     /// The folder with the old public keys, after a renewal.
     pub old_keys: Option<PathBuf>,
     /// Why the metadata service gave no answer about which Instance this is. The request stays pending.
-    pub unanswered: Option<String>,
+    pub fetch_error: Option<String>,
     /// Lines for the console: the served keys, if they are known to be this Instance's and were not printed in this boot.
     pub console_lines: String,
     /// Other problems. They did not stop the pass.
-    pub troubles: Vec<String>,
+    pub problems: Vec<String>,
 }

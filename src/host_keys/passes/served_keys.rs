@@ -19,10 +19,10 @@ impl Pass<'_> {
         let effective = store.rules.effective;
         let mut served = ServedKeys::of(effective, store.folder, keys);
         let plans = store.rules.plan(keys);
-        served.problems.extend(problems::problems(keys, &plans, &self.report.ensured));
+        served.problems.extend(problems::problems(keys, &plans, &self.report.key_changes));
         if is_without_keys(&served, effective, store.folder) {
             let KeyProblem { what, remedy } = problems::no_usable_key(effective);
-            self.report.troubles.push(format!("{what}: {remedy}"));
+            self.report.problems.push(format!("{what}: {remedy}"));
             served.problems.push(KeyProblem { what, remedy });
         }
         served.instance = self.confirmed_instance(&served);

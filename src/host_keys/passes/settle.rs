@@ -19,20 +19,20 @@ pub(crate) fn settle(
     let lock = lock(paths);
     let mut pass = Pass::start(paths, settings);
     if let Err(why) = &lock {
-        pass.report.troubles.push(format!("{why}; all requests stay for the next start"));
+        pass.report.problems.push(format!("{why}; all requests stay for the next start"));
         return pass.report;
     }
     let requests = paths.requests.take(&[INSTANCE_SEEN, SSHD_QUERY_REQUESTED]);
-    pass.report.troubles.extend(requests.problems.iter().cloned());
+    pass.report.problems.extend(requests.problems.iter().cloned());
     let must_fetch = requests.has(INSTANCE_SEEN) && settings.is_on_platform;
     let instance = match must_fetch.then(fetch_instance).transpose() {
         Ok(instance) => instance,
         Err(why) => {
-            pass.report.unanswered = Some(why);
+            pass.report.fetch_error = Some(why);
             None
         }
     };
-    let is_answered = pass.report.unanswered.is_none();
+    let is_answered = pass.report.fetch_error.is_none();
     pass.judge(instance);
     let effective = pass.query_sshd();
     let store = pass.key_store(&effective);
