@@ -28,12 +28,12 @@ impl Exit {
     /// Every exit code with its meaning, for the help.
     pub const MEANINGS: [(Self, &'static str); 7] = [
         (Self::Success, "all is well"),
-        (Self::Failure, "something failed; what, is said"),
+        (Self::Failure, "a step failed; see the message"),
         (Self::Usage, "the command line or the configuration is not understood"),
         (Self::NotFound, "what was asked for is not there"),
         (Self::NotPermitted, "this user may not do that"),
-        (Self::Unreachable, "the metadata service cannot be reached, or the time was up"),
-        (Self::Refused, "the metadata service refused, or gave no good answer"),
+        (Self::Unreachable, "the metadata service is unreachable, or the time limit was reached"),
+        (Self::Refused, "the metadata service refused, or gave an unusable answer"),
     ];
 }
 

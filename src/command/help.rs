@@ -97,7 +97,7 @@ pub const AGENT: Program = Program {
             long: "host",
             value: Some("NAME"),
             with: &["host-keys known-hosts", "host-keys sshfp"],
-            does: "the machine's name, for its own",
+            does: "use NAME instead of this machine's hostname",
         },
         Opt {
             short: None,
@@ -125,7 +125,7 @@ pub const AGENT: Program = Program {
             long: "wait",
             value: None,
             with: &["status"],
-            does: "wait until all of this boot's work is done; then 0 means that it went well, 1 that it did not, 5 that the time was up",
+            does: "wait until the work of this boot is done; exits with 0 if it succeeded, 1 if it failed, 5 after the time limit",
         },
         Opt {
             short: None,

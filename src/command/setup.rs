@@ -184,7 +184,7 @@ fn log_summary(summary: &Summary) -> Exit {
         tracing::info!("{ran} of {} scripts run, all well", summary.scripts.len());
         Exit::Success
     } else {
-        tracing::error!("{ran} of {} scripts run; not well: {}", summary.scripts.len(), failed.join(", "));
+        tracing::error!("{ran} of {} scripts run; failed: {}", summary.scripts.len(), failed.join(", "));
         Exit::Failure
     }
 }

@@ -21,7 +21,7 @@ const MISBEHAVING: [(&str, &str, &str); 12] = [
     (
         "setup-script.06-stubborn-child",
         "#!/bin/sh\n# scw-setup: timeout=300ms\nsh -c 'trap \"\" TERM; sleep 4713 & wait; sleep 4713' &\nsleep 4713\n",
-        "longer than it may",
+        "timed out",
     ),
     (
         "setup-script.07-daemon",

@@ -80,6 +80,6 @@ fn state_folder_writable_by_others_is_refused() {
         run(world.command("chmod").args(["0777", "/var/lib/scw-agent"]));
         let ran = agent(world, &["setup", "run"]);
         assert_eq!((ran.code, runs()), (1, 0), "{}", ran.err);
-        assert!(ran.err.contains("/var/lib/scw-agent must be root's"), "{}", ran.err);
+        assert!(ran.err.contains("/var/lib/scw-agent must belong to root"), "{}", ran.err);
     });
 }

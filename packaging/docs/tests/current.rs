@@ -123,7 +123,7 @@ fn zsh_completes_commands_and_options() {
     assert!(seen.contains("--host") && seen.contains("--json"), "{seen}");
     let seen = complete("scw-agent setup show --", "answer in JSON");
     assert!(seen.contains("--follow") && !seen.contains("--again") && !seen.contains("--host"), "{seen}");
-    let seen = complete("scw-agent status --", "wait until all");
+    let seen = complete("scw-agent status --", "wait until the work");
     assert!(seen.contains("--wait") && !seen.contains("--again"), "{seen}");
     let seen = complete("scw-agent setup validate /etc/host", "hosts");
     assert!(seen.contains("hostname"), "{seen}");

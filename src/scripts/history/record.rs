@@ -72,7 +72,7 @@ impl fmt::Display for Outcome {
                 Ok(signal) => write!(f, "killed by {signal}"),
                 Err(_) => write!(f, "killed by signal {number}"),
             },
-            Self::TimedOut => f.write_str("ended: it ran for longer than it may"),
+            Self::TimedOut => f.write_str("timed out"),
             Self::NotRun(why) => write!(f, "not run: {why}"),
             Self::Unknown => {
                 f.write_str("unknown: the record of its runs could not be read and was set aside")
@@ -160,7 +160,7 @@ pub enum RecordError {
     #[error("{} is not a valid record: {}", .0.display(), .1)]
     Unreadable(PathBuf, String),
     /// The folder belongs to another user, or other users may write into it.
-    #[error("{} must be root's, and only root may write there; no script runs", .0.display())]
+    #[error("{} must belong to root, and only root may write to it; no script runs", .0.display())]
     Untrusted(PathBuf),
 }
 

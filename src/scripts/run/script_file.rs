@@ -165,7 +165,7 @@ fn open_parent(path: &Path) -> io::Result<OwnedFd> {
     let folder = File::from(open(path, flags, Mode::empty())?);
     let metadata = folder.metadata()?;
     if metadata.uid() != nix::unistd::geteuid().as_raw() || metadata.mode() & 0o022 != 0 {
-        let why = format!("{} must be root's, and nobody else may write there", path.display());
+        let why = format!("{} must belong to root, and only root may write to it", path.display());
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
     }
     // The umask may have removed permissions when the folder was created.

@@ -35,7 +35,7 @@ const WAYS: [Way; 5] = [
         set: "```hcl\nresource \"scaleway_instance_server\" \"web\" {\n  # …\n  user_data = {\n    setup-script = <<-EOT\n      #!/bin/sh\n      # scw-setup: timeout=2s\n      echo \"waiting for the database\"\n      until [ -e /run/database ]; do sleep 1; done\n    EOT\n  }\n}\n```\n",
         key: "setup-script",
         value: "printf '#!/bin/sh\\n# scw-setup: timeout=2s\\necho \"waiting for the database\"\\nuntil [ -e /run/database ]; do sleep 1; done\\n'",
-        sees: "setup-script: ended: it ran for longer than it may",
+        sees: "setup-script: timed out",
     },
     Way {
         title: "It was written on Windows",

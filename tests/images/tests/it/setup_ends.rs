@@ -72,7 +72,7 @@ fn check_timeout_ends_all(suite: Suite) {
         let counted = |seconds: u32| machine.sh(&format!("pgrep -c -x -f 'sleep {seconds}'")).out;
         assert_eq!((counted(5813), counted(5814)), ("1\n".to_owned(), "0\n".to_owned()), "{suite:?}");
         let listed = machine.ok("scw-agent setup list");
-        assert_eq!(listed.lines().filter(|line| line.contains("longer than it may")).count(), 2, "{suite:?}: {listed}");
+        assert_eq!(listed.lines().filter(|line| line.contains("timed out")).count(), 2, "{suite:?}: {listed}");
         let leftover = machine.ok("journalctl --boot --identifier=scw-agent-setup --output=cat --no-pager | grep 'left running'");
         assert!(leftover.starts_with("setup-script.1: left running: ") && leftover.lines().count() == 1, "{suite:?}: {leftover}");
         assert_eq!(leftover.matches(" (").count(), 2, "{suite:?}: {leftover}");

@@ -251,9 +251,9 @@ pub(super) const ROWS: &[Row] = &[
         cloud_init: NoProgram,
     },
     Row {
-        what: "runs for longer than it may (`timeout=2s`), with a process in another session",
+        what: "runs past its timeout (`timeout=2s`), with a process in another session",
         script: "#!/bin/sh\n# scw-setup: timeout=2s\nsetsid sleep 5805 &\nsleep 5805\n",
-        outcome: "longer than it may",
+        outcome: "timed out",
         logged: "",
         check: "! pgrep -x -f 'sleep 5805'",
         cloud_init: NotTried("waits for ever, and the boot with it"),

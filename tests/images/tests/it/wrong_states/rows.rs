@@ -65,7 +65,7 @@ fn script_rows() -> Vec<Row> {
             "a script that takes too long",
             key,
             "#!/bin/sh\n# scw-setup: timeout=1s\nsleep 1000\n",
-            "ran for longer than it may",
+            "timed out",
         ),
         script(
             "a startup script that fails",
