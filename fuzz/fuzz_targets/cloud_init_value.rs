@@ -1,4 +1,4 @@
-//! The value of the key `cloud-init`: scripts and MIME messages, compressed or not. Invariant S5 and the limits of `setup::unpack`: memory and
+//! The value of the key `cloud-init`: scripts and MIME messages, compressed or not. Invariant S5 and the limits of `scripts::cloud_init::unpack`: memory and
 //! output are limited, each part has a unique name, and a value of a kind that cloud-init does not know is a failure.
 //!
 //! In the first byte, bit 7 compresses the value. If bits 5 and 6 are set, bits 0 to 4 are the number of times that its last line is doubled.

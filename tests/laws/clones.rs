@@ -378,7 +378,7 @@ fn d2_no_process_but_a_listening_sshd_is_signalled() {
             request_instance(world, &format!("{number}1111111-2222-4333-8444-555555555555"));
             let before = public_key();
             let settled = settle(world);
-            assert!(settled.code == 0 && !settled.err.contains("told sshd"), "{pid}: {}", settled.err);
+            assert!(settled.code == 0 && !settled.err.contains("SIGHUP to sshd"), "{pid}: {}", settled.err);
             assert_ne!(public_key(), before);
         }
         for (what, mut process) in
@@ -392,7 +392,7 @@ fn d2_no_process_but_a_listening_sshd_is_signalled() {
         make_host_key(world);
         request_instance(world, CLONE);
         let settled = settle(world);
-        assert!(settled.code == 0 && settled.err.contains("told sshd"), "{}", settled.err);
+        assert!(settled.code == 0 && settled.err.contains("SIGHUP to sshd"), "{}", settled.err);
         until(world, "served", || (scanned_keys(world, &sshd) == [key_text(&public_key())]).then_some(()));
     });
 }

@@ -66,7 +66,7 @@ pub(crate) fn reload(pid_file: &Path, ask_systemd: bool) -> Result<usize, Reload
         let before = stamp(pid_file);
         kill(Pid::from_raw(pid), Signal::SIGHUP).map_err(|why| ReloadError::Signal(pid, why.into()))?;
         wait_for_restart(pid_file, before);
-        tracing::info!("told sshd (process {pid}) to read its keys again");
+        tracing::info!("sent SIGHUP to sshd (process {pid}), which reads its keys again");
         signalled += 1;
     }
     Ok(signalled)

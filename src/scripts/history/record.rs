@@ -74,9 +74,9 @@ impl fmt::Display for Outcome {
             },
             Self::TimedOut => f.write_str("timed out"),
             Self::NotRun(why) => write!(f, "not run: {why}"),
-            Self::Unknown => {
-                f.write_str("unknown: the record of its runs could not be read and was set aside")
-            }
+            Self::Unknown => f.write_str(
+                "unknown: no exit status is known, or the record could not be read and was set aside",
+            ),
         }
     }
 }

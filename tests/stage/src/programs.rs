@@ -23,7 +23,7 @@ impl Programs {
     pub fn build() -> Result<Programs, String> {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
         let mut command = Command::new(cargo);
-        command.args(["build", "--release", "--locked", "--package", "scw-agent", "--bins"]);
+        command.args(["build", "--release", "--locked", "--package", "scw-agent", "--bin", "scw-agent"]);
         command.arg("--message-format=json-render-diagnostics").stderr(Stdio::inherit());
         let output = command.output().map_err(|error| format!("cargo cannot be run: {error}"))?;
         if !output.status.success() {

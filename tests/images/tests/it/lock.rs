@@ -46,15 +46,21 @@ fn check_locked(machine: &Machine) {
     }
 }
 
+/// A disk with the agent, and systemd's own client of the metadata service on the world's network; a setup script in user data.
+fn disk_with_imds(world: &World, kit: &Kit) -> Disk {
+    world.standin().set_user_data("setup-script", SCRIPT);
+    let disk = Disk::new(world, kit);
+    disk.install(kit.deb());
+    disk.chroot("systemctl enable systemd-networkd.service").ok("systemctl");
+    put(&disk, "/etc/systemd/network/85-imds-early.network.d/50-wire.conf", WIRE);
+    disk
+}
+
 #[test]
 fn t2_image_with_systemds_lock_does_complete_job() {
     let kit = Kit::new(Suite::ForkyImds);
     World::builder().run(|world| {
-        world.standin().set_user_data("setup-script", SCRIPT);
-        let disk = Disk::new(world, &kit);
-        disk.install(kit.deb());
-        disk.chroot("systemctl enable systemd-networkd.service").ok("systemctl");
-        put(&disk, "/etc/systemd/network/85-imds-early.network.d/50-wire.conf", WIRE);
+        let disk = disk_with_imds(world, &kit);
 
         let machine = Machine::boot_with(world, &disk, &LOCKED);
         check_locked(&machine);
@@ -81,11 +87,7 @@ fn t2_image_with_systemds_lock_does_complete_job() {
 fn t2_image_with_locked_out_daemon_leaves_work_to_root() {
     let kit = Kit::new(Suite::ForkyImds);
     World::builder().run(|world| {
-        world.standin().set_user_data("setup-script", SCRIPT);
-        let disk = Disk::new(world, &kit);
-        disk.install(kit.deb());
-        disk.chroot("systemctl enable systemd-networkd.service").ok("systemctl");
-        put(&disk, "/etc/systemd/network/85-imds-early.network.d/50-wire.conf", WIRE);
+        let disk = disk_with_imds(world, &kit);
         put(&disk, "/etc/systemd/system/scw-agent.service.d/no-mark.conf", NO_MARK);
 
         let machine = Machine::boot_with(world, &disk, &LOCKED);
