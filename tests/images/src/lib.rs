@@ -26,6 +26,6 @@ mod ran;
 
 pub use disk::Disk;
 pub use kit::{Kit, Suite};
-pub use machine::Machine;
+pub use machine::{Machine, pause};
 
 pub use ran::Ran;

@@ -124,7 +124,10 @@ impl<'w> Machine<'w> {
 
     /// Waits until systemd has no job of the boot.
     pub fn wait_for_boot(&mut self) {
-        self.until("the boot has finished", "systemctl is-system-running | grep -Eq 'running|degraded'");
+        self.until(
+            "the boot has finished",
+            "systemctl is-system-running --wait | grep -Eq 'running|degraded'",
+        );
     }
 
     /// A command that runs in the machine as root.
@@ -158,14 +161,14 @@ impl<'w> Machine<'w> {
     /// event, for the message of a failure.
     #[track_caller]
     pub fn until(&self, what: &str, script: &str) -> String {
-        let deadline = Instant::now() + LONG;
+        let start = Instant::now();
         loop {
             let ran = self.sh(script);
             if ran.is_ok() {
                 return ran.out.trim().to_owned();
             }
-            assert!(Instant::now() < deadline, "timed out waiting for: {what}\n{}{}", ran.out, ran.err);
-            sleep(Duration::from_millis(50));
+            assert!(start.elapsed() < LONG, "timed out waiting for: {what}\n{}{}", ran.out, ran.err);
+            sleep(pause(start.elapsed()));
         }
     }
 
@@ -189,6 +192,12 @@ impl<'w> Machine<'w> {
         self.sh("systemctl poweroff");
         assert!(self.nspawn.wait(LONG).is_some(), "the machine did not power off: {}", self.nspawn.output());
     }
+}
+
+/// The pause between two tries of something awaited for this long. A try starts five processes, so frequent tries would slow down the
+/// machine that they wait for.
+pub fn pause(waited: Duration) -> Duration {
+    (waited / 5).clamp(Duration::from_millis(20), Duration::from_millis(500))
 }
 
 /// Starts the container.
