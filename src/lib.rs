@@ -1,7 +1,7 @@
 //! The in-guest agent of a Scaleway Instance.
 //!
-//! Imports point downwards in this table: a folder uses those below it. Two modules need a type of `metadata` although they are below it:
-//! `system::exposure` and `util::tagged`.
+//! Imports point downwards in this table: a folder uses only those below it. `tests/structure` reads the order from this table and
+//! fails on an import against it.
 //!
 //! | folder | what it does |
 //! |---|---|

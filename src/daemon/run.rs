@@ -18,6 +18,7 @@ use crate::local_api::server::{self, Backend};
 use crate::metadata::api::request::Request;
 use crate::metadata::api::response::Response;
 use crate::metadata::error::TransportError;
+use crate::metadata::transport::connect::has_unmarked_route;
 use crate::scripts::history::running::RunningScript;
 use crate::scripts::history::summary::Summary;
 use crate::scripts::paths::SetupPaths;
@@ -124,7 +125,7 @@ impl Backend for LocalApiBackend {
         let setup = setup.unwrap_or_default();
         let running = RunningScript::read(&self.paths.running).unwrap_or_default();
         // Read anew for each request: other programs can change it at any time, and reading costs little.
-        let exposure = Exposure::of_this_machine();
+        let exposure = Exposure::of_this_machine(has_unmarked_route);
         let cloud_init = cloud_init::progress(Path::new("/"));
         Status { setup, running, exposure, cloud_init, ..self.shared_status.read() }.with_problems()
     }

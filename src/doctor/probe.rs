@@ -16,7 +16,7 @@ use crate::metadata::api::response::Ask;
 use crate::metadata::error::{MetadataError, TransportError};
 use crate::metadata::family::Family;
 use crate::metadata::transport::client::Client;
-use crate::metadata::transport::connect::source_address;
+use crate::metadata::transport::connect::{has_unmarked_route, source_address};
 use crate::metadata::transport::exchange::Limits;
 use crate::settings::Settings;
 use crate::status::document::Status;
@@ -53,7 +53,7 @@ pub(crate) async fn probe(settings: &Settings, socket: &Path) -> Report {
             *unreachable = ask_through_daemon(socket, limits).await.err().map(|why| why.to_string());
         }
     }
-    let mut report = Report::new(families, daemon, &Exposure::of_this_machine());
+    let mut report = Report::new(families, daemon, &Exposure::of_this_machine(has_unmarked_route));
     report.add_problems(status.problems);
     report
 }

@@ -22,6 +22,15 @@ impl Family {
     /// Both families, in the order of the first attempt: IPv4 answers on nearly all images.
     pub const BOTH: [Self; 2] = [Self::Ipv4, Self::Ipv6];
 
+    /// The family with this name in JSON.
+    pub fn from_name(name: &str) -> Option<Self> {
+        match name {
+            "ipv4" => Some(Self::Ipv4),
+            "ipv6" => Some(Self::Ipv6),
+            _ => None,
+        }
+    }
+
     /// The other family.
     pub fn other(self) -> Self {
         match self {

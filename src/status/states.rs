@@ -71,7 +71,10 @@ impl TryFrom<Tagged> for Reach {
     fn try_from(tagged: Tagged) -> Result<Self, NotAState> {
         match (&*tagged.state, tagged.since, tagged.why) {
             ("unknown", ..) => Ok(Self::Unknown),
-            ("reachable", Some(since), _) => Ok(Self::Reachable { family: tagged.family, since }),
+            ("reachable", Some(since), _) => {
+                let family = tagged.family.as_deref().map(|name| Family::from_name(name).ok_or(NotAState));
+                Ok(Self::Reachable { family: family.transpose()?, since })
+            }
             ("unreachable", Some(since), Some(why)) => Ok(Self::Unreachable { since, why }),
             _ => Err(NotAState),
         }

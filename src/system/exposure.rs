@@ -9,8 +9,6 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::metadata::family::Family;
-use crate::metadata::transport::connect::source_address;
 use crate::util::files;
 
 /// The packet filter that prevents both.
@@ -34,16 +32,11 @@ pub struct Exposure {
 }
 
 impl Exposure {
-    /// The exposure of this machine. There is none if no route leads to the service, or only a route for sockets with systemd's
-    /// mark.
-    pub fn of_this_machine() -> Self {
+    /// The exposure of this machine. There is none without an unmarked route to the service. `has_unmarked_route` is called only if
+    /// the kernel settings allow others to use a trusted source port.
+    pub fn of_this_machine(has_unmarked_route: impl FnOnce() -> bool) -> Self {
         let exposure = Self::read(Path::new("/proc/sys/net"));
-        let is_open = |family| matches!(source_address(family), Ok((_, false)));
-        if exposure != Self::default() && Family::BOTH.into_iter().any(is_open) {
-            exposure
-        } else {
-            Self::default()
-        }
+        if exposure != Self::default() && has_unmarked_route() { exposure } else { Self::default() }
     }
 
     fn read(net: &Path) -> Self {

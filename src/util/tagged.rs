@@ -5,7 +5,6 @@ use std::fmt;
 
 use serde::Deserialize;
 
-use crate::metadata::family::Family;
 use crate::util::time::Moment;
 
 /// Every field that a state can have.
@@ -19,8 +18,8 @@ pub struct Tagged {
     pub checked: Option<Moment>,
     /// The reason for it.
     pub why: Option<String>,
-    /// The family in use.
-    pub family: Option<Family>,
+    /// The name of the address family in use.
+    pub family: Option<String>,
     /// The resolver that answered.
     pub resolver: Option<String>,
 }

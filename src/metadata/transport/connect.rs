@@ -148,6 +148,11 @@ pub(crate) fn source_address(family: Family) -> io::Result<(IpAddr, bool)> {
     }
 }
 
+/// Whether a route leads to the service without systemd's mark, over IPv4 or IPv6.
+pub(crate) fn has_unmarked_route() -> bool {
+    Family::BOTH.into_iter().any(|family| matches!(source_address(family), Ok((_, false))))
+}
+
 /// Tests whether a source port is available. Binds the first of `ports` that is available, and closes the socket again.
 ///
 /// # Errors
