@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use hyper::HeaderMap;
 use hyper::header::{HeaderValue, RETRY_AFTER};
 use libfuzzer_sys::fuzz_target;
-use scw_agent::metadata::retry::{Budget, Failure, Next, Retry};
+use scw_agent::metadata::retry::{Budget, Failure, RetryDecision, Retry};
 use scw_agent::metadata::{Ask, Instance, MetadataError, Request, Response, TransportError, UserDataKey};
 use scw_agent_fuzz::runtime;
 
@@ -74,7 +74,7 @@ fn check_list(status: u16, body: &[u8], keys: &[UserDataKey]) {
 /// Whatever Retry-After requests, the wait is bounded. The message has one line.
 fn check_error(why: &MetadataError) {
     let mut random = Default::default();
-    if let Next::After(wait) = Retry::new(Budget::Unlimited).after(Failure::of(why), &mut random) {
+    if let RetryDecision::Wait(wait) = Retry::new(Budget::Unlimited).decide(Failure::of(why), &mut random) {
         assert!(wait.as_secs() <= 3630, "{wait:?}");
     }
     assert!(!why.to_string().contains('\n'), "{why}");

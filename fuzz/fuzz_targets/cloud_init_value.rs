@@ -13,7 +13,7 @@ use flate2::write::GzEncoder;
 use libfuzzer_sys::fuzz_target;
 use peak_alloc::PeakAlloc;
 use scw_agent::metadata::UserDataKey;
-use scw_agent::scripts::{Content, Policy, Preview, unpack};
+use scw_agent::scripts::{ItemContent, SetupSettings, Preview, unpack};
 
 #[global_allocator]
 static MEMORY: PeakAlloc = PeakAlloc;
@@ -54,7 +54,7 @@ fuzz_target!(|data: &[u8]| {
             assert!(!name.contains('/'), "{name}");
         }
         assert!(names.insert(item.name.clone()), "two parts have the name {:?}", item.name);
-        if let Content::Script(_, body) = &item.content {
+        if let ItemContent::Script(_, body) = &item.content {
             bytes += body.len();
         }
     }
@@ -66,15 +66,15 @@ fuzz_target!(|data: &[u8]| {
         assert!(!items.is_empty() || value.trim_ascii().is_empty() || lower.contains("mime-version:"));
         for item in items.iter().filter(|item| item.name.is_none()) {
             match item.content {
-                Content::Foreign(what) => {
+                ItemContent::NeedsCloudInit(what) => {
                     assert!(lower.find(what).is_some_and(|at| lower[..at].chars().all(is_space)), "{what}");
                 }
-                Content::Script(_, _) => assert!(value.starts_with(b"#!")),
-                Content::Broken(_) => assert!(!value.starts_with(b"#!")),
+                ItemContent::Script(_, _) => assert!(value.starts_with(b"#!")),
+                ItemContent::Unusable(_) => assert!(!value.starts_with(b"#!")),
             }
         }
     }
-    let preview = Preview::of("cloud-init", &value, &Policy::default());
+    let preview = Preview::of("cloud-init", &value, &SetupSettings::default());
     assert_eq!(preview.parts.len(), items.len(), "`setup validate` shows another number of parts");
 });
 

@@ -39,7 +39,7 @@ fuzz_target!(|data: &[u8]| {
             connection.ask(&request, &limits, closing).await.ok()
         };
         let Some(answer) = tokio::join!(service, ask).1 else { return };
-        assert!((100..=999).contains(&answer.status) && answer.body.len() <= request.answer_limit());
+        assert!((100..=999).contains(&answer.status) && answer.body.len() <= request.max_answer_bytes());
         let codings: Vec<_> = answer.headers.get_all("transfer-encoding").iter().collect();
         let known = |coding: &&hyper::header::HeaderValue| coding.as_bytes().eq_ignore_ascii_case(b"chunked");
         assert!(codings.iter().all(known), "a value in an unknown coding: {codings:?}");

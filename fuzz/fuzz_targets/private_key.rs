@@ -21,7 +21,7 @@ fuzz_target!(|data: &[u8]| {
     let read = by_ssh_keygen(data);
     match &parsed {
         PrivateKey::Good(key) => assert_eq!(read.as_ref(), Some(&key.key_text()), "parsed as good"),
-        PrivateKey::Locked(_) => assert_eq!(read, None, "parsed as locked"),
+        PrivateKey::Encrypted(_) => assert_eq!(read, None, "parsed as locked"),
         PrivateKey::Unknown => {}
     }
     let content = match private_key_content(data) {

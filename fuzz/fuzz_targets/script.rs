@@ -3,31 +3,31 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use scw_agent::scripts::{Policy, Prediction, Preview, Script, ScriptError, ScriptKind, Terms, WrongForm};
+use scw_agent::scripts::{SetupSettings, Prediction, Preview, Script, ScriptError, ScriptKind, ScriptSettings, WrongForm};
 
 const YEAR: u64 = 366 * 24 * 3600;
 
 fuzz_target!(|data: &[u8]| {
-    let policy = Policy::default();
+    let setup_settings = SetupSettings::default();
     let script = Script::parse(data);
     for (key, kind) in [
         ("setup-script", ScriptKind::Setup),
         ("startup-script.x", ScriptKind::Startup),
         ("shutdown-script", ScriptKind::Shutdown),
     ] {
-        let terms =
-            script.as_ref().ok().and_then(|script| Terms::of(kind, false, &script.header, &policy).ok());
-        let preview = Preview::of(key, data, &policy);
-        assert_eq!(preview.is_good(), terms.is_some(), "`setup validate` disagrees: {preview:?}");
+        let script_settings =
+            script.as_ref().ok().and_then(|script| ScriptSettings::of(kind, false, &script.header, &setup_settings).ok());
+        let preview = Preview::of(key, data, &setup_settings);
+        assert_eq!(preview.is_good(), script_settings.is_some(), "`setup validate` disagrees: {preview:?}");
         let [part] = &preview.parts[..] else { panic!("not one part: {preview:?}") };
-        match (&part.prediction, terms) {
-            (Prediction::Runs(plan), Some(terms)) => {
+        match (&part.prediction, script_settings) {
+            (Prediction::Runs(plan), Some(script_settings)) => {
                 let shown =
                     |name| plan.settings.iter().find(|setting| setting.name == name).map(|s| &*s.value);
                 let timeout = humantime::parse_duration(shown("timeout").expect("always shown"));
                 assert_eq!(
                     timeout.as_ref(),
-                    Ok(&terms.timeout),
+                    Ok(&script_settings.timeout),
                     "the shown timeout differs from the timeout in use"
                 );
             }

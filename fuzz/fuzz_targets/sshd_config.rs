@@ -27,7 +27,7 @@ fuzz_target!(|data: &[u8]| -> Corpus {
     for path in &config.host_keys {
         printed += &format!("hostkey {}\n", path.display());
     }
-    if config.names_keys && config.host_keys.is_empty() {
+    if config.has_host_key_lines && config.host_keys.is_empty() {
         printed += "HostKey (null)\n";
     }
     config.algorithms.iter().for_each(|list| printed += &format!("hostkeyalgorithms {list}\n"));
@@ -44,7 +44,7 @@ fuzz_target!(|data: &[u8]| -> Corpus {
     // Each file is listed once, and only files in HostKey lines.
     for (number, path) in effective.files.iter().enumerate() {
         assert!(!effective.files[..number].contains(path));
-        assert!(!config.names_keys || config.host_keys.contains(path));
+        assert!(!config.has_host_key_lines || config.host_keys.contains(path));
     }
     Corpus::Keep
 });

@@ -7,7 +7,7 @@
 use std::fs;
 
 use libfuzzer_sys::fuzz_target;
-use scw_agent::host_keys::ServedKeys;
+use scw_agent::host_keys::LocalKeys;
 use scw_agent::identity::{self, IdentityError};
 use scw_agent::metadata::UserDataKey;
 use scw_agent::scripts::{RecordError, Records, Summary};
@@ -72,11 +72,11 @@ fn served(bytes: &[u8]) {
     let path = folder().join("served.json");
     fs::write(&path, bytes).expect("written");
     // If the file cannot be read, nothing is published.
-    let Some(served) = ServedKeys::read(&path) else { return };
+    let Some(served) = LocalKeys::read(&path) else { return };
     assert!(served.keys.iter().all(|key| !key.served || key.key.is_some()));
     fs::remove_file(&path).expect("removed");
     served.write(&path).expect("written");
-    assert_eq!(ServedKeys::read(&path), Some(served));
+    assert_eq!(LocalKeys::read(&path), Some(served));
 }
 
 fn summary(bytes: &[u8]) {
@@ -85,7 +85,7 @@ fn summary(bytes: &[u8]) {
     let Ok(Some(summary)) = Summary::read(&path) else { return };
     summary.write(&path).expect("written");
     assert_eq!(Summary::read(&path).expect("readable"), Some(summary.clone()));
-    assert_eq!(summary.clone().with(&summary).is_success(), summary.is_success());
+    assert_eq!(summary.clone().updated_with(&summary).is_success(), summary.is_success());
 }
 
 /// Any status that a daemon of another version may send to `scw-agent status`.
@@ -94,6 +94,6 @@ fn status(bytes: &[u8]) {
     let again = serde_json::from_slice(&serde_json::to_vec(&status).expect("JSON"));
     assert_eq!(status, again.expect("the same shape"));
     let status = status.with_problems();
-    assert!(!status.line().is_empty());
+    assert!(!status.summary_line().is_empty());
     let _ = status.pending_work();
 }

@@ -10,13 +10,13 @@ use crate::doctor::probe::probe;
 use crate::doctor::report::{Daemon, FamilyReport, FindingName, Report, StepName};
 use crate::local_api;
 use crate::settings;
-use crate::settings::load::Loaded;
+use crate::settings::load::LoadedSettings;
 use crate::settings::sources::Sources;
 use crate::status::document::Problem;
 use crate::status::states::Platform;
 
 pub(crate) fn run(json: bool) -> Exit {
-    let Loaded { settings, problems, .. } = settings::load(&Sources::default());
+    let LoadedSettings { settings, problems, .. } = settings::load(&Sources::default());
     for problem in problems {
         print_error(&AGENT, &format!("{problem}; this file is ignored"));
     }
@@ -89,7 +89,7 @@ fn family_rows(rows: &mut Rows, family: &FamilyReport) {
             StepName::Conf => "/conf",
             StepName::UserData => "/user_data",
         };
-        let mark = if step.trouble.is_some() { RowMark::Bad } else { RowMark::Good };
+        let mark = if step.diagnosis.is_some() { RowMark::Bad } else { RowMark::Good };
         rows.row(mark, name, &format!("{} ({:.1} ms)", step.result, step.ms));
         for text in step.cause.iter().chain(&step.remedy) {
             rows.below(text);

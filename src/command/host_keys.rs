@@ -21,7 +21,7 @@ use crate::host_keys::sshd::server::SshServer;
 use crate::host_keys::store::apply::KeyChanges;
 use crate::host_keys::store::error::HostKeyError;
 use crate::host_keys::store::key_file::public_path;
-use crate::host_keys::store::served::{LocalKey, ServedKeys};
+use crate::host_keys::store::served::{LocalKey, LocalKeys};
 use crate::identity::verdict::Verdict;
 use crate::local_api;
 use crate::local_api::client::SocketClient;
@@ -97,7 +97,7 @@ fn run_pass(
     };
     let report = pass(&HostKeyPaths::default(), pass_settings, &ask);
     if pass_settings.is_on_platform {
-        report.console_lines.lines().for_each(|line| settings.console.tell(&line));
+        report.console_lines.lines().for_each(|line| settings.console.print_line(&line));
     }
     if let Some(why) = &report.fetch_error {
         tracing::warn!(
@@ -135,7 +135,7 @@ fn log_key_changes(changes: &KeyChanges) {
     for path in &changes.set_aside {
         tracing::warn!("invalid key file moved to {}", path.display());
     }
-    for (path, why) in &changes.passed_over {
+    for (path, why) in &changes.skipped {
         tracing::warn!("{}: {why}", path.display());
     }
     for (path, why) in &changes.failed {
@@ -259,7 +259,7 @@ pub(crate) fn sshfp(name: Option<&str>) -> Exit {
 }
 
 /// Prints a line for each key that sshd serves. Clients must not check against other keys.
-fn print_lines(keys: &ServedKeys, server: SshServer, line: impl Fn(&PublicKey) -> Option<String>) -> Exit {
+fn print_lines(keys: &LocalKeys, server: SshServer, line: impl Fn(&PublicKey) -> Option<String>) -> Exit {
     if server == SshServer::NotEnabled {
         return AGENT.failed(&"no OpenSSH server is enabled, so no host key is served", Exit::NotFound);
     }
@@ -289,9 +289,9 @@ fn to_json(local: &LocalKey, key: &PublicKey, publication: Publication) -> serde
     })
 }
 
-fn with_keys(print: impl FnOnce(&ServedKeys, SshServer) -> Exit) -> Exit {
+fn with_keys(print: impl FnOnce(&LocalKeys, SshServer) -> Exit) -> Exit {
     let paths = HostKeyPaths::default();
-    let server = SshServer::look(&paths.root);
+    let server = SshServer::read(&paths.root);
     let mut keys = local_keys(&paths, &settings::load(&Sources::default()).settings.key_types);
     for problem in &keys.problems {
         print_error(&AGENT, &format!("{}; {}", problem.what, problem.remedy));

@@ -74,7 +74,7 @@ pub(crate) fn show(key: &str, json: bool, follow: bool) -> Exit {
         Some(last) => {
             let mut text: String =
                 runs.iter().map(|run| format!("{}\n", describe(run, running.as_ref()))).collect();
-            if let Some(running) = running.filter(|running| running.is(last)) {
+            if let Some(running) = running.filter(|running| running.is_run(last)) {
                 return show_running(&key, &running, &text, follow);
             }
             if !last.output.is_empty() {
@@ -89,7 +89,7 @@ pub(crate) fn show(key: &str, json: bool, follow: bool) -> Exit {
 
 /// Prints a running script and its output so far.
 fn show_running(key: &UserDataKey, run: &RunningScript, text: &str, follow: bool) -> Exit {
-    let mut reader = match OutputReader::open(&run.output(&SetupPaths::default().outputs)) {
+    let mut reader = match OutputReader::open(&run.output_path(&SetupPaths::default().outputs)) {
         Ok(reader) => reader,
         Err(why) => return AGENT.failed(&format!("its output cannot be read: {why}"), Exit::Failure),
     };
@@ -143,7 +143,7 @@ fn runs_of(key: &UserDataKey) -> Result<Vec<Run>, Exit> {
 fn to_json(runs: &[Run], running: Option<&RunningScript>) -> serde_json::Value {
     let mut json = serde_json::json!(runs);
     for (index, _) in
-        runs.iter().enumerate().filter(|(_, run)| running.is_some_and(|running| running.is(run)))
+        runs.iter().enumerate().filter(|(_, run)| running.is_some_and(|running| running.is_run(run)))
     {
         json[index]["running"] = true.into();
     }
@@ -151,7 +151,7 @@ fn to_json(runs: &[Run], running: Option<&RunningScript>) -> serde_json::Value {
 }
 
 fn describe(run: &Run, running: Option<&RunningScript>) -> String {
-    let unended = if running.is_some_and(|running| running.is(run)) { "running" } else { "cut off" };
+    let unended = if running.is_some_and(|running| running.is_run(run)) { "running" } else { "cut off" };
     let outcome = run.outcome.as_ref().map_or(unended.to_owned(), Outcome::to_string);
     let length =
         run.ended.map(|ended| format!(" after {}", humantime::format_duration(ended.since(run.started))));

@@ -100,7 +100,7 @@ fn discard_requests(paths: &SetupPaths) {
     for problem in &requests.problems {
         tracing::error!("{problem}");
     }
-    if let Err(why) = requests.served(SETUP_REQUESTED) {
+    if let Err(why) = requests.mark_served(SETUP_REQUESTED) {
         tracing::error!("cannot write in {}: {why}", paths.requests.pending.display());
     }
 }
@@ -112,7 +112,7 @@ fn nothing_to_run(why: &NotAnInstance) -> Exit {
 
 fn exit_without_retry(result: Result<BootRun, SetupError>) -> Exit {
     match result {
-        Ok(BootRun::NotYet(why)) => {
+        Ok(BootRun::FetchFailed(why)) => {
             tracing::error!("no script was run: {why}");
             why.kind().into()
         }
@@ -133,16 +133,16 @@ fn exit_of_run(result: Result<BootRun, SetupError>) -> Exit {
             tracing::error!("user data contain no script {name}");
             Exit::NotFound
         }
-        Ok(BootRun::NotYet(why)) if why.kind() == ErrorKind::NotPermitted => {
+        Ok(BootRun::FetchFailed(why)) if why.kind() == ErrorKind::NotPermitted => {
             tracing::error!("{why}");
             Exit::NotPermitted
         }
         // The service answers, and another request would fail, too.
-        Ok(BootRun::NotYet(why)) if Failure::of(&why).cause == Cause::Lasting => {
+        Ok(BootRun::FetchFailed(why)) if Failure::of(&why).cause == Cause::Lasting => {
             tracing::error!("no script was run: {why}");
             why.kind().into()
         }
-        Ok(BootRun::NotYet(why)) => {
+        Ok(BootRun::FetchFailed(why)) => {
             tracing::info!("nothing to run yet: {why}");
             Exit::Success
         }

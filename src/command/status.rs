@@ -68,7 +68,7 @@ fn with_status(
         then(match wait {
             None if units => query_daemon(ANSWER_TIMEOUT)
                 .await
-                .map(|status| status.with_units(units::look(ANSWER_TIMEOUT))),
+                .map(|status| status.with_units(units::query(ANSWER_TIMEOUT))),
             None => query_daemon(HINT_TIMEOUT).await,
             Some(limit) => match wait_until_done(limit).await {
                 Ok(WaitResult::Done(status)) => Ok(*status),
@@ -133,7 +133,7 @@ async fn wait_until_done(limit: Duration) -> Result<WaitResult, TransportError> 
             Ok(status) => {
                 let queries_systemd = queries_systemd || status.pending_work().is_none();
                 let status = match queries_systemd {
-                    true => status.with_units(units::look(limit_of_check)),
+                    true => status.with_units(units::query(limit_of_check)),
                     false => status,
                 };
                 match status.pending_work() {

@@ -5,7 +5,7 @@ use crate::host_keys::sshd::server::SshServer;
 use crate::scripts::history::running::RunningScript;
 use crate::scripts::model::likely_key::suspect_key_hint;
 use crate::status::document::{HostKey, Status};
-use crate::status::states::{Fingerprints, Platform, Reach};
+use crate::status::states::{Fingerprints, Platform, Reachability};
 use crate::system::cloud_init::CloudInit;
 
 /// The text for a machine without an OpenSSH server. This is a normal state.
@@ -54,14 +54,14 @@ impl View {
         self.row(RowMark::Good, "Instance", &format!("{} {}", instance.id, parts.join(", ")));
     }
 
-    fn metadata(&mut self, reach: &Reach) {
+    fn metadata(&mut self, reach: &Reachability) {
         match reach {
-            Reach::Unknown => self.row(RowMark::Waiting, "metadata", "not asked yet"),
-            Reach::Reachable { family, since } => {
+            Reachability::Unknown => self.row(RowMark::Waiting, "metadata", "not asked yet"),
+            Reachability::Reachable { family, since } => {
                 let over = family.map(|family| format!(" over {family}")).unwrap_or_default();
                 self.row(RowMark::Good, "metadata", &format!("answers{over}, since {since}"));
             }
-            Reach::Unreachable { since, .. } => {
+            Reachability::Unreachable { since, .. } => {
                 self.row(RowMark::Bad, "metadata", &format!("unreachable since {since}"))
             }
         }
@@ -111,7 +111,7 @@ impl View {
                 None => self.row(RowMark::Waiting, "scripts", "user data not known yet"),
             };
         };
-        if setup.scripts.is_empty() && setup.passed_over.is_empty() {
+        if setup.scripts.is_empty() && setup.skipped.is_empty() {
             self.row(RowMark::Good, "scripts", "none in user data");
         }
         for script in &setup.scripts {
@@ -123,11 +123,11 @@ impl View {
             };
             self.row(mark, "script", &format!("{}: {}{when}", script.key, script.outcome));
         }
-        for passed_over in &setup.passed_over {
+        for skipped in &setup.skipped {
             self.row(
                 RowMark::Waiting,
                 "script",
-                &format!("{}: {}: not run: {}", passed_over.key, passed_over.what, passed_over.why()),
+                &format!("{}: {}: not run: {}", skipped.key, skipped.what, skipped.why()),
             );
         }
     }
@@ -185,7 +185,7 @@ mod tests {
     #[test]
     fn text_from_outside_cannot_control_the_terminal() {
         let why = "evil \x1b]0;title\x07\u{202e}\u{2028}\u{9b}".to_owned();
-        let metadata = Reach::Unreachable { since: Moment::now(), why };
+        let metadata = Reachability::Unreachable { since: Moment::now(), why };
         let plain = rows(&Status { metadata, ..Status::unknown() }.with_problems(), false);
         let plain = plain.text();
         assert!(!plain.contains(['\x1b', '\x07', '\u{202e}', '\u{2028}', '\u{9b}']), "{plain:?}");

@@ -13,7 +13,7 @@ use crate::command::process::{print_json, print_rows};
 use crate::command::rows::{RowMark, Rows, colours_wanted};
 use crate::metadata::api::request::Request;
 use crate::metadata::api::user_data_key::UserDataKey;
-use crate::scripts::model::policy::Policy;
+use crate::scripts::model::settings::SetupSettings;
 use crate::scripts::preview::{Prediction, Preview, PreviewPart, RunPlan, SettingSource};
 use crate::settings;
 use crate::settings::sources::Sources;
@@ -73,13 +73,13 @@ pub(crate) fn validate(files: &[String], json: bool) -> Exit {
     }
 }
 
-fn preview_file(file: &str, policy: &Policy) -> std::io::Result<Preview> {
+fn preview_file(file: &str, setup_settings: &SetupSettings) -> std::io::Result<Preview> {
     let path = Path::new(file);
     // The agent would not read more than this from the service, either.
-    let limit = Request::GetUserData(UserDataKey::cloud_init()).answer_limit();
+    let limit = Request::GetUserData(UserDataKey::cloud_init()).max_answer_bytes();
     let value = files::read_bounded(path, limit as u64)?.ok_or(std::io::ErrorKind::NotFound)?;
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    Ok(Preview::of(name, &value, policy))
+    Ok(Preview::of(name, &value, setup_settings))
 }
 
 fn add_rows(validated: &Looked<'_>, rows: &mut Rows) {
@@ -93,7 +93,7 @@ fn add_rows(validated: &Looked<'_>, rows: &mut Rows) {
                 rows.row(RowMark::Good, file, &format!("as {name}: runs {}", plan.due));
                 rows.below(&describe_settings(plan));
             }
-            Prediction::LeftToCloudInit { what } => {
+            Prediction::NeedsCloudInit { what } => {
                 rows.row(RowMark::Waiting, file, &format!("as {name}: {what}: not run, it needs cloud-init"));
             }
             Prediction::NotRun { line, why } => {

@@ -24,17 +24,17 @@ impl Heartbeat {
     }
 
     /// Records a heartbeat; the next one must come within `time`.
-    pub(crate) fn next_within(&self, time: Duration) {
+    pub(crate) fn set_due_within(&self, time: Duration) {
         self.due.set(Instant::now().checked_add(time + TOLERANCE));
     }
 
     /// Records a heartbeat; none is due until the task has a new request.
-    pub(crate) fn idle(&self) {
+    pub(crate) fn set_idle(&self) {
         self.due.set(None);
     }
 
     /// The task's name if its heartbeat is overdue.
-    pub(crate) fn overdue(&self) -> Option<&'static str> {
+    pub(crate) fn overdue_task(&self) -> Option<&'static str> {
         self.due.get().filter(|due| *due < Instant::now()).map(|_| self.name)
     }
 }
@@ -46,13 +46,13 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn stuck_task_is_overdue_and_idle_task_is_not() {
         let heartbeat = Heartbeat::new("rounds");
-        assert_eq!(heartbeat.overdue(), None);
-        heartbeat.next_within(Duration::from_secs(900));
+        assert_eq!(heartbeat.overdue_task(), None);
+        heartbeat.set_due_within(Duration::from_secs(900));
         tokio::time::advance(Duration::from_secs(900)).await;
-        assert_eq!(heartbeat.overdue(), None, "a little late is not overdue");
+        assert_eq!(heartbeat.overdue_task(), None, "a little late is not overdue");
         tokio::time::advance(TOLERANCE * 2).await;
-        assert_eq!(heartbeat.overdue(), Some("rounds"));
-        heartbeat.idle();
-        assert_eq!(heartbeat.overdue(), None);
+        assert_eq!(heartbeat.overdue_task(), Some("rounds"));
+        heartbeat.set_idle();
+        assert_eq!(heartbeat.overdue_task(), None);
     }
 }

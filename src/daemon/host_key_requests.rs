@@ -16,7 +16,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::host_keys::paths::{HostKeyPaths, INSTANCE_SEEN, SSHD_QUERY_REQUESTED};
-use crate::host_keys::store::served::ServedKeys;
+use crate::host_keys::store::served::LocalKeys;
 
 /// The minimum time between two requests that changes cause.
 const MIN_INTERVAL: Duration = Duration::from_secs(3);
@@ -112,7 +112,7 @@ fn file_stamps(paths: &HostKeyPaths) -> Option<BTreeMap<PathBuf, FileStamp>> {
     if !paths.keys.exists() {
         return None;
     }
-    let keys = ServedKeys::read(&paths.served).map(|served| served.keys).unwrap_or_default();
+    let keys = LocalKeys::read(&paths.served).map(|served| served.keys).unwrap_or_default();
     let other_folders = keys.iter().filter_map(|key| key.path.parent()).map(Path::to_owned);
     let folders: BTreeSet<_> =
         [paths.keys.clone(), paths.keys.join("sshd_config.d")].into_iter().chain(other_folders).collect();
@@ -160,7 +160,7 @@ mod tests {
         let requests = paths.requests.take(&[INSTANCE_SEEN, SSHD_QUERY_REQUESTED]);
         let found: Vec<_> =
             [INSTANCE_SEEN, SSHD_QUERY_REQUESTED].into_iter().filter(|name| requests.has(name)).collect();
-        found.iter().for_each(|name| requests.served(name).expect("served"));
+        found.iter().for_each(|name| requests.mark_served(name).expect("served"));
         found
     }
 

@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::host_keys::paths::HostKeyPaths;
 use crate::host_keys::sshd::server::{active_links, enablement_folders};
-use crate::host_keys::store::served::ServedKeys;
+use crate::host_keys::store::served::LocalKeys;
 
 /// A change is reported when no further change came for this time, because keys are usually replaced one
 /// after the other…
@@ -43,7 +43,7 @@ impl KeyWatch {
         inotify.add_watch(&paths.keys, changes)?;
         // Checked before the watches are added: a folder that is created meanwhile may not be watched.
         let is_complete = paths.served.parent().is_some_and(Path::exists);
-        let keys = ServedKeys::read(&paths.served).map(|served| served.keys).unwrap_or_default();
+        let keys = LocalKeys::read(&paths.served).map(|served| served.keys).unwrap_or_default();
         let files = keys.iter().map(|key| &key.path).chain([&paths.served]);
         let folders = files.filter_map(|path| path.parent()).map(Path::to_owned);
         for folder in folders.chain([paths.keys.join("sshd_config.d")]) {

@@ -50,16 +50,16 @@ pub(crate) fn create(
                     continue;
                 }
             };
-            heartbeat.next_within(settings.borrow().limits.whole);
+            heartbeat.set_due_within(settings.borrow().limits.total);
             let answer = client.ask(request).await;
-            heartbeat.idle();
+            heartbeat.set_idle();
             match &answer {
-                Ok(_) => shared_status.reached(client.family()),
+                Ok(_) => shared_status.set_reached(client.family()),
                 Err(why) if matches!(why.kind(), ErrorKind::Unreachable | ErrorKind::NotPermitted) => {
-                    shared_status.not_reached(&why.to_string());
+                    shared_status.set_not_reached(&why.to_string());
                 }
                 // The service answered, even if the answer is unusable.
-                Err(_) => shared_status.reached(client.family()),
+                Err(_) => shared_status.set_reached(client.family()),
             }
             let _ = reply.send(answer);
         }

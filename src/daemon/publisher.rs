@@ -11,7 +11,7 @@ use crate::daemon::shared_status::SharedStatus;
 use crate::host_keys::paths::HostKeyPaths;
 use crate::host_keys::published_value::{Published, published_value};
 use crate::host_keys::sshd::server::SshServer;
-use crate::host_keys::store::served::ServedKeys;
+use crate::host_keys::store::served::LocalKeys;
 use crate::metadata::api::refusal::Refusal;
 use crate::metadata::api::response::Ask;
 use crate::metadata::api::user_data_key::UserDataKey;
@@ -33,11 +33,11 @@ pub(crate) async fn update(
     if keys.served().next().is_some()
         && keys.instance != shared_status.read().instance.map(|instance| instance.id)
     {
-        shared_status.keys_not_confirmed();
+        shared_status.set_keys_not_confirmed();
         return Ok(true);
     }
     let Some(value) = published_value(keys.served()) else {
-        shared_status.no_keys();
+        shared_status.set_no_keys();
         return Ok(true);
     };
     let key = UserDataKey::fingerprints();
@@ -50,7 +50,7 @@ pub(crate) async fn update(
             keys.served().count()
         );
     }
-    shared_status.published();
+    shared_status.set_published();
     Ok(true)
 }
 
@@ -60,7 +60,7 @@ pub(crate) async fn update(
 async fn withdraw(
     api: &mut impl Ask,
     shared_status: &SharedStatus,
-    keys: &ServedKeys,
+    keys: &LocalKeys,
 ) -> Result<(), MetadataError> {
     let key = UserDataKey::fingerprints();
     let value = api.get(&key).await?.unwrap_or_default();
@@ -71,16 +71,16 @@ async fn withdraw(
         api.delete(&key).await?;
         tracing::info!("deleted the published fingerprints, since no OpenSSH server is enabled");
     }
-    shared_status.withdrawn();
+    shared_status.set_withdrawn();
     Ok(())
 }
 
 /// Reads the served keys that the host-keys units wrote, and puts them into the status. Returns `None`
 /// without that file: then nothing is known about the keys.
-pub(crate) fn report_keys(shared_status: &SharedStatus, paths: &HostKeyPaths) -> Option<ServedKeys> {
-    let server = SshServer::look(&paths.root);
+pub(crate) fn report_keys(shared_status: &SharedStatus, paths: &HostKeyPaths) -> Option<LocalKeys> {
+    let server = SshServer::read(&paths.root);
     shared_status.set_ssh_server(server);
-    let mut keys = ServedKeys::read(&paths.served)?;
+    let mut keys = LocalKeys::read(&paths.served)?;
     if server == SshServer::NotEnabled {
         keys.mark_not_served();
     }

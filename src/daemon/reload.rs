@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use crate::daemon::shared_status::SharedStatus;
 use crate::daemon::systemd;
 use crate::local_api::server;
-use crate::settings::load::Loaded;
+use crate::settings::load::LoadedSettings;
 use crate::settings::sources::Sources;
 use crate::settings::{self, Settings};
 use crate::system::platform;
@@ -42,11 +42,11 @@ pub(crate) async fn reload_on_hangup(
             settings.send_replace(loaded.settings);
             tracing::info!("reloaded the configuration");
         }
-        systemd::ready(&shared_status.read().line());
+        systemd::ready(&shared_status.read().summary_line());
     }
 }
 
-fn report_problems(loaded: &Loaded, shared_status: &SharedStatus, consequence: &str) {
+fn report_problems(loaded: &LoadedSettings, shared_status: &SharedStatus, consequence: &str) {
     for problem in &loaded.problems {
         tracing::error!("{problem}; {consequence}");
     }

@@ -24,8 +24,8 @@ use crate::daemon::shared_status::SharedStatus;
 use crate::host_keys::paths::HostKeyPaths;
 use crate::metadata::api::response::Ask;
 use crate::metadata::error::{ErrorKind, MetadataError};
-use crate::metadata::retry::backoff::{Budget, Failure, Next, Retry};
-use crate::scripts::model::policy::OnChange;
+use crate::metadata::retry::backoff::{Budget, Failure, Retry, RetryDecision};
+use crate::scripts::model::settings::OnChange;
 use crate::scripts::paths::SetupPaths;
 use crate::settings::Settings;
 use crate::status::states::Platform;
@@ -55,7 +55,7 @@ pub(crate) async fn run(mut api: impl Ask, shared_status: SharedStatus, mut inpu
     loop {
         let settings = inputs.settings.borrow_and_update().clone();
         // Each request of a round may find the queue full.
-        inputs.heartbeat.next_within(settings.limits.whole * 2 * QUEUE_LENGTH);
+        inputs.heartbeat.set_due_within(settings.limits.total * 2 * QUEUE_LENGTH);
         let is_instance = shared_status.read().platform == Platform::Instance;
         let result = match shared_status.read().platform {
             Platform::Instance => {
@@ -68,7 +68,7 @@ pub(crate) async fn run(mut api: impl Ask, shared_status: SharedStatus, mut inpu
             }
         };
         let wait = state.finish_round(&result, inputs.setup, &settings);
-        inputs.heartbeat.next_within(wait);
+        inputs.heartbeat.set_due_within(wait);
         let until = Instant::now() + wait;
         // Kept while requests are sent: a network event that it has begun to read must not be lost.
         let mut waited = pin!(waiting.wait(until, state.unreachable));
@@ -142,7 +142,7 @@ impl RoundState {
         }
         // Even if publishing failed, it may be known whether there are scripts.
         let runner_wait = self.observer.request_runner(setup, settings.setup.outcome_key.is_some());
-        let wait = self.next_wait(result, runner_wait, settings.look_again);
+        let wait = self.next_wait(result, runner_wait, settings.check_interval);
         let unreachable = result.as_ref().is_err_and(|why| why.kind() == ErrorKind::Unreachable);
         if self.unreachable && !unreachable {
             self.requests.repeat_soon();
@@ -151,27 +151,27 @@ impl RoundState {
         wait
     }
 
-    /// How long to wait until the next round: `look_again` at most after a successful round.
+    /// How long to wait until the next round: `check_interval` at most after a successful round.
     fn next_wait(
         &mut self,
         result: &Result<bool, MetadataError>,
         runner_wait: Option<Duration>,
-        look_again: Duration,
+        check_interval: Duration,
     ) -> Duration {
         match result {
             Ok(keys_known) => {
                 self.retry.reset();
                 // The host-keys units will soon write what sshd serves; until then the metadata service is not queried.
-                let keys_wait = if *keys_known { look_again } else { self.served_keys_wait };
+                let keys_wait = if *keys_known { check_interval } else { self.served_keys_wait };
                 let next = if *keys_known { MIN_SERVED_KEYS_WAIT } else { self.served_keys_wait * 2 };
-                self.served_keys_wait = next.min(look_again);
-                let wait = runner_wait.unwrap_or(look_again).min(keys_wait).min(look_again);
+                self.served_keys_wait = next.min(check_interval);
+                let wait = runner_wait.unwrap_or(check_interval).min(keys_wait).min(check_interval);
                 // Varied by a fifth, so that Instances that were started together do not stay in step.
                 wait.mul_f64(0.8 + 0.4 * self.random.f64())
             }
-            Err(why) => match self.retry.after(Failure::of(why), &mut self.random) {
-                Next::After(wait) => wait,
-                Next::GiveUp => look_again,
+            Err(why) => match self.retry.decide(Failure::of(why), &mut self.random) {
+                RetryDecision::Wait(wait) => wait,
+                RetryDecision::GiveUp => check_interval,
             },
         }
     }
@@ -189,27 +189,27 @@ async fn round(
     if let Err(why) = &learned {
         publisher::report_keys(shared_status, inputs.host_keys);
         if why.kind() == ErrorKind::Unreachable {
-            shared_status.not_published(why);
+            shared_status.set_not_published(why);
         }
         // If the service answers but the answer is unusable, this is reported once, and not for the fingerprints, too.
-        shared_status.set_readable(&learned);
+        shared_status.set_answers_usable(&learned);
         return learned.map(|()| false);
     }
     let published = publisher::update(api, shared_status, inputs.host_keys).await;
     if let Err(why) = &published {
-        shared_status.not_published(why);
+        shared_status.set_not_published(why);
         if why.kind() == ErrorKind::Unreachable {
             return published;
         }
     }
     // A service that refuses to store a value may still answer other requests.
-    let policy = inputs.settings.borrow().setup.clone();
-    let mut observed = observer.list_scripts(api, shared_status, policy.outcome_key.as_ref()).await;
-    let watch_scripts = policy.on_change == OnChange::Now;
+    let settings = inputs.settings.borrow().setup.clone();
+    let mut observed = observer.list_scripts(api, shared_status, settings.outcome_key.as_ref()).await;
+    let watch_scripts = settings.on_change == OnChange::Now;
     if watch_scripts && observed.is_ok() {
         observed = observer.request_changed_scripts(api, shared_status, inputs.setup).await;
     }
-    shared_status.set_readable(&observed);
+    shared_status.set_answers_usable(&observed);
     observed.and(published)
 }
 
@@ -327,7 +327,7 @@ mod tests {
         async fn ask(&mut self, _: Request) -> Result<Response, TransportError> {
             self.requests += 1;
             let why = TransportError::NotConnected(vec![]);
-            self.shared_status.not_reached(&why.to_string());
+            self.shared_status.set_not_reached(&why.to_string());
             Err(why)
         }
     }

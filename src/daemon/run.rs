@@ -89,7 +89,7 @@ pub(crate) async fn run(sources: Sources, paths: DaemonPaths) -> Result<(), Daem
         settings: settings.subscribe(),
         heartbeat: heartbeats[1].clone(),
     };
-    systemd::ready(&shared_status.read().line());
+    systemd::ready(&shared_status.read().summary_line());
     tokio::select! {
         () = metadata => {}
         () = rounds::run(api, shared_status.clone(), inputs) => {}

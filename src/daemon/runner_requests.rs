@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::metadata::retry::backoff::{Budget, Cause, Failure, Next, Retry};
+use crate::metadata::retry::backoff::{Budget, Cause, Failure, Retry, RetryDecision};
 use crate::scripts::paths::{SETUP_REQUESTED, SetupPaths};
 use crate::util::log_once::LogOnce;
 use crate::util::random;
@@ -35,9 +35,9 @@ impl RunnerRequests {
         if self.due <= now {
             self.send(paths);
             let failure = Failure { cause: Cause::Lasting, requested_wait: None };
-            self.due = match self.retry.after(failure, &mut random::generator()) {
-                Next::After(wait) => now + wait,
-                Next::GiveUp => now,
+            self.due = match self.retry.decide(failure, &mut random::generator()) {
+                RetryDecision::Wait(wait) => now + wait,
+                RetryDecision::GiveUp => now,
             };
         }
         self.due - now

@@ -6,13 +6,13 @@ use tokio::sync::watch;
 use crate::host_keys::key::public_key::PublicKey;
 use crate::host_keys::sshd::server::SshServer;
 use crate::host_keys::store::key_file::public_path;
-use crate::host_keys::store::served::{KeyProblem, ServedKeys};
+use crate::host_keys::store::served::{KeyProblem, LocalKeys};
 use crate::metadata::api::instance::Instance;
 use crate::metadata::error::{ErrorKind, MetadataError};
 use crate::metadata::family::Family;
 use crate::scripts::model::likely_key::suspect_key_hint;
 use crate::status::document::{HostKey, Problem, Status};
-use crate::status::states::{Fingerprints, Platform, Reach};
+use crate::status::states::{Fingerprints, Platform, Reachability};
 use crate::util::time::Moment;
 
 /// The shared status. Clones share its content.
@@ -69,7 +69,7 @@ impl SharedStatus {
 
     /// Records whether the Instance and the list of user data could be read from the service's answers. Logs
     /// when that changes (T5).
-    pub(crate) fn set_readable(&self, observed: &Result<(), MetadataError>) {
+    pub(crate) fn set_answers_usable(&self, observed: &Result<(), MetadataError>) {
         let unusable = observed.as_ref().err().filter(|why| is_unusable_answer(why)).map(ToString::to_string);
         self.change(|status| {
             match (&status.unusable_answer, &unusable) {
@@ -99,29 +99,31 @@ impl SharedStatus {
     }
 
     /// Records that the service answered. Logs it if it did not answer before (invariant T5).
-    pub(crate) fn reached(&self, family: Option<Family>) {
+    pub(crate) fn set_reached(&self, family: Option<Family>) {
         self.change(|status| match &mut status.metadata {
-            Reach::Reachable { family: family_so_far, .. } => *family_so_far = family.or(*family_so_far),
+            Reachability::Reachable { family: family_so_far, .. } => {
+                *family_so_far = family.or(*family_so_far)
+            }
             _ => {
                 let over = family.map(|family| format!(" over {family}")).unwrap_or_default();
                 tracing::info!("the metadata service answers{over}");
-                status.metadata = Reach::Reachable { family, since: Moment::now() };
+                status.metadata = Reachability::Reachable { family, since: Moment::now() };
             }
         });
     }
 
     /// Records that the service did not answer. Logs it once, until the service answers again (invariant T5).
-    pub(crate) fn not_reached(&self, why: &str) {
+    pub(crate) fn set_not_reached(&self, why: &str) {
         self.change(|status| {
-            if !matches!(status.metadata, Reach::Unreachable { .. }) {
+            if !matches!(status.metadata, Reachability::Unreachable { .. }) {
                 tracing::warn!("{why}; trying again from time to time");
-                status.metadata = Reach::Unreachable { since: Moment::now(), why: why.to_owned() };
+                status.metadata = Reachability::Unreachable { since: Moment::now(), why: why.to_owned() };
             }
         });
     }
 
     /// Sets the machine's host keys and their problems. Logs a problem when it is new (T5).
-    pub(crate) fn set_host_keys(&self, keys: &ServedKeys) {
+    pub(crate) fn set_host_keys(&self, keys: &LocalKeys) {
         let shown = keys.keys.iter().map(|local| {
             let key = local.key.as_ref();
             HostKey {
@@ -147,7 +149,7 @@ impl SharedStatus {
     }
 
     /// Records that it is not known yet whether the keys belong to this Instance.
-    pub(crate) fn keys_not_confirmed(&self) {
+    pub(crate) fn set_keys_not_confirmed(&self) {
         self.change(|status| status.fingerprints = Fingerprints::Waiting);
     }
 
@@ -168,21 +170,21 @@ impl SharedStatus {
     }
 
     /// Records that nothing is published, and nothing should be.
-    pub(crate) fn withdrawn(&self) {
+    pub(crate) fn set_withdrawn(&self) {
         self.change(|status| status.fingerprints = Fingerprints::Waiting);
     }
 
-    pub(crate) fn no_keys(&self) {
+    pub(crate) fn set_no_keys(&self) {
         self.change(|status| status.fingerprints = Fingerprints::NoKeys);
     }
 
-    pub(crate) fn published(&self) {
+    pub(crate) fn set_published(&self) {
         self.change(|status| status.fingerprints = Fingerprints::Published { checked: Moment::now() });
     }
 
     /// Records that publishing failed. Logs it if it did not fail before, unless the service was not reached
-    /// at all: then [`Self::not_reached`] logs it.
-    pub(crate) fn not_published(&self, why: &MetadataError) {
+    /// at all: then [`Self::set_not_reached`] logs it.
+    pub(crate) fn set_not_published(&self, why: &MetadataError) {
         self.change(|status| {
             let since = match &status.fingerprints {
                 Fingerprints::Failed { since, .. } => *since,

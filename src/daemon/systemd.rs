@@ -36,7 +36,7 @@ pub(crate) async fn notify_changes(shared_status: SharedStatus, heartbeats: &[He
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            _ = ticks.tick() => match heartbeats.iter().find_map(Heartbeat::overdue) {
+            _ = ticks.tick() => match heartbeats.iter().find_map(Heartbeat::overdue_task) {
                 None if limit.is_some() => notify(&[NotifyState::Watchdog]),
                 None => {}
                 Some(name) => tracing::error!("{name} is stuck; restart the agent if systemd's watchdog does not"),
@@ -45,7 +45,7 @@ pub(crate) async fn notify_changes(shared_status: SharedStatus, heartbeats: &[He
                 if changed.is_err() {
                     return;
                 }
-                let line = changes.borrow_and_update().line();
+                let line = changes.borrow_and_update().summary_line();
                 notify(&[NotifyState::Status(&line)]);
             }
         }

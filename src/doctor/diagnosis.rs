@@ -26,23 +26,30 @@ pub enum Diagnosis {
     /// All source ports below 1024 are in use.
     NoSourcePort,
     /// No program listens at the address and port.
-    NobodyListens,
+    #[serde(rename = "nobody-listens")]
+    ConnectionRefused,
     /// The attempt to connect got no answer.
-    SilentToConnect,
+    #[serde(rename = "silent-to-connect")]
+    ConnectTimeout,
     /// The connection was accepted, and then no answer came.
-    SilentAfterConnect,
+    #[serde(rename = "silent-after-connect")]
+    AnswerTimeout,
     /// The connection was accepted, and then closed early.
-    Cut,
+    #[serde(rename = "cut")]
+    ConnectionLost,
     /// Status 403 or 400 for user data: the request arrived from a different source port.
     SourcePortChanged,
     /// Status 429.
     TooManyRequests,
     /// Status 5xx.
-    ServiceFails,
+    #[serde(rename = "service-fails")]
+    ServerError,
     /// Status 3xx.
-    Redirects,
+    #[serde(rename = "redirects")]
+    Redirect,
     /// Any other status.
-    OddStatus,
+    #[serde(rename = "odd-status")]
+    UnexpectedStatus,
     /// An answer that the Metadata API does not give.
     AnotherService,
     /// An answer that is larger than any of the Metadata API's.
@@ -59,9 +66,9 @@ impl Diagnosis {
             MetadataError::Refused(refusal) => match refusal {
                 Refusal::SourcePort(_) => Self::SourcePortChanged,
                 Refusal::TooManyRequests(_) => Self::TooManyRequests,
-                Refusal::ServerError(..) => Self::ServiceFails,
-                Refusal::Unexpected(300..=399) => Self::Redirects,
-                Refusal::Unexpected(_) => Self::OddStatus,
+                Refusal::ServerError(..) => Self::ServerError,
+                Refusal::Unexpected(300..=399) => Self::Redirect,
+                Refusal::Unexpected(_) => Self::UnexpectedStatus,
                 Refusal::Malformed(_) => Self::AnotherService,
             },
         }
@@ -72,8 +79,8 @@ impl Diagnosis {
             TransportError::NotConnected(tried) => {
                 tried.first().map_or(Self::Other, |(_, why)| Self::of_connect(why))
             }
-            TransportError::TimedOut { .. } => Self::SilentAfterConnect,
-            TransportError::Cut(_) => Self::Cut,
+            TransportError::TimedOut { .. } => Self::AnswerTimeout,
+            TransportError::ConnectionLost(_) => Self::ConnectionLost,
             TransportError::NotHttp(_) => Self::AnotherService,
             TransportError::TooLarge(_) => Self::TooLarge,
             TransportError::Relayed(..) | TransportError::Socket(_) | TransportError::NotAnInstance(_) => {
@@ -87,7 +94,7 @@ impl Diagnosis {
         match why {
             ConnectError::NotPermitted => Self::NotPermitted,
             ConnectError::NoSourcePort => Self::NoSourcePort,
-            ConnectError::TimedOut(_) => Self::SilentToConnect,
+            ConnectError::TimedOut(_) => Self::ConnectTimeout,
             ConnectError::Locked => Self::Prohibited,
             ConnectError::System(why) => Self::of_system(why),
         }
@@ -100,9 +107,9 @@ impl Diagnosis {
             Some(Errno::EACCES | Errno::EPERM) => Self::Prohibited,
             Some(Errno::EINVAL) => Self::BlackHole,
             Some(Errno::EHOSTUNREACH) => Self::HostUnreachable,
-            Some(Errno::ECONNREFUSED) => Self::NobodyListens,
-            Some(Errno::ETIMEDOUT) => Self::SilentToConnect,
-            Some(Errno::ECONNRESET | Errno::EPIPE) => Self::Cut,
+            Some(Errno::ECONNREFUSED) => Self::ConnectionRefused,
+            Some(Errno::ETIMEDOUT) => Self::ConnectTimeout,
+            Some(Errno::ECONNRESET | Errno::EPIPE) => Self::ConnectionLost,
             _ => Self::Other,
         }
     }
@@ -124,23 +131,27 @@ impl Diagnosis {
                 "this process may not use a source port below 1024, which the service requires"
             }
             Self::NoSourcePort => "every source port below 1024 is in use",
-            Self::NobodyListens => {
+            Self::ConnectionRefused => {
                 "the address answers, but no metadata service listens there: this may not be a Scaleway Instance"
             }
-            Self::SilentToConnect => {
+            Self::ConnectTimeout => {
                 "packets are sent but no reply arrives: a firewall, an Instance without a public IP, or no Instance at all"
             }
-            Self::SilentAfterConnect => "the service accepts the connection but does not answer",
-            Self::Cut => "the service accepts the connection but closes it before its answer is complete",
+            Self::AnswerTimeout => "the service accepts the connection but does not answer",
+            Self::ConnectionLost => {
+                "the service accepts the connection but closes it before its answer is complete"
+            }
             Self::SourcePortChanged => {
                 "the request arrived from a port of 1024 or more: it was translated on its way (container, NAT)"
             }
             Self::TooManyRequests => "the service received too many requests",
-            Self::ServiceFails => "the service answers with a server error",
-            Self::Redirects => {
+            Self::ServerError => "the service answers with a server error",
+            Self::Redirect => {
                 "a host in between answers with a redirect, which the Metadata API never does (a captive portal?)"
             }
-            Self::OddStatus => "the service answers with a status that the Metadata API does not use here",
+            Self::UnexpectedStatus => {
+                "the service answers with a status that the Metadata API does not use here"
+            }
             Self::AnotherService => {
                 "the answer is not from the Metadata API, or a host in between changed it"
             }
@@ -164,13 +175,13 @@ impl Diagnosis {
             Self::NoSourcePort => {
                 "see which programs use them: `ss --tcp --numeric --all '( sport < 1024 )'`"
             }
-            Self::NobodyListens => {
+            Self::ConnectionRefused => {
                 "on an Instance without a public IP, setup data is on the `cidata` CD-ROM instead"
             }
-            Self::SilentToConnect => {
+            Self::ConnectTimeout => {
                 "see the firewall's rules for this address; an Instance without a public IP cannot reach it at all"
             }
-            Self::SilentAfterConnect | Self::Cut | Self::ServiceFails => {
+            Self::AnswerTimeout | Self::ConnectionLost | Self::ServerError => {
                 "the agent tries again by itself; if the problem lasts, contact Scaleway's support"
             }
             Self::SourcePortChanged => {
@@ -179,7 +190,7 @@ impl Diagnosis {
             Self::TooManyRequests => {
                 "wait a minute; check whether another program sends requests all the time"
             }
-            Self::Redirects | Self::OddStatus | Self::AnotherService | Self::TooLarge => {
+            Self::Redirect | Self::UnexpectedStatus | Self::AnotherService | Self::TooLarge => {
                 "see what answers: `curl --verbose` to this address with `--local-port 512-1023`"
             }
             Self::Other => "see the text of the error",
@@ -190,7 +201,7 @@ impl Diagnosis {
     pub fn kind(self) -> ErrorKind {
         match self {
             Self::NotPermitted | Self::SourcePortChanged => ErrorKind::NotPermitted,
-            Self::TooManyRequests | Self::ServiceFails | Self::Redirects | Self::OddStatus => {
+            Self::TooManyRequests | Self::ServerError | Self::Redirect | Self::UnexpectedStatus => {
                 ErrorKind::Refused
             }
             Self::AnotherService | Self::TooLarge => ErrorKind::BadAnswer,
@@ -214,9 +225,9 @@ mod tests {
             (Errno::EPERM, Diagnosis::Prohibited),
             (Errno::EINVAL, Diagnosis::BlackHole),
             (Errno::EHOSTUNREACH, Diagnosis::HostUnreachable),
-            (Errno::ECONNREFUSED, Diagnosis::NobodyListens),
-            (Errno::ETIMEDOUT, Diagnosis::SilentToConnect),
-            (Errno::ECONNRESET, Diagnosis::Cut),
+            (Errno::ECONNREFUSED, Diagnosis::ConnectionRefused),
+            (Errno::ETIMEDOUT, Diagnosis::ConnectTimeout),
+            (Errno::ECONNRESET, Diagnosis::ConnectionLost),
             (Errno::ENOMEM, Diagnosis::Other),
         ] {
             let why = ConnectError::System(errno.into());
@@ -231,9 +242,9 @@ mod tests {
             (Refusal::SourcePort(403), Diagnosis::SourcePortChanged),
             (Refusal::SourcePort(400), Diagnosis::SourcePortChanged),
             (Refusal::TooManyRequests(None), Diagnosis::TooManyRequests),
-            (Refusal::ServerError(503, None), Diagnosis::ServiceFails),
-            (Refusal::Unexpected(302), Diagnosis::Redirects),
-            (Refusal::Unexpected(418), Diagnosis::OddStatus),
+            (Refusal::ServerError(503, None), Diagnosis::ServerError),
+            (Refusal::Unexpected(302), Diagnosis::Redirect),
+            (Refusal::Unexpected(418), Diagnosis::UnexpectedStatus),
             (Refusal::Malformed(String::new()), Diagnosis::AnotherService),
         ] {
             assert_eq!(Diagnosis::of(&MetadataError::Refused(refusal)), diagnosis);

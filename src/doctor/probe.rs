@@ -20,7 +20,7 @@ use crate::metadata::transport::connect::{has_unmarked_route, source_address};
 use crate::metadata::transport::exchange::Limits;
 use crate::settings::Settings;
 use crate::status::document::Status;
-use crate::status::states::Reach;
+use crate::status::states::Reachability;
 use crate::system::cloud_init;
 use crate::system::exposure::Exposure;
 use crate::system::platform::{self, PlatformProof};
@@ -36,7 +36,7 @@ pub(crate) async fn probe(settings: &Settings, socket: &Path) -> Report {
     let checked = platform::check(&settings.vendor);
     let (mut daemon, status) = daemon(socket, limits).await;
     let status = Status { cloud_init: cloud_init::progress(Path::new("/")), ..status };
-    let status = status.with_units(units::look(ANSWER_TIMEOUT));
+    let status = status.with_units(units::query(ANSWER_TIMEOUT));
     let proof = match checked {
         Ok(proof) => proof,
         Err(why) => {
@@ -60,7 +60,7 @@ pub(crate) async fn probe(settings: &Settings, socket: &Path) -> Report {
 
 async fn probe_family(family: Family, proof: &PlatformProof, limits: &Limits) -> FamilyReport {
     let mut steps = Steps::default();
-    let mut client = Client::over(family, proof, limits.clone());
+    let mut client = Client::for_family(family, proof, limits.clone());
     if steps.add(StepName::Route, route(family), Diagnosis::of_system)
         && steps.add(StepName::SourcePort, client.try_source_port(), Diagnosis::of_connect)
     {
@@ -125,10 +125,10 @@ async fn daemon(socket: &Path, limits: &Limits) -> (Daemon, Status) {
     match ask_daemon(socket, limits).await {
         Ok(status) => {
             let unreachable = match &status.metadata {
-                Reach::Unreachable { why, .. } => Some(why.clone()),
+                Reachability::Unreachable { why, .. } => Some(why.clone()),
                 _ => None,
             };
-            (Daemon::Answers { status: status.line(), unreachable }, status)
+            (Daemon::Answers { status: status.summary_line(), unreachable }, status)
         }
         Err(daemon) => (daemon, Status::unknown()),
     }
@@ -181,7 +181,7 @@ impl Steps {
             // Rounded to microseconds; more precision is useless.
             ms: (ms * 1000.0).round() / 1000.0,
             result: result.map_or_else(|why| why.to_string(), |text| text.to_string()),
-            trouble: diagnosis,
+            diagnosis,
             cause: diagnosis.map(|diagnosis| diagnosis.cause().to_owned()),
             remedy: diagnosis.map(|diagnosis| diagnosis.remedy().to_owned()),
         });

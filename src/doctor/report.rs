@@ -99,7 +99,8 @@ pub struct StepReport {
     /// The answer, or the error's text.
     pub result: String,
     /// The diagnosis, if the step failed.
-    pub trouble: Option<Diagnosis>,
+    #[serde(rename = "trouble")]
+    pub diagnosis: Option<Diagnosis>,
     /// Its likely cause, as text.
     pub cause: Option<String>,
     /// What to do about it, as text.
@@ -140,7 +141,7 @@ impl Daemon {
 impl FamilyReport {
     /// The first step that failed.
     pub fn failed(&self) -> Option<&StepReport> {
-        self.steps.iter().find(|step| step.trouble.is_some())
+        self.steps.iter().find(|step| step.diagnosis.is_some())
     }
 }
 
@@ -153,7 +154,7 @@ impl Report {
         };
         let findings = [
             finding(FindingName::UnprivilegedPorts, true, exposure.problem()),
-            finding(FindingName::Forwarding, false, exposure.note()),
+            finding(FindingName::Forwarding, false, exposure.possible_problem()),
         ];
         Self {
             version: VERSION,
@@ -208,7 +209,7 @@ fn diagnosis_of_all(families: &[FamilyReport]) -> Option<Diagnosis> {
     let failed: Option<Vec<_>> =
         families.iter().map(|family| Some((family.steps.len(), family.failed()?))).collect();
     let (_, furthest) = failed?.into_iter().max_by_key(|(steps, _)| *steps)?;
-    furthest.trouble
+    furthest.diagnosis
 }
 
 fn verdict(families: &[FamilyReport], daemon: &Daemon) -> String {
@@ -238,7 +239,7 @@ mod tests {
             step: StepName::Route,
             ms: 0.1,
             result: String::new(),
-            trouble: diagnosis.filter(|_| at + 1 == steps),
+            diagnosis: diagnosis.filter(|_| at + 1 == steps),
             cause: None,
             remedy: None,
         };

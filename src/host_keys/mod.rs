@@ -27,4 +27,4 @@ pub use published_value::published_value;
 pub use sshd::config::SshdConfig;
 pub use sshd::effective::{ConfigSource, EffectiveHostKeys};
 pub use store::key_content::{KeyContent, private_key_content};
-pub use store::served::ServedKeys;
+pub use store::served::LocalKeys;

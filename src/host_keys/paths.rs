@@ -36,7 +36,7 @@ pub(crate) struct HostKeyPaths {
     /// OpenSSH's answers, cached for later boots.
     pub openssh_answers: PathBuf,
     /// The fingerprints of the keys that the disk had before this boot.
-    pub brought_keys: PathBuf,
+    pub earlier_keys: PathBuf,
     /// The fingerprints of the keys that an unfinished renewal has made.
     pub renewed_keys: PathBuf,
     /// Public keys of the Instances that this disk belonged to, one folder for each renewal.
@@ -65,7 +65,7 @@ impl Default for HostKeyPaths {
             served: "/run/scw-agent-hostkeys/served.json".into(),
             console_lines: "/run/scw-agent-hostkeys/private/console".into(),
             openssh_answers: "/var/lib/scw-agent/openssh-answers.json".into(),
-            brought_keys: "/run/scw-agent-hostkeys/found.json".into(),
+            earlier_keys: "/run/scw-agent-hostkeys/found.json".into(),
             renewed_keys: "/var/lib/scw-agent/renewed-keys.json".into(),
             old_keys: "/var/lib/scw-agent/old-host-keys".into(),
             sshd_pid: "/run/sshd.pid".into(),

@@ -47,7 +47,7 @@ impl SocketClient {
         });
         // The daemon has its own limits for the metadata service. The client's limits only need to be longer
         // than the longest time that the daemon may take.
-        let relay_timeout = limits.whole * 2 + Duration::from_secs(5);
+        let relay_timeout = limits.total * 2 + Duration::from_secs(5);
         let limits = Limits { headers: relay_timeout, body: relay_timeout, ..limits.clone() };
         Ok(Self { sender, limits })
     }
@@ -95,8 +95,9 @@ fn daemon_error(answer: &Response) -> Option<TransportError> {
 
 impl Ask for SocketClient {
     async fn ask(&mut self, request: Request) -> Result<Response, TransportError> {
-        let http = exchange::written(&request, HOST_NAME, false)?;
-        let answer = exchange::exchange(&mut self.sender, http, request.answer_limit(), &self.limits).await?;
+        let http = exchange::http_request(&request, HOST_NAME, false)?;
+        let answer =
+            exchange::exchange(&mut self.sender, http, request.max_answer_bytes(), &self.limits).await?;
         match daemon_error(&answer) {
             Some(why) => Err(why),
             None => Ok(answer),

@@ -32,24 +32,24 @@ pub enum Right {
 /// The groups whose members have access.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Groups {
-    readers: Option<String>,
-    writers: Option<String>,
+    read_group: Option<String>,
+    write_group: Option<String>,
 }
 
 impl Groups {
     /// The groups that the settings name.
     pub fn of(settings: &Settings) -> Self {
-        Self { readers: settings.readers.clone(), writers: settings.writers.clone() }
+        Self { read_group: settings.read_group.clone(), write_group: settings.write_group.clone() }
     }
 
     /// Whether anybody but root has access.
     pub(crate) fn grants_access(&self) -> bool {
-        self.readers.is_some() || self.writers.is_some()
+        self.read_group.is_some() || self.write_group.is_some()
     }
 
     /// The text of a refusal: why, and what would help.
     pub(crate) fn refusal(&self, write: bool) -> String {
-        let allowed = [self.readers.as_ref().filter(|_| !write), self.writers.as_ref()];
+        let allowed = [self.read_group.as_ref().filter(|_| !write), self.write_group.as_ref()];
         let names: Vec<_> = allowed.into_iter().flatten().map(String::as_str).collect();
         let what = if write { "set or delete user data" } else { "ask the agent" };
         let setting = if write { "write-group" } else { "read-group" };
@@ -92,10 +92,10 @@ impl Groups {
             let Some(name) = name else { return Ok(false) };
             Ok(Group::from_name(name)?.is_some_and(|group| groups.contains(&group.gid)))
         };
-        if is_in(&self.writers)? {
+        if is_in(&self.write_group)? {
             return Ok(Right::Write);
         }
-        Ok(if is_in(&self.readers)? { Right::Read } else { Right::Nothing })
+        Ok(if is_in(&self.read_group)? { Right::Read } else { Right::Nothing })
     }
 }
 
@@ -110,9 +110,9 @@ mod tests {
 
     #[test]
     fn refusal_says_who_has_access() {
-        let groups = |readers: Option<&str>, writers: Option<&str>| Groups {
-            readers: readers.map(str::to_owned),
-            writers: writers.map(str::to_owned),
+        let groups = |read_group: Option<&str>, write_group: Option<&str>| Groups {
+            read_group: read_group.map(str::to_owned),
+            write_group: write_group.map(str::to_owned),
         };
         for (groups, write, expected) in [
             (

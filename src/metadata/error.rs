@@ -40,7 +40,7 @@ pub enum TransportError {
     },
     /// The connection was closed or reset before the response was complete.
     #[error("the metadata service broke off before its answer was complete: {0}")]
-    Cut(String),
+    ConnectionLost(String),
     /// The received bytes are not HTTP, or the headers exceed their limits.
     #[error("the metadata service's answer is not valid HTTP: {0}")]
     NotHttp(String),
@@ -63,7 +63,7 @@ pub enum Step {
     /// The rest of the body.
     Body,
     /// The complete operation, its second try included.
-    Whole,
+    Total,
 }
 
 impl Step {
@@ -71,7 +71,7 @@ impl Step {
         match self {
             Self::Headers => "an answer",
             Self::Body => "the rest of an answer",
-            Self::Whole => "a whole answer",
+            Self::Total => "a whole answer",
         }
     }
 }
@@ -176,7 +176,7 @@ impl TransportError {
                 ErrorKind::NotPermitted
             }
             Self::Socket(why) if why.kind() == io::ErrorKind::PermissionDenied => ErrorKind::NotPermitted,
-            Self::NotConnected(_) | Self::TimedOut { .. } | Self::Cut(_) | Self::Socket(_) => {
+            Self::NotConnected(_) | Self::TimedOut { .. } | Self::ConnectionLost(_) | Self::Socket(_) => {
                 ErrorKind::Unreachable
             }
             Self::NotHttp(_) | Self::TooLarge(_) => ErrorKind::BadAnswer,

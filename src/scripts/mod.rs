@@ -22,12 +22,12 @@ pub(crate) mod preview;
 pub(crate) mod run;
 pub(crate) mod runner;
 
-pub use cloud_init::unpack::{Content, unpack};
+pub use cloud_init::unpack::{ItemContent, unpack};
 pub use history::record::{Outcome, Record, RecordError, Records, Run};
 pub use history::summary::Summary;
 pub use model::header::When;
-pub use model::policy::{Policy, Terms};
 pub use model::script::{Digest, Script, ScriptError, ScriptKind};
+pub use model::settings::{ScriptSettings, SetupSettings};
 pub use model::wrong_form::WrongForm;
 pub use preview::{Prediction, Preview};
 pub use runner::due::{Decision, DueCheck, decide};

@@ -6,11 +6,11 @@
 use serde::Serialize;
 
 use crate::metadata::api::user_data_key::UserDataKey;
-use crate::scripts::cloud_init::unpack::{self, Content, Item, unpack};
+use crate::scripts::cloud_init::unpack::{self, ItemContent, UnpackedItem, unpack};
 use crate::scripts::model::header::{HeaderError, When};
 use crate::scripts::model::likely_key;
-use crate::scripts::model::policy::{Policy, Terms};
 use crate::scripts::model::script::{Digest, Script, ScriptError, ScriptKind};
+use crate::scripts::model::settings::{ScriptSettings, SetupSettings};
 use crate::scripts::model::warnings::{self, Warning};
 use crate::scripts::model::wrong_form::WrongForm;
 
@@ -47,7 +47,8 @@ pub enum Prediction {
     /// It would run.
     Runs(RunPlan),
     /// It would not run, because it needs cloud-init.
-    LeftToCloudInit {
+    #[serde(rename = "left-to-cloud-init")]
+    NeedsCloudInit {
         /// What it is, by cloud-init's name, such as `#cloud-config`.
         what: &'static str,
     },
@@ -102,16 +103,16 @@ pub enum SettingSource {
 impl Preview {
     /// The prediction for a value. If `name` is the key of a script or `cloud-init`, it is for that key. Otherwise it is for the key
     /// `cloud-init` if only that key can have this value, or else for the key `setup-script`.
-    pub fn of(name: &str, value: &[u8], policy: &Policy) -> Self {
+    pub fn of(name: &str, value: &[u8], setup_settings: &SetupSettings) -> Self {
         let key = UserDataKey::new(name).ok();
-        let suspect = key.as_ref().and_then(likely_key::meant);
+        let suspect = key.as_ref().and_then(likely_key::intended_key);
         let is_only_for_cloud_init =
             key == Some(UserDataKey::cloud_init()) || unpack::is_only_for_cloud_init(value);
         let script = key.and_then(|key| Some((ScriptKind::of(&key)?, key)));
         let (key, parts) = match script {
-            Some((kind, key)) => of_script(kind, key.as_str(), value, policy),
-            None if is_only_for_cloud_init => of_cloud_init(value, policy),
-            None => of_script(ScriptKind::Setup, "setup-script", value, policy),
+            Some((kind, key)) => of_script(kind, key.as_str(), value, setup_settings),
+            None if is_only_for_cloud_init => of_cloud_init(value, setup_settings),
+            None => of_script(ScriptKind::Setup, "setup-script", value, setup_settings),
         };
         let mut warnings = Vec::new();
         warnings.extend(suspect.map(Warning::Name));
@@ -125,28 +126,39 @@ impl Preview {
     }
 }
 
-fn of_script(kind: ScriptKind, key: &str, value: &[u8], policy: &Policy) -> (String, Vec<PreviewPart>) {
-    (key.to_owned(), vec![part(key.to_owned(), kind, false, value, policy)])
+fn of_script(
+    kind: ScriptKind,
+    key: &str,
+    value: &[u8],
+    setup_settings: &SetupSettings,
+) -> (String, Vec<PreviewPart>) {
+    (key.to_owned(), vec![part(key.to_owned(), kind, false, value, setup_settings)])
 }
 
-fn of_cloud_init(value: &[u8], policy: &Policy) -> (String, Vec<PreviewPart>) {
+fn of_cloud_init(value: &[u8], setup_settings: &SetupSettings) -> (String, Vec<PreviewPart>) {
     let key = UserDataKey::cloud_init().to_string();
-    let parts = unpack(value).into_iter().map(|Item { name, content, .. }| {
+    let parts = unpack(value).into_iter().map(|UnpackedItem { name, content, .. }| {
         let is_part = name.is_some();
         let name = name.map_or(key.clone(), |name| format!("{key}.{name}"));
         let not_run = |prediction| PreviewPart { name: name.clone(), prediction, warnings: Vec::new() };
         match content {
-            Content::Script(kind, body) => part(name, kind, is_part, &body, policy),
-            Content::Foreign(what) => not_run(Prediction::LeftToCloudInit { what }),
-            Content::Broken(why) => not_run(Prediction::NotRun { line: None, why: why.to_string() }),
+            ItemContent::Script(kind, body) => part(name, kind, is_part, &body, setup_settings),
+            ItemContent::NeedsCloudInit(what) => not_run(Prediction::NeedsCloudInit { what }),
+            ItemContent::Unusable(why) => not_run(Prediction::NotRun { line: None, why: why.to_string() }),
         }
     });
     let parts = parts.collect();
     (key, parts)
 }
 
-fn part(name: String, kind: ScriptKind, is_part: bool, body: &[u8], policy: &Policy) -> PreviewPart {
-    let prediction = prediction(kind, is_part, body, policy);
+fn part(
+    name: String,
+    kind: ScriptKind,
+    is_part: bool,
+    body: &[u8],
+    setup_settings: &SetupSettings,
+) -> PreviewPart {
+    let prediction = prediction(kind, is_part, body, setup_settings);
     let warnings =
         if matches!(prediction, Prediction::Runs(_)) { warnings::of_script(body) } else { Vec::new() };
     PreviewPart { name, prediction, warnings: texts(&warnings) }
@@ -156,18 +168,18 @@ fn texts(warnings: &[Warning]) -> Vec<String> {
     warnings.iter().map(ToString::to_string).collect()
 }
 
-fn prediction(kind: ScriptKind, is_part: bool, body: &[u8], policy: &Policy) -> Prediction {
+fn prediction(kind: ScriptKind, is_part: bool, body: &[u8], setup_settings: &SetupSettings) -> Prediction {
     let script = match Script::parse(body) {
         Ok(script) => script,
         Err(why) => return Prediction::NotRun { line: line_of(&why), why: message_of(&why) },
     };
-    let terms = match Terms::of(kind, is_part, &script.header, policy) {
-        Ok(terms) => terms,
+    let script_settings = match ScriptSettings::of(kind, is_part, &script.header, setup_settings) {
+        Ok(script_settings) => script_settings,
         Err(why) => return Prediction::NotRun { line: None, why: why.to_string() },
     };
     Prediction::Runs(RunPlan {
         kind,
-        due: match (kind, terms.when) {
+        due: match (kind, script_settings.when) {
             (ScriptKind::Shutdown, _) => "when the machine goes down",
             (_, When::Once) => "once for an Instance, whatever becomes of its content",
             (_, When::Change) => "once for an Instance, and again when its content changes",
@@ -175,7 +187,7 @@ fn prediction(kind: ScriptKind, is_part: bool, body: &[u8], policy: &Policy) -> 
         },
         interpreter: script.interpreter.well_known(),
         digest: Digest::of(body),
-        settings: settings(kind, &script, terms, policy),
+        settings: settings(kind, &script, script_settings, setup_settings),
     })
 }
 
@@ -201,11 +213,17 @@ fn line_of(why: &ScriptError) -> Option<usize> {
     }
 }
 
-fn settings(kind: ScriptKind, script: &Script<'_>, terms: Terms, policy: &Policy) -> Vec<Setting> {
-    let Terms { timeout, retries, retry_delay, user, when, delete_after_success, environment } = terms;
+fn settings(
+    kind: ScriptKind,
+    script: &Script<'_>,
+    script_settings: ScriptSettings,
+    setup_settings: &SetupSettings,
+) -> Vec<Setting> {
+    let ScriptSettings { timeout, retries, retry_delay, user, when, delete_after_success, environment } =
+        script_settings;
     let header = &script.header;
     let script_or_default = |set: bool| if set { SettingSource::Script } else { SettingSource::Default };
-    let defaults = Policy::default();
+    let defaults = SetupSettings::default();
     let source = |set: bool, is_default: bool| {
         if set || is_default { script_or_default(set) } else { SettingSource::Configuration }
     };
@@ -215,12 +233,12 @@ fn settings(kind: ScriptKind, script: &Script<'_>, terms: Terms, policy: &Policy
         setting(
             "timeout",
             duration(timeout),
-            source(header.timeout.is_some(), defaults.timeout_of(kind) == policy.timeout_of(kind)),
+            source(header.timeout.is_some(), defaults.timeout_of(kind) == setup_settings.timeout_of(kind)),
         ),
         setting(
             "when",
             when.as_str().to_owned(),
-            source(header.when.is_some(), defaults.when(kind) == policy.when(kind)),
+            source(header.when.is_some(), defaults.when(kind) == setup_settings.when(kind)),
         ),
         setting(
             "user",
@@ -253,14 +271,14 @@ mod tests {
     use super::*;
 
     fn predictions(name: &str, value: &[u8]) -> Vec<String> {
-        let policy = Policy { timeout: Duration::from_secs(60), ..Policy::default() };
-        let preview = Preview::of(name, value, &policy);
+        let setup_settings = SetupSettings { timeout: Duration::from_secs(60), ..SetupSettings::default() };
+        let preview = Preview::of(name, value, &setup_settings);
         let shown = |part: PreviewPart| match part.prediction {
             Prediction::Runs(plan) => {
                 let all = plan.settings.iter().map(|s| format!("{}={} {:?}", s.name, s.value, s.from));
                 format!("{}: {}: {}", part.name, plan.due, all.collect::<Vec<_>>().join(", "))
             }
-            Prediction::LeftToCloudInit { what } => format!("{}: {what}", part.name),
+            Prediction::NeedsCloudInit { what } => format!("{}: {what}", part.name),
             Prediction::NotRun { line, why } => format!("{}:{}: {why}", part.name, line.unwrap_or(0)),
         };
         preview.parts.into_iter().map(shown).collect()
@@ -320,7 +338,7 @@ mod tests {
 
     #[test]
     fn json_has_each_part_with_its_fate() {
-        let preview = Preview::of("x", b"#!/bin/sh\n# scw-setup: when=never\n", &Policy::default());
+        let preview = Preview::of("x", b"#!/bin/sh\n# scw-setup: when=never\n", &SetupSettings::default());
         let json = serde_json::to_value(&preview).expect("json");
         assert_eq!((&json["key"], &json["parts"][0]["fate"]), (&"setup-script".into(), &"not-run".into()));
         assert_eq!(json["parts"][0]["line"], 2);
@@ -329,14 +347,14 @@ mod tests {
 
     #[test]
     fn s5_likely_mistakes_are_warnings_and_the_script_runs() {
-        let preview = Preview::of("setup_script", b"#!/bin/sh\necho\r\n", &Policy::default());
+        let preview = Preview::of("setup_script", b"#!/bin/sh\necho\r\n", &SetupSettings::default());
         assert!(preview.is_good());
         let json = serde_json::to_value(&preview).expect("json");
         let warning = json["warnings"][0].as_str().expect("text");
         assert!(warning.ends_with("did you mean `setup-script`?"), "{json}");
         assert_eq!(json["parts"][0]["warnings"][0], "line 2 of the script ends with CRLF (Windows)");
         let message = b"MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=x\n\n--x\n\n#!/bin/sh\n\n# scw-setup: user=x\n--x--\n";
-        let preview = Preview::of("user-data", message, &Policy::default());
+        let preview = Preview::of("user-data", message, &SetupSettings::default());
         let is_warned = preview.parts[0].warnings[0].starts_with("line 3 of the script: a setting here");
         assert!(preview.warnings.len() == 1 && is_warned, "{preview:?}");
     }

@@ -6,7 +6,7 @@ use toml::de::{DeTable, DeValue};
 use crate::settings::Settings;
 use crate::settings::error::FileFault;
 use crate::settings::keys::{KEYS, Key};
-use crate::settings::value::Wrong;
+use crate::settings::value::InvalidValue;
 use crate::util::printable;
 use crate::util::suggest::nearest;
 
@@ -32,7 +32,7 @@ pub(crate) fn apply(text: &str, settings: &Settings) -> Result<(Settings, Vec<&'
             ));
         }
         let DeValue::Table(table) = value.get_ref() else {
-            let wrong = Wrong::expected("a section", value);
+            let wrong = InvalidValue::expected("a section", value);
             return Err(FileFault::new(text, Some(wrong.at), wrong.what));
         };
         for (key_name, value) in table {
@@ -62,7 +62,7 @@ mod tests {
     use crate::host_keys::key::key_type::KeyType;
     use crate::metadata::api::user_data_key::UserDataKey;
     use crate::metadata::transport::exchange::Limits;
-    use crate::scripts::model::policy::{OnChange, Policy};
+    use crate::scripts::model::settings::{OnChange, SetupSettings};
     use crate::system::console::Console;
     use crate::system::platform::Vendor;
 
@@ -81,16 +81,16 @@ mod tests {
     fn every_key_can_be_set() {
         let text = "[platform]\nvendor = \"QEMU\"\n[host-keys]\ntypes = [\"rsa\", \"ed25519\", \"rsa\"]\nregenerate = \"never\"\n[local-api]\nread-group = \"adm\"\nwrite-group = \"sudo\"\n[metadata]\nconnect-timeout = \"1s\"\nheaders-timeout = \"2s\"\nbody-timeout = \"3s\"\nwhole-timeout = \"4s\"\nlook-again = \"1h\"\n[setup]\ntimeout = \"5m\"\nshutdown-timeout = \"2m\"\nnetwork-wait = \"0s\"\non-change = \"now\"\noutcome-key = \"ready\"\n[console]\nenabled = false\n";
         let seconds = Duration::from_secs;
-        let limits = Limits { connect: seconds(1), headers: seconds(2), body: seconds(3), whole: seconds(4) };
+        let limits = Limits { connect: seconds(1), headers: seconds(2), body: seconds(3), total: seconds(4) };
         let expected = Settings {
             vendor: Vendor::Named("QEMU".to_owned()),
             key_types: vec![KeyType::Ed25519, KeyType::Rsa],
             regenerate: false,
-            readers: Some("adm".to_owned()),
-            writers: Some("sudo".to_owned()),
+            read_group: Some("adm".to_owned()),
+            write_group: Some("sudo".to_owned()),
             limits,
-            look_again: seconds(3600),
-            setup: Policy {
+            check_interval: seconds(3600),
+            setup: SetupSettings {
                 timeout: seconds(300),
                 shutdown_timeout: seconds(120),
                 network_wait: seconds(0),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::metadata::api::user_data_key::UserDataKey;
 use crate::settings::Settings;
-use crate::settings::value::{self, TomlValue, Wrong};
+use crate::settings::value::{self, InvalidValue, TomlValue};
 use crate::system::platform::Vendor;
 use crate::util::printable;
 
@@ -20,7 +20,7 @@ pub struct Key {
     /// The value of the key in these settings, as TOML.
     pub value: fn(&Settings) -> String,
     /// Validates a value from a file and sets it.
-    pub(crate) set: fn(&mut Settings, &TomlValue<'_>) -> Result<(), Wrong>,
+    pub(crate) set: fn(&mut Settings, &TomlValue<'_>) -> Result<(), InvalidValue>,
 }
 
 /// All keys, those of one section together.
@@ -66,9 +66,9 @@ pub const KEYS: &[Key] = &[
         section: "local-api",
         name: "read-group",
         about: "Besides root, the members of this group may ask the daemon: the status, metadata and user data. Empty: nobody.",
-        value: |settings| text(settings.readers.as_deref().unwrap_or_default()),
+        value: |settings| text(settings.read_group.as_deref().unwrap_or_default()),
         set: |settings, given| {
-            settings.readers = value::group(given)?;
+            settings.read_group = value::group(given)?;
             Ok(())
         },
     },
@@ -76,9 +76,9 @@ pub const KEYS: &[Key] = &[
         section: "local-api",
         name: "write-group",
         about: "The members of this group may also set and delete user data: that is, choose what runs as root. Empty: nobody.",
-        value: |settings| text(settings.writers.as_deref().unwrap_or_default()),
+        value: |settings| text(settings.write_group.as_deref().unwrap_or_default()),
         set: |settings, given| {
-            settings.writers = value::group(given)?;
+            settings.write_group = value::group(given)?;
             Ok(())
         },
     },
@@ -116,9 +116,9 @@ pub const KEYS: &[Key] = &[
         section: "metadata",
         name: "whole-timeout",
         about: "All of it, with a second try.",
-        value: |settings| duration(settings.limits.whole),
+        value: |settings| duration(settings.limits.total),
         set: |settings, given| {
-            settings.limits.whole = value::positive_duration(given)?;
+            settings.limits.total = value::positive_duration(given)?;
             Ok(())
         },
     },
@@ -126,9 +126,9 @@ pub const KEYS: &[Key] = &[
         section: "metadata",
         name: "look-again",
         about: "How often to look whether what is published is still true, give or take a fifth.",
-        value: |settings| duration(settings.look_again),
+        value: |settings| duration(settings.check_interval),
         set: |settings, given| {
-            settings.look_again = value::positive_duration(given)?;
+            settings.check_interval = value::positive_duration(given)?;
             Ok(())
         },
     },

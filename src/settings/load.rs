@@ -16,7 +16,7 @@ const MAX_FILE_BYTES: u64 = 1024 * 1024;
 
 /// The merged configuration.
 #[derive(Debug, Default)]
-pub struct Loaded {
+pub struct LoadedSettings {
     /// The merged settings.
     pub settings: Settings,
     /// The files that are used, the one with the lowest precedence first.
@@ -28,8 +28,8 @@ pub struct Loaded {
 }
 
 /// Reads and merges all files.
-pub fn load(sources: &Sources) -> Loaded {
-    let mut loaded = Loaded::default();
+pub fn load(sources: &Sources) -> LoadedSettings {
+    let mut loaded = LoadedSettings::default();
     let (paths, unreadable) = sources.list();
     loaded.problems.extend(unreadable.into_iter().map(|(path, why)| SettingsError::Read(path, why)));
     for path in paths {
@@ -40,7 +40,7 @@ pub fn load(sources: &Sources) -> Loaded {
     loaded
 }
 
-impl Loaded {
+impl LoadedSettings {
     /// Applies one more file, which overrides the files before it. If the file has an error, nothing of it is applied.
     fn apply_file(&mut self, path: PathBuf) -> Result<(), SettingsError> {
         let text_error = |fault| SettingsError::Text(path.clone(), fault);
@@ -101,7 +101,7 @@ mod tests {
 
     use super::*;
     use crate::metadata::api::user_data_key::UserDataKey;
-    use crate::scripts::model::policy::Policy;
+    use crate::scripts::model::settings::SetupSettings;
     use crate::util::random;
 
     /// A folder with these files, which takes the role of `/`.
@@ -137,7 +137,7 @@ mod tests {
         let loaded = load(&sources);
         assert!(loaded.problems.is_empty(), "{:?}", loaded.problems);
         assert_eq!(loaded.settings.setup.timeout, Duration::from_secs(120));
-        assert_eq!(loaded.settings.look_again, Duration::from_secs(60));
+        assert_eq!(loaded.settings.check_interval, Duration::from_secs(60));
         assert!(!loaded.settings.regenerate);
         let toml = loaded.to_toml();
         assert!(toml.contains("timeout = \"2m\"  # ") && toml.contains("50-image.toml\n"), "{toml}");
@@ -154,7 +154,7 @@ mod tests {
         ]);
         let loaded = load(&sources);
         let five = Settings {
-            setup: Policy { timeout: Duration::from_secs(300), ..Policy::default() },
+            setup: SetupSettings { timeout: Duration::from_secs(300), ..SetupSettings::default() },
             ..Settings::default()
         };
         assert_eq!(loaded.settings, five, "nothing of the file with an error is used");
@@ -167,14 +167,14 @@ mod tests {
 
     #[test]
     fn shown_settings_can_be_read_again() {
-        for text in [defaults(), Loaded::default().to_toml()] {
+        for text in [defaults(), LoadedSettings::default().to_toml()] {
             let read = file::apply(&text, &Settings::default()).map(|(settings, set)| (settings, set.len()));
             assert_eq!(read, Ok((Settings::default(), KEYS.len())), "{text}");
         }
         let odd = UserDataKey::new("a\u{202e}\u{e0001}\"\\é").ok();
-        let setup = Policy { outcome_key: odd, ..Policy::default() };
+        let setup = SetupSettings { outcome_key: odd, ..SetupSettings::default() };
         let settings = Settings { setup, ..Settings::default() };
-        let shown = Loaded { settings: settings.clone(), ..Loaded::default() }.to_toml();
+        let shown = LoadedSettings { settings: settings.clone(), ..LoadedSettings::default() }.to_toml();
         assert!(shown.chars().all(|c| c == '\n' || printable::is_shown(c)), "{shown:?}");
         assert_eq!(file::apply(&shown, &Settings::default()).map(|(read, _)| read), Ok(settings));
     }

@@ -16,12 +16,12 @@ use std::time::Duration;
 
 pub use error::{FileFault, SettingsError};
 pub use keys::{KEYS, Key};
-pub use load::{Loaded, defaults, load};
+pub use load::{LoadedSettings, defaults, load};
 pub use sources::{FILE, FOLDERS, Sources};
 
 use crate::host_keys::key::key_type::KeyType;
 use crate::metadata::transport::exchange::Limits;
-use crate::scripts::model::policy::Policy;
+use crate::scripts::model::settings::SetupSettings;
 use crate::system::console::Console;
 use crate::system::platform::Vendor;
 
@@ -35,15 +35,15 @@ pub struct Settings {
     /// `[host-keys] regenerate`: whether a clone on another Instance gets new host keys.
     pub regenerate: bool,
     /// `[local-api] read-group`: besides root, the members of this group may use the daemon's socket.
-    pub readers: Option<String>,
+    pub read_group: Option<String>,
     /// `[local-api] write-group`: the members of this group may also set and delete user data.
-    pub writers: Option<String>,
+    pub write_group: Option<String>,
     /// `[metadata]`: the time limits of a request.
     pub limits: Limits,
     /// `[metadata] look-again`: the time until the published value is checked again (invariant H4), plus or minus a fifth.
-    pub look_again: Duration,
+    pub check_interval: Duration,
     /// `[setup]`: the settings for scripts without a header setting of their own.
-    pub setup: Policy,
+    pub setup: SetupSettings,
     /// `[console] enabled`: whether scripts and host keys are reported on the machine's console.
     pub console: Console,
 }
@@ -54,11 +54,11 @@ impl Default for Settings {
             vendor: Vendor::default(),
             key_types: KeyType::ALL.to_vec(),
             regenerate: true,
-            readers: None,
-            writers: None,
+            read_group: None,
+            write_group: None,
             limits: Limits::default(),
-            look_again: Duration::from_secs(15 * 60),
-            setup: Policy::default(),
+            check_interval: Duration::from_secs(15 * 60),
+            setup: SetupSettings::default(),
             console: Console { enabled: true },
         }
     }
@@ -66,7 +66,7 @@ impl Default for Settings {
 
 /// The settings of this machine, for a service that must work even if files have errors. The errors are logged.
 pub fn load_and_log() -> Settings {
-    let Loaded { settings, problems, .. } = load(&Sources::default());
+    let LoadedSettings { settings, problems, .. } = load(&Sources::default());
     for problem in problems {
         tracing::error!("{problem}; this file is ignored");
     }

@@ -9,8 +9,8 @@ use toml::de::DeValue;
 
 use crate::host_keys::key::key_type::KeyType;
 use crate::metadata::api::user_data_key::UserDataKey;
-use crate::scripts::model::policy::OnChange;
 use crate::scripts::model::script::ScriptKind;
+use crate::scripts::model::settings::OnChange;
 use crate::system::platform::Vendor;
 use crate::util::duration::{self, DurationFault};
 use crate::util::printable;
@@ -22,14 +22,14 @@ pub(crate) type TomlValue<'a> = Spanned<DeValue<'a>>;
 const MAX_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// Why a value is not accepted.
-pub(crate) struct Wrong {
+pub(crate) struct InvalidValue {
     /// The offset of the value in the file, in bytes.
     pub(crate) at: usize,
     /// What is wrong.
     pub(crate) what: String,
 }
 
-impl Wrong {
+impl InvalidValue {
     fn at(value: &TomlValue<'_>, what: impl Into<String>) -> Self {
         Self { at: value.span().start, what: what.into() }
     }
@@ -42,20 +42,20 @@ impl Wrong {
     }
 }
 
-fn string<'a>(value: &'a TomlValue<'_>) -> Result<&'a str, Wrong> {
-    value.get_ref().as_str().ok_or_else(|| Wrong::expected("a string", value))
+fn string<'a>(value: &'a TomlValue<'_>) -> Result<&'a str, InvalidValue> {
+    value.get_ref().as_str().ok_or_else(|| InvalidValue::expected("a string", value))
 }
 
 /// A boolean.
-pub(crate) fn boolean(value: &TomlValue<'_>) -> Result<bool, Wrong> {
-    value.get_ref().as_bool().ok_or_else(|| Wrong::expected("true or false", value))
+pub(crate) fn boolean(value: &TomlValue<'_>) -> Result<bool, InvalidValue> {
+    value.get_ref().as_bool().ok_or_else(|| InvalidValue::expected("true or false", value))
 }
 
 /// One of the given choices; each has a name and a meaning.
 pub(crate) fn one_of<T>(
     value: &TomlValue<'_>,
     choices: impl IntoIterator<Item = (String, T)>,
-) -> Result<T, Wrong> {
+) -> Result<T, InvalidValue> {
     let given = string(value)?;
     let mut names = Vec::new();
     for (name, meaning) in choices {
@@ -64,11 +64,11 @@ pub(crate) fn one_of<T>(
         }
         names.push(format!("{name:?}"));
     }
-    Err(Wrong::at(value, format!("\"{}\" is not one of {}", printable::name(given), names.join(", "))))
+    Err(InvalidValue::at(value, format!("\"{}\" is not one of {}", printable::name(given), names.join(", "))))
 }
 
 /// A DMI system vendor. The empty string means any machine.
-pub(crate) fn vendor(value: &TomlValue<'_>) -> Result<Vendor, Wrong> {
+pub(crate) fn vendor(value: &TomlValue<'_>) -> Result<Vendor, InvalidValue> {
     let name = string(value)?;
     if name.is_empty() {
         return Ok(Vendor::Any);
@@ -78,18 +78,18 @@ pub(crate) fn vendor(value: &TomlValue<'_>) -> Result<Vendor, Wrong> {
             "\"{}\" cannot be a DMI system vendor: it has control characters, or blanks at its ends",
             printable::name(name)
         );
-        return Err(Wrong::at(value, what));
+        return Err(InvalidValue::at(value, what));
     }
     Ok(Vendor::Named(name.to_owned()))
 }
 
 /// Key types, sorted and without duplicates. There must be at least one, because sshd does not start without a host key.
-pub(crate) fn key_types(value: &TomlValue<'_>) -> Result<Vec<KeyType>, Wrong> {
-    let list = value.get_ref().as_array().ok_or_else(|| Wrong::expected("a list", value))?;
+pub(crate) fn key_types(value: &TomlValue<'_>) -> Result<Vec<KeyType>, InvalidValue> {
+    let list = value.get_ref().as_array().ok_or_else(|| InvalidValue::expected("a list", value))?;
     let choices = || KeyType::ALL.into_iter().map(|key_type| (key_type.to_string(), key_type));
     let mut types = list.iter().map(|item| one_of(item, choices())).collect::<Result<Vec<_>, _>>()?;
     if types.is_empty() {
-        return Err(Wrong::at(value, "types is empty: sshd needs at least one host key"));
+        return Err(InvalidValue::at(value, "types is empty: sshd needs at least one host key"));
     }
     types.sort_unstable();
     types.dedup();
@@ -97,62 +97,62 @@ pub(crate) fn key_types(value: &TomlValue<'_>) -> Result<Vec<KeyType>, Wrong> {
 }
 
 /// The name of a group; `None` if the text is empty. Whether the group exists is checked later, for each connection.
-pub(crate) fn group(value: &TomlValue<'_>) -> Result<Option<String>, Wrong> {
+pub(crate) fn group(value: &TomlValue<'_>) -> Result<Option<String>, InvalidValue> {
     let name = string(value)?;
     if name.chars().all(|c| c.is_alphanumeric() || "-_.@$".contains(c)) {
         return Ok(Some(name.to_owned()).filter(|name| !name.is_empty()));
     }
-    Err(Wrong::at(value, format!("\"{}\" cannot be the name of a group", printable::name(name))))
+    Err(InvalidValue::at(value, format!("\"{}\" cannot be the name of a group", printable::name(name))))
 }
 
 /// A duration such as `90s` or `1h 30m`, greater than zero.
-pub(crate) fn positive_duration(value: &TomlValue<'_>) -> Result<Duration, Wrong> {
+pub(crate) fn positive_duration(value: &TomlValue<'_>) -> Result<Duration, InvalidValue> {
     let duration = duration_or_zero(value)?;
     if duration.is_zero() {
-        return Err(Wrong::at(value, "the time must be greater than zero"));
+        return Err(InvalidValue::at(value, "the time must be greater than zero"));
     }
     Ok(duration)
 }
 
 /// A duration that may be zero, which means no wait.
-pub(crate) fn duration_or_zero(value: &TomlValue<'_>) -> Result<Duration, Wrong> {
+pub(crate) fn duration_or_zero(value: &TomlValue<'_>) -> Result<Duration, InvalidValue> {
     let text = string(value)?;
     duration::parse(text).map_err(|fault| match fault {
-        DurationFault::TooLong => Wrong::at(value, "the time must be at most a year"),
+        DurationFault::TooLong => InvalidValue::at(value, "the time must be at most a year"),
         DurationFault::Malformed => {
             let text = printable::name(text);
-            Wrong::at(value, format!("\"{text}\" is not a length of time such as \"90s\" or \"10m\""))
+            InvalidValue::at(value, format!("\"{text}\" is not a length of time such as \"90s\" or \"10m\""))
         }
     })
 }
 
 /// How long the machine waits for scripts before it goes down. `TimeoutStopSec=` of scw-agent-shutdown.service is a little longer.
-pub(crate) fn shutdown_timeout(value: &TomlValue<'_>) -> Result<Duration, Wrong> {
+pub(crate) fn shutdown_timeout(value: &TomlValue<'_>) -> Result<Duration, InvalidValue> {
     let duration = positive_duration(value)?;
     if duration > MAX_SHUTDOWN_TIMEOUT {
-        return Err(Wrong::at(value, "the machine waits no more than 10m before it goes down"));
+        return Err(InvalidValue::at(value, "the machine waits no more than 10m before it goes down"));
     }
     Ok(duration)
 }
 
 /// When a setup script runs after its content changed.
-pub(crate) fn on_change(value: &TomlValue<'_>) -> Result<OnChange, Wrong> {
+pub(crate) fn on_change(value: &TomlValue<'_>) -> Result<OnChange, InvalidValue> {
     one_of(value, OnChange::ALL.map(|when| (when.as_str().to_owned(), when)))
 }
 
 /// A user data key that nothing else uses; `None` if the text is empty.
-pub(crate) fn outcome_key(value: &TomlValue<'_>) -> Result<Option<UserDataKey>, Wrong> {
+pub(crate) fn outcome_key(value: &TomlValue<'_>) -> Result<Option<UserDataKey>, InvalidValue> {
     let name = string(value)?;
     if name.is_empty() {
         return Ok(None);
     }
-    let key = UserDataKey::new(name).map_err(|why| Wrong::at(value, why.to_string()))?;
+    let key = UserDataKey::new(name).map_err(|why| InvalidValue::at(value, why.to_string()))?;
     let is_used = key == UserDataKey::fingerprints()
         || key == UserDataKey::cloud_init()
         || ScriptKind::of(&key).is_some();
     if is_used {
         let what = format!("the user data key {key} is already used by the agent or by cloud-init");
-        return Err(Wrong::at(value, what));
+        return Err(InvalidValue::at(value, what));
     }
     Ok(Some(key))
 }

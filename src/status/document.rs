@@ -9,7 +9,7 @@ use crate::host_keys::sshd::server::SshServer;
 use crate::metadata::api::instance::Instance;
 use crate::scripts::history::running::RunningScript;
 use crate::scripts::history::summary::Summary;
-use crate::status::states::{Fingerprints, Platform, Reach};
+use crate::status::states::{Fingerprints, Platform, Reachability};
 use crate::system::cloud_init::CloudInit;
 use crate::system::exposure::Exposure;
 use crate::system::units::{UnitProblem, Units};
@@ -31,7 +31,7 @@ pub struct Status {
     /// Which Instance this is; null until the metadata service has answered.
     pub instance: Option<Instance>,
     /// Whether the metadata service is reachable.
-    pub metadata: Reach,
+    pub metadata: Reachability,
     /// The state of the user data key `ssh-host-fingerprints`.
     pub fingerprints: Fingerprints,
     /// Whether an OpenSSH server is enabled. If none is, fingerprints are not published (invariant H3).
@@ -117,7 +117,7 @@ impl Status {
             agent: env!("CARGO_PKG_VERSION").to_owned(),
             platform: Platform::Instance,
             instance: None,
-            metadata: Reach::Unknown,
+            metadata: Reachability::Unknown,
             fingerprints: Fingerprints::Waiting,
             ssh_server: SshServer::Unknown,
             host_keys: Vec::new(),
@@ -155,8 +155,8 @@ impl Status {
             return Some(format!("the scripts have not all run yet; {key} runs since {started}"));
         }
         match (&self.setup, self.has_scripts) {
-            (Some(_), _) | (None, Some(false)) => self.pending_in_cloud_init(),
-            (None, Some(true)) if self.systemd.setup_path_is_disabled => self.pending_in_cloud_init(),
+            (Some(_), _) | (None, Some(false)) => self.pending_cloud_init_work(),
+            (None, Some(true)) if self.systemd.setup_path_is_disabled => self.pending_cloud_init_work(),
             (None, Some(true)) => Some("the scripts have not all run yet".to_owned()),
             (None, None) => Some(format!("user data are not known yet{why}")),
         }
@@ -164,7 +164,7 @@ impl Status {
 
     /// What cloud-init has not finished yet. systemd knows whether cloud-init's last unit will still start:
     /// the unit may be masked, or the run may have been killed after a failure.
-    fn pending_in_cloud_init(&self) -> Option<String> {
+    fn pending_cloud_init_work(&self) -> Option<String> {
         if self.systemd.cloud_init_will_finish == Some(false) {
             return None;
         }
@@ -179,17 +179,17 @@ impl Status {
     }
 
     /// One line for systemd's `STATUS=`.
-    pub fn line(&self) -> String {
+    pub fn summary_line(&self) -> String {
         let configuration_note =
             if self.configuration.is_empty() { "" } else { "; the configuration has faults" };
         if let Platform::NotAnInstance { why } = &self.platform {
             return format!("{why}; nothing to do{configuration_note}");
         }
         let reach = match &self.metadata {
-            Reach::Unknown => "asking the metadata service".to_owned(),
-            Reach::Reachable { family: Some(family), .. } => format!("metadata over {family}"),
-            Reach::Reachable { family: None, .. } => "metadata reached".to_owned(),
-            Reach::Unreachable { since, .. } => format!("metadata service unreachable since {since}"),
+            Reachability::Unknown => "asking the metadata service".to_owned(),
+            Reachability::Reachable { family: Some(family), .. } => format!("metadata over {family}"),
+            Reachability::Reachable { family: None, .. } => "metadata reached".to_owned(),
+            Reachability::Unreachable { since, .. } => format!("metadata service unreachable since {since}"),
         };
         let fingerprints = match &self.fingerprints {
             Fingerprints::Waiting if self.ssh_server == SshServer::NotEnabled => {

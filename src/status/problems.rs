@@ -5,7 +5,7 @@ use std::io;
 use crate::host_keys::sshd::server::SshServer;
 use crate::scripts::history::record::Outcome;
 use crate::status::document::{Problem, Status};
-use crate::status::states::{Fingerprints, Platform, Reach};
+use crate::status::states::{Fingerprints, Platform, Reachability};
 use crate::system::cloud_init::CloudInit;
 use crate::system::units::{UnitProblem, Units};
 use crate::util::printable;
@@ -59,7 +59,7 @@ fn add(problems: &mut Vec<Problem>, what: String, remedy: &str) {
 
 /// Problems of the metadata service, the host keys and their published value.
 fn add_publication_problems(problems: &mut Vec<Problem>, status: &Status) {
-    if let Reach::Unreachable { why, .. } = &status.metadata {
+    if let Reachability::Unreachable { why, .. } = &status.metadata {
         add(
             problems,
             why.clone(),
@@ -73,7 +73,7 @@ fn add_publication_problems(problems: &mut Vec<Problem>, status: &Status) {
             "run `scw-agent host-keys ensure` as root, and see the journal of scw-agent-hostkeys.service",
         );
     }
-    if let (Fingerprints::Failed { why, .. }, Reach::Reachable { .. }) =
+    if let (Fingerprints::Failed { why, .. }, Reachability::Reachable { .. }) =
         (&status.fingerprints, &status.metadata)
     {
         add(
@@ -151,7 +151,7 @@ fn add_unit_problems(problems: &mut Vec<Problem>, status: &Status) {
     }
     let is_script_reported = status.setup.as_ref().is_some_and(|setup| !setup.is_success());
     for UnitProblem { unit, what } in
-        status.units.iter().filter(|unit| !(unit.runs_scripts() && is_script_reported))
+        status.units.iter().filter(|unit| !(unit.is_setup_unit() && is_script_reported))
     {
         let remedy = format!("see `systemctl status {unit}` and `journalctl --boot --unit {unit}`");
         add(problems, format!("{unit} {what}"), &remedy);

@@ -5,12 +5,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::metadata::family::Family;
 use crate::system::platform::{NotAnInstance, PlatformProof};
-use crate::util::tagged::{NotAState, Tagged};
+use crate::util::state_json::{InvalidState, StateFields};
 use crate::util::time::Moment;
 
 /// Whether the metadata service is trusted on this machine.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "state", rename_all = "kebab-case", try_from = "Tagged")]
+#[serde(tag = "state", rename_all = "kebab-case", try_from = "StateFields")]
 pub enum Platform {
     /// This is a Scaleway Instance, or the configuration says to treat it as one.
     #[default]
@@ -31,22 +31,22 @@ impl From<Result<PlatformProof, NotAnInstance>> for Platform {
     }
 }
 
-impl TryFrom<Tagged> for Platform {
-    type Error = NotAState;
+impl TryFrom<StateFields> for Platform {
+    type Error = InvalidState;
 
-    fn try_from(tagged: Tagged) -> Result<Self, NotAState> {
+    fn try_from(tagged: StateFields) -> Result<Self, InvalidState> {
         match (&*tagged.state, tagged.why) {
             ("instance", _) => Ok(Self::Instance),
             ("not-an-instance", Some(why)) => Ok(Self::NotAnInstance { why }),
-            _ => Err(NotAState),
+            _ => Err(InvalidState),
         }
     }
 }
 
 /// Whether the metadata service answers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "state", rename_all = "kebab-case", try_from = "Tagged")]
-pub enum Reach {
+#[serde(tag = "state", rename_all = "kebab-case", try_from = "StateFields")]
+pub enum Reachability {
     /// No request was sent yet.
     Unknown,
     /// It answers.
@@ -65,25 +65,25 @@ pub enum Reach {
     },
 }
 
-impl TryFrom<Tagged> for Reach {
-    type Error = NotAState;
+impl TryFrom<StateFields> for Reachability {
+    type Error = InvalidState;
 
-    fn try_from(tagged: Tagged) -> Result<Self, NotAState> {
+    fn try_from(tagged: StateFields) -> Result<Self, InvalidState> {
         match (&*tagged.state, tagged.since, tagged.why) {
             ("unknown", ..) => Ok(Self::Unknown),
             ("reachable", Some(since), _) => {
-                let family = tagged.family.as_deref().map(|name| Family::from_name(name).ok_or(NotAState));
+                let family = tagged.family.as_deref().map(|name| Family::from_name(name).ok_or(InvalidState));
                 Ok(Self::Reachable { family: family.transpose()?, since })
             }
             ("unreachable", Some(since), Some(why)) => Ok(Self::Unreachable { since, why }),
-            _ => Err(NotAState),
+            _ => Err(InvalidState),
         }
     }
 }
 
 /// Whether the fingerprints are published.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "state", rename_all = "kebab-case", try_from = "Tagged")]
+#[serde(tag = "state", rename_all = "kebab-case", try_from = "StateFields")]
 pub enum Fingerprints {
     /// Not published yet.
     Waiting,
@@ -103,16 +103,16 @@ pub enum Fingerprints {
     },
 }
 
-impl TryFrom<Tagged> for Fingerprints {
-    type Error = NotAState;
+impl TryFrom<StateFields> for Fingerprints {
+    type Error = InvalidState;
 
-    fn try_from(tagged: Tagged) -> Result<Self, NotAState> {
+    fn try_from(tagged: StateFields) -> Result<Self, InvalidState> {
         match (&*tagged.state, tagged.checked, tagged.since, tagged.why) {
             ("waiting", ..) => Ok(Self::Waiting),
             ("no-keys", ..) => Ok(Self::NoKeys),
             ("published", Some(checked), ..) => Ok(Self::Published { checked }),
             ("failed", _, Some(since), Some(why)) => Ok(Self::Failed { since, why }),
-            _ => Err(NotAState),
+            _ => Err(InvalidState),
         }
     }
 }

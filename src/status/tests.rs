@@ -4,7 +4,7 @@ use crate::host_keys::sshd::server::SshServer;
 use crate::metadata::family::Family;
 use crate::scripts::history::summary::{Network, Summary};
 use crate::status::document::Status;
-use crate::status::states::{Fingerprints, Platform, Reach};
+use crate::status::states::{Fingerprints, Platform, Reachability};
 use crate::system::cloud_init::CloudInit;
 use crate::system::units::{UnitProblem, Units};
 use crate::util::time::Moment;
@@ -27,10 +27,10 @@ fn each_state_survives_json() {
         assert_eq!(serde_json::from_value::<Status>(json.clone()).expect("the same shape"), status, "{json}");
     };
     for metadata in [
-        Reach::Unknown,
-        Reach::Reachable { family: Some(Family::Ipv6), since: at },
-        Reach::Reachable { family: None, since: at },
-        Reach::Unreachable { since: at, why: why() },
+        Reachability::Unknown,
+        Reachability::Reachable { family: Some(Family::Ipv6), since: at },
+        Reachability::Reachable { family: None, since: at },
+        Reachability::Unreachable { since: at, why: why() },
     ] {
         survives_json(Status { metadata, ..Status::unknown() });
     }
@@ -52,18 +52,18 @@ fn each_state_survives_json() {
         Network::NotReady { why: why() },
         Network::NotAwaited,
     ] {
-        let setup = Summary { ended: at, scripts: vec![], passed_over: vec![], network: Some(network) };
+        let setup = Summary { ended: at, scripts: vec![], skipped: vec![], network: Some(network) };
         survives_json(Status { setup: Some(setup), ..Status::unknown() });
     }
-    assert!(serde_json::from_str::<Reach>(r#"{"state": "reachable"}"#).is_err());
-    assert!(serde_json::from_str::<Reach>(r#"{"state": "other"}"#).is_err());
+    assert!(serde_json::from_str::<Reachability>(r#"{"state": "reachable"}"#).is_err());
+    assert!(serde_json::from_str::<Reachability>(r#"{"state": "other"}"#).is_err());
 }
 
 #[test]
 fn work_is_done_when_keys_are_published_and_scripts_ran() {
     let published = Fingerprints::Published { checked: Moment::now() };
     let failed = Fingerprints::Failed { since: Moment::now(), why: "no route".to_owned() };
-    let ran = Some(Summary { ended: Moment::now(), scripts: vec![], passed_over: vec![], network: None });
+    let ran = Some(Summary { ended: Moment::now(), scripts: vec![], skipped: vec![], network: None });
     for (fingerprints, has_scripts, setup, pending) in [
         (Fingerprints::Waiting, None, None, Some("not published yet")),
         (Fingerprints::Waiting, None, ran.clone(), Some("not published yet")),
@@ -156,7 +156,7 @@ fn h3_no_server_is_a_normal_state() {
         let status = Status { fingerprints, ..status.clone() }.with_problems();
         assert_eq!((status.pending_work(), &*status.problems), (None, &[][..]));
     }
-    assert!(status.line().contains("no OpenSSH server is enabled"), "{}", status.line());
+    assert!(status.summary_line().contains("no OpenSSH server is enabled"), "{}", status.summary_line());
     let mut json = serde_json::to_value(&status).expect("json");
     assert_eq!(json["ssh_server"]["state"], "not-enabled");
     json.as_object_mut().expect("an object").remove("ssh_server");
@@ -170,7 +170,7 @@ fn p1_other_machines_have_no_work_and_no_problems() {
     let status = Status { platform, ..Status::unknown() }.with_problems();
     assert_eq!(status.pending_work(), None);
     assert_eq!(status.problems, []);
-    assert_eq!(status.line(), "not a Scaleway Instance (…); nothing to do");
+    assert_eq!(status.summary_line(), "not a Scaleway Instance (…); nothing to do");
     let json = serde_json::to_value(&status).expect("json");
     assert_eq!(json["platform"]["state"], "not-an-instance");
 }
@@ -179,7 +179,7 @@ fn p1_other_machines_have_no_work_and_no_problems() {
 fn each_failure_is_one_problem() {
     let status = Status::unknown();
     assert_eq!(status.clone().with_problems().problems, []);
-    let unreachable = Reach::Unreachable { since: Moment::now(), why: "no route".to_owned() };
+    let unreachable = Reachability::Unreachable { since: Moment::now(), why: "no route".to_owned() };
     let failed = Fingerprints::Failed { since: Moment::now(), why: "no route".to_owned() };
     let status = Status { metadata: unreachable, fingerprints: failed, ..status };
     let problems = status.with_problems().problems;

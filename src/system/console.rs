@@ -28,7 +28,7 @@ pub struct Console {
 
 impl Console {
     /// Writes a line, with one system call.
-    pub fn tell(self, text: &dyn fmt::Display) {
+    pub fn print_line(self, text: &dyn fmt::Display) {
         if self.enabled {
             // An error is ignored, because nothing depends on the console.
             let _ = write(&line(&text.to_string()));

@@ -61,7 +61,7 @@ impl Exposure {
     }
 
     /// A possible problem and its remedy.
-    pub fn note(&self) -> Option<(String, String)> {
+    pub fn possible_problem(&self) -> Option<(String, String)> {
         self.forwarding.then(|| {
             (
                 "this machine forwards packets of others: root in a container or virtual machine may reach user data through address translation, and so become root here".to_owned(),

@@ -8,7 +8,7 @@
 //! stops watching a path permanently when that path becomes a link to itself.
 //!
 //! [`RequestFolder::take`] first notes a request in a folder of root, then removes the file. A request stays pending until
-//! [`Requests::served`], also when the process is killed. A file that arrives later starts the service again. What is pending does not
+//! [`Requests::mark_served`], also when the process is killed. A file that arrives later starts the service again. What is pending does not
 //! start the service: the daemon sees it and repeats its request, each time after a longer pause.
 
 use std::collections::BTreeSet;
@@ -58,7 +58,7 @@ impl RequestFolder {
         // Valid requests are looked up by name, so that other entries in the folder cannot delay them.
         for name in valid.iter().filter(|name| self.requests.join(name).symlink_metadata().is_ok()) {
             requests.names.insert((*name).to_owned());
-            match self.note(name) {
+            match self.add_pending(name) {
                 Err(why) => {
                     requests.problems.push(format!("cannot write in {}: {why}", self.pending.display()));
                 }
@@ -96,7 +96,7 @@ impl RequestFolder {
     }
 
     /// Notes a request as pending.
-    pub(crate) fn note(&self, name: &str) -> io::Result<()> {
+    pub(crate) fn add_pending(&self, name: &str) -> io::Result<()> {
         self.pending.parent().map_or(Ok(()), files::create_public_folder)?;
         files::create_public_folder(&self.pending)?;
         let mut options = OpenOptions::new();
@@ -110,7 +110,7 @@ impl RequestFolder {
     }
 
     /// Removes a pending request.
-    pub(crate) fn forget(&self, name: &str) -> io::Result<()> {
+    pub(crate) fn remove_pending(&self, name: &str) -> io::Result<()> {
         match fs::remove_file(self.pending.join(name)) {
             Err(why) if why.kind() != io::ErrorKind::NotFound => Err(why),
             _ => Ok(()),
@@ -146,8 +146,8 @@ impl Requests<'_> {
     }
 
     /// Marks a request as served.
-    pub(crate) fn served(&self, name: &str) -> io::Result<()> {
-        self.folder.forget(name)
+    pub(crate) fn mark_served(&self, name: &str) -> io::Result<()> {
+        self.folder.remove_pending(name)
     }
 }
 
@@ -186,9 +186,9 @@ mod tests {
         assert!(requests.has("one") && requests.has("two") && requests.problems.is_empty());
         // A request arrives during the run.
         folder.send("one").expect("sent");
-        VALID.iter().for_each(|name| requests.served(name).expect("served"));
+        VALID.iter().for_each(|name| requests.mark_served(name).expect("served"));
         assert!(folder.take(&VALID).has("one"));
-        folder.forget("one").expect("forgotten");
+        folder.remove_pending("one").expect("forgotten");
         assert!(!folder.has_unserved());
         remove(&folder);
     }

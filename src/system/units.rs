@@ -63,7 +63,7 @@ pub struct UnitProblem {
 
 impl UnitProblem {
     /// Whether it is the unit that runs the scripts of a boot.
-    pub fn runs_scripts(&self) -> bool {
+    pub fn is_setup_unit(&self) -> bool {
         self.unit == SETUP
     }
 
@@ -80,7 +80,7 @@ const SOCKET: &str = "/run/systemd/private";
 ///
 /// # Errors
 /// If `systemctl` cannot be run, fails, or does not answer in time.
-pub(crate) fn look(timeout: Duration) -> io::Result<Units> {
+pub(crate) fn query(timeout: Duration) -> io::Result<Units> {
     if !Path::new(SOCKET).exists() {
         return Ok(Units::default());
     }

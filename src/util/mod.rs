@@ -11,7 +11,7 @@
 //! | `log`, `log_once`, `events` | the log; problems that are logged once; MESSAGE_IDs |
 //! | `program` | runs another program, with bounds on time and output |
 //! | `state_file` | parses versioned state files, and renames one that cannot be used |
-//! | `tagged` | how states are read from JSON |
+//! | `state_json` | how states are read from JSON |
 
 pub(crate) mod duration;
 pub(crate) mod events;
@@ -22,8 +22,8 @@ pub(crate) mod printable;
 pub(crate) mod program;
 pub(crate) mod random;
 pub(crate) mod state_file;
+pub(crate) mod state_json;
 pub(crate) mod suggest;
-pub(crate) mod tagged;
 pub(crate) mod time;
 
 pub use printable::is_shown;

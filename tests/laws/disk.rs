@@ -140,7 +140,7 @@ fn d1_summary_of_first_version_is_read() {
         let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
         let summary = scw_agent::scripts::Summary::read(&path).expect("read").expect("there");
         assert!(summary.scripts.len() >= 11 && summary.network.is_none(), "{name}: {summary:?}");
-        assert_eq!(summary.passed_over[0].key, passed_over);
-        assert!(!summary.passed_over[0].by_earlier_version);
+        assert_eq!(summary.skipped[0].key, passed_over);
+        assert!(!summary.skipped[0].by_earlier_version);
     }
 }

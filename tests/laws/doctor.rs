@@ -20,7 +20,7 @@ fn report(world: &World) -> (Report, i32) {
 
 /// The diagnosis of IPv4 and of IPv6.
 fn diagnoses(report: &Report) -> [Option<Diagnosis>; 2] {
-    [0, 1].map(|family| report.families[family].failed().and_then(|step| step.trouble))
+    [0, 1].map(|family| report.families[family].failed().and_then(|step| step.diagnosis))
 }
 
 #[test]
@@ -34,7 +34,7 @@ fn each_state_of_the_network_has_its_diagnosis() {
         (
             Reach::Refused,
             Reach::Silent,
-            [Some(Diagnosis::NobodyListens), Some(Diagnosis::SilentToConnect)],
+            [Some(Diagnosis::ConnectionRefused), Some(Diagnosis::ConnectTimeout)],
             5,
         ),
         (Reach::Absent, Reach::Absent, [Some(Diagnosis::NoRoute), Some(Diagnosis::NoRoute)], 5),
@@ -73,12 +73,12 @@ fn each_wrong_answer_has_its_diagnosis() {
             (Order::new(Fault::status(403)).path("/user_data*"), Diagnosis::SourcePortChanged, 4),
             (Order::new(Fault::status(400)).path("/user_data*"), Diagnosis::SourcePortChanged, 4),
             // These two paths accept any source port, so their refusal must not be diagnosed as address translation.
-            (Order::new(Fault::status(403)).path("/"), Diagnosis::OddStatus, 6),
-            (Order::new(Fault::status(400)).path("/conf*"), Diagnosis::OddStatus, 6),
+            (Order::new(Fault::status(403)).path("/"), Diagnosis::UnexpectedStatus, 6),
+            (Order::new(Fault::status(400)).path("/conf*"), Diagnosis::UnexpectedStatus, 6),
             (Order::new(Fault::status(429)), Diagnosis::TooManyRequests, 6),
-            (Order::new(Fault::status(503)), Diagnosis::ServiceFails, 6),
-            (Order::new(Fault::status(302)), Diagnosis::Redirects, 6),
-            (Order::new(Fault::status(206)), Diagnosis::OddStatus, 6),
+            (Order::new(Fault::status(503)), Diagnosis::ServerError, 6),
+            (Order::new(Fault::status(302)), Diagnosis::Redirect, 6),
+            (Order::new(Fault::status(206)), Diagnosis::UnexpectedStatus, 6),
             (Order::new(Fault::Body { text: "<html>".to_owned() }), Diagnosis::AnotherService, 6),
             (
                 Order::new(Fault::Body { text: "{\"api\":\"other\"}".to_owned() }).path("/"),
@@ -86,17 +86,17 @@ fn each_wrong_answer_has_its_diagnosis() {
                 6,
             ),
             (Order::new(Fault::Garbage), Diagnosis::AnotherService, 6),
-            (Order::new(Fault::Drop), Diagnosis::Cut, 5),
-            (Order::new(Fault::AcceptReset), Diagnosis::Cut, 5),
-            (Order::new(Fault::CloseInBody), Diagnosis::Cut, 5),
-            (Order::new(Fault::Silent), Diagnosis::SilentAfterConnect, 5),
-            (Order::new(Fault::AcceptSilent), Diagnosis::SilentAfterConnect, 5),
+            (Order::new(Fault::Drop), Diagnosis::ConnectionLost, 5),
+            (Order::new(Fault::AcceptReset), Diagnosis::ConnectionLost, 5),
+            (Order::new(Fault::CloseInBody), Diagnosis::ConnectionLost, 5),
+            (Order::new(Fault::Silent), Diagnosis::AnswerTimeout, 5),
+            (Order::new(Fault::AcceptSilent), Diagnosis::AnswerTimeout, 5),
             (Order::new(Fault::Huge { bytes: 9_000_000, length: true }), Diagnosis::TooLarge, 6),
         ] {
             let what = format!("{order:?}");
             // Only the silent cases wait for the timeout; an answer may take longer on a busy machine.
             let settings = match found {
-                Diagnosis::SilentAfterConnect => "[metadata]\nheaders-timeout = \"300ms\"\n",
+                Diagnosis::AnswerTimeout => "[metadata]\nheaders-timeout = \"300ms\"\n",
                 _ => "",
             };
             std::fs::write("/etc/scw-agent.toml", settings).expect("written");

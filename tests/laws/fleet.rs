@@ -7,7 +7,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::time::Duration;
 
-use scw_agent::metadata::retry::{Budget, Cause, Failure, Next, Retry};
+use scw_agent::metadata::retry::{Budget, Cause, Failure, Retry, RetryDecision};
 
 const AGENTS: usize = 10_000;
 /// Requests that the service answers in a second; it refuses the others.
@@ -51,7 +51,7 @@ fn simulate(back: u64, jitter: bool) -> Simulated {
         let failure = Failure { cause, requested_wait: None };
         // Without jitter, all agents use the same random numbers.
         let mut chance = if jitter { random.fork() } else { fastrand::Rng::with_seed(0) };
-        let Next::After(wait) = retries[agent].after(failure, &mut chance) else {
+        let RetryDecision::Wait(wait) = retries[agent].decide(failure, &mut chance) else {
             unreachable!("a daemon never gives up")
         };
         due.push(Reverse((now + u64::try_from(wait.as_millis()).expect("short"), agent)));

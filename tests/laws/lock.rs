@@ -100,7 +100,7 @@ fn t2_root_works_where_the_daemon_is_locked_out() {
 
         let output = agent(world, &["doctor", "--json"]);
         let report: Report = serde_json::from_str(&output.out).expect("a report");
-        assert_eq!(report.families[0].failed().and_then(|step| step.trouble), None::<Diagnosis>);
+        assert_eq!(report.families[0].failed().and_then(|step| step.diagnosis), None::<Diagnosis>);
         assert!(report.daemon.unreachable().is_some_and(|why| why.contains("CAP_NET_RAW")), "{report:#?}");
         assert_eq!(output.code, 5, "{}", output.out);
         let output = agent(world, &["doctor"]).out;

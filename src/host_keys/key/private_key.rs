@@ -22,7 +22,7 @@ pub enum PrivateKey {
     /// A key that sshd loads, with its comment.
     Good(PublicKey),
     /// A key in OpenSSH's format with a passphrase. The public key is outside of the encrypted part.
-    Locked(Option<PublicKey>),
+    Encrypted(Option<PublicKey>),
     /// Everything else. ssh-keygen decides about it.
     Unknown,
 }
@@ -57,7 +57,7 @@ fn read(bytes: &[u8]) -> Option<PrivateKey> {
     let public = PublicKey::from_blob(blob, "").ok();
     if cipher != b"none" {
         // The tag of an authenticated cipher may follow.
-        return Some(PrivateKey::Locked(public));
+        return Some(PrivateKey::Encrypted(public));
     }
     let public = public?;
     let is_plain = kdf == b"none" && options.is_empty() && after.is_empty();
@@ -173,7 +173,7 @@ mod tests {
     #[test]
     fn h1_key_with_a_passphrase_is_recognized() {
         let (private, public) = generate(&["-t", "ed25519", "-N", "secret"]);
-        let PrivateKey::Locked(Some(found)) = PrivateKey::parse(&private) else { panic!("locked") };
+        let PrivateKey::Encrypted(Some(found)) = PrivateKey::parse(&private) else { panic!("locked") };
         assert!(found.is_same_key(&PublicKey::parse(&public).expect("a good key")));
     }
 

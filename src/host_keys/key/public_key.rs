@@ -32,7 +32,7 @@ pub enum PublicKeyError {
     Base64,
     /// The key data are truncated, or of another type than the line says.
     #[error("the key data are truncated or of another type")]
-    Inside,
+    KeyData,
     /// This program does not know this type of key.
     #[error("unknown key type {0:?}")]
     Algorithm(String),
@@ -43,15 +43,15 @@ impl PublicKey {
     pub fn parse(text: &str) -> Result<Self, PublicKeyError> {
         let (algorithm, blob, comment) = parts(text)?;
         let key = Self::from_blob(&blob, comment)?;
-        if key.algorithm == algorithm { Ok(key) } else { Err(PublicKeyError::Inside) }
+        if key.algorithm == algorithm { Ok(key) } else { Err(PublicKeyError::KeyData) }
     }
 
     /// Reads a line with a type that this program does not know. Size and name come from `ssh-keygen -l`.
     pub(crate) fn parse_listed(text: &str, bits: usize, type_name: &str) -> Result<Self, PublicKeyError> {
         let (algorithm, blob, comment) = parts(text)?;
-        let (inside, _) = split_string(&blob).ok_or(PublicKeyError::Inside)?;
+        let (inside, _) = split_string(&blob).ok_or(PublicKeyError::KeyData)?;
         if inside != algorithm.as_bytes() {
-            return Err(PublicKeyError::Inside);
+            return Err(PublicKeyError::KeyData);
         }
         let (algorithm, comment, type_name) =
             (algorithm.to_owned(), comment.to_owned(), type_name.to_owned());
@@ -60,8 +60,8 @@ impl PublicKey {
 
     /// Reads the binary form of a key.
     pub(crate) fn from_blob(blob: &[u8], comment: &str) -> Result<Self, PublicKeyError> {
-        let (algorithm, rest) = split_string(blob).ok_or(PublicKeyError::Inside)?;
-        let algorithm = String::from_utf8(algorithm.to_vec()).map_err(|_| PublicKeyError::Inside)?;
+        let (algorithm, rest) = split_string(blob).ok_or(PublicKeyError::KeyData)?;
+        let algorithm = String::from_utf8(algorithm.to_vec()).map_err(|_| PublicKeyError::KeyData)?;
         let bits = bits(&algorithm, rest)?;
         let type_name = match &*algorithm {
             "ssh-ed25519" => "ED25519",
@@ -134,18 +134,18 @@ fn bits(algorithm: &str, inside: &[u8]) -> Result<usize, PublicKeyError> {
     match algorithm {
         "ssh-ed25519" => match split_string(inside) {
             Some((key, [])) if key.len() == 32 => Ok(256),
-            _ => Err(PublicKeyError::Inside),
+            _ => Err(PublicKeyError::KeyData),
         },
         "ssh-rsa" => {
-            let (exponent, rest) = split_string(inside).ok_or(PublicKeyError::Inside)?;
-            let (modulus, []) = split_string(rest).ok_or(PublicKeyError::Inside)? else {
-                return Err(PublicKeyError::Inside);
+            let (exponent, rest) = split_string(inside).ok_or(PublicKeyError::KeyData)?;
+            let (modulus, []) = split_string(rest).ok_or(PublicKeyError::KeyData)? else {
+                return Err(PublicKeyError::KeyData);
             };
             if !is_number(exponent) || !is_number(modulus) {
-                return Err(PublicKeyError::Inside);
+                return Err(PublicKeyError::KeyData);
             }
             let significant = modulus.iter().skip_while(|byte| **byte == 0).count();
-            let top = modulus.iter().find(|byte| **byte != 0).ok_or(PublicKeyError::Inside)?;
+            let top = modulus.iter().find(|byte| **byte != 0).ok_or(PublicKeyError::KeyData)?;
             Ok(significant * 8 - top.leading_zeros() as usize)
         }
         _ => {
@@ -155,11 +155,11 @@ fn bits(algorithm: &str, inside: &[u8]) -> Result<usize, PublicKeyError> {
                 "ecdsa-sha2-nistp521" => (521, b"nistp521", 133),
                 _ => return Err(PublicKeyError::Algorithm(algorithm.to_owned())),
             };
-            let (curve, rest) = split_string(inside).ok_or(PublicKeyError::Inside)?;
+            let (curve, rest) = split_string(inside).ok_or(PublicKeyError::KeyData)?;
             match split_string(rest) {
                 // 4 means that both coordinates follow, the only form that OpenSSH accepts.
                 Some((key @ [4, ..], [])) if curve == name && key.len() == point => Ok(bits),
-                _ => Err(PublicKeyError::Inside),
+                _ => Err(PublicKeyError::KeyData),
             }
         }
     }
@@ -227,16 +227,16 @@ mod tests {
             ("", PublicKeyError::Form),
             ("ssh-ed25519", PublicKeyError::Form),
             ("ssh-ed25519 !!!! c", PublicKeyError::Base64),
-            ("ssh-ed25519 AAAA c", PublicKeyError::Inside),
-            (&ED25519.replace("ssh-ed25519", "ssh-rsa"), PublicKeyError::Inside),
-            (&format!("{cut} c"), PublicKeyError::Inside),
+            ("ssh-ed25519 AAAA c", PublicKeyError::KeyData),
+            (&ED25519.replace("ssh-ed25519", "ssh-rsa"), PublicKeyError::KeyData),
+            (&format!("{cut} c"), PublicKeyError::KeyData),
             // The name of another curve, and a point in a form that OpenSSH does not accept.
-            (&ecdsa(b"nistp384", 4), PublicKeyError::Inside),
-            (&ecdsa(b"nistp256", 5), PublicKeyError::Inside),
+            (&ecdsa(b"nistp384", 4), PublicKeyError::KeyData),
+            (&ecdsa(b"nistp256", 5), PublicKeyError::KeyData),
             // RSA: no exponent, a negative modulus, a modulus with a superfluous zero.
-            (&rsa(b"", b"\0\x91\x01"), PublicKeyError::Inside),
-            (&rsa(b"\x03", b"\x91\x01"), PublicKeyError::Inside),
-            (&rsa(b"\x03", b"\0\0\x91\x01"), PublicKeyError::Inside),
+            (&rsa(b"", b"\0\x91\x01"), PublicKeyError::KeyData),
+            (&rsa(b"\x03", b"\x91\x01"), PublicKeyError::KeyData),
+            (&rsa(b"\x03", b"\0\0\x91\x01"), PublicKeyError::KeyData),
             ("ssh-new AAAAB3NzaC1uZXc=", PublicKeyError::Algorithm("ssh-new".to_owned())),
         ] {
             assert_eq!(PublicKey::parse(text), Err(why), "{text}");

@@ -1,12 +1,12 @@
 //! The first pass, before sshd starts and without a network.
 
-use crate::host_keys::passes::brought_keys;
+use crate::host_keys::passes::earlier_keys;
 use crate::host_keys::passes::lock::lock;
 use crate::host_keys::passes::pass::Pass;
 use crate::host_keys::passes::report::PassReport;
 use crate::host_keys::passes::settings::PassSettings;
 use crate::host_keys::paths::HostKeyPaths;
-use crate::host_keys::store::apply::Renewal;
+use crate::host_keys::store::apply::KeysToReplace;
 
 /// The ensure pass. Afterwards every key exists and is complete. Keys that the hypervisor proves to be another Instance's are new.
 ///
@@ -25,7 +25,7 @@ pub(crate) fn ensure(paths: &HostKeyPaths, settings: PassSettings<'_>) -> PassRe
     if !keys.iter().any(|key| key.loaded().is_some()) {
         let may_renew = lock.is_ok() && settings.regenerate;
         let renewal = if may_renew { pass.start_renewal(&store) } else { None };
-        keys = pass.make_keys(&store, &renewal.unwrap_or(Renewal::OnlyBroken));
+        keys = pass.make_keys(&store, &renewal.unwrap_or(KeysToReplace::Broken));
         // During boot sshd does not run yet, so systemd is not asked for its process.
         pass.reload_sshd(false);
     }
@@ -33,10 +33,10 @@ pub(crate) fn ensure(paths: &HostKeyPaths, settings: PassSettings<'_>) -> PassRe
         pass.report.problems.push(format!("{why}; the existing keys stay as they are"));
         pass.may_record = false;
     }
-    // If it is not known which keys sshd has, it is not known either which of them the disk brought along.
-    if pass.is_sshd_known {
-        let saved = brought_keys::save(paths, &keys, &pass.report.key_changes.new_files);
-        pass.report_write_error(saved, &paths.brought_keys);
+    // Without an answer of sshd about its keys, it is not known which of them were on the disk before this boot.
+    if pass.sshd_answered {
+        let saved = earlier_keys::save(paths, &keys, &pass.report.key_changes.new_files);
+        pass.report_write_error(saved, &paths.earlier_keys);
     }
     pass.finish();
     pass.write_served_keys(&store, &keys);

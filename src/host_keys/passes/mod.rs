@@ -10,7 +10,7 @@
 //! | `served_keys` | writes for the daemon which keys sshd serves |
 //! | `settings`, `report` | what a pass gets from the configuration, and what it returns |
 //! | `lock` | lets one pass run at a time |
-//! | `brought_keys` | which keys were on the disk before this boot |
+//! | `earlier_keys` | which keys were on the disk before this boot |
 //! | `console_lines` | the lines about served keys that the console does not show yet |
 //! | `local_keys` | the host keys for commands that only show them |
 //!
@@ -22,8 +22,8 @@
 //! that root sent. The daemon only sends requests. It does not run as root, so nothing that it writes is a proof (invariants D3, H1).
 //! One pass runs at a time; the lock is one that no other user can take. A request is served or stays pending.
 
-mod brought_keys;
 mod console_lines;
+mod earlier_keys;
 pub(crate) mod ensure;
 pub(crate) mod local_keys;
 mod lock;

@@ -6,18 +6,18 @@ use std::io;
 use std::path::Path;
 
 use crate::host_keys::key::key_type::KeyType;
-use crate::host_keys::passes::brought_keys::fingerprint_in_use;
+use crate::host_keys::passes::earlier_keys::fingerprint_in_use;
 use crate::host_keys::passes::report::PassReport;
 use crate::host_keys::passes::settings::PassSettings;
 use crate::host_keys::paths::{HostKeyPaths, SSHD_RELOAD};
 use crate::host_keys::sshd::cache::OpensshAnswers;
 use crate::host_keys::sshd::effective::EffectiveHostKeys;
 use crate::host_keys::sshd::{process, query};
-use crate::host_keys::store::apply::{KeyStore, Renewal};
+use crate::host_keys::store::apply::{KeyStore, KeysToReplace};
 use crate::host_keys::store::key_file::KeyFile;
 use crate::host_keys::store::key_group::KeyGroup;
 use crate::host_keys::store::plan::Rules;
-use crate::host_keys::store::served::ServedKeys;
+use crate::host_keys::store::served::LocalKeys;
 use crate::host_keys::store::{old_keys, renewed_keys};
 use crate::identity::dmi;
 use crate::identity::record::{self, Identity, IdentityError};
@@ -44,7 +44,7 @@ pub(super) struct Pass<'a> {
     /// Whether sshd must read its keys again.
     must_reload: bool,
     /// Whether sshd answered which keys it has. If not, keys of another Instance may be among those that this pass does not know.
-    pub(super) is_sshd_known: bool,
+    pub(super) sshd_answered: bool,
     pub(super) report: PassReport,
 }
 
@@ -71,7 +71,7 @@ impl<'a> Pass<'a> {
             renewed: BTreeSet::new(),
             to_replace: BTreeSet::new(),
             must_reload: false,
-            is_sshd_known: true,
+            sshd_answered: true,
             report: PassReport { problems, ..PassReport::default() },
         }
     }
@@ -87,7 +87,7 @@ impl<'a> Pass<'a> {
     /// Asks sshd which host keys it is configured with.
     pub(super) fn query_sshd(&mut self) -> EffectiveHostKeys {
         let (effective, error) = query::effective(self.paths, &mut self.answers);
-        self.is_sshd_known = error.is_none();
+        self.sshd_answered = error.is_none();
         self.report.problems.extend(error.map(|why| why.to_string()));
         effective
     }
@@ -97,18 +97,18 @@ impl<'a> Pass<'a> {
     where
         'a: 'b,
     {
-        key_store(self.paths, effective, self.settings.key_types, self.is_sshd_known)
+        key_store(self.paths, effective, self.settings.key_types, self.sshd_answered)
     }
 
     /// Prepares a renewal if the disk belongs to another Instance: saves the old public keys and notes that sshd must read the new ones.
-    pub(super) fn start_renewal(&mut self, store: &KeyStore<'_>) -> Option<Renewal> {
+    pub(super) fn start_renewal(&mut self, store: &KeyStore<'_>) -> Option<KeysToReplace> {
         let Verdict::Another(instance) = self.report.verdict.clone() else { return None };
         let files = store.inspect(&mut self.answers);
         self.renewed = renewed_keys::read(&self.paths.renewed_keys, &instance);
         let in_use = files.iter().filter_map(fingerprint_in_use);
         self.to_replace = in_use.filter(|fingerprint| !self.renewed.contains(fingerprint)).collect();
-        let keys = ServedKeys::of(store.rules.effective, store.folder, &files).keys;
-        match old_keys::keep(&self.paths.old_keys, &keys) {
+        let keys = LocalKeys::of(store.rules.effective, store.folder, &files).keys;
+        match old_keys::save(&self.paths.old_keys, &keys) {
             Ok(set) => self.report.old_keys = set,
             Err(why) => self
                 .report
@@ -118,15 +118,15 @@ impl<'a> Pass<'a> {
         self.report.renewed = true;
         // Noted before the first key changes. If this process is killed before it signals sshd, the next run does it.
         self.note_pending_reload();
-        Some(Renewal::AllBut(self.renewed.clone()))
+        Some(KeysToReplace::AllExcept(self.renewed.clone()))
     }
 
     /// Makes and repairs keys; returns the keys as they are afterwards.
-    pub(super) fn make_keys(&mut self, store: &KeyStore<'_>, renewal: &Renewal) -> Vec<KeyFile> {
-        let (changes, keys) = store.ensure(renewal, &mut self.answers);
+    pub(super) fn make_keys(&mut self, store: &KeyStore<'_>, renewal: &KeysToReplace) -> Vec<KeyFile> {
+        let (changes, keys) = store.make_and_repair(renewal, &mut self.answers);
         self.report.key_changes = changes;
         self.must_reload |= !self.report.key_changes.made.is_empty();
-        if *renewal != Renewal::OnlyBroken {
+        if *renewal != KeysToReplace::Broken {
             self.save_renewed_keys(&keys);
         }
         keys
@@ -134,14 +134,14 @@ impl<'a> Pass<'a> {
 
     /// Whether no key of another Instance remains. That needs sshd's own answer about which keys it has.
     fn is_renewal_complete(&self) -> bool {
-        self.report.key_changes.failed.is_empty() && self.is_sshd_known
+        self.report.key_changes.failed.is_empty() && self.sshd_answered
     }
 
     /// Saves which keys were made, if some keys could not be replaced or are not known.
     fn save_renewed_keys(&mut self, keys: &[KeyFile]) {
         let Verdict::Another(instance) = &self.report.verdict else { return };
         let saved = if self.is_renewal_complete() {
-            renewed_keys::forget(&self.paths.renewed_keys)
+            renewed_keys::remove(&self.paths.renewed_keys)
         } else {
             let made = keys.iter().filter(|key| self.report.key_changes.new_files.contains(&key.path));
             self.renewed.extend(made.filter_map(fingerprint_in_use));
@@ -152,7 +152,7 @@ impl<'a> Pass<'a> {
 
     fn note_pending_reload(&mut self) {
         self.must_reload = true;
-        let noted = self.paths.requests.note(SSHD_RELOAD);
+        let noted = self.paths.requests.add_pending(SSHD_RELOAD);
         self.report_write_error(noted, &self.paths.requests.pending);
     }
 
@@ -164,7 +164,7 @@ impl<'a> Pass<'a> {
         }
         match process::reload(&self.paths.sshd_pid, ask_systemd) {
             Ok(_) => {
-                let removed = self.paths.requests.forget(SSHD_RELOAD);
+                let removed = self.paths.requests.remove_pending(SSHD_RELOAD);
                 self.report_write_error(removed, &self.paths.requests.pending);
             }
             Err(why) => {
@@ -206,11 +206,11 @@ pub(super) fn key_store<'a>(
     paths: &'a HostKeyPaths,
     effective: &'a EffectiveHostKeys,
     types: &'a [KeyType],
-    is_sshd_known: bool,
+    sshd_answered: bool,
 ) -> KeyStore<'a> {
     let only_certified = fs::read_to_string(&paths.fips).is_ok_and(|text| text.trim() == "1");
     let rules = Rules { effective, types, only_certified };
-    KeyStore { folder: &paths.keys, rules, group: KeyGroup::read(), is_sshd_known }
+    KeyStore { folder: &paths.keys, rules, group: KeyGroup::read(), sshd_answered }
 }
 
 /// The identity to record; `None` if it is not known.

@@ -8,16 +8,16 @@ use crate::host_keys::sshd::effective::{ConfigSource, EffectiveHostKeys};
 use crate::host_keys::store::apply::KeyStore;
 use crate::host_keys::store::key_file::KeyFile;
 use crate::host_keys::store::problems;
-use crate::host_keys::store::served::{KeyProblem, ServedKeys};
+use crate::host_keys::store::served::{KeyProblem, LocalKeys};
 use crate::identity::verdict::Verdict;
 use crate::metadata::api::instance::InstanceId;
 
 impl Pass<'_> {
     /// Writes for the daemon which keys sshd serves (invariant H3), and saves OpenSSH's answers. Returns what was written; `None` if
     /// writing failed.
-    pub(super) fn write_served_keys(&mut self, store: &KeyStore<'_>, keys: &[KeyFile]) -> Option<ServedKeys> {
+    pub(super) fn write_served_keys(&mut self, store: &KeyStore<'_>, keys: &[KeyFile]) -> Option<LocalKeys> {
         let effective = store.rules.effective;
-        let mut served = ServedKeys::of(effective, store.folder, keys);
+        let mut served = LocalKeys::of(effective, store.folder, keys);
         let plans = store.rules.plan(keys);
         served.problems.extend(problems::problems(keys, &plans, &self.report.key_changes));
         if is_without_keys(&served, effective, store.folder) {
@@ -39,8 +39,8 @@ impl Pass<'_> {
     }
 
     /// The Instance that the served keys belong to. `None` while it is not known which Instance this is, or whether sshd serves these keys.
-    fn confirmed_instance(&self, served: &ServedKeys) -> Option<InstanceId> {
-        if !self.is_sshd_known || self.paths.requests.is_pending(SSHD_RELOAD) {
+    fn confirmed_instance(&self, served: &LocalKeys) -> Option<InstanceId> {
+        if !self.sshd_answered || self.paths.requests.is_pending(SSHD_RELOAD) {
             return None;
         }
         let recorded = self.recorded.as_ref().map(|identity| &identity.instance);
@@ -69,7 +69,7 @@ impl Pass<'_> {
 }
 
 /// Whether there is an sshd that has no key to serve. With an agent the answer is "no": its keys may not be known yet.
-fn is_without_keys(served: &ServedKeys, effective: &EffectiveHostKeys, folder: &Path) -> bool {
+fn is_without_keys(served: &LocalKeys, effective: &EffectiveHostKeys, folder: &Path) -> bool {
     let has_sshd = effective.source != ConfigSource::Names && folder.exists();
     has_sshd && effective.agent.is_none() && served.served().next().is_none()
 }

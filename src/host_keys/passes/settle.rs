@@ -1,7 +1,7 @@
 //! The second pass: which Instance the disk belongs to, and which keys sshd serves.
 
-use crate::host_keys::passes::brought_keys::has_brought_keys;
 use crate::host_keys::passes::console_lines::new_console_lines;
+use crate::host_keys::passes::earlier_keys::has_earlier_keys;
 use crate::host_keys::passes::lock::lock;
 use crate::host_keys::passes::pass::Pass;
 use crate::host_keys::passes::report::PassReport;
@@ -37,7 +37,7 @@ pub(crate) fn settle(
     let effective = pass.query_sshd();
     let store = pass.key_store(&effective);
     let mut keys = store.inspect(&mut pass.answers);
-    if settings.regenerate && has_brought_keys(paths, &keys) {
+    if settings.regenerate && has_earlier_keys(paths, &keys) {
         if let Some(renewal) = pass.start_renewal(&store) {
             keys = pass.make_keys(&store, &renewal);
         }
@@ -48,12 +48,12 @@ pub(crate) fn settle(
     if let Some(served) = written.as_ref().filter(|_| pass.is_instance_known()) {
         pass.report.console_lines = new_console_lines(paths, served);
     }
-    let is_sshd_query_served = pass.is_sshd_known && written.is_some();
+    let is_sshd_query_served = pass.sshd_answered && written.is_some();
     for (name, is_served) in
         [(INSTANCE_SEEN, is_answered && is_recorded), (SSHD_QUERY_REQUESTED, is_sshd_query_served)]
     {
         if is_served {
-            let removed = requests.served(name);
+            let removed = requests.mark_served(name);
             pass.report_write_error(removed, &paths.requests.pending);
         }
     }

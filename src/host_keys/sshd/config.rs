@@ -22,7 +22,7 @@ const MAX_INCLUDED: usize = 512;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SshdConfig {
     /// Whether there is a `HostKey` line. Without one, sshd's defaults apply.
-    pub names_keys: bool,
+    pub has_host_key_lines: bool,
     /// The paths of the `HostKey` lines, in their order. `none` is no path.
     pub host_keys: Vec<PathBuf>,
     /// `HostKeyAlgorithms` as written: a list that may begin with `+`, `-` or `^`.
@@ -77,7 +77,7 @@ impl SshdConfig {
         match &*keyword.to_ascii_lowercase() {
             // The second name is the older one.
             "hostkey" | "hostdsakey" => {
-                self.names_keys = true;
+                self.has_host_key_lines = true;
                 // sshd prints `none` as `(null)`. A path that is not UTF-8 is not guessed.
                 let is_path = !value.contains(char::REPLACEMENT_CHARACTER) && value != "(null)";
                 if is_path && !value.eq_ignore_ascii_case("none") {
@@ -247,7 +247,7 @@ mod tests {
         assert_eq!(config.host_keys, [PathBuf::from("/with space # and more")]);
         assert_eq!((config.agent.as_deref(), config.required_rsa), (Some("none"), Some(1024)));
         let none = SshdConfig::parse_printed("hostkey (null)\n");
-        assert!(none.names_keys && none.host_keys.is_empty());
+        assert!(none.has_host_key_lines && none.host_keys.is_empty());
     }
 
     #[test]

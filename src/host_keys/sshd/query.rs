@@ -35,7 +35,7 @@ pub(crate) enum QueryError {
     Refused(String),
     /// The configuration names a key whose path is not UTF-8.
     #[error("sshd names a host key whose path is no UTF-8: it is left alone")]
-    NoText,
+    PathNotUtf8,
 }
 
 /// sshd's effective host keys: from the cache if that is still valid, otherwise from sshd. If there is no sshd, or it gives no answer, they
@@ -75,8 +75,8 @@ fn from_files(paths: &HostKeyPaths, options: &SshdOptions) -> EffectiveHostKeys 
             SshdConfig::default()
         }
     };
-    if let Some(keys) = defaults(options).filter(|_| !config.names_keys) {
-        (config.names_keys, config.host_keys) = (true, keys);
+    if let Some(keys) = defaults(options).filter(|_| !config.has_host_key_lines) {
+        (config.has_host_key_lines, config.host_keys) = (true, keys);
     }
     EffectiveHostKeys::configured(config, ConfigSource::Files, &paths.keys)
 }
@@ -86,7 +86,7 @@ fn from_files(paths: &HostKeyPaths, options: &SshdOptions) -> EffectiveHostKeys 
 fn defaults(options: &SshdOptions) -> Option<Vec<PathBuf>> {
     let output = program::run(&options.program, words(&["-G", "-f", "/dev/null"]), b"").ok()?;
     let printed = SshdConfig::parse_printed(std::str::from_utf8(&output.stdout).ok()?);
-    printed.names_keys.then_some(printed.host_keys)
+    printed.has_host_key_lines.then_some(printed.host_keys)
 }
 
 /// The host keys without sshd: its default keys, and all other files with the name of a host key.
@@ -132,7 +132,7 @@ fn ask_sshd(paths: &HostKeyPaths, options: &SshdOptions) -> Result<EffectiveHost
     if !(output.messages.contains("option") && output.messages.contains("-- G")) {
         return Err(refused(&output));
     }
-    let throwaway = ThrowAwayKey::make(paths).map_err(QueryError::NotStarted)?;
+    let throwaway = ThrowawayKey::make(paths).map_err(QueryError::NotStarted)?;
     let key = throwaway.key();
     let output = run(words(&["-T", "-h"]).chain([key.as_os_str()]).chain(unit_options()).collect())?;
     if output.status.success() {
@@ -147,7 +147,7 @@ fn ask_sshd(paths: &HostKeyPaths, options: &SshdOptions) -> Result<EffectiveHost
 fn check_key_paths_are_utf8(output: &ProgramOutput) -> Result<(), QueryError> {
     let is_key = |line: &&[u8]| line.get(..8).is_some_and(|word| word.eq_ignore_ascii_case(b"hostkey "));
     let mut keys = output.stdout.split(|byte| *byte == b'\n').filter(is_key);
-    if keys.all(|line| std::str::from_utf8(line).is_ok()) { Ok(()) } else { Err(QueryError::NoText) }
+    if keys.all(|line| std::str::from_utf8(line).is_ok()) { Ok(()) } else { Err(QueryError::PathNotUtf8) }
 }
 
 /// Runs `sshd -t` with these options: sshd checks its configuration and its keys.
@@ -174,15 +174,15 @@ fn parse_answer(output: &ProgramOutput, throwaway: Option<&Path>, folder: &Path)
             .filter(|line| line.split(' ').next().is_some_and(|word| word.eq_ignore_ascii_case("hostkey")))
             .count();
         config.host_keys.retain(|path| path != throwaway);
-        config.names_keys = lines > 1;
+        config.has_host_key_lines = lines > 1;
     }
     EffectiveHostKeys::configured(config, ConfigSource::Sshd, folder)
 }
 
 /// A temporary key for one call of `sshd -T`.
-struct ThrowAwayKey(PathBuf);
+struct ThrowawayKey(PathBuf);
 
-impl ThrowAwayKey {
+impl ThrowawayKey {
     fn make(paths: &HostKeyPaths) -> io::Result<Self> {
         let parent = paths.served.parent().unwrap_or(Path::new("/run"));
         files::create_public_folder(parent)?;
@@ -205,7 +205,7 @@ impl ThrowAwayKey {
     }
 }
 
-impl Drop for ThrowAwayKey {
+impl Drop for ThrowawayKey {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0);
     }

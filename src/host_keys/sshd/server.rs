@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::util::files;
-use crate::util::tagged::{NotAState, Tagged};
+use crate::util::state_json::{InvalidState, StateFields};
 
 /// The folders of unit files and enablement links, the one with the highest precedence first.
 const UNIT_FOLDERS: [&str; 8] = [
@@ -40,7 +40,7 @@ const MAX_UNIT_FILE_BYTES: u64 = 256 * 1024;
 
 /// Whether sshd serves host keys now or after a start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "state", rename_all = "kebab-case", try_from = "Tagged")]
+#[serde(tag = "state", rename_all = "kebab-case", try_from = "StateFields")]
 pub enum SshServer {
     /// systemd does not run, or its files cannot be read. Host keys are published as if it were enabled.
     #[default]
@@ -51,22 +51,22 @@ pub enum SshServer {
     NotEnabled,
 }
 
-impl TryFrom<Tagged> for SshServer {
-    type Error = NotAState;
+impl TryFrom<StateFields> for SshServer {
+    type Error = InvalidState;
 
-    fn try_from(tagged: Tagged) -> Result<Self, NotAState> {
+    fn try_from(tagged: StateFields) -> Result<Self, InvalidState> {
         match &*tagged.state {
             "unknown" => Ok(Self::Unknown),
             "enabled" => Ok(Self::Enabled),
             "not-enabled" => Ok(Self::NotEnabled),
-            _ => Err(NotAState),
+            _ => Err(InvalidState),
         }
     }
 }
 
 impl SshServer {
     /// Reads the units of the system whose root is `root`.
-    pub fn look(root: &Path) -> Self {
+    pub fn read(root: &Path) -> Self {
         if !root.join("run/systemd/system").is_dir() {
             return Self::Unknown;
         }

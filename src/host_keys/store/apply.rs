@@ -13,7 +13,7 @@ use crate::host_keys::store::error::HostKeyError;
 use crate::host_keys::store::key_file::{KeyFile, inspect, public_path};
 use crate::host_keys::store::key_group::KeyGroup;
 use crate::host_keys::store::make_keys::{self, KeyToMake};
-use crate::host_keys::store::plan::{KeyPlan, KeyRepairs, Reason, Rules};
+use crate::host_keys::store::plan::{KeyPlan, KeyRepairs, Rules, SkipReason};
 use crate::util::files;
 
 /// What was done to the keys.
@@ -30,7 +30,7 @@ pub(crate) struct KeyChanges {
     /// Keys of another Instance that were removed.
     pub removed: Vec<PathBuf>,
     /// Keys that sshd's configuration names and sshd does not serve, while it serves others; each with the reason.
-    pub passed_over: Vec<(PathBuf, Reason)>,
+    pub skipped: Vec<(PathBuf, SkipReason)>,
     /// Keys for which the plan failed. The other keys are done nevertheless.
     pub failed: Vec<(PathBuf, HostKeyError)>,
     /// The paths of the private keys that were made.
@@ -39,11 +39,11 @@ pub(crate) struct KeyChanges {
 
 /// Which keys are replaced.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Renewal {
+pub(crate) enum KeysToReplace {
     /// Only missing and broken keys.
-    OnlyBroken,
+    Broken,
     /// All keys, because another Instance has them too. The exception is keys with these fingerprints: an earlier attempt has made them.
-    AllBut(BTreeSet<String>),
+    AllExcept(BTreeSet<String>),
 }
 
 /// The host keys of this machine, and the rules for them.
@@ -54,7 +54,7 @@ pub(crate) struct KeyStore<'a> {
     pub(crate) rules: Rules<'a>,
     pub(crate) group: KeyGroup,
     /// Whether sshd itself answered which keys it has. If not, any other key file may be one of sshd's keys too.
-    pub(crate) is_sshd_known: bool,
+    pub(crate) sshd_answered: bool,
 }
 
 impl KeyStore<'_> {
@@ -67,22 +67,26 @@ impl KeyStore<'_> {
     }
 
     /// Makes and repairs keys so that sshd serves all that it can. Returns the changes, and the keys as they are afterwards.
-    pub(crate) fn ensure(&self, renew: &Renewal, answers: &mut OpensshAnswers) -> (KeyChanges, Vec<KeyFile>) {
+    pub(crate) fn make_and_repair(
+        &self,
+        replace: &KeysToReplace,
+        answers: &mut OpensshAnswers,
+    ) -> (KeyChanges, Vec<KeyFile>) {
         let mut changes = KeyChanges::default();
         let mut keys = self.inspect(answers);
         let folders: BTreeSet<_> = keys.iter().filter_map(|key| key.target.parent()).collect();
         folders.iter().for_each(|folder| make_keys::remove_leftovers(folder));
-        let plans = match renew {
-            Renewal::OnlyBroken => self.rules.plan(&keys),
-            Renewal::AllBut(renewed) => self.rules.plan_renewal(&keys, renewed),
+        let plans = match replace {
+            KeysToReplace::Broken => self.rules.plan(&keys),
+            KeysToReplace::AllExcept(renewed) => self.rules.plan_renewal(&keys, renewed),
         };
         let before = fingerprints(&keys);
-        self.apply(&keys, &plans, renew, &mut changes);
-        let renewed = match renew {
-            Renewal::OnlyBroken => None,
-            Renewal::AllBut(renewed) => Some(renewed),
+        self.apply(&keys, &plans, replace, &mut changes);
+        let renewed = match replace {
+            KeysToReplace::Broken => None,
+            KeysToReplace::AllExcept(renewed) => Some(renewed),
         };
-        if renewed.is_some() && changes.failed.is_empty() && self.is_sshd_known {
+        if renewed.is_some() && changes.failed.is_empty() && self.sshd_answered {
             self.remove_others(&keys, &plans, &mut changes);
         }
         let changed = !changes.made.is_empty() || !changes.repaired.is_empty() || renewed.is_some();
@@ -98,7 +102,7 @@ impl KeyStore<'_> {
         (changes, keys)
     }
 
-    fn apply(&self, keys: &[KeyFile], plans: &[KeyPlan], renew: &Renewal, changes: &mut KeyChanges) {
+    fn apply(&self, keys: &[KeyFile], plans: &[KeyPlan], replace: &KeysToReplace, changes: &mut KeyChanges) {
         let mut to_make: Vec<KeyToMake<'_>> = Vec::new();
         for (key, plan) in keys.iter().zip(plans) {
             let name = self.name(&key.path);
@@ -115,10 +119,10 @@ impl KeyStore<'_> {
                 }
                 // Removed after all the other keys are made.
                 KeyPlan::Remove | KeyPlan::Ignore => {}
-                KeyPlan::LeaveAlone(reason) if reason.is_failure(renew) => {
-                    changes.failed.push((key.path.clone(), HostKeyError::LeftAlone(reason.clone())));
+                KeyPlan::Skip(reason) if reason.is_failure(replace) => {
+                    changes.failed.push((key.path.clone(), HostKeyError::Skipped(reason.clone())));
                 }
-                KeyPlan::LeaveAlone(reason) => changes.passed_over.push((key.path.clone(), reason.clone())),
+                KeyPlan::Skip(reason) => changes.skipped.push((key.path.clone(), reason.clone())),
             }
         }
         let made = make_keys::make(&to_make, self.group.for_new_keys());
@@ -208,12 +212,12 @@ fn repair(key: &KeyFile, repairs: &KeyRepairs) -> io::Result<()> {
     Ok(())
 }
 
-impl Reason {
+impl SkipReason {
     /// Whether the key is not as it should be. A key in an agent is in use; but a renewal cannot replace it.
-    fn is_failure(&self, renew: &Renewal) -> bool {
+    fn is_failure(&self, replace: &KeysToReplace) -> bool {
         match self {
             Self::UnknownType => false,
-            Self::HeldByAgent => *renew != Renewal::OnlyBroken,
+            Self::InAgent => *replace != KeysToReplace::Broken,
             _ => true,
         }
     }

@@ -5,14 +5,14 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-use crate::host_keys::store::plan::Reason;
+use crate::host_keys::store::plan::SkipReason;
 
 /// Why a host key is missing, unusable or not replaced.
 #[derive(Debug, Error)]
 pub(crate) enum HostKeyError {
     /// The private key cannot be checked or replaced, so it is not changed.
     #[error("{0}")]
-    LeftAlone(Reason),
+    Skipped(SkipReason),
     /// There is no key that sshd can load.
     #[error("there is no key that sshd can load")]
     Missing,
@@ -34,7 +34,7 @@ impl HostKeyError {
     /// Whether the cause is a missing permission of the user who runs this.
     pub(crate) fn is_permission(&self) -> bool {
         match self {
-            Self::LeftAlone(Reason::Unreadable(_)) => !nix::unistd::geteuid().is_root(),
+            Self::Skipped(SkipReason::Unreadable(_)) => !nix::unistd::geteuid().is_root(),
             Self::File(_, why) | Self::NoKeygen(why) => why.kind() == io::ErrorKind::PermissionDenied,
             _ => false,
         }

@@ -24,7 +24,7 @@ pub enum KeyContent {
     /// A private key in a form that sshd does not load, and the text that it would load.
     Damaged(PublicKey, Vec<u8>),
     /// A private key with a passphrase, which sshd cannot load; with the public key, if that is known.
-    Locked(Option<PublicKey>),
+    Encrypted(Option<PublicKey>),
     /// A public key. sshd serves it if its `HostKeyAgent` has the private key.
     PublicOnly(PublicKey),
     /// OpenSSH finds no key in it.
@@ -36,7 +36,7 @@ impl KeyContent {
     pub fn public(&self) -> Option<&PublicKey> {
         match self {
             Self::Usable(key) | Self::Damaged(key, _) | Self::PublicOnly(key) => Some(key),
-            Self::Locked(key) => key.as_ref(),
+            Self::Encrypted(key) => key.as_ref(),
             Self::Unusable => None,
         }
     }
@@ -57,7 +57,7 @@ pub fn private_key_content(bytes: &[u8]) -> io::Result<KeyContent> {
 pub(crate) fn check(bytes: &[u8], answers: &mut OpensshAnswers) -> io::Result<KeyContent> {
     match PrivateKey::parse(bytes) {
         PrivateKey::Good(key) => return Ok(KeyContent::Usable(key)),
-        PrivateKey::Locked(key) => return Ok(KeyContent::Locked(key)),
+        PrivateKey::Encrypted(key) => return Ok(KeyContent::Encrypted(key)),
         PrivateKey::Unknown => {}
     }
     let digest = Base64Unpadded::encode_string(&Sha256::digest(bytes));
@@ -69,19 +69,19 @@ pub(crate) fn check(bytes: &[u8], answers: &mut OpensshAnswers) -> io::Result<Ke
             answers.set_key(digest, &key);
             return Ok(KeyContent::Usable(key));
         }
-        KeygenAnswer::Passphrase => return Ok(KeyContent::Locked(None)),
+        KeygenAnswer::Passphrase => return Ok(KeyContent::Encrypted(None)),
         KeygenAnswer::NoKey => {}
     }
     if let Some(key) = std::str::from_utf8(bytes).ok().and_then(|text| public_key(text).ok()) {
         return Ok(KeyContent::PublicOnly(key));
     }
     let Some(text) = reformat(bytes) else { return Ok(KeyContent::Unusable) };
-    if let PrivateKey::Locked(key) = PrivateKey::parse(&text) {
-        return Ok(KeyContent::Locked(key));
+    if let PrivateKey::Encrypted(key) = PrivateKey::parse(&text) {
+        return Ok(KeyContent::Encrypted(key));
     }
     Ok(match ask_keygen(&text)? {
         KeygenAnswer::Key(key) => KeyContent::Damaged(key, text),
-        KeygenAnswer::Passphrase => KeyContent::Locked(None),
+        KeygenAnswer::Passphrase => KeyContent::Encrypted(None),
         KeygenAnswer::NoKey => KeyContent::Unusable,
     })
 }
@@ -203,7 +203,7 @@ mod tests {
             &["-t", "ed25519", "-N", "secret"][..],
             &["-t", "rsa", "-b", "2048", "-m", "PEM", "-N", "secret"],
         ] {
-            assert!(matches!(checked(&generate(locked).0), KeyContent::Locked(_)), "{locked:?}");
+            assert!(matches!(checked(&generate(locked).0), KeyContent::Encrypted(_)), "{locked:?}");
         }
     }
 

@@ -26,7 +26,7 @@ pub(crate) struct KeyFile {
     /// The path of its file after all links are followed.
     pub target: PathBuf,
     /// The private key.
-    pub private: Private,
+    pub private: PrivateFile,
     /// The `.pub` beside it.
     pub public: PublicFile,
     /// Who may read the private key, where there is one.
@@ -35,11 +35,11 @@ pub(crate) struct KeyFile {
 
 /// A private key's file.
 #[derive(Debug)]
-pub(crate) enum Private {
+pub(crate) enum PrivateFile {
     /// There is no file.
     Missing,
     /// This process cannot see whether the file exists.
-    Unseen(Obstacle),
+    NotVisible(Obstacle),
     /// The file is empty, as after a power failure.
     Empty,
     /// The file has this content.
@@ -56,7 +56,7 @@ pub(crate) enum PublicFile {
     /// It has this key. The private key is another one, or not known.
     Other(PublicKey),
     /// It is missing, cannot be read, or has no public key.
-    Lost,
+    Unusable,
 }
 
 /// Who may read a file.
@@ -86,16 +86,16 @@ impl KeyAccess {
 pub(crate) fn inspect(path: &Path, group: &KeyGroup, answers: &mut OpensshAnswers) -> KeyFile {
     let target = resolved(path);
     let private = match files::read_bounded(&target, MAX_BYTES) {
-        Ok(None) => obstacle(&target).map_or(Private::Missing, Private::Unseen),
-        Ok(Some(bytes)) if bytes.is_empty() => Private::Empty,
+        Ok(None) => obstacle(&target).map_or(PrivateFile::Missing, PrivateFile::NotVisible),
+        Ok(Some(bytes)) if bytes.is_empty() => PrivateFile::Empty,
         Ok(Some(bytes)) => match key_content::check(&bytes, answers) {
-            Ok(content) => Private::Found(content),
-            Err(why) => Private::Unreadable(why),
+            Ok(content) => PrivateFile::Found(content),
+            Err(why) => PrivateFile::Unreadable(why),
         },
-        Err(why) => Private::Unreadable(why),
+        Err(why) => PrivateFile::Unreadable(why),
     };
     let content = match &private {
-        Private::Found(content) => Some(content),
+        PrivateFile::Found(content) => Some(content),
         _ => None,
     };
     let public = read_public(&public_path(path), content.and_then(KeyContent::public));
@@ -113,7 +113,7 @@ impl KeyFile {
     /// The public key, if sshd loads the private one.
     pub(crate) fn loaded(&self) -> Option<PublicKey> {
         match &self.private {
-            Private::Found(KeyContent::Usable(key)) if self.access.is_none_or(KeyAccess::is_loaded) => {
+            PrivateFile::Found(KeyContent::Usable(key)) if self.access.is_none_or(KeyAccess::is_loaded) => {
                 Some(self.commented(key))
             }
             _ => None,
@@ -121,10 +121,10 @@ impl KeyFile {
     }
 
     /// The public key whose private key may be in sshd's agent.
-    pub(crate) fn held_by_agent(&self) -> Option<PublicKey> {
+    pub(crate) fn key_in_agent(&self) -> Option<PublicKey> {
         let public = match &self.private {
-            Private::Found(KeyContent::PublicOnly(key) | KeyContent::Locked(Some(key))) => Some(key),
-            Private::Found(KeyContent::Usable(_) | KeyContent::Damaged(..)) => return None,
+            PrivateFile::Found(KeyContent::PublicOnly(key) | KeyContent::Encrypted(Some(key))) => Some(key),
+            PrivateFile::Found(KeyContent::Usable(_) | KeyContent::Damaged(..)) => return None,
             _ => None,
         };
         match (public, &self.public) {
@@ -136,7 +136,7 @@ impl KeyFile {
 
     /// The public half of the private key file, whether sshd loads it or not.
     pub(crate) fn public_key(&self) -> Option<PublicKey> {
-        let content = if let Private::Found(content) = &self.private { content.public() } else { None };
+        let content = if let PrivateFile::Found(content) = &self.private { content.public() } else { None };
         content.map(|key| self.commented(key))
     }
 
@@ -159,15 +159,15 @@ pub(crate) fn public_path(private: &Path) -> PathBuf {
 /// Reads the `.pub` and compares it with the private key, if that is known.
 fn read_public(path: &Path, private: Option<&PublicKey>) -> PublicFile {
     let bytes = files::read_bounded(path, MAX_BYTES).ok().flatten().unwrap_or_default();
-    let Ok(text) = String::from_utf8(bytes) else { return PublicFile::Lost };
+    let Ok(text) = String::from_utf8(bytes) else { return PublicFile::Unusable };
     if let Some(key) = private {
         let line = text.lines().map(str::trim).find_map(|line| line.strip_prefix(&key.key_text()));
         return match line.filter(|rest| rest.is_empty() || rest.starts_with([' ', '\t'])) {
             Some(comment) => PublicFile::Same(comment.trim().to_owned()),
-            None => PublicFile::Lost,
+            None => PublicFile::Unusable,
         };
     }
-    key_content::public_key(&text).map_or(PublicFile::Lost, PublicFile::Other)
+    key_content::public_key(&text).map_or(PublicFile::Unusable, PublicFile::Other)
 }
 
 /// The path with all links followed, even if the last one has no target.

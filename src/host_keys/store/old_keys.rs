@@ -20,7 +20,7 @@ const MAX_LINE_BYTES: u64 = 64 * 1024;
 
 /// Saves the public keys that could be read as a new set; returns its folder, or `None` if there are no such keys. If the latest set has all
 /// of them already, no new one is made: a renewal may take several attempts.
-pub(crate) fn keep(folder: &Path, keys: &[LocalKey]) -> io::Result<Option<PathBuf>> {
+pub(crate) fn save(folder: &Path, keys: &[LocalKey]) -> io::Result<Option<PathBuf>> {
     let file = |local: &LocalKey| Some((public_path(&local.path).file_name()?.to_owned(), line(local)?));
     let keys: Vec<_> = keys.iter().filter_map(file).collect();
     if keys.is_empty() {
@@ -102,13 +102,13 @@ mod tests {
     fn h1_five_old_sets_are_kept_whatever_their_names() {
         let folder = std::env::temp_dir().join(format!("scw-agent-old-{:x}", random::generator().u64(..)));
         prune(&folder, None).expect("no folder is no error");
-        assert_eq!(keep(&folder, &[]).expect("kept"), None);
+        assert_eq!(save(&folder, &[]).expect("kept"), None);
         let mut set = None;
         for number in 0..7 {
-            let kept = keep(&folder, &keys(&number.to_string())).expect("kept").expect("a set");
+            let kept = save(&folder, &keys(&number.to_string())).expect("kept").expect("a set");
             assert_ne!(set.as_ref(), Some(&kept), "another key, another set");
             assert_eq!(
-                keep(&folder, &keys(&number.to_string())).expect("kept").as_ref(),
+                save(&folder, &keys(&number.to_string())).expect("kept").as_ref(),
                 Some(&kept),
                 "once"
             );
@@ -123,7 +123,7 @@ mod tests {
         fs::write(folder.join("zzz"), "").expect("written");
         symlink("/etc", folder.join("9999-12-30T23:59:59.999Z")).expect("linked");
         fs::create_dir(folder.join("9999-12-29 23:59:59.999")).expect("made");
-        let kept = keep(&folder, &keys("last")).expect("kept").expect("a set");
+        let kept = save(&folder, &keys("last")).expect("kept").expect("a set");
         prune(&folder, Some(&kept)).expect("pruned");
         let remaining = sets(&folder).expect("listed");
         assert!(

@@ -7,7 +7,7 @@ use crate::host_keys::key::key_type::KeyType;
 use crate::host_keys::key::public_key::PublicKey;
 use crate::host_keys::sshd::effective::{EffectiveHostKeys, conventional_type};
 use crate::host_keys::store::key_content::KeyContent;
-use crate::host_keys::store::key_file::{KeyAccess, KeyFile, Private, PublicFile};
+use crate::host_keys::store::key_file::{KeyAccess, KeyFile, PrivateFile, PublicFile};
 use crate::host_keys::store::mounts::Obstacle;
 
 /// The largest RSA key, in bits, that is made to replace one of the same size. Larger keys take minutes.
@@ -32,7 +32,7 @@ pub(crate) enum KeyPlan {
     /// Remove the key: it is another Instance's, and the configuration wants no key of its type.
     Remove,
     /// Nothing, and report the reason.
-    LeaveAlone(Reason),
+    Skip(SkipReason),
     /// Nothing, and no report: sshd does not serve the key, and need not.
     Ignore,
 }
@@ -74,17 +74,17 @@ impl fmt::Display for KeyRepairs {
 
 /// Why a key is not changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Reason {
+pub(crate) enum SkipReason {
     /// The file cannot be read, or ssh-keygen gives no answer.
     Unreadable(String),
     /// This process cannot see whether the key exists.
-    Unseen(Obstacle),
+    NotVisible(Obstacle),
     /// It has a passphrase.
-    Locked,
+    Encrypted,
     /// Its file has a public key, and there is no agent that could have the private one.
     PublicOnly,
     /// The private key is in the agent that sshd uses.
-    HeldByAgent,
+    InAgent,
     /// There is no key, and neither its name nor a `.pub` shows which type to make.
     UnknownType,
 }
@@ -111,7 +111,8 @@ impl Rules<'_> {
     pub(crate) fn plan_renewal(&self, files: &[KeyFile], renewed: &BTreeSet<String>) -> Vec<KeyPlan> {
         let wanted = self.wanted(files);
         let is_renewed = |file: &KeyFile| {
-            let content = if let Private::Found(content) = &file.private { content.public() } else { None };
+            let content =
+                if let PrivateFile::Found(content) = &file.private { content.public() } else { None };
             content.is_some_and(|key| renewed.contains(&key.fingerprint()))
         };
         let plan = |(file, wanted)| {
@@ -137,17 +138,19 @@ impl Rules<'_> {
 
     fn plan_one(&self, file: &KeyFile, wanted: bool) -> KeyPlan {
         let content = match &file.private {
-            Private::Missing | Private::Empty => return self.make(file, wanted, false),
-            Private::Unseen(obstacle) => return KeyPlan::LeaveAlone(Reason::Unseen(obstacle.clone())),
-            Private::Unreadable(why) => return KeyPlan::LeaveAlone(Reason::Unreadable(why.to_string())),
-            Private::Found(content) => content,
+            PrivateFile::Missing | PrivateFile::Empty => return self.make(file, wanted, false),
+            PrivateFile::NotVisible(obstacle) => {
+                return KeyPlan::Skip(SkipReason::NotVisible(obstacle.clone()));
+            }
+            PrivateFile::Unreadable(why) => return KeyPlan::Skip(SkipReason::Unreadable(why.to_string())),
+            PrivateFile::Found(content) => content,
         };
         let (key, text) = match content {
             KeyContent::Usable(key) => (key, None),
             KeyContent::Damaged(key, text) => (key, Some(text.clone())),
-            _ if self.is_held_by_agent(file) => return KeyPlan::LeaveAlone(Reason::HeldByAgent),
-            KeyContent::Locked(_) => return KeyPlan::LeaveAlone(Reason::Locked),
-            KeyContent::PublicOnly(_) => return KeyPlan::LeaveAlone(Reason::PublicOnly),
+            _ if self.may_be_in_agent(file) => return KeyPlan::Skip(SkipReason::InAgent),
+            KeyContent::Encrypted(_) => return KeyPlan::Skip(SkipReason::Encrypted),
+            KeyContent::PublicOnly(_) => return KeyPlan::Skip(SkipReason::PublicOnly),
             KeyContent::Unusable => return self.make(file, wanted, true),
         };
         let mode = file.access.filter(|access| access.mode & !access.allowed() & 0o077 != 0);
@@ -162,11 +165,11 @@ impl Rules<'_> {
 
     fn renew_one(&self, file: &KeyFile, wanted: bool) -> KeyPlan {
         let content = match &file.private {
-            Private::Found(content) => content,
+            PrivateFile::Found(content) => content,
             _ => return self.plan_one(file, wanted),
         };
-        if self.is_held_by_agent(file) {
-            return KeyPlan::LeaveAlone(Reason::HeldByAgent);
+        if self.may_be_in_agent(file) {
+            return KeyPlan::Skip(SkipReason::InAgent);
         }
         match self.new_key(file) {
             Some(_) if !wanted && conventional_type(&file.path).is_some() => KeyPlan::Remove,
@@ -184,20 +187,20 @@ impl Rules<'_> {
     }
 
     fn make(&self, file: &KeyFile, wanted: bool, set_aside: bool) -> KeyPlan {
-        if self.is_held_by_agent(file) {
-            return KeyPlan::LeaveAlone(Reason::HeldByAgent);
+        if self.may_be_in_agent(file) {
+            return KeyPlan::Skip(SkipReason::InAgent);
         }
         match self.new_key(file) {
             Some(kind) if wanted && self.may_be_made(&kind) => KeyPlan::Make { kind, set_aside },
             Some(_) => KeyPlan::Ignore,
-            None if wanted => KeyPlan::LeaveAlone(Reason::UnknownType),
+            None if wanted => KeyPlan::Skip(SkipReason::UnknownType),
             None => KeyPlan::Ignore,
         }
     }
 
     /// Whether the private key may be in sshd's agent.
-    pub(crate) fn is_held_by_agent(&self, file: &KeyFile) -> bool {
-        self.effective.agent.is_some() && file.held_by_agent().is_some()
+    pub(crate) fn may_be_in_agent(&self, file: &KeyFile) -> bool {
+        self.effective.agent.is_some() && file.key_in_agent().is_some()
     }
 
     /// Whether sshd would serve a key of this type.
@@ -217,7 +220,7 @@ impl Rules<'_> {
     /// The key to make for this file. Its type is that of the existing key, or the one in the file name, or that of the `.pub`.
     pub(crate) fn new_key(&self, file: &KeyFile) -> Option<NewKey> {
         let content = match &file.private {
-            Private::Found(content) => content.public(),
+            PrivateFile::Found(content) => content.public(),
             _ => None,
         };
         if let Some(key) = content {
@@ -265,25 +268,25 @@ impl Rules<'_> {
     }
 }
 
-impl fmt::Display for Reason {
+impl fmt::Display for SkipReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unreadable(why) => {
                 write!(f, "the private key cannot be read, so it is not changed: {why}")
             }
-            Self::Unseen(Obstacle::Hidden(folder)) => {
+            Self::NotVisible(Obstacle::Hidden(folder)) => {
                 write!(f, "{} is hidden from this unit, so the key is not changed", folder.display())
             }
-            Self::Unseen(Obstacle::NotMounted(folder)) => {
+            Self::NotVisible(Obstacle::NotMounted(folder)) => {
                 write!(f, "{} is not mounted, so the key is not changed", folder.display())
             }
-            Self::Locked => {
+            Self::Encrypted => {
                 f.write_str("the private key has a passphrase, so sshd cannot use it; it is not changed")
             }
             Self::PublicOnly => f.write_str(
                 "the file has a public key, which sshd serves only with a HostKeyAgent; it is not changed",
             ),
-            Self::HeldByAgent => f.write_str("the private key is in sshd's HostKeyAgent; it is not changed"),
+            Self::InAgent => f.write_str("the private key is in sshd's HostKeyAgent; it is not changed"),
             Self::UnknownType => f.write_str(
                 "there is no key, and its name does not show the type; make it with ssh-keygen -f",
             ),

@@ -7,7 +7,7 @@ use crate::host_keys::store::apply::KeyChanges;
 use crate::host_keys::store::error::HostKeyError;
 use crate::host_keys::store::key_file::KeyFile;
 use crate::host_keys::store::mounts::Obstacle;
-use crate::host_keys::store::plan::{KeyPlan, Reason};
+use crate::host_keys::store::plan::{KeyPlan, SkipReason};
 use crate::host_keys::store::served::KeyProblem;
 
 /// The units that make the keys.
@@ -29,8 +29,8 @@ pub(crate) fn problems(keys: &[KeyFile], plans: &[KeyPlan], changes: &KeyChanges
         let is_reported = changes.failed.iter().any(|(path, _)| *path == key.path);
         match plan {
             _ if is_reported => None,
-            KeyPlan::LeaveAlone(Reason::HeldByAgent) => None,
-            KeyPlan::LeaveAlone(reason) => Some(problem(&key.path, &HostKeyError::LeftAlone(reason.clone()))),
+            KeyPlan::Skip(SkipReason::InAgent) => None,
+            KeyPlan::Skip(reason) => Some(problem(&key.path, &HostKeyError::Skipped(reason.clone()))),
             KeyPlan::Make { .. } => Some(problem(&key.path, &HostKeyError::Missing)),
             _ => None,
         }
@@ -54,21 +54,23 @@ pub(crate) fn no_usable_key(effective: &EffectiveHostKeys) -> KeyProblem {
 
 fn remedy(path: &Path, error: &HostKeyError) -> String {
     match error {
-        HostKeyError::LeftAlone(Reason::Unseen(Obstacle::Hidden(_))) => drop_in(path).unwrap_or_default(),
-        HostKeyError::LeftAlone(Reason::Unseen(Obstacle::NotMounted(folder))) => {
+        HostKeyError::Skipped(SkipReason::NotVisible(Obstacle::Hidden(_))) => {
+            drop_in(path).unwrap_or_default()
+        }
+        HostKeyError::Skipped(SkipReason::NotVisible(Obstacle::NotMounted(folder))) => {
             format!("mount {} before sshd starts", folder.display())
         }
-        HostKeyError::LeftAlone(Reason::UnknownType) => format!(
+        HostKeyError::Skipped(SkipReason::UnknownType) => format!(
             "make it with `ssh-keygen -t ed25519 -N '' -f {}`, or remove its HostKey line from sshd's configuration",
             path.display()
         ),
-        HostKeyError::LeftAlone(Reason::HeldByAgent) => {
+        HostKeyError::Skipped(SkipReason::InAgent) => {
             "replace the key in the agent: it is known to another Instance".to_owned()
         }
-        HostKeyError::LeftAlone(Reason::Locked) => {
+        HostKeyError::Skipped(SkipReason::Encrypted) => {
             format!("remove the passphrase with `ssh-keygen -p -f {}`", path.display())
         }
-        HostKeyError::LeftAlone(Reason::PublicOnly) => {
+        HostKeyError::Skipped(SkipReason::PublicOnly) => {
             "set HostKey to the path of the private key, or set HostKeyAgent".to_owned()
         }
         HostKeyError::Missing => drop_in(path).unwrap_or_else(|| MAKE_AGAIN.to_owned()),

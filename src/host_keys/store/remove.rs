@@ -13,7 +13,7 @@ use crate::host_keys::sshd::effective::{conventional_type, is_conventional};
 use crate::host_keys::sshd::query;
 use crate::host_keys::store::apply::KeyStore;
 use crate::host_keys::store::key_content::KeyContent;
-use crate::host_keys::store::key_file::{KeyFile, Private, PublicFile, public_path};
+use crate::host_keys::store::key_file::{KeyFile, PrivateFile, PublicFile, public_path};
 use crate::host_keys::store::key_group::KeyGroup;
 use crate::host_keys::store::make_keys::{can_make, check_only_root_can_replace};
 use crate::host_keys::store::plan::Rules;
@@ -38,7 +38,7 @@ pub(crate) fn planned_removal(paths: &HostKeyPaths) -> PlannedRemoval {
     let mut answers = OpensshAnswers::load(&paths.openssh_answers, program::stamp("ssh-keygen"));
     let (effective, error) = query::effective(paths, &mut answers);
     let rules = Rules { effective: &effective, types: &KeyType::ALL, only_certified: false };
-    let store = KeyStore { folder: &paths.keys, rules, group: KeyGroup::read(), is_sshd_known: true };
+    let store = KeyStore { folder: &paths.keys, rules, group: KeyGroup::read(), sshd_answered: true };
     let files = store.inspect(&mut answers);
     let mut planned_removal = PlannedRemoval::default();
     planned_removal.failures.extend(error.map(|why| format!("{why}; keys that only sshd knows may remain")));
@@ -61,19 +61,19 @@ impl PlannedRemoval {
             self.warnings.push(format!("{path}: the next boot cannot make this key: {why}"));
         }
         let key = match &file.private {
-            _ if store.rules.is_held_by_agent(file) => {
+            _ if store.rules.may_be_in_agent(file) => {
                 return self
                     .failures
                     .push(format!("{path}: the private key is in sshd's HostKeyAgent; remove it there"));
             }
-            Private::Missing => return,
-            Private::Unseen(_) | Private::Unreadable(_) => {
+            PrivateFile::Missing => return,
+            PrivateFile::NotVisible(_) | PrivateFile::Unreadable(_) => {
                 return self
                     .failures
                     .push(format!("{path}: cannot be read, so it may contain a private key"));
             }
-            Private::Found(KeyContent::Usable(key) | KeyContent::Damaged(key, _)) => Some(key),
-            Private::Empty | Private::Found(_) => None,
+            PrivateFile::Found(KeyContent::Usable(key) | KeyContent::Damaged(key, _)) => Some(key),
+            PrivateFile::Empty | PrivateFile::Found(_) => None,
         };
         if conventional_type(&file.path).is_some() {
             // The public key is removed with it.
@@ -105,8 +105,9 @@ impl PlannedRemoval {
         for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();
             let private = folder.join(name.strip_suffix(".pub").unwrap_or(&name));
-            let is_named =
-                files.iter().any(|file| file.path == private && !matches!(file.private, Private::Missing));
+            let is_named = files
+                .iter()
+                .any(|file| file.path == private && !matches!(file.private, PrivateFile::Missing));
             let is_key = private.file_name().and_then(|name| name.to_str()).is_some_and(is_conventional);
             if is_key && !is_named {
                 self.remove.insert(entry.path());

@@ -41,7 +41,7 @@ pub(crate) fn write(path: &Path, instance: &InstanceId, keys: &BTreeSet<String>)
 ///
 /// # Errors
 /// When the file exists and cannot be removed.
-pub(crate) fn forget(path: &Path) -> io::Result<()> {
+pub(crate) fn remove(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(why) if why.kind() != io::ErrorKind::NotFound => Err(why),
         _ => Ok(()),

@@ -10,11 +10,11 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::host_keys::key::public_key::PublicKey;
-use crate::host_keys::sshd::agent;
 use crate::host_keys::sshd::cache::KeyText;
 use crate::host_keys::sshd::effective::{ConfigSource, EffectiveHostKeys};
+use crate::host_keys::sshd::host_key_agent;
 use crate::host_keys::sshd::query::conventional_keys;
-use crate::host_keys::store::key_file::{KeyFile, Private, public_path};
+use crate::host_keys::store::key_file::{KeyFile, PrivateFile, public_path};
 use crate::metadata::api::instance::InstanceId;
 use crate::util::files;
 
@@ -23,7 +23,7 @@ const MAX_BYTES: u64 = 256 * 1024;
 
 /// The host keys of this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ServedKeys {
+pub struct LocalKeys {
     /// Where the list of served keys comes from.
     pub source: ConfigSource,
     /// The Instance that the keys belong to. They are published for no other Instance. `None` until it is known.
@@ -56,38 +56,38 @@ pub struct KeyProblem {
 
 /// The document in the file.
 #[derive(Serialize, Deserialize)]
-struct ServedDocument {
+struct LocalKeysFile {
     version: u32,
     source: ConfigSource,
     instance: Option<InstanceId>,
-    keys: Vec<ServedEntry>,
+    keys: Vec<LocalKeyEntry>,
     problems: Vec<KeyProblem>,
 }
 
 #[derive(Serialize, Deserialize)]
-struct ServedEntry {
+struct LocalKeyEntry {
     path: PathBuf,
     key: Option<KeyText>,
     served: bool,
 }
 
-impl ServedKeys {
+impl LocalKeys {
     /// From the inspected keys that sshd's configuration names, and from other key files in sshd's own folder.
     pub(crate) fn of(effective: &EffectiveHostKeys, folder: &Path, files: &[KeyFile]) -> Self {
         let mut problems = Vec::new();
-        let agent_keys = held_by_agent(effective, files, &mut problems);
+        let agent_keys = keys_in_agent(effective, files, &mut problems);
         let mut types = BTreeSet::new();
         let mut keys = Vec::new();
         for file in files {
             let loaded = file.loaded().or_else(|| {
-                file.held_by_agent().filter(|key| agent_keys.iter().any(|blob| blob == key.blob()))
+                file.key_in_agent().filter(|key| agent_keys.iter().any(|blob| blob == key.blob()))
             });
             // sshd serves the first of several keys of one type.
             let served = loaded
                 .as_ref()
                 .is_some_and(|key| effective.offers(key) && types.insert(key.algorithm.clone()));
             let key = loaded.or_else(|| file.public_key());
-            if key.is_some() || !matches!(file.private, Private::Missing) {
+            if key.is_some() || !matches!(file.private, PrivateFile::Missing) {
                 keys.push(LocalKey { path: file.path.clone(), key, served });
             }
         }
@@ -112,16 +112,16 @@ impl ServedKeys {
 
     /// Reads the file that was written in this boot; `None` if there is none or it cannot be read.
     pub fn read(path: &Path) -> Option<Self> {
-        let document: ServedDocument =
+        let document: LocalKeysFile =
             serde_json::from_slice(&files::read_bounded(path, MAX_BYTES).ok()??).ok()?;
         if document.version != VERSION {
             return None;
         }
-        let key = |entry: ServedEntry| {
+        let key = |entry: LocalKeyEntry| {
             let key = entry.key.as_ref().and_then(KeyText::key);
             LocalKey { path: entry.path, served: entry.served && key.is_some(), key }
         };
-        let ServedDocument { source, instance, keys, problems, .. } = document;
+        let LocalKeysFile { source, instance, keys, problems, .. } = document;
         let keys = keys.into_iter().map(key).collect();
         Some(Self { source, instance, keys, problems })
     }
@@ -134,14 +134,14 @@ impl ServedKeys {
         if Self::read(path).as_ref() == Some(self) {
             return Ok(());
         }
-        let entry = |key: &LocalKey| ServedEntry {
+        let entry = |key: &LocalKey| LocalKeyEntry {
             path: key.path.clone(),
             key: key.key.as_ref().map(KeyText::from),
             served: key.served,
         };
         let keys = self.keys.iter().map(entry).collect();
         let (instance, problems) = (self.instance.clone(), self.problems.clone());
-        let document = ServedDocument { version: VERSION, source: self.source, instance, keys, problems };
+        let document = LocalKeysFile { version: VERSION, source: self.source, instance, keys, problems };
         write_for_boot(path, &serde_json::to_vec(&document)?)
     }
 
@@ -156,16 +156,16 @@ impl ServedKeys {
 }
 
 /// The keys in sshd's agent. The agent is asked only if one of the files needs it.
-fn held_by_agent(
+fn keys_in_agent(
     effective: &EffectiveHostKeys,
     files: &[KeyFile],
     problems: &mut Vec<KeyProblem>,
 ) -> Vec<Vec<u8>> {
     let Some(socket) = &effective.agent else { return Vec::new() };
-    if files.iter().all(|file| file.held_by_agent().is_none()) {
+    if files.iter().all(|file| file.key_in_agent().is_none()) {
         return Vec::new();
     }
-    match agent::held_keys(socket) {
+    match host_key_agent::agent_keys(socket) {
         Ok(keys) => keys,
         Err(why) => {
             problems.push(KeyProblem {

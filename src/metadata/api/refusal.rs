@@ -27,7 +27,7 @@ pub enum Refusal {
 
 impl Refusal {
     /// Whether the refusal is temporary: the same request may succeed soon.
-    pub fn may_pass(&self) -> bool {
+    pub fn is_temporary(&self) -> bool {
         matches!(self, Self::TooManyRequests(_) | Self::ServerError(..))
     }
 }

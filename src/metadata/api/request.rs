@@ -92,14 +92,14 @@ impl Request {
     }
 
     /// Whether the service answers the request from any source port. User data needs a port below 1024.
-    pub fn takes_any_port(&self) -> bool {
+    pub fn accepts_any_port(&self) -> bool {
         matches!(self, Self::Probe | Self::Conf(_))
     }
 
     /// The size limit of the answer's body in bytes; a larger body is an error (invariant T1).
     ///
     /// A user data value may have up to 1 MiB. Terraform's limit is 127,998 characters; other clients have no limit.
-    pub fn answer_limit(&self) -> usize {
+    pub fn max_answer_bytes(&self) -> usize {
         match self {
             Self::Conf(_) => 4 * KIB * KIB,
             _ => KIB * KIB,
@@ -167,7 +167,7 @@ mod tests {
             let (path, query) = target.split_once('?').map_or((&*target, None), |(p, q)| (p, Some(q)));
             let body = request.body().cloned().unwrap_or_default();
             let is_user_data = path.starts_with("/user_data") || path.starts_with("/vendor_data");
-            assert_eq!(request.takes_any_port(), !is_user_data, "{path}");
+            assert_eq!(request.accepts_any_port(), !is_user_data, "{path}");
             assert_eq!(Request::from_http(&request.method(), path, query, body), Ok(request));
         }
     }

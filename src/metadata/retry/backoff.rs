@@ -51,7 +51,7 @@ impl Failure {
     /// The failure that an error means.
     pub fn of(why: &MetadataError) -> Self {
         let cause = match why {
-            MetadataError::Refused(refusal) if refusal.may_pass() => Cause::Busy,
+            MetadataError::Refused(refusal) if refusal.is_temporary() => Cause::Busy,
             MetadataError::Transport(TransportError::NotConnected(_))
                 if why.kind() == ErrorKind::Unreachable =>
             {
@@ -66,9 +66,9 @@ impl Failure {
 
 /// What to do after a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Next {
+pub enum RetryDecision {
     /// Try again after this time.
-    After(Duration),
+    Wait(Duration),
     /// Do not try again; return the error to the caller.
     GiveUp,
 }
@@ -83,13 +83,13 @@ pub enum Budget {
         /// The number of tries, the first one included.
         tries: u32,
         /// The limit for all waits together.
-        waiting: Duration,
+        max_wait: Duration,
     },
 }
 
 impl Budget {
     /// For a command: a person waits for it.
-    pub const COMMAND: Self = Self::Limited { tries: 3, waiting: Duration::from_secs(5) };
+    pub const COMMAND: Self = Self::Limited { tries: 3, max_wait: Duration::from_secs(5) };
 }
 
 /// The state of a sequence of retries. Its waits grow, and each is drawn at random from a range.
@@ -107,7 +107,7 @@ impl Retry {
     }
 
     /// What to do after one more failure.
-    pub fn after(&mut self, failure: Failure, random: &mut fastrand::Rng) -> Next {
+    pub fn decide(&mut self, failure: Failure, random: &mut fastrand::Rng) -> RetryDecision {
         let (first_min, first_max) = failure.cause.first_wait();
         let growth = GROWTH.powi(i32::try_from(self.failures.min(60)).unwrap_or_default());
         let max = first_max.mul_f64(growth).min(MAX_WAIT);
@@ -122,12 +122,12 @@ impl Retry {
         };
         self.waited = self.waited.saturating_add(wait);
         match self.budget {
-            Budget::Limited { tries, waiting }
-                if failure.cause == Cause::Lasting || self.failures >= tries || self.waited > waiting =>
+            Budget::Limited { tries, max_wait }
+                if failure.cause == Cause::Lasting || self.failures >= tries || self.waited > max_wait =>
             {
-                Next::GiveUp
+                RetryDecision::GiveUp
             }
-            _ => Next::After(wait),
+            _ => RetryDecision::Wait(wait),
         }
     }
 
@@ -150,9 +150,9 @@ mod tests {
 
     fn waits(failure: Failure, seed: u64) -> Vec<Duration> {
         let (mut retry, mut random) = (Retry::new(Budget::Unlimited), fastrand::Rng::with_seed(seed));
-        let wait = |_| match retry.after(failure, &mut random) {
-            Next::After(wait) => wait,
-            Next::GiveUp => Duration::MAX,
+        let wait = |_| match retry.decide(failure, &mut random) {
+            RetryDecision::Wait(wait) => wait,
+            RetryDecision::GiveUp => Duration::MAX,
         };
         (0..100).map(wait).collect()
     }
@@ -173,11 +173,11 @@ mod tests {
             }
             let (mut retry, mut random) = (Retry::new(Budget::Unlimited), fastrand::Rng::with_seed(1));
             for _ in 0..20 {
-                retry.after(failure(cause), &mut random);
+                retry.decide(failure(cause), &mut random);
             }
             retry.reset();
-            let next = retry.after(failure(cause), &mut random);
-            assert!(matches!(next, Next::After(wait) if wait <= first_max));
+            let next = retry.decide(failure(cause), &mut random);
+            assert!(matches!(next, RetryDecision::Wait(wait) if wait <= first_max));
         }
     }
 
@@ -203,7 +203,7 @@ mod tests {
             for seed in 0..20 {
                 let (mut retry, mut random) = (Retry::new(Budget::COMMAND), fastrand::Rng::with_seed(seed));
                 let (mut tried, mut waited) = (1, Duration::ZERO);
-                while let Next::After(wait) = retry.after(failure, &mut random) {
+                while let RetryDecision::Wait(wait) = retry.decide(failure, &mut random) {
                     (tried, waited) = (tried + 1, waited + wait);
                 }
                 assert!(tried <= max_tries, "{failure:?}: {tried}");
@@ -222,7 +222,11 @@ mod tests {
             (MetadataError::Refused(Refusal::Unexpected(302)), Cause::Lasting, None),
             (MetadataError::Refused(Refusal::Malformed("no JSON".to_owned())), Cause::Lasting, None),
             (MetadataError::Transport(TransportError::NotConnected(vec![])), Cause::NotConnected, None),
-            (MetadataError::Transport(TransportError::Cut("closed".to_owned())), Cause::Busy, None),
+            (
+                MetadataError::Transport(TransportError::ConnectionLost("closed".to_owned())),
+                Cause::Busy,
+                None,
+            ),
             (MetadataError::Transport(TransportError::TooLarge(1)), Cause::Lasting, None),
         ] {
             assert_eq!(Failure::of(&why), Failure { cause, requested_wait }, "{why}");

@@ -8,4 +8,4 @@
 pub(crate) mod backoff;
 pub(crate) mod retrying;
 
-pub use backoff::{Budget, Cause, Failure, Next, Retry};
+pub use backoff::{Budget, Cause, Failure, Retry, RetryDecision};

@@ -7,7 +7,7 @@ use tokio::time::sleep;
 use crate::metadata::api::request::Request;
 use crate::metadata::api::response::{Ask, Response};
 use crate::metadata::error::{MetadataError, TransportError};
-use crate::metadata::retry::backoff::{Budget, Cause, Failure, Next, Retry};
+use crate::metadata::retry::backoff::{Budget, Cause, Failure, Retry, RetryDecision};
 use crate::util::random;
 
 /// Sends requests through `A` and repeats those that got a temporary refusal.
@@ -37,9 +37,9 @@ impl<A: Ask> Ask for Retrying<A> {
         loop {
             let answer = self.inner.ask(request.clone()).await?;
             let Some(failure) = temporary_failure(&answer) else { return Ok(answer) };
-            match retry.after(failure, &mut random::generator()) {
-                Next::After(wait) => sleep(wait).await,
-                Next::GiveUp => return Ok(answer),
+            match retry.decide(failure, &mut random::generator()) {
+                RetryDecision::Wait(wait) => sleep(wait).await,
+                RetryDecision::GiveUp => return Ok(answer),
             }
         }
     }

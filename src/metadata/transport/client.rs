@@ -10,7 +10,7 @@ use crate::metadata::family::Family;
 use crate::metadata::transport::connect;
 use crate::metadata::transport::connection::Connection;
 use crate::metadata::transport::exchange::Limits;
-use crate::metadata::transport::source_port::{self, Reserved};
+use crate::metadata::transport::source_port::{self, ReservedPorts};
 use crate::system::platform::PlatformProof;
 use crate::util::random;
 
@@ -24,7 +24,7 @@ pub struct Client {
     closing: bool,
     /// Whether any source port is used, and not one below 1024.
     any_port: bool,
-    reserved: Reserved,
+    reserved: ReservedPorts,
     random: fastrand::Rng,
     /// The only family to use, if the client is limited to one.
     only_family: Option<Family>,
@@ -40,7 +40,7 @@ impl Client {
     ///
     /// Requires the proof that the service can be trusted on this machine (invariant P1).
     pub fn new(_: &PlatformProof, limits: Limits) -> Self {
-        let reserved = Reserved::of_this_machine();
+        let reserved = ReservedPorts::of_this_machine();
         let random = random::generator();
         Self {
             limits,
@@ -60,14 +60,14 @@ impl Client {
         Self { closing: true, ..Self::new(proof, limits) }
     }
 
-    /// A client for one request that the service answers from any source port ([`Request::takes_any_port`]). It needs no capability,
+    /// A client for one request that the service answers from any source port ([`Request::accepts_any_port`]). It needs no capability,
     /// and it sends no other request.
     pub fn from_any_port(proof: &PlatformProof, limits: Limits) -> Self {
         Self { any_port: true, ..Self::for_one_request(proof, limits) }
     }
 
     /// A client that uses one family only, to test each family separately.
-    pub fn over(family: Family, proof: &PlatformProof, limits: Limits) -> Self {
+    pub fn for_family(family: Family, proof: &PlatformProof, limits: Limits) -> Self {
         Self { only_family: Some(family), first_family: family, ..Self::new(proof, limits) }
     }
 
@@ -83,7 +83,7 @@ impl Client {
 
     /// Tests whether a source port is available, without a connection.
     pub fn try_source_port(&mut self) -> Result<u16, ConnectError> {
-        connect::try_ports(self.first_family, &source_port::order(&self.reserved, &mut self.random))
+        connect::try_ports(self.first_family, &source_port::ports_in_order(&self.reserved, &mut self.random))
     }
 
     /// Opens the connection now, before the first request.
@@ -101,17 +101,17 @@ impl Client {
     /// is reset.
     pub async fn finish(self) {
         match self.connection {
-            Some(connection) if self.closing => connection.closed().await,
+            Some(connection) if self.closing => connection.wait_until_closed().await,
             _ => {}
         }
     }
 
     /// Sends a request within the limit for the complete operation.
     async fn ask_within_limit(&mut self, request: &Request) -> Result<Response, TransportError> {
-        let limit = self.limits.whole;
+        let limit = self.limits.total;
         let answer = match timeout(limit, self.ask_twice(request)).await {
             Ok(answer) => answer,
-            Err(_) => Err(TransportError::TimedOut { step: Step::Whole, after: limit }),
+            Err(_) => Err(TransportError::TimedOut { step: Step::Total, after: limit }),
         };
         if answer.is_err() {
             // A late response on this connection must not be taken for the response to the next request.
@@ -127,7 +127,7 @@ impl Client {
     /// Every request may be repeated: a read changes nothing, and a write sets a complete value.
     async fn ask_twice(&mut self, request: &Request) -> Result<Response, TransportError> {
         match self.ask_once(request).await {
-            (_, Err(TransportError::Cut(_))) => self.ask_once(request).await.1,
+            (_, Err(TransportError::ConnectionLost(_))) => self.ask_once(request).await.1,
             (Some(family), Err(why @ TransportError::TimedOut { .. })) if self.only_family.is_none() => {
                 match self.connect_over(family.other()).await {
                     Ok(connection) => {
@@ -183,7 +183,7 @@ impl Client {
         if self.any_port {
             vec![EPHEMERAL_PORT; 3]
         } else {
-            source_port::order(&self.reserved, &mut self.random)
+            source_port::ports_in_order(&self.reserved, &mut self.random)
         }
     }
 
@@ -193,7 +193,7 @@ impl Client {
         match tried.iter().find(|(_, why)| why.is_reset()) {
             Some((family, why)) => {
                 self.first_family = family.other();
-                TransportError::Cut(why.to_string())
+                TransportError::ConnectionLost(why.to_string())
             }
             None => TransportError::NotConnected(tried),
         }
@@ -202,7 +202,7 @@ impl Client {
 
 impl Ask for Client {
     async fn ask(&mut self, request: Request) -> Result<Response, TransportError> {
-        if self.any_port && !request.takes_any_port() {
+        if self.any_port && !request.accepts_any_port() {
             return Err(TransportError::NotConnected(vec![(self.first_family, ConnectError::NotPermitted)]));
         }
         self.ask_within_limit(&request).await

@@ -42,7 +42,7 @@ impl Connection {
     /// # Errors
     /// If the HTTP connection cannot be started on the stream.
     pub async fn open(family: Family, stream: TcpStream) -> Result<Self, TransportError> {
-        let io = TokioIo::new(ServerCloses { stream, ended: false, surplus: 0, close_timer: None });
+        let io = TokioIo::new(PassiveCloseStream { stream, ended: false, surplus: 0, close_timer: None });
         let (sender, connection) = exchange::handshake(io).await?;
         Ok(Self { family, sender, driver: Some(tokio::spawn(drive(connection))) })
     }
@@ -62,8 +62,8 @@ impl Connection {
         limits: &Limits,
         close: bool,
     ) -> Result<Response, TransportError> {
-        let http = exchange::written(request, self.family.host(), close)?;
-        let answer = exchange::exchange(&mut self.sender, http, request.answer_limit(), limits).await?;
+        let http = exchange::http_request(request, self.family.host(), close)?;
+        let answer = exchange::exchange(&mut self.sender, http, request.max_answer_bytes(), limits).await?;
         if !request.writes() && answer.status == 200 && self.has_surplus(close).await {
             return Err(TransportError::NotHttp("the body is longer than its Content-Length".to_owned()));
         }
@@ -81,7 +81,7 @@ impl Connection {
     }
 
     /// Waits until the connection is closed, with a timeout. For a process that is about to end.
-    pub(crate) async fn closed(self) {
+    pub(crate) async fn wait_until_closed(self) {
         drop(self.sender);
         if let Some(driver) = self.driver {
             let _ = driver.await;
@@ -91,7 +91,7 @@ impl Connection {
 
 /// Runs a connection to its end. Returns whether more bytes arrived than the response announced. Other errors reach the caller
 /// through the connection's sender.
-async fn drive(mut connection: http1::Connection<TokioIo<ServerCloses>, Full<Bytes>>) -> bool {
+async fn drive(mut connection: http1::Connection<TokioIo<PassiveCloseStream>, Full<Bytes>>) -> bool {
     let ended = poll_fn(|cx| connection.poll_without_shutdown(cx)).await;
     let http1::Parts { io, read_buf, .. } = connection.into_parts();
     let mut stream = io.into_inner();
@@ -105,7 +105,7 @@ async fn drive(mut connection: http1::Connection<TokioIo<ServerCloses>, Full<Byt
 ///
 /// When hyper shuts it down, it waits for the service's end of data, with a timeout. If the end of data arrives, the socket is
 /// closed normally. Otherwise the connection is reset, because the socket was created with a linger time of zero.
-struct ServerCloses {
+struct PassiveCloseStream {
     stream: TcpStream,
     /// Whether the service's end of data was received.
     ended: bool,
@@ -115,7 +115,7 @@ struct ServerCloses {
     close_timer: Option<Pin<Box<Sleep>>>,
 }
 
-impl ServerCloses {
+impl PassiveCloseStream {
     /// Notes the end of data, and switches the socket to a normal close.
     fn end_of_data(&mut self) {
         if !self.ended {
@@ -125,7 +125,7 @@ impl ServerCloses {
     }
 }
 
-impl AsyncRead for ServerCloses {
+impl AsyncRead for PassiveCloseStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -141,7 +141,7 @@ impl AsyncRead for ServerCloses {
     }
 }
 
-impl AsyncWrite for ServerCloses {
+impl AsyncWrite for PassiveCloseStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(cx, buf)
     }

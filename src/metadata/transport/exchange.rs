@@ -22,7 +22,7 @@ const MAX_HEADERS: usize = 64;
 /// The limit for the status line and all headers together, in bytes.
 const MAX_HEAD_BYTES: usize = 32 * 1024;
 
-/// The time limits of one request. The size limit is [`Request::answer_limit`].
+/// The time limits of one request. The size limit is [`Request::max_answer_bytes`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// To open a connection, over either family.
@@ -32,7 +32,7 @@ pub struct Limits {
     /// From the headers to the end of the body.
     pub body: Duration,
     /// For the complete operation, including a second try.
-    pub whole: Duration,
+    pub total: Duration,
 }
 
 impl Default for Limits {
@@ -42,7 +42,7 @@ impl Default for Limits {
             connect: Duration::from_millis(2500),
             headers: Duration::from_secs(5),
             body: Duration::from_secs(10),
-            whole: Duration::from_secs(20),
+            total: Duration::from_secs(20),
         }
     }
 }
@@ -61,7 +61,7 @@ where
 
 /// The HTTP form of a request. `close` adds `Connection: close`, which asks the other side to close the connection after its
 /// response.
-pub(crate) fn written(
+pub(crate) fn http_request(
     request: &Request,
     host: &str,
     close: bool,
@@ -118,7 +118,7 @@ fn transport_error(why: &hyper::Error) -> TransportError {
     if why.is_parse() || why.is_parse_too_large() || not_chunked {
         TransportError::NotHttp(text)
     } else {
-        TransportError::Cut(text)
+        TransportError::ConnectionLost(text)
     }
 }
 

@@ -1,4 +1,4 @@
-//! The order in which source ports are tried (invariant T2). Pure, except [`Reserved::of_this_machine`], which reads two tables.
+//! The order in which source ports are tried (invariant T2). Pure, except [`ReservedPorts::of_this_machine`], which reads two tables.
 //!
 //! The service answers user data requests only if their source port is below 1024. Ports 512 to 1023 are the traditional range
 //! for clients (bindresvport, rsh), so they come first. Reserved ports, on which another program may want to listen, come last:
@@ -25,9 +25,9 @@ const SERVICES: [u16; 54] = [
 /// The ports to avoid while another port is free. The index is the port number. (A set of ports took a sixth of all instructions
 /// of `scw-userdata`.)
 #[derive(Clone, Debug)]
-pub(crate) struct Reserved(Vec<bool>);
+pub(crate) struct ReservedPorts(Vec<bool>);
 
-impl Reserved {
+impl ReservedPorts {
     /// The ports of [`SERVICES`], and the ports that the administrator reserved in `/etc/bindresvport.blacklist` and
     /// `net.ipv4.ip_local_reserved_ports`. A table that cannot be read is treated as empty.
     pub(crate) fn of_this_machine() -> Self {
@@ -66,7 +66,7 @@ impl Reserved {
 }
 
 /// Every port from 1 to 1023 once, in the order in which to try them. Each group of ports is shuffled.
-pub(crate) fn order(reserved: &Reserved, random: &mut fastrand::Rng) -> Vec<u16> {
+pub(crate) fn ports_in_order(reserved: &ReservedPorts, random: &mut fastrand::Rng) -> Vec<u16> {
     let mut ports = Vec::with_capacity(1023);
     for range in [TRADITIONAL, LOW] {
         let start = ports.len();
@@ -88,7 +88,7 @@ mod tests {
     #[test]
     fn t2_exactly_the_privileged_ports_are_tried_once_each() {
         for seed in 0..50 {
-            let mut ports = order(&Reserved::new("", ""), &mut fastrand::Rng::with_seed(seed));
+            let mut ports = ports_in_order(&ReservedPorts::new("", ""), &mut fastrand::Rng::with_seed(seed));
             ports.sort_unstable();
             assert_eq!(ports, (1..=1023).collect::<Vec<_>>());
         }
@@ -96,8 +96,9 @@ mod tests {
 
     #[test]
     fn t2_traditional_ports_first_and_reserved_ports_last() {
-        let reserved = Reserved::new("# comment\n600 # rpc\n 601\nnonsense\n", "700-702,800,70000,9-x\n");
-        let ports = order(&reserved, &mut fastrand::Rng::with_seed(7));
+        let reserved =
+            ReservedPorts::new("# comment\n600 # rpc\n 601\nnonsense\n", "700-702,800,70000,9-x\n");
+        let ports = ports_in_order(&reserved, &mut fastrand::Rng::with_seed(7));
         let at = |port: u16| ports.iter().position(|p| *p == port).expect("every port is there");
         let last_low = ports.iter().rposition(|p| *p <= 511 && !SERVICES.contains(p)).expect("some");
         for port in [22, 53, 80, 443, 600, 601, 631, 700, 701, 702, 800, 873, 993, 995] {
@@ -109,7 +110,8 @@ mod tests {
 
     #[test]
     fn t2_port_order_differs_between_machines() {
-        let first = |seed| order(&Reserved::new("", ""), &mut fastrand::Rng::with_seed(seed))[0];
+        let first =
+            |seed| ports_in_order(&ReservedPorts::new("", ""), &mut fastrand::Rng::with_seed(seed))[0];
         let different: BTreeSet<u16> = (0..100).map(first).collect();
         assert!(different.len() > 50, "only {} different first ports of 100", different.len());
     }

@@ -12,7 +12,7 @@ use thiserror::Error;
 
 use crate::scripts::cloud_init::gzip::{self, GzipError};
 use crate::scripts::cloud_init::multipart::{self, MimeError, MimePart};
-use crate::scripts::history::value_readings::{FIRST_READING, READING};
+use crate::scripts::history::value_rules::{FIRST_RULES_VERSION, RULES_VERSION};
 use crate::scripts::model::script::ScriptKind;
 use crate::scripts::model::wrong_form::{GZIP_MAGIC, WrongForm, skip_white_space};
 
@@ -22,7 +22,7 @@ const MAX_UNPACKED_BYTES: usize = 16 * 1024 * 1024;
 const MAX_NAME_LEN: usize = 100;
 
 /// Beginnings of the values that only cloud-init understands, in upper or lower case. Longer beginnings come first.
-const FOREIGN_BEGINNINGS: [&str; 8] = [
+const CLOUD_INIT_BEGINNINGS: [&str; 8] = [
     "#cloud-config-archive",
     "#cloud-config-jsonp",
     "#cloud-config",
@@ -34,7 +34,7 @@ const FOREIGN_BEGINNINGS: [&str; 8] = [
 ];
 
 /// Content types that only cloud-init understands. A message contains no other content type (invariant S3).
-const FOREIGN_TYPES: [&str; 8] = [
+const CLOUD_INIT_TYPES: [&str; 8] = [
     "text/cloud-config",
     "text/cloud-config-archive",
     "text/cloud-config-jsonp",
@@ -45,7 +45,7 @@ const FOREIGN_TYPES: [&str; 8] = [
     "text/part-handler",
 ];
 
-/// Content types of a part that cloud-init unpacks; the beginning of the unpacked data decides what it is. The first reading
+/// Content types of a part that cloud-init unpacks; the beginning of the unpacked data decides what it is. The first rules
 /// knew the first two types.
 const GZIP_TYPES: [&str; 8] = [
     "application/gzip",
@@ -60,24 +60,24 @@ const GZIP_TYPES: [&str; 8] = [
 
 /// One piece of content in a value of the key `cloud-init`.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Item {
+pub struct UnpackedItem {
     /// Its name after `cloud-init.`: the file name or the number of a part. `None`: the value is not a MIME message.
     pub name: Option<String>,
-    /// The first reading of values that runs this script (see [`crate::scripts::history::value_readings`]).
-    pub since: u32,
+    /// The first rules version that runs this script (see [`crate::scripts::history::value_rules`]).
+    pub first_rules_version: u32,
     /// The content.
-    pub content: Content,
+    pub content: ItemContent,
 }
 
 /// What a value or a part is.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Content {
+pub enum ItemContent {
     /// A script of this kind.
     Script(ScriptKind, Bytes),
     /// Content that only cloud-init understands, with its name in cloud-init.
-    Foreign(&'static str),
+    NeedsCloudInit(&'static str),
     /// Content that neither the agent nor cloud-init can use.
-    Broken(UnpackError),
+    Unusable(UnpackError),
 }
 
 /// Why a value or a part cannot be used.
@@ -119,31 +119,32 @@ fn unknown_form(form: &WrongForm, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 
 /// Whether only the key `cloud-init` can have this value: gzip, a MIME message, or content that only cloud-init understands.
 pub(crate) fn is_only_for_cloud_init(value: &[u8]) -> bool {
-    value.starts_with(GZIP_MAGIC) || multipart::is_message(value) || foreign_name(value).is_some()
+    value.starts_with(GZIP_MAGIC) || multipart::is_message(value) || cloud_init_name(value).is_some()
 }
 
 /// The name of content that only cloud-init understands.
-fn foreign_name(value: &[u8]) -> Option<&'static str> {
+fn cloud_init_name(value: &[u8]) -> Option<&'static str> {
     let begin = skip_white_space(value);
     let is_begin =
         |known: &&str| begin.get(..known.len()).is_some_and(|b| b.eq_ignore_ascii_case(known.as_bytes()));
-    FOREIGN_BEGINNINGS.into_iter().find(is_begin)
+    CLOUD_INIT_BEGINNINGS.into_iter().find(is_begin)
 }
 
 /// The content of a value, in its order. An empty value has none.
-pub fn unpack(value: &[u8]) -> Vec<Item> {
+pub fn unpack(value: &[u8]) -> Vec<UnpackedItem> {
     let mut remaining = MAX_UNPACKED_BYTES;
-    let single = |content| vec![Item { name: None, since: FIRST_READING, content }];
+    let single =
+        |content| vec![UnpackedItem { name: None, first_rules_version: FIRST_RULES_VERSION, content }];
     let value = match unzipped(value, &mut remaining) {
         Ok(value) => value,
-        Err(why) => return single(Content::Broken(why)),
+        Err(why) => return single(ItemContent::Unusable(why)),
     };
     if !multipart::is_message(&value) {
         return content("text/plain", value).map(single).unwrap_or_default();
     }
     let parts = match multipart::split(&value) {
         Ok(parts) => parts,
-        Err(why) => return single(Content::Broken(UnpackError::Mime(why))),
+        Err(why) => return single(ItemContent::Unusable(UnpackError::Mime(why))),
     };
     let (mut names, mut items) = (Vec::new(), Vec::new());
     for (number, part) in (1..).zip(parts) {
@@ -151,20 +152,20 @@ pub fn unpack(value: &[u8]) -> Vec<Item> {
         let name = name.unwrap_or_else(|| format!("part-{number:03}"));
         // An empty part also uses its name, so the names of the other parts do not depend on its content.
         names.push(name.clone());
-        let since = first_reading_of(&part.content_type);
-        items.extend(part_content(part, &mut remaining).map(|content| Item {
+        let first_rules_version = first_rules_version_of(&part.content_type);
+        items.extend(part_content(part, &mut remaining).map(|content| UnpackedItem {
             name: Some(name),
-            since,
+            first_rules_version,
             content,
         }));
     }
     items
 }
 
-/// The first reading that runs a script in a part of this content type.
-fn first_reading_of(content_type: &str) -> u32 {
+/// The first rules version that runs a script in a part of this content type.
+fn first_rules_version_of(content_type: &str) -> u32 {
     let is_new = !is_type(content_type) || GZIP_TYPES[2..].contains(&content_type);
-    if is_new { READING } else { FIRST_READING }
+    if is_new { RULES_VERSION } else { FIRST_RULES_VERSION }
 }
 
 /// Whether this is a content type. If it is not, the part is read as `text/plain`.
@@ -182,7 +183,7 @@ fn usable_name(path: &str) -> Option<String> {
 }
 
 /// The content of a part. `None`: the part is empty. `remaining`: how many bytes may still be unpacked.
-fn part_content(part: MimePart, remaining: &mut usize) -> Option<Content> {
+fn part_content(part: MimePart, remaining: &mut usize) -> Option<ItemContent> {
     let is_gzip = GZIP_TYPES.contains(&&*part.content_type);
     let body = part.body.map_err(UnpackError::Mime).and_then(|body| {
         let is_packed = body.starts_with(GZIP_MAGIC);
@@ -191,35 +192,35 @@ fn part_content(part: MimePart, remaining: &mut usize) -> Option<Content> {
     match body {
         Ok(body) if is_gzip || !is_type(&part.content_type) => content("text/plain", body),
         Ok(body) => content(&part.content_type, body),
-        Err(why) => Some(Content::Broken(why)),
+        Err(why) => Some(ItemContent::Unusable(why)),
     }
 }
 
 /// What a value or part is: by its declared content type or, for a type that says nothing, by the beginning of its bytes.
 /// `None`: it is empty.
-fn content(declared: &str, body: Vec<u8>) -> Option<Content> {
-    let script = |kind, body: Vec<u8>| Some(Content::Script(kind, body.into()));
+fn content(declared: &str, body: Vec<u8>) -> Option<ItemContent> {
+    let script = |kind, body: Vec<u8>| Some(ItemContent::Script(kind, body.into()));
     let is_script = body.starts_with(b"#!");
     match declared {
         "text/x-shellscript-per-boot" => script(ScriptKind::Startup, body),
         "text/x-shellscript-per-instance" | "text/x-shellscript-per-once" => script(ScriptKind::Setup, body),
         // cloud-init does not know this type. Earlier versions of the agent ran such a script, and its first bytes are clear.
         "application/octet-stream" if is_script => script(ScriptKind::Setup, body),
-        "text/x-shellscript" | "text/plain" | "text/x-not-multipart" => match foreign_name(&body) {
-            Some(name) => Some(Content::Foreign(name)),
+        "text/x-shellscript" | "text/plain" | "text/x-not-multipart" => match cloud_init_name(&body) {
+            Some(name) => Some(ItemContent::NeedsCloudInit(name)),
             // Other errors are found when the script is checked.
             None if is_script || declared == "text/x-shellscript" => script(ScriptKind::Setup, body),
             None if body.trim_ascii().is_empty() => None,
             None if multipart::is_message(skip_white_space(&body)) => {
-                Some(Content::Broken(UnpackError::BeforeMessage))
+                Some(ItemContent::Unusable(UnpackError::BeforeMessage))
             }
-            None => Some(Content::Broken(UnpackError::Form(WrongForm::of(&body)))),
+            None => Some(ItemContent::Unusable(UnpackError::Form(WrongForm::of(&body)))),
         },
-        other => match FOREIGN_TYPES.into_iter().find(|known| *known == other) {
-            Some(name) => Some(Content::Foreign(name)),
+        other => match CLOUD_INIT_TYPES.into_iter().find(|known| *known == other) {
+            Some(name) => Some(ItemContent::NeedsCloudInit(name)),
             None if body.is_empty() => None,
-            None if other.starts_with("message/") => Some(Content::Broken(UnpackError::Message)),
-            None => Some(Content::Broken(UnpackError::Type)),
+            None if other.starts_with("message/") => Some(ItemContent::Unusable(UnpackError::Message)),
+            None => Some(ItemContent::Unusable(UnpackError::Type)),
         },
     }
 }

@@ -16,7 +16,7 @@ use thiserror::Error;
 use crate::metadata::api::instance::InstanceId;
 use crate::metadata::api::user_data_key::UserDataKey;
 use crate::scripts::history::record_name::{self, Stem};
-use crate::scripts::history::value_readings;
+use crate::scripts::history::value_rules;
 use crate::scripts::model::script::Digest;
 use crate::util::files;
 use crate::util::random;
@@ -107,8 +107,8 @@ pub struct Run {
     #[serde(default)]
     pub output: String,
     /// Its leftover processes.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub left: Vec<String>,
+    #[serde(rename = "left", default, skip_serializing_if = "Vec::is_empty")]
+    pub leftovers: Vec<String>,
     /// Whether its user data key was deleted afterwards, because of `delete-after-success`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub deleted: bool,
@@ -127,7 +127,7 @@ impl Run {
             ended: None,
             outcome: None,
             output: String::new(),
-            left: Vec::new(),
+            leftovers: Vec::new(),
             deleted: false,
         }
     }
@@ -177,7 +177,7 @@ impl Records {
         let parent = folder.parent().unwrap_or(Path::new("/"));
         files::create_private_folder(parent).map_err(failed)?;
         check_owner(parent)?;
-        value_readings::mark_new_disk(folder).map_err(failed)?;
+        value_rules::mark_new_disk(folder).map_err(failed)?;
         files::create_private_folder(folder).map_err(failed)?;
         check_owner(folder)?;
         Ok(Self { folder: folder.to_owned() })

@@ -44,12 +44,12 @@ impl RunningScript {
     }
 
     /// Whether this is the given run.
-    pub fn is(&self, run: &Run) -> bool {
+    pub fn is_run(&self, run: &Run) -> bool {
         run.outcome.is_none() && self.attempt == run.attempt && self.started == run.started
     }
 
     /// The path of the file with the output so far.
-    pub fn output(&self, folder: &Path) -> PathBuf {
+    pub fn output_path(&self, folder: &Path) -> PathBuf {
         folder.join(format!("{}-{}", self.started, self.attempt))
     }
 
@@ -57,11 +57,11 @@ impl RunningScript {
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub(crate) fn announce(&self, path: &Path) -> io::Result<Announced> {
+    pub(crate) fn write(&self, path: &Path) -> io::Result<RunningFile> {
         path.parent().map_or(Ok(()), files::create_public_folder)?;
         let text = serde_json::to_vec(self)?;
         files::write_atomic(path, &text, 0o644)?;
-        Ok(Announced(path.to_owned(), text))
+        Ok(RunningFile(path.to_owned(), text))
     }
 
     /// Reads the file. `None` if no script runs, or if its runner was killed.
@@ -79,9 +79,9 @@ impl RunningScript {
 }
 
 /// The file of a script that runs, and its content. Dropping this removes the file.
-pub(crate) struct Announced(PathBuf, Vec<u8>);
+pub(crate) struct RunningFile(PathBuf, Vec<u8>);
 
-impl Drop for Announced {
+impl Drop for RunningFile {
     fn drop(&mut self) {
         // Only if the content is the same: the runner of the shutdown scripts may have written its own file.
         if files::read_bounded(&self.0, MAX_FILE_BYTES).ok().flatten().as_ref() == Some(&self.1) {

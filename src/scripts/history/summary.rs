@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::scripts::history::record::{Outcome, Run};
 use crate::scripts::model::script::{Digest, ScriptKind};
-use crate::util::tagged::{NotAState, Tagged};
+use crate::util::state_json::{InvalidState, StateFields};
 use crate::util::time::Moment;
 use crate::util::{files, printable};
 
@@ -25,9 +25,9 @@ pub struct Summary {
     /// The scripts in user data, in the order in which they run.
     pub scripts: Vec<ScriptSummary>,
     /// The items of the key `cloud-init` that do not run, without being a failure: those that need cloud-init where that is not active, and
-    /// those that an earlier version passed over.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub passed_over: Vec<PassedOver>,
+    /// those that an earlier version skipped.
+    #[serde(rename = "passed_over", default, skip_serializing_if = "Vec::is_empty")]
+    pub skipped: Vec<SkippedItem>,
     /// The state of the network when the first script of the boot started. Absent if none started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network: Option<Network>,
@@ -35,7 +35,7 @@ pub struct Summary {
 
 /// The state of the network when a script started.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "state", rename_all = "kebab-case", try_from = "Tagged")]
+#[serde(tag = "state", rename_all = "kebab-case", try_from = "StateFields")]
 pub enum Network {
     /// systemd's network-online.target was active.
     Online,
@@ -53,33 +53,33 @@ pub enum Network {
     NotAwaited,
 }
 
-impl TryFrom<Tagged> for Network {
-    type Error = NotAState;
+impl TryFrom<StateFields> for Network {
+    type Error = InvalidState;
 
-    fn try_from(tagged: Tagged) -> Result<Self, NotAState> {
+    fn try_from(tagged: StateFields) -> Result<Self, InvalidState> {
         match (&*tagged.state, tagged.resolver, tagged.why) {
             ("online", ..) => Ok(Self::Online),
             ("resolver-answered", Some(resolver), _) => Ok(Self::ResolverAnswered { resolver }),
             ("not-ready", _, Some(why)) => Ok(Self::NotReady { why }),
             ("not-awaited", ..) => Ok(Self::NotAwaited),
-            _ => Err(NotAState),
+            _ => Err(InvalidState),
         }
     }
 }
 
 /// An item of the key `cloud-init` that does not run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PassedOver {
+pub struct SkippedItem {
     /// The user data key, followed by the name of the part, if it is one.
     pub key: String,
     /// cloud-init's name for it, such as `#cloud-config`.
     pub what: String,
-    /// Whether this version of the agent would run it, but an earlier one passed it over. This stays so until its content changes.
+    /// Whether this version of the agent would run it, but an earlier one skipped it. This stays so until its content changes.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub by_earlier_version: bool,
 }
 
-impl PassedOver {
+impl SkippedItem {
     /// Why it does not run, as a text for a person.
     pub fn why(&self) -> &'static str {
         if self.by_earlier_version {
@@ -168,7 +168,7 @@ impl Summary {
 
     /// This summary, updated with the outcomes of a later run of some of its scripts.
     #[must_use]
-    pub fn with(mut self, later: &Self) -> Self {
+    pub fn updated_with(mut self, later: &Self) -> Self {
         self.ended = later.ended;
         self.network = later.network.clone().or(self.network);
         for script in &later.scripts {

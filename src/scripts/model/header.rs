@@ -102,7 +102,7 @@ pub enum HeaderFault {
     Twice(&'static str),
     /// The setting must have this form.
     #[error("must be written as `{0}`")]
-    Shape(&'static str),
+    Form(&'static str),
     /// The value of this setting is wrong; what it must be.
     #[error("the value of `{0}` must be {1}")]
     Value(&'static str, &'static str),
@@ -144,7 +144,7 @@ impl Header {
             return Err(HeaderFault::Twice(name));
         }
         seen.push(name);
-        let value_or = |shape| value.filter(|value| !value.is_empty()).ok_or(HeaderFault::Shape(shape));
+        let value_or = |form| value.filter(|value| !value.is_empty()).ok_or(HeaderFault::Form(form));
         let wrong = |must_be| HeaderFault::Value(name, must_be);
         match name {
             "timeout" => {
@@ -166,7 +166,7 @@ impl Header {
             }
             "delete-after-success" => match value {
                 None => self.delete_after_success = true,
-                Some(_) => return Err(HeaderFault::Shape("delete-after-success")),
+                Some(_) => return Err(HeaderFault::Form("delete-after-success")),
             },
             _ => self.environment.push(environment_variable(value_or("env=NAME=VALUE")?)?),
         }
@@ -241,7 +241,7 @@ fn user_name(name: &str) -> Option<String> {
 
 /// `NAME=VALUE` as an environment variable.
 fn environment_variable(text: &str) -> Result<(String, String), HeaderFault> {
-    let (name, value) = text.split_once('=').ok_or(HeaderFault::Shape("env=NAME=VALUE"))?;
+    let (name, value) = text.split_once('=').ok_or(HeaderFault::Form("env=NAME=VALUE"))?;
     let is_name = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
         && name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
     if !is_name {

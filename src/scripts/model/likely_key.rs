@@ -30,7 +30,7 @@ const MAX_SUSPECT_KEYS: usize = 20;
 pub(crate) fn suspect_keys(keys: &[UserDataKey], outcome: Option<&UserDataKey>) -> Vec<String> {
     let mut suspect = Vec::new();
     for key in keys {
-        if Some(key) != outcome && suspect.len() < MAX_SUSPECT_KEYS && meant(key).is_some() {
+        if Some(key) != outcome && suspect.len() < MAX_SUSPECT_KEYS && intended_key(key).is_some() {
             suspect.push(key.as_str().to_owned());
         }
     }
@@ -39,9 +39,9 @@ pub(crate) fn suspect_keys(keys: &[UserDataKey], outcome: Option<&UserDataKey>) 
 
 /// The hint about a suspect key.
 pub(crate) fn suspect_key_hint(key: &str) -> String {
-    let meant = UserDataKey::new(key).ok().and_then(|key| meant(&key));
-    let meant = meant.unwrap_or("setup-script");
-    format!("{}: not the key of a script; did you mean `{meant}`?", printable::name(key))
+    let intended = UserDataKey::new(key).ok().and_then(|key| intended_key(&key));
+    let intended = intended.unwrap_or("setup-script");
+    format!("{}: not the key of a script; did you mean `{intended}`?", printable::name(key))
 }
 
 /// The hint about keys that the agent cannot read, with their number. It does not contain their names, which may be
@@ -51,7 +51,7 @@ pub(crate) fn unusable_keys_hint(count: usize) -> String {
 }
 
 /// The key that is likely meant. `None`: the key has a meaning for the agent, or is not similar to a script key.
-pub(crate) fn meant(key: &UserDataKey) -> Option<&'static str> {
+pub(crate) fn intended_key(key: &UserDataKey) -> Option<&'static str> {
     if ScriptKind::of(key).is_some() || *key == UserDataKey::cloud_init() {
         return None;
     }
@@ -173,7 +173,7 @@ mod tests {
     #[test]
     fn s5_table_of_keys_like_a_scripts_key() {
         for (name, expected) in KEYS {
-            assert_eq!(meant(&key(name)), expected, "{name}");
+            assert_eq!(intended_key(&key(name)), expected, "{name}");
         }
     }
 

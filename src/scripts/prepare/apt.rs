@@ -25,7 +25,7 @@ const CONFIGURATION: &str = "/usr/share/scw-agent/apt.conf";
 
 /// Takes the lock, so that the daily job waits until it is released. None where there is no daily job, if the job
 /// still runs after five minutes, or if the lock cannot be taken.
-pub(crate) async fn hold_off_daily_job() -> Option<Lock> {
+pub(crate) async fn lock_daily_job() -> Option<Lock> {
     if !Path::new(DAILY_JOB).exists() {
         return None;
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::scripts::history::summary::Network;
 use crate::scripts::prepare::{apt, network};
-use crate::scripts::run::stop::Stop;
+use crate::scripts::run::stop::StopSignal;
 use crate::util::files::Lock;
 
 /// What the runner waits for before the scripts of one boot, and what it keeps locked while they run.
@@ -37,18 +37,18 @@ impl Preparation {
     }
 
     /// Makes the preparations unless they are made already. `false` when the runner has to stop meanwhile.
-    pub(crate) async fn make(&self, stop: &mut Stop) -> bool {
+    pub(crate) async fn make(&self, stop: &mut StopSignal) -> bool {
         let Some(limit) = self.network_wait.filter(|_| self.prepared.borrow().is_none()) else { return true };
         let prepare = async {
             let network = wait_for_network(limit).await;
-            Prepared { network, daily_job: apt::hold_off_daily_job().await }
+            Prepared { network, daily_job: apt::lock_daily_job().await }
         };
         tokio::select! {
             prepared = prepare => {
                 *self.prepared.borrow_mut() = Some(prepared);
                 true
             }
-            _ = stop.asked() => false,
+            _ = stop.wait() => false,
         }
     }
 

@@ -21,7 +21,7 @@ use crate::scripts::run::launcher::{Launch, LaunchProgram, LaunchUser};
 use crate::scripts::run::live_output::LiveOutput;
 use crate::scripts::run::output::ScriptOutput;
 use crate::scripts::run::script_file::{self, ScriptFile};
-use crate::scripts::run::stop::Stop;
+use crate::scripts::run::stop::StopSignal;
 use crate::scripts::run::supervise::{StartedScript, SupervisedEnd, supervise};
 use crate::util::time::Moment;
 
@@ -48,7 +48,7 @@ pub(crate) struct EndedScript {
     /// The end of its output.
     pub(crate) output: String,
     /// The processes that it started and that still run.
-    pub(crate) left: Vec<Pid>,
+    pub(crate) leftovers: Vec<Pid>,
     /// When its own process ended. The last output is read and logged after that.
     pub(crate) at: Moment,
 }
@@ -59,14 +59,14 @@ impl EndedScript {
         Self {
             outcome: Some(Outcome::NotRun(why)),
             output: String::new(),
-            left: Vec::new(),
+            leftovers: Vec::new(),
             at: Moment::now(),
         }
     }
 }
 
 /// Runs a script to its end.
-pub(crate) async fn execute(spec: &RunSpec<'_>, stop: &mut Stop) -> EndedScript {
+pub(crate) async fn execute(spec: &RunSpec<'_>, stop: &mut StopSignal) -> EndedScript {
     let mut output = match ScriptOutput::new(spec.key, LiveOutput::begin(spec.live).ok()) {
         Ok(output) => output,
         Err(why) => return EndedScript::not_run(format!("its output cannot be read: {why}")),
@@ -83,7 +83,7 @@ pub(crate) async fn execute(spec: &RunSpec<'_>, stop: &mut Stop) -> EndedScript 
         Err(why) => {
             let why = format!("cannot start the launcher of the script: {why}");
             let outcome = Some(Outcome::NotRun(why));
-            SupervisedEnd { outcome, at: Moment::now(), open_output: None, left: Vec::new() }
+            SupervisedEnd { outcome, at: Moment::now(), open_output: None, leftovers: Vec::new() }
         }
     };
     if let Some(from_script) = end.open_output.take() {
@@ -92,8 +92,8 @@ pub(crate) async fn execute(spec: &RunSpec<'_>, stop: &mut Stop) -> EndedScript 
     if let Err(why) = file.remove() {
         tracing::warn!(SCW_SCRIPT = %spec.key, "{}: cannot remove its folder in {}: {why}", spec.key, spec.folder.display());
     }
-    let SupervisedEnd { outcome, at, left, .. } = end;
-    EndedScript { outcome, output: output.finish().await, left, at }
+    let SupervisedEnd { outcome, at, leftovers, .. } = end;
+    EndedScript { outcome, output: output.finish().await, leftovers, at }
 }
 
 /// Writes the script's file.

@@ -11,14 +11,14 @@ use tokio::task::yield_now;
 const SCRIPT_GRACE: Duration = Duration::from_secs(5);
 
 /// Receives SIGTERM (the machine goes down) and SIGINT (a person interrupts the command).
-pub(crate) struct Stop {
+pub(crate) struct StopSignal {
     terminate: tokio::signal::unix::Signal,
     interrupt: tokio::signal::unix::Signal,
     /// How long a script may go on. `None`: no signal has come yet.
     grace: Option<Duration>,
 }
 
-impl Stop {
+impl StopSignal {
     /// Starts to listen. From now on, these signals do not end the process.
     pub(crate) fn listen() -> io::Result<Self> {
         let (terminate, interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
@@ -26,7 +26,7 @@ impl Stop {
     }
 
     /// Waits for a signal, and returns how long a running script may go on. It does not wait if a signal has already come.
-    pub(crate) async fn asked(&mut self) -> Duration {
+    pub(crate) async fn wait(&mut self) -> Duration {
         if let Some(grace) = self.grace {
             return grace;
         }
@@ -44,7 +44,7 @@ impl Stop {
         yield_now().await;
         tokio::select! {
             biased;
-            _ = self.asked() => true,
+            _ = self.wait() => true,
             () = ready(()) => false,
         }
     }

@@ -20,7 +20,7 @@ use crate::scripts::model::script::Interpreter;
 use crate::scripts::run::attempt_processes::AttemptProcesses;
 use crate::scripts::run::launcher::{Launch, LaunchError};
 use crate::scripts::run::output::ScriptOutput;
-use crate::scripts::run::stop::Stop;
+use crate::scripts::run::stop::StopSignal;
 use crate::util::time::Moment;
 
 /// How long the launcher may take to become the script. It queries the user database, which may not answer.
@@ -56,7 +56,7 @@ pub(crate) struct SupervisedEnd {
     /// The pipe of its output, if a process may still write to it.
     pub(crate) open_output: Option<Receiver>,
     /// The processes that the script started and that still run.
-    pub(crate) left: Vec<Pid>,
+    pub(crate) leftovers: Vec<Pid>,
 }
 
 /// Why a script is ended before its own end.
@@ -96,7 +96,7 @@ pub(crate) async fn supervise(
     started: StartedScript,
     launch: &Launch,
     (interpreter, time): (&Interpreter, Duration),
-    stop: &mut Stop,
+    stop: &mut StopSignal,
     output: &mut ScriptOutput,
 ) -> SupervisedEnd {
     let StartedScript { child, from_script, control, processes } = started;
@@ -117,7 +117,7 @@ pub(crate) async fn supervise(
             () = sleep_until(script.deadline) => if let Some(end) = script.end_next_step().await {
                 break end;
             },
-            grace = stop.asked(), if script.ending.is_none() => script.begin_grace(grace),
+            grace = stop.wait(), if script.ending.is_none() => script.begin_grace(grace),
             refused = &mut launching, if launched.is_none() => launched = Some(refused),
             () = sleep_until(launch_deadline), if launched.is_none() => launched = Some(Some(script.cancel_launch())),
             () = any_child_ended(&mut child_signals) => script.processes.reap(script.pid),
@@ -134,7 +134,7 @@ pub(crate) async fn supervise(
     let Supervision { processes, from_script, is_output_open, buffer, output, ending, .. } = script;
     let open_output = if is_output_open { drain_output(from_script, buffer, output).await } else { None };
     let outcome = outcome(ending, refused, &status, interpreter);
-    SupervisedEnd { outcome, at, open_output, left: processes.all() }
+    SupervisedEnd { outcome, at, open_output, leftovers: processes.all() }
 }
 
 impl<'a> Supervision<'a> {

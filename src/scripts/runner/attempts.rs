@@ -12,13 +12,13 @@ use crate::metadata::api::user_data_key::UserDataKey;
 use crate::scripts::history::record::{Outcome, Record, RecordError, Run};
 use crate::scripts::history::running::RunningScript;
 use crate::scripts::history::summary::ScriptSummary;
-use crate::scripts::model::policy::Terms;
 use crate::scripts::model::script::{Digest, Script, ScriptKind};
+use crate::scripts::model::settings::ScriptSettings;
 use crate::scripts::model::warnings;
 use crate::scripts::run::account::Account;
 use crate::scripts::run::execute::{EndedScript, RunSpec, execute};
 use crate::scripts::run::leftovers;
-use crate::scripts::run::stop::Stop;
+use crate::scripts::run::stop::StopSignal;
 use crate::scripts::runner::boot_context::BootContext;
 use crate::scripts::runner::due::{Decision, DueCheck, decide, decide_again};
 use crate::scripts::runner::fetch::FetchedScript;
@@ -34,16 +34,30 @@ struct Candidate<'a> {
     digest: Digest,
     /// The reasons are texts for a person.
     script: Result<Script<'a>, String>,
-    terms: Terms,
+    script_settings: ScriptSettings,
 }
 
 impl BootContext<'_> {
+    /// Runs these scripts one after the other, and returns their summaries. `None` when the runner has to stop.
+    pub(crate) async fn run_scripts(
+        &self,
+        api: &mut impl Ask,
+        scripts: Vec<FetchedScript>,
+        stop: &mut StopSignal,
+    ) -> Option<Vec<ScriptSummary>> {
+        let mut summaries = Vec::new();
+        for script in scripts {
+            summaries.push(self.run_script(api, script, stop).await?);
+        }
+        Some(summaries)
+    }
+
     /// Runs one script as often as it is due, and returns its summary. `None` when the runner has to stop.
-    pub(crate) async fn run_script(
+    async fn run_script(
         &self,
         api: &mut impl Ask,
         fetched: FetchedScript,
-        stop: &mut Stop,
+        stop: &mut StopSignal,
     ) -> Option<ScriptSummary> {
         let (key, kind) = (&fetched.key, fetched.kind);
         let body = match fetched.body {
@@ -78,7 +92,7 @@ impl BootContext<'_> {
         };
         let has_succeeded =
             last.outcome.as_ref().is_some_and(Outcome::is_success) && last.digest == candidate.digest;
-        if candidate.terms.delete_after_success && has_succeeded {
+        if candidate.script_settings.delete_after_success && has_succeeded {
             self.delete_key(api, (key, &fetched.value), &mut record, last.clone()).await;
         }
         // When the runner is started twice in one boot, the second one finds the runs of the first one in the records.
@@ -95,18 +109,24 @@ impl BootContext<'_> {
         body: &'b [u8],
     ) -> Candidate<'b> {
         let digest = Digest::of(body);
-        let terms = |script: &Script<'_>| {
-            Terms::of(kind, is_part, &script.header, self.policy).map_err(|why| why.to_string())
+        let script_settings = |script: &Script<'_>| {
+            ScriptSettings::of(kind, is_part, &script.header, self.settings).map_err(|why| why.to_string())
         };
         let checked = Script::parse(body).map_err(|why| why.to_string()).and_then(|script| {
-            let terms = terms(&script)?;
-            Ok((script, terms))
+            let script_settings = script_settings(&script)?;
+            Ok((script, script_settings))
         });
         match checked {
-            Ok((script, terms)) => Candidate { key, kind, digest, script: Ok(script), terms },
-            Err(why) => {
-                Candidate { key, kind, digest, script: Err(why), terms: Terms::plain(kind, self.policy) }
+            Ok((script, script_settings)) => {
+                Candidate { key, kind, digest, script: Ok(script), script_settings }
             }
+            Err(why) => Candidate {
+                key,
+                kind,
+                digest,
+                script: Err(why),
+                script_settings: ScriptSettings::defaults(kind, self.settings),
+            },
         }
     }
 
@@ -122,9 +142,9 @@ impl BootContext<'_> {
         &self,
         candidate: &Candidate<'_>,
         record: &mut Record,
-        stop: &mut Stop,
+        stop: &mut StopSignal,
     ) -> Attempts {
-        let Candidate { key, terms, .. } = candidate;
+        let Candidate { key, script_settings, .. } = candidate;
         let mut ran = false;
         loop {
             let (attempt, after_failure) = match self.decision(candidate, record, ran) {
@@ -138,10 +158,10 @@ impl BootContext<'_> {
                 return if ran { Attempts::Ran } else { Attempts::Stopped };
             }
             if after_failure {
-                if self.ends_within(terms.retry_delay) {
+                if self.ends_within(script_settings.retry_delay) {
                     return Attempts::Ran;
                 }
-                if wait_for_retry(terms.retry_delay, key, attempt, stop).await == Paused::Stopped {
+                if wait_for_retry(script_settings.retry_delay, key, attempt, stop).await == Paused::Stopped {
                     return Attempts::Stopped;
                 }
             }
@@ -161,10 +181,10 @@ impl BootContext<'_> {
 
     /// Whether another attempt is due. `ran`: whether this call of the runner has made one.
     fn decision(&self, candidate: &Candidate<'_>, record: &Record, ran: bool) -> Decision {
-        let Candidate { digest, terms, .. } = candidate;
+        let Candidate { digest, script_settings, .. } = candidate;
         let check = DueCheck {
-            when: terms.when,
-            retries: terms.retries,
+            when: script_settings.when,
+            retries: script_settings.retries,
             digest,
             instance: &self.instance.id,
             boot: &self.boot_id,
@@ -176,7 +196,7 @@ impl BootContext<'_> {
     async fn prepare<'b, 'c>(
         &self,
         candidate: &'c Candidate<'b>,
-        stop: &mut Stop,
+        stop: &mut StopSignal,
     ) -> Option<Result<(&'c Script<'b>, Account), String>> {
         let script = match &candidate.script {
             Ok(script) => script,
@@ -186,11 +206,11 @@ impl BootContext<'_> {
             return None;
         }
         // The lookup is this late because an earlier script may have made the user, and because a user database may need the network.
-        let account = match &candidate.terms.user {
+        let account = match &candidate.script_settings.user {
             Some(name) => tokio::select! {
                 biased;
                 account = Account::find(name) => account.map_err(|why| why.to_string()),
-                _ = stop.asked() => return None,
+                _ = stop.wait() => return None,
             },
             None => Ok(Account::root()),
         };
@@ -204,15 +224,15 @@ impl BootContext<'_> {
         script: Result<(&Script<'_>, Account), String>,
         attempt: u32,
         record: &mut Record,
-        stop: &mut Stop,
+        stop: &mut StopSignal,
     ) -> Result<Option<Outcome>, RecordError> {
-        let Candidate { key, digest, terms, .. } = candidate;
+        let Candidate { key, digest, script_settings, .. } = candidate;
         let run = Run { attempt, ..self.new_run(digest.clone()) };
         self.records.write(key, record, run.clone())?;
         let running = RunningScript::of(key, candidate.kind, &run);
         // This guard removes the file at the end of this function, when the record has the outcome.
         let _running_file =
-            script.is_ok().then(|| running.announce(&self.paths.running)).transpose().inspect_err(|why| {
+            script.is_ok().then(|| running.write(&self.paths.running)).transpose().inspect_err(|why| {
                 let path = self.paths.running.display();
                 tracing::warn!(SCW_SCRIPT = %key, "{key}: cannot write {path}, so the status does not show this run: {why}");
             });
@@ -223,11 +243,11 @@ impl BootContext<'_> {
             Ok((script, account)) => {
                 let id = &self.instance.id;
                 tracing::info!(MESSAGE_ID = events::SCRIPT_STARTED, SCW_SCRIPT = %key, SCW_INSTANCE_ID = %id, "{key}: started (attempt {attempt})");
-                self.console.tell(&format_args!("{key}: started (attempt {attempt})"));
-                let environment = self.environment(key, &run, &terms.environment);
+                self.console.print_line(&format_args!("{key}: started (attempt {attempt})"));
+                let environment = self.environment(key, &run, &script_settings.environment);
                 let time_left = self.deadline.map_or(Duration::MAX, |end| end.duration_since(Instant::now()));
-                let (folder, live) = (&self.paths.scripts, &*running.output(&self.paths.outputs));
-                let timeout = terms.timeout.min(time_left);
+                let (folder, live) = (&self.paths.scripts, &*running.output_path(&self.paths.outputs));
+                let timeout = script_settings.timeout.min(time_left);
                 let spec = RunSpec { key, run: &run.id, script, folder, live, account, timeout, environment };
                 execute(&spec, stop).await
             }
@@ -245,14 +265,14 @@ impl BootContext<'_> {
         ended: EndedScript,
     ) -> Option<Outcome> {
         (run.outcome, run.output) = (ended.outcome, ended.output);
-        run.left = leftovers::leftover_processes_of(&run.id, &ended.left);
-        if !run.left.is_empty() {
-            let processes = run.left.join(", ");
+        run.leftovers = leftovers::leftover_processes_of(&run.id, &ended.leftovers);
+        if !run.leftovers.is_empty() {
+            let processes = run.leftovers.join(", ");
             tracing::info!(MESSAGE_ID = events::SCRIPT_LEFT_PROCESSES, SCW_SCRIPT = %key, "{key}: left running: {processes}");
         }
         if run.outcome.is_none() {
             tracing::warn!(MESSAGE_ID = events::SCRIPT_CUT_OFF, SCW_SCRIPT = %key, "{key}: cut off, because the runner was stopped");
-            self.console.tell(&format_args!("{key}: cut off"));
+            self.console.print_line(&format_args!("{key}: cut off"));
             return None;
         }
         run.ended = Some(ended.at);
@@ -342,11 +362,11 @@ enum Paused {
     Stopped,
 }
 
-async fn wait_for_retry(length: Duration, key: &UserDataKey, attempt: u32, stop: &mut Stop) -> Paused {
+async fn wait_for_retry(length: Duration, key: &UserDataKey, attempt: u32, stop: &mut StopSignal) -> Paused {
     let shown = humantime::format_duration(length);
     tracing::info!(SCW_SCRIPT = %key, "{key}: attempt {attempt} starts in {shown}");
     tokio::select! {
         () = sleep(length) => Paused::Elapsed,
-        _ = stop.asked() => Paused::Stopped,
+        _ = stop.wait() => Paused::Stopped,
     }
 }

@@ -8,8 +8,8 @@ use crate::metadata::api::instance::Instance;
 use crate::metadata::api::user_data_key::UserDataKey;
 use crate::scripts::history::record::{Outcome, Records, Run};
 use crate::scripts::history::summary::ScriptSummary;
-use crate::scripts::model::policy::Policy;
 use crate::scripts::model::script::{Digest, ScriptKind};
+use crate::scripts::model::settings::SetupSettings;
 use crate::scripts::paths::SetupPaths;
 use crate::scripts::prepare::apt;
 use crate::scripts::prepare::preparation::Preparation;
@@ -24,7 +24,7 @@ pub(crate) struct BootContext<'a> {
     pub(crate) boot_id: String,
     pub(crate) records: Records,
     pub(crate) paths: &'a SetupPaths,
-    pub(crate) policy: &'a Policy,
+    pub(crate) settings: &'a SetupSettings,
     /// Whether each script runs once more, even if it is not due.
     pub(crate) run_again: bool,
     /// The time limit for all scripts together: a machine that goes down does not wait longer.
@@ -73,7 +73,7 @@ impl BootContext<'_> {
     /// Logs why a script did not run, and returns its summary.
     pub(super) fn report_not_run(&self, key: &UserDataKey, kind: ScriptKind, why: String) -> ScriptSummary {
         tracing::error!(MESSAGE_ID = events::SCRIPT_NOT_RUN, SCW_SCRIPT = %key, "{key}: not run: {why}");
-        self.console.tell(&format_args!("{key}: not run: {why}"));
+        self.console.print_line(&format_args!("{key}: not run: {why}"));
         ScriptSummary::not_run(key.as_str().to_owned(), kind, why)
     }
 
@@ -86,8 +86,8 @@ impl BootContext<'_> {
             _ => format!(" after {}", humantime::format_duration(length)),
         };
         match outcome {
-            Outcome::NotRun(_) => self.console.tell(&format_args!("{key}: {outcome}")),
-            _ => self.console.tell(&format_args!("{key}: {outcome} after {} s", length.as_secs())),
+            Outcome::NotRun(_) => self.console.print_line(&format_args!("{key}: {outcome}")),
+            _ => self.console.print_line(&format_args!("{key}: {outcome} after {} s", length.as_secs())),
         }
         let exit_status = if let Outcome::Exit(code) = outcome { Some(*code) } else { None };
         let (id, event) = (&self.instance.id, event_id(outcome));

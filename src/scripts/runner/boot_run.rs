@@ -12,14 +12,14 @@ use crate::metadata::api::user_data_key::UserDataKey;
 use crate::metadata::error::MetadataError;
 use crate::scripts::history::record::{RecordError, Records};
 use crate::scripts::history::summary::Summary;
-use crate::scripts::history::value_readings::ValueReadings;
+use crate::scripts::history::value_rules::RulesVersions;
 use crate::scripts::model::likely_key;
-use crate::scripts::model::policy::{OnChange, Policy};
 use crate::scripts::model::script::ScriptKind;
+use crate::scripts::model::settings::{OnChange, SetupSettings};
 use crate::scripts::paths::{SETUP_REQUESTED, SetupPaths};
 use crate::scripts::prepare::preparation::Preparation;
 use crate::scripts::run::script_file;
-use crate::scripts::run::stop::Stop;
+use crate::scripts::run::stop::StopSignal;
 use crate::scripts::runner::boot_context::BootContext;
 use crate::scripts::runner::fetch::{FetchedScripts, fetch_scripts, runs_at_boot};
 use crate::scripts::runner::publish_outcome;
@@ -40,7 +40,7 @@ pub(crate) enum BootRun {
     /// User data have no script of this name.
     NoSuchScript(UserDataKey),
     /// The scripts could not be fetched. If the service cannot be reached, the daemon requests the runner again later.
-    NotYet(MetadataError),
+    FetchFailed(MetadataError),
 }
 
 /// Why the runner could not do its work.
@@ -88,18 +88,18 @@ impl Choice {
 pub(crate) async fn run_boot(
     api: &mut impl Ask,
     paths: &SetupPaths,
-    policy: &Policy,
+    settings: &SetupSettings,
     console: Console,
     choice: &Choice,
 ) -> Result<BootRun, SetupError> {
     if choice.only.is_some() {
-        return run_chosen(api, paths, policy, console, choice, false).await;
+        return run_chosen(api, paths, settings, console, choice, false).await;
     }
     // Take the requests before anything else. A request that arrives later starts the runner again; one that cannot be removed starts it again at once.
     let requests = paths.requests.take(&[SETUP_REQUESTED]);
-    let result = run_chosen(api, paths, policy, console, choice, requests.has(SETUP_REQUESTED)).await?;
+    let result = run_chosen(api, paths, settings, console, choice, requests.has(SETUP_REQUESTED)).await?;
     if matches!(result, BootRun::AlreadyDone(_) | BootRun::Done(_)) {
-        let served = requests.served(SETUP_REQUESTED);
+        let served = requests.mark_served(SETUP_REQUESTED);
         served.map_err(|why| SetupError::File(paths.requests.pending.clone(), why))?;
     }
     match requests.problems.into_iter().next() {
@@ -112,7 +112,7 @@ pub(crate) async fn run_boot(
 async fn run_chosen(
     api: &mut impl Ask,
     paths: &SetupPaths,
-    policy: &Policy,
+    settings: &SetupSettings,
     console: Console,
     choice: &Choice,
     requested: bool,
@@ -121,9 +121,9 @@ async fn run_chosen(
     let state_error = |why| SetupError::File(paths.state.clone(), why);
     // Only one runner at a time: the unit and a person may start one at the same moment.
     let _lock = files::lock(&paths.state).map_err(state_error)?;
-    let mut stop = Stop::listen().map_err(state_error)?;
+    let mut stop = StopSignal::listen().map_err(state_error)?;
     script_file::remove_leftovers(&paths.scripts);
-    let has_new_value = requested && policy.on_change == OnChange::Now;
+    let has_new_value = requested && settings.on_change == OnChange::Now;
     let previous = match Summary::read(&paths.summary).ok().flatten() {
         Some(summary) if choice.is_default() && !has_new_value => return Ok(BootRun::AlreadyDone(summary)),
         previous => previous,
@@ -131,56 +131,56 @@ async fn run_chosen(
 
     let mut fetched = match fetch_scripts(api, |key| choice.needs(key)).await {
         Ok(fetched) => fetched,
-        Err(why) => return Ok(BootRun::NotYet(why)),
+        Err(why) => return Ok(BootRun::FetchFailed(why)),
     };
     if !choice.again {
-        pass_over_earlier_values(&mut fetched, &records, paths);
+        skip_earlier_values(&mut fetched, &records, paths);
     }
     if choice.is_default() && previous.is_none() {
-        warn_of_keys(&fetched, policy);
+        warn_of_keys(&fetched, settings);
     }
-    let FetchedScripts { instance, mut scripts, passed_over, .. } = fetched;
+    let FetchedScripts { instance, mut scripts, skipped, .. } = fetched;
     scripts.retain(|script| choice.only.as_ref().is_none_or(|name| script.has_name(name)));
     if let (Some(name), true) = (&choice.only, scripts.is_empty()) {
         return Ok(BootRun::NoSuchScript(name.clone()));
     }
 
-    let preparation = Preparation::for_boot(policy.network_wait);
-    let (boot_id, run_again) = (boot_id(), choice.again);
-    let deadline = None;
-    let boot =
-        BootContext { instance, boot_id, records, paths, policy, run_again, deadline, console, preparation };
-    let mut summaries = Vec::new();
-    for script in scripts {
-        match boot.run_script(api, script, &mut stop).await {
-            Some(summary) => summaries.push(summary),
-            None => return Ok(BootRun::Stopped),
-        }
-    }
+    let boot = BootContext {
+        instance,
+        boot_id: boot_id(),
+        records,
+        paths,
+        settings,
+        run_again: choice.again,
+        deadline: None,
+        console,
+        preparation: Preparation::for_boot(settings.network_wait),
+    };
+    let Some(scripts) = boot.run_scripts(api, scripts, &mut stop).await else { return Ok(BootRun::Stopped) };
     let network = boot.preparation.network();
-    let latest = Summary { ended: Moment::now(), scripts: summaries, passed_over, network };
+    let latest = Summary { ended: Moment::now(), scripts, skipped, network };
     let Some(summary) = summary_of_boot(choice, &latest, previous) else { return Ok(BootRun::Done(latest)) };
     write_summary(&summary, paths)?;
     if summary.is_success() {
         systemctl::reset_setup_failure().await;
     }
-    if let Some(key) = &policy.outcome_key {
+    if let Some(key) = &settings.outcome_key {
         publish_outcome::publish(api, key, &boot.instance, &summary).await;
     }
     Ok(BootRun::Done(latest))
 }
 
-/// Does not run what an earlier version of the agent passed over for this Instance (invariant S4).
-fn pass_over_earlier_values(fetched: &mut FetchedScripts, records: &Records, paths: &SetupPaths) {
+/// Does not run what an earlier version of the agent skipped for this Instance (invariant S4).
+fn skip_earlier_values(fetched: &mut FetchedScripts, records: &Records, paths: &SetupPaths) {
     let instance = &fetched.instance.id;
     let ran_elsewhere_only = || records.ran_elsewhere_only(instance);
-    let mut readings = ValueReadings::load(&paths.state, instance, ran_elsewhere_only);
-    fetched.pass_over_earlier(&mut readings);
+    let mut rules_versions = RulesVersions::load(&paths.state, instance, ran_elsewhere_only);
+    fetched.skip_earlier(&mut rules_versions);
 }
 
 /// Logs keys that are likely mistakes, and how many names cannot be used. Where no script is due, the daemon does this.
-fn warn_of_keys(fetched: &FetchedScripts, policy: &Policy) {
-    for key in likely_key::suspect_keys(&fetched.keys, policy.outcome_key.as_ref()) {
+fn warn_of_keys(fetched: &FetchedScripts, settings: &SetupSettings) {
+    for key in likely_key::suspect_keys(&fetched.keys, settings.outcome_key.as_ref()) {
         tracing::warn!("{}", likely_key::suspect_key_hint(&key));
     }
     if fetched.unusable > 0 {
@@ -197,7 +197,7 @@ fn summary_of_boot(choice: &Choice, latest: &Summary, previous: Option<Summary>)
             let network = latest.network.clone().or(previous.network);
             Some(Summary { network, ..latest.clone() })
         }
-        (Some(_), Some(previous)) => Some(previous.with(latest)),
+        (Some(_), Some(previous)) => Some(previous.updated_with(latest)),
         (Some(_), None) => None,
     }
 }

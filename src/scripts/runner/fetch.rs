@@ -9,9 +9,9 @@ use crate::metadata::api::instance::Instance;
 use crate::metadata::api::response::Ask;
 use crate::metadata::api::user_data_key::UserDataKey;
 use crate::metadata::error::{ErrorKind, MetadataError};
-use crate::scripts::cloud_init::unpack::{Content, Item, unpack};
-use crate::scripts::history::summary::PassedOver;
-use crate::scripts::history::value_readings::{FIRST_READING, ValueReadings};
+use crate::scripts::cloud_init::unpack::{ItemContent, UnpackedItem, unpack};
+use crate::scripts::history::summary::SkippedItem;
+use crate::scripts::history::value_rules::{FIRST_RULES_VERSION, RulesVersions};
 use crate::scripts::model::script::{Digest, ScriptKind};
 use crate::system::cloud_init;
 
@@ -26,8 +26,8 @@ pub(crate) struct FetchedScript {
     pub(crate) kind: ScriptKind,
     /// Whether this is a part of the key's value, not the complete value.
     pub(crate) is_part: bool,
-    /// The first reading that runs this script. Earlier readings passed it over (see [`crate::scripts::history::value_readings`]).
-    pub(crate) first_reading: u32,
+    /// The first rules version that runs this script. Earlier ones skipped it (see [`crate::scripts::history::value_rules`]).
+    pub(crate) first_rules_version: u32,
     /// The digest of the key's value when it was fetched.
     pub(crate) value: Option<Digest>,
     /// The script, or a text for a person that says why there is none.
@@ -38,7 +38,7 @@ pub(crate) struct FetchedScript {
 pub(crate) struct FetchedScripts {
     pub(crate) instance: Instance,
     pub(crate) scripts: Vec<FetchedScript>,
-    pub(crate) passed_over: Vec<PassedOver>,
+    pub(crate) skipped: Vec<SkippedItem>,
     /// All keys of the Instance.
     pub(crate) keys: Vec<UserDataKey>,
     /// The number of further keys, whose names cannot be used.
@@ -68,7 +68,7 @@ pub(crate) async fn fetch_scripts(
     let mut fetched = FetchedScripts {
         instance,
         scripts: Vec::new(),
-        passed_over: Vec::new(),
+        skipped: Vec::new(),
         keys,
         unusable,
         cloud_init: None,
@@ -92,7 +92,7 @@ pub(crate) async fn fetch_scripts(
                     key,
                     kind,
                     is_part: false,
-                    first_reading: FIRST_READING,
+                    first_rules_version: FIRST_RULES_VERSION,
                     value,
                     body,
                 });
@@ -145,39 +145,45 @@ impl FetchedScript {
 
 impl FetchedScripts {
     /// Adds one item of the value of `cloud-init`. `value_key` is the key of that value.
-    fn add_item(&mut self, value_key: &UserDataKey, item: Item) {
+    fn add_item(&mut self, value_key: &UserDataKey, item: UnpackedItem) {
         let is_part = item.name.is_some();
         let name =
             item.name.and_then(|name| UserDataKey::new(&format!("{}.{name}", value_key.as_str())).ok());
         let key = name.unwrap_or_else(|| value_key.clone());
         let (kind, body) = match item.content {
-            Content::Script(kind, body) => (kind, Ok(body)),
-            Content::Broken(why) => (ScriptKind::Setup, Err(why.to_string())),
-            Content::Foreign(what) => {
+            ItemContent::Script(kind, body) => (kind, Ok(body)),
+            ItemContent::Unusable(why) => (ScriptKind::Setup, Err(why.to_string())),
+            ItemContent::NeedsCloudInit(what) => {
                 tracing::warn!(SCW_SCRIPT = %key, "{key}: {what}: not run: it needs cloud-init, which is not active here");
                 let (key, what) = (key.as_str().to_owned(), what.to_owned());
-                return self.passed_over.push(PassedOver { key, what, by_earlier_version: false });
+                return self.skipped.push(SkippedItem { key, what, by_earlier_version: false });
             }
         };
         let value = self.cloud_init.clone();
-        self.scripts.push(FetchedScript { key, kind, is_part, first_reading: item.since, value, body });
+        self.scripts.push(FetchedScript {
+            key,
+            kind,
+            is_part,
+            first_rules_version: item.first_rules_version,
+            value,
+            body,
+        });
     }
 
-    /// Removes the scripts that an earlier version of the agent passed over for this Instance, and stores how this value was read.
-    pub(crate) fn pass_over_earlier(&mut self, readings: &mut ValueReadings) {
+    /// Removes the scripts that an earlier version of the agent skipped for this Instance, and stores by which rules this value was read.
+    pub(crate) fn skip_earlier(&mut self, rules_versions: &mut RulesVersions) {
         let Some(digest) = &self.cloud_init else { return };
-        let reading = readings.reading_of(&UserDataKey::cloud_init(), digest);
-        readings.save();
+        let rules_version = rules_versions.rules_version_of(&UserDataKey::cloud_init(), digest);
+        rules_versions.save();
         let scripts = std::mem::take(&mut self.scripts).into_iter();
-        let (passed_over, run): (Vec<_>, _) =
-            scripts.partition(|script| script.first_reading > reading && script.body.is_ok());
+        let (skipped, run): (Vec<_>, _) =
+            scripts.partition(|script| script.first_rules_version > rules_version && script.body.is_ok());
         self.scripts = run;
-        for script in passed_over {
+        for script in skipped {
             let what = "script".to_owned();
-            let passed_over =
-                PassedOver { key: script.key.as_str().to_owned(), what, by_earlier_version: true };
-            tracing::warn!(SCW_SCRIPT = %script.key, "{}: not run: {}", script.key, passed_over.why());
-            self.passed_over.push(passed_over);
+            let skipped = SkippedItem { key: script.key.as_str().to_owned(), what, by_earlier_version: true };
+            tracing::warn!(SCW_SCRIPT = %script.key, "{}: not run: {}", script.key, skipped.why());
+            self.skipped.push(skipped);
         }
     }
 }

@@ -13,11 +13,11 @@ use crate::metadata::api::user_data_key::UserDataKey;
 use crate::metadata::error::{Step, TransportError};
 use crate::scripts::history::record::Records;
 use crate::scripts::history::summary::Summary;
-use crate::scripts::model::policy::Policy;
 use crate::scripts::model::script::ScriptKind;
+use crate::scripts::model::settings::SetupSettings;
 use crate::scripts::paths::SetupPaths;
 use crate::scripts::prepare::preparation::Preparation;
-use crate::scripts::run::stop::Stop;
+use crate::scripts::run::stop::StopSignal;
 use crate::scripts::runner::boot_context::BootContext;
 use crate::scripts::runner::boot_run::{BootRun, SetupError, boot_id};
 use crate::scripts::runner::fetch::{FetchedScripts, fetch_scripts};
@@ -33,19 +33,19 @@ const FETCH_TIMEOUT: Duration = Duration::from_secs(10);
 pub(crate) async fn run_shutdown(
     api: &mut impl Ask,
     paths: &SetupPaths,
-    policy: &Policy,
+    settings: &SetupSettings,
     console: Console,
 ) -> Result<BootRun, SetupError> {
-    let deadline = Some(Instant::now() + policy.shutdown_timeout);
+    let deadline = Some(Instant::now() + settings.shutdown_timeout);
     let records = Records::open(&paths.state)?;
-    let mut stop = Stop::listen().map_err(|why| SetupError::File(paths.state.clone(), why))?;
+    let mut stop = StopSignal::listen().map_err(|why| SetupError::File(paths.state.clone(), why))?;
     let is_wanted = |key: &UserDataKey| ScriptKind::of(key) == Some(ScriptKind::Shutdown);
-    let fetch_timeout = FETCH_TIMEOUT.min(policy.shutdown_timeout);
+    let fetch_timeout = FETCH_TIMEOUT.min(settings.shutdown_timeout);
     let fetched = timeout(fetch_timeout, fetch_scripts(api, is_wanted)).await;
-    let timed_out = |_| Err(TransportError::TimedOut { step: Step::Whole, after: fetch_timeout }.into());
+    let timed_out = |_| Err(TransportError::TimedOut { step: Step::Total, after: fetch_timeout }.into());
     let FetchedScripts { instance, scripts, .. } = match fetched.unwrap_or_else(timed_out) {
         Ok(fetched) => fetched,
-        Err(why) => return Ok(BootRun::NotYet(why)),
+        Err(why) => return Ok(BootRun::FetchFailed(why)),
     };
     let preparation = Preparation::none();
     let boot = BootContext {
@@ -53,24 +53,20 @@ pub(crate) async fn run_shutdown(
         boot_id: boot_id(),
         records,
         paths,
-        policy,
+        settings,
         // Also after a test run in this boot: the machine goes down only once.
         run_again: true,
         deadline,
         console,
         preparation,
     };
-    let mut summaries = Vec::new();
-    for script in scripts {
-        match boot.run_script(api, script, &mut stop).await {
-            Some(summary) => summaries.push(summary),
-            None => return Ok(BootRun::Stopped),
-        }
-    }
+    let Some(summaries) = boot.run_scripts(api, scripts, &mut stop).await else {
+        return Ok(BootRun::Stopped);
+    };
     Ok(BootRun::Done(Summary {
         ended: Moment::now(),
         scripts: summaries,
-        passed_over: Vec::new(),
+        skipped: Vec::new(),
         network: None,
     }))
 }

@@ -15,7 +15,7 @@ use std::process::Stdio;
 use base64ct::{Base64, Encoding};
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use scw_agent::scripts::{Policy, Preview};
+use scw_agent::scripts::{Preview, SetupSettings};
 use scw_stage::World;
 use serde_json::Value;
 
@@ -176,7 +176,7 @@ fn markdown_table() -> String {
     let mut text =
         "\n| the value | scw-agent | cloud-init | why they differ |\n|---|---|---|---|\n".to_owned();
     for row in rows() {
-        let preview = Preview::of("cloud-init", &row.value, &Policy::default());
+        let preview = Preview::of("cloud-init", &row.value, &SetupSettings::default());
         let agent = part_results(&serde_json::to_value(&preview.parts).expect("JSON"));
         let cloud_init = match row.cloud_init {
             taken if taken.starts_with("taken as") => "its own",

@@ -55,7 +55,7 @@ impl System {
     }
 
     fn state(&self) -> SshServer {
-        SshServer::look(&self.0)
+        SshServer::read(&self.0)
     }
 }
 

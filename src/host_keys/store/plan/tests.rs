@@ -14,15 +14,15 @@ fn key(text: &str) -> PublicKey {
     PublicKey::parse(text).expect("a good key")
 }
 
-fn usable() -> Private {
-    Private::Found(KeyContent::Usable(key(KEY)))
+fn usable() -> PrivateFile {
+    PrivateFile::Found(KeyContent::Usable(key(KEY)))
 }
 
 fn same() -> PublicFile {
     PublicFile::Same("a comment".to_owned())
 }
 
-fn file(path: &str, private: Private, public: PublicFile) -> KeyFile {
+fn file(path: &str, private: PrivateFile, public: PublicFile) -> KeyFile {
     let access = Some(KeyAccess { mode: 0o600, is_owned_by_self: true, group_may_read: false });
     KeyFile { path: path.into(), target: path.into(), private, public, access }
 }
@@ -39,22 +39,22 @@ const ED25519: &str = "/etc/ssh/ssh_host_ed25519_key";
 
 #[test]
 fn h1_key_is_made_only_where_there_is_none() {
-    let denied = || Private::Unreadable(io::ErrorKind::PermissionDenied.into());
+    let denied = || PrivateFile::Unreadable(io::ErrorKind::PermissionDenied.into());
     let hidden = Obstacle::Hidden("/root".into());
     let effective = effective("");
     let rules = Rules { effective: &effective, types: &KeyType::ALL, only_certified: false };
     for (private, expected, renewed) in [
-        (Private::Missing, made("ed25519", None, false), made("ed25519", None, false)),
-        (Private::Empty, made("ed25519", None, false), made("ed25519", None, false)),
-        (Private::Found(KeyContent::Unusable), made("ed25519", None, true), made("ed25519", None, true)),
+        (PrivateFile::Missing, made("ed25519", None, false), made("ed25519", None, false)),
+        (PrivateFile::Empty, made("ed25519", None, false), made("ed25519", None, false)),
+        (PrivateFile::Found(KeyContent::Unusable), made("ed25519", None, true), made("ed25519", None, true)),
         (
-            Private::Found(KeyContent::Locked(None)),
-            KeyPlan::LeaveAlone(Reason::Locked),
+            PrivateFile::Found(KeyContent::Encrypted(None)),
+            KeyPlan::Skip(SkipReason::Encrypted),
             made("ed25519", None, false),
         ),
         (
-            Private::Found(KeyContent::PublicOnly(key(KEY))),
-            KeyPlan::LeaveAlone(Reason::PublicOnly),
+            PrivateFile::Found(KeyContent::PublicOnly(key(KEY))),
+            KeyPlan::Skip(SkipReason::PublicOnly),
             made("ed25519", None, false),
         ),
         (usable(), KeyPlan::Keep, made("ed25519", None, false)),
@@ -65,17 +65,17 @@ fn h1_key_is_made_only_where_there_is_none() {
         assert_eq!(rules.plan_renewal(&files, &BTreeSet::new()), [renewed], "another Instance: {what}");
         // A key that an earlier attempt has made stays.
         let fingerprint = BTreeSet::from([key(KEY).fingerprint()]);
-        if matches!(files[0].private, Private::Found(KeyContent::Usable(_))) {
+        if matches!(files[0].private, PrivateFile::Found(KeyContent::Usable(_))) {
             assert_eq!(rules.plan_renewal(&files, &fingerprint), [KeyPlan::Keep], "{what}");
         }
     }
     for (private, reason) in [
-        (denied(), Reason::Unreadable("permission denied".to_owned())),
-        (Private::Unseen(hidden.clone()), Reason::Unseen(hidden.clone())),
+        (denied(), SkipReason::Unreadable("permission denied".to_owned())),
+        (PrivateFile::NotVisible(hidden.clone()), SkipReason::NotVisible(hidden.clone())),
     ] {
         let files = [file(ED25519, private, same())];
-        assert_eq!(rules.plan(&files), [KeyPlan::LeaveAlone(reason.clone())]);
-        assert_eq!(rules.plan_renewal(&files, &BTreeSet::new()), [KeyPlan::LeaveAlone(reason)]);
+        assert_eq!(rules.plan(&files), [KeyPlan::Skip(reason.clone())]);
+        assert_eq!(rules.plan_renewal(&files, &BTreeSet::new()), [KeyPlan::Skip(reason)]);
     }
 }
 
@@ -94,7 +94,7 @@ fn h2_mode_owner_and_public_key_are_repaired() {
         (same(), 0o644, true, false, repair(false, Some(0o600), false)),
         (same(), 0o664, true, true, repair(false, Some(0o640), false)),
         (same(), 0o600, false, false, repair(false, None, true)),
-        (PublicFile::Lost, 0o600, true, false, repair(true, None, false)),
+        (PublicFile::Unusable, 0o600, true, false, repair(true, None, false)),
         (PublicFile::Other(key(OTHER)), 0o777, false, false, repair(true, Some(0o600), true)),
     ] {
         let what = format!("{public:?} {mode:o} {is_owned_by_self} {group_may_read}");
@@ -102,7 +102,7 @@ fn h2_mode_owner_and_public_key_are_repaired() {
         key_file.access = Some(KeyAccess { mode, is_owned_by_self, group_may_read });
         assert_eq!(rules.plan(&[key_file]), [expected], "{what}");
     }
-    let damaged = file(ED25519, Private::Found(KeyContent::Damaged(key(KEY), b"text".to_vec())), same());
+    let damaged = file(ED25519, PrivateFile::Found(KeyContent::Damaged(key(KEY), b"text".to_vec())), same());
     let expected = KeyRepairs { text: Some(b"text".to_vec()), ..KeyRepairs::default() };
     assert_eq!(rules.plan(&[damaged]), [KeyPlan::Repair(expected)]);
 }
@@ -111,23 +111,23 @@ fn h2_mode_owner_and_public_key_are_repaired() {
 const OWN_PATH: &str = "/etc/ssh/my_own_key";
 
 /// Path, private key, public key, lines of sshd's configuration, expected plan.
-type NewKeyCase = (&'static str, Private, PublicFile, &'static str, KeyPlan);
+type NewKeyCase = (&'static str, PrivateFile, PublicFile, &'static str, KeyPlan);
 
 fn new_key_cases() -> [NewKeyCase; 15] {
     let rsa = |bits| {
         let mut key = key(KEY);
         (key.algorithm, key.bits) = ("ssh-rsa".to_owned(), bits);
-        Private::Found(KeyContent::Usable(key))
+        PrivateFile::Found(KeyContent::Usable(key))
     };
     let key_of = |algorithm: &str| {
         let mut key = key(KEY);
         key.algorithm = algorithm.to_owned();
-        Private::Found(KeyContent::Usable(key))
+        PrivateFile::Found(KeyContent::Usable(key))
     };
     [
         (OWN_PATH, usable(), same(), "", made("ed25519", None, false)),
-        (OWN_PATH, Private::Missing, PublicFile::Other(key(KEY)), "", made("ed25519", None, false)),
-        (OWN_PATH, Private::Missing, PublicFile::Lost, "", KeyPlan::LeaveAlone(Reason::UnknownType)),
+        (OWN_PATH, PrivateFile::Missing, PublicFile::Other(key(KEY)), "", made("ed25519", None, false)),
+        (OWN_PATH, PrivateFile::Missing, PublicFile::Unusable, "", KeyPlan::Skip(SkipReason::UnknownType)),
         (OWN_PATH, rsa(2048), same(), "", made("rsa", None, false)),
         (OWN_PATH, rsa(4096), same(), "", made("rsa", Some(4096), false)),
         (OWN_PATH, rsa(16384), same(), "", made("rsa", Some(8192), false)),
@@ -137,36 +137,36 @@ fn new_key_cases() -> [NewKeyCase; 15] {
         ("/etc/ssh/ssh_host_rsa_key", usable(), same(), "", made("ed25519", None, false)),
         (
             "/etc/ssh/ssh_host_rsa_key",
-            Private::Missing,
+            PrivateFile::Missing,
             PublicFile::Other(key(KEY)),
             "",
             made("rsa", None, false),
         ),
         (
             "/x/ssh_host_rsa_key",
-            Private::Missing,
-            PublicFile::Lost,
+            PrivateFile::Missing,
+            PublicFile::Unusable,
             "RequiredRSASize 4096",
             made("rsa", Some(4096), false),
         ),
         (
             "/x/ssh_host_ecdsa_key",
-            Private::Missing,
-            PublicFile::Lost,
+            PrivateFile::Missing,
+            PublicFile::Unusable,
             "HostKeyAlgorithms ecdsa-sha2-nistp521",
             made("ecdsa", Some(521), false),
         ),
         (
             "/x/ssh_host_dsa_key",
-            Private::Missing,
-            PublicFile::Lost,
+            PrivateFile::Missing,
+            PublicFile::Unusable,
             "HostKeyAlgorithms ssh-ed25519",
             KeyPlan::Ignore,
         ),
         (
             "/x/ssh_host_mldsa44_ed25519_key",
-            Private::Missing,
-            PublicFile::Lost,
+            PrivateFile::Missing,
+            PublicFile::Unusable,
             "HostKeyAlgorithms ssh-mldsa44-ed25519",
             made("mldsa44-ed25519", None, false),
         ),
@@ -191,13 +191,13 @@ fn h1_new_key_has_the_type_of_the_old_one() {
 fn h1_key_in_an_agent_is_never_overwritten() {
     let effective = effective("HostKeyAgent /run/agent");
     let rules = Rules { effective: &effective, types: &KeyType::ALL, only_certified: false };
-    let held = || KeyPlan::LeaveAlone(Reason::HeldByAgent);
+    let held = || KeyPlan::Skip(SkipReason::InAgent);
     for (private, public) in [
-        (Private::Missing, PublicFile::Other(key(KEY))),
-        (Private::Empty, PublicFile::Other(key(KEY))),
-        (Private::Found(KeyContent::Unusable), PublicFile::Other(key(KEY))),
-        (Private::Found(KeyContent::Locked(Some(key(KEY)))), PublicFile::Lost),
-        (Private::Found(KeyContent::PublicOnly(key(KEY))), PublicFile::Lost),
+        (PrivateFile::Missing, PublicFile::Other(key(KEY))),
+        (PrivateFile::Empty, PublicFile::Other(key(KEY))),
+        (PrivateFile::Found(KeyContent::Unusable), PublicFile::Other(key(KEY))),
+        (PrivateFile::Found(KeyContent::Encrypted(Some(key(KEY)))), PublicFile::Unusable),
+        (PrivateFile::Found(KeyContent::PublicOnly(key(KEY))), PublicFile::Unusable),
     ] {
         let files = [file(ED25519, private, public)];
         assert_eq!(
@@ -207,7 +207,7 @@ fn h1_key_in_an_agent_is_never_overwritten() {
     }
     // An agent changes nothing for other keys.
     assert_eq!(
-        rules.plan(&[file(ED25519, Private::Missing, PublicFile::Lost)]),
+        rules.plan(&[file(ED25519, PrivateFile::Missing, PublicFile::Unusable)]),
         [made("ed25519", None, false)]
     );
     assert_eq!(rules.plan(&[file(ED25519, usable(), same())]), [KeyPlan::Keep]);
@@ -234,7 +234,7 @@ fn only_keys_of_configured_types_are_made() {
         let rules = Rules { effective: &effective, types, only_certified };
         let missing = |path: &std::path::PathBuf| {
             let path = path.to_str().expect("UTF-8");
-            file(path, Private::Missing, PublicFile::Lost)
+            file(path, PrivateFile::Missing, PublicFile::Unusable)
         };
         let files: Vec<_> = effective.files.iter().map(missing).collect();
         let kinds: Vec<_> = rules
@@ -252,7 +252,7 @@ fn only_keys_of_configured_types_are_made() {
     let rules = Rules { effective: &effective, types: &[Ed25519], only_certified: false };
     let mut rsa = key(KEY);
     rsa.algorithm = "ssh-rsa".to_owned();
-    let rsa = |path| file(path, Private::Found(KeyContent::Usable(rsa.clone())), same());
+    let rsa = |path| file(path, PrivateFile::Found(KeyContent::Usable(rsa.clone())), same());
     let plans = rules.plan_renewal(
         &[file(ED25519, usable(), same()), rsa("/etc/ssh/ssh_host_rsa_key"), rsa("/x/own")],
         &BTreeSet::new(),

@@ -13,20 +13,20 @@ fn zipped(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().expect("finished")
 }
 
-fn script(body: &'static str) -> Content {
-    Content::Script(ScriptKind::Setup, body.into())
+fn script(body: &'static str) -> ItemContent {
+    ItemContent::Script(ScriptKind::Setup, body.into())
 }
 
-fn foreign(name: &'static str) -> Content {
-    Content::Foreign(name)
+fn foreign(name: &'static str) -> ItemContent {
+    ItemContent::NeedsCloudInit(name)
 }
 
-fn item(name: Option<&str>, content: Content) -> Item {
-    Item { name: name.map(str::to_owned), since: FIRST_READING, content }
+fn item(name: Option<&str>, content: ItemContent) -> UnpackedItem {
+    UnpackedItem { name: name.map(str::to_owned), first_rules_version: FIRST_RULES_VERSION, content }
 }
 
-fn wrong(form: WrongForm) -> Content {
-    Content::Broken(UnpackError::Form(form))
+fn wrong(form: WrongForm) -> ItemContent {
+    ItemContent::Unusable(UnpackError::Form(form))
 }
 
 #[test]
@@ -54,14 +54,14 @@ fn value_is_recognized_by_its_beginning() {
         (&zipped(&zipped(b"#!/bin/sh\n")), wrong(WrongForm::Gzip)),
         (
             b"\nMIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=x\n\n--x\n\n#!/bin/sh\n--x--\n",
-            Content::Broken(UnpackError::BeforeMessage),
+            ItemContent::Unusable(UnpackError::BeforeMessage),
         ),
         (&zipped(b"hello"), wrong(WrongForm::Unknown)),
-        (b"\x1f\x8b\x08nonsense", Content::Broken(UnpackError::Gzip)),
-        (&zipped(b"#!/bin/sh\n")[..20], Content::Broken(UnpackError::Gzip)),
+        (b"\x1f\x8b\x08nonsense", ItemContent::Unusable(UnpackError::Gzip)),
+        (&zipped(b"#!/bin/sh\n")[..20], ItemContent::Unusable(UnpackError::Gzip)),
         (
             b"MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=x\n\n--x\n\n#!/bin/sh\n",
-            Content::Broken(UnpackError::Mime(MimeError::CutOff)),
+            ItemContent::Unusable(UnpackError::Mime(MimeError::CutOff)),
         ),
     ] {
         let text = String::from_utf8_lossy(value);
@@ -88,16 +88,16 @@ fn scripts_of_a_message_have_order_and_unique_names() {
         "MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=x\n\n--x\n{}\n--x--\n",
         parts.join("\n--x\n")
     );
-    let broken = Content::Broken(UnpackError::Mime(MimeError::Base64));
+    let broken = ItemContent::Unusable(UnpackError::Mime(MimeError::Base64));
     let expected = [
         ("web.sh", script("#!/bin/sh\n")),
         ("part-002", foreign("text/cloud-config")),
         ("part-003", script("no first line")),
         ("part-004", script("#!/bin/sh")),
-        ("part-005", Content::Script(ScriptKind::Startup, "#!/bin/sh".into())),
+        ("part-005", ItemContent::Script(ScriptKind::Startup, "#!/bin/sh".into())),
         ("part-006", foreign("text/cloud-boothook")),
         ("part-007", broken),
-        ("part-008", Content::Broken(UnpackError::Type)),
+        ("part-008", ItemContent::Unusable(UnpackError::Type)),
         ("part-009", foreign("#cloud-config")),
     ]
     .map(|(name, content)| item(Some(name), content));
@@ -107,10 +107,10 @@ fn scripts_of_a_message_have_order_and_unique_names() {
 
 #[test]
 fn content_type_decides_what_a_part_is() {
-    let per_boot = || Content::Script(ScriptKind::Startup, "hello".into());
+    let per_boot = || ItemContent::Script(ScriptKind::Startup, "hello".into());
     let packed = |level: usize| (0..level).fold(b"#!/bin/sh\n".to_vec(), |bytes, _| zipped(&bytes));
     let (once, twice) = (packed(1), packed(2));
-    let first = |content| (FIRST_READING, content);
+    let first = |content| (FIRST_RULES_VERSION, content);
     for (declared, body, expected) in [
         ("text/x-shellscript", &b"hello"[..], Some(first(script("hello")))),
         ("text/x-shellscript", b"", Some(first(script("")))),
@@ -123,22 +123,26 @@ fn content_type_decides_what_a_part_is() {
         ("text/plain", b" ", None),
         ("text/plain", &twice, Some(first(wrong(WrongForm::Gzip)))),
         ("text/cloud-config", b"#!/bin/sh\n", Some(first(foreign("text/cloud-config")))),
-        ("text/upstart-job", b"x", Some(first(Content::Broken(UnpackError::Type)))),
-        ("text/x-hunter2", b"#!/bin/sh\n", Some(first(Content::Broken(UnpackError::Type)))),
+        ("text/upstart-job", b"x", Some(first(ItemContent::Unusable(UnpackError::Type)))),
+        ("text/x-hunter2", b"#!/bin/sh\n", Some(first(ItemContent::Unusable(UnpackError::Type)))),
         ("text/x-hunter2", b"", None),
-        ("message/rfc822", b"\n#!/bin/sh\n", Some(first(Content::Broken(UnpackError::Message)))),
+        ("message/rfc822", b"\n#!/bin/sh\n", Some(first(ItemContent::Unusable(UnpackError::Message)))),
         ("application/octet-stream", b"#!/bin/sh\n", Some(first(script("#!/bin/sh\n")))),
-        ("application/octet-stream", b"#cloud-config\n", Some(first(Content::Broken(UnpackError::Type)))),
+        (
+            "application/octet-stream",
+            b"#cloud-config\n",
+            Some(first(ItemContent::Unusable(UnpackError::Type))),
+        ),
         ("application/gzip", &once, Some(first(script("#!/bin/sh\n")))),
-        ("application/gzip", b"#!/bin/sh\n", Some(first(Content::Broken(UnpackError::NotGzip)))),
-        // The first reading did not run these (invariant S4).
-        ("application/x-gunzip", &once, Some((READING, script("#!/bin/sh\n")))),
-        ("hunter2", b"#!/bin/sh\n", Some((READING, script("#!/bin/sh\n")))),
+        ("application/gzip", b"#!/bin/sh\n", Some(first(ItemContent::Unusable(UnpackError::NotGzip)))),
+        // The first rules did not run these (invariant S4).
+        ("application/x-gunzip", &once, Some((RULES_VERSION, script("#!/bin/sh\n")))),
+        ("hunter2", b"#!/bin/sh\n", Some((RULES_VERSION, script("#!/bin/sh\n")))),
     ] {
         let head = "MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=xyzzy\n\n--xyzzy\n";
         let head = format!("{head}Content-Type: {declared}\nContent-Transfer-Encoding: binary\n\n");
         let items = unpack(&[head.as_bytes(), body, b"\n--xyzzy--\n"].concat());
-        let seen = items.into_iter().next().map(|item| (item.since, item.content));
+        let seen = items.into_iter().next().map(|item| (item.first_rules_version, item.content));
         assert_eq!(seen, expected, "{declared}: {}", String::from_utf8_lossy(body));
     }
 }
@@ -155,7 +159,7 @@ fn s1_empty_part_uses_its_name() {
 fn gzip_bomb_is_not_unpacked() {
     let bomb = zipped(&vec![b'\n'; 17 << 20]);
     assert!(bomb.len() < 128 * 1024, "{}", bomb.len());
-    let too_large = |name| item(name, Content::Broken(UnpackError::TooLarge));
+    let too_large = |name| item(name, ItemContent::Unusable(UnpackError::TooLarge));
     assert_eq!(unpack(&bomb), [too_large(None)]);
     let mut message = b"MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=xyzzy\n\n".to_vec();
     let part = [b"--xyzzy\nContent-Transfer-Encoding: binary\n\n", &zipped(&vec![b'x'; 9 << 20])[..], b"\n"]

@@ -7,7 +7,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::host_keys::paths::HostKeyPaths;
-use crate::host_keys::store::key_file::{KeyFile, Private};
+use crate::host_keys::store::key_file::{KeyFile, PrivateFile};
 use crate::host_keys::store::served::write_for_boot;
 use crate::util::files;
 
@@ -19,29 +19,29 @@ const MAX_FILE_BYTES: u64 = 256 * 1024;
 /// # Errors
 /// When the file cannot be written.
 pub(super) fn save(paths: &HostKeyPaths, keys: &[KeyFile], new_files: &BTreeSet<PathBuf>) -> io::Result<()> {
-    if paths.brought_keys.exists() {
+    if paths.earlier_keys.exists() {
         return Ok(());
     }
     let old = keys.iter().filter(|key| !new_files.contains(&key.path));
     let fingerprints: BTreeSet<_> = old.filter_map(fingerprint_in_use).collect();
-    write_for_boot(&paths.brought_keys, &serde_json::to_vec(&fingerprints)?)
+    write_for_boot(&paths.earlier_keys, &serde_json::to_vec(&fingerprints)?)
 }
 
 /// Whether one of the keys was on the disk before this boot. The answer is also "yes" if that is not known.
-pub(super) fn has_brought_keys(paths: &HostKeyPaths, keys: &[KeyFile]) -> bool {
-    let bytes = files::read_bounded(&paths.brought_keys, MAX_FILE_BYTES).ok().flatten().unwrap_or_default();
-    let Ok(brought) = serde_json::from_slice::<BTreeSet<String>>(&bytes) else { return true };
+pub(super) fn has_earlier_keys(paths: &HostKeyPaths, keys: &[KeyFile]) -> bool {
+    let bytes = files::read_bounded(&paths.earlier_keys, MAX_FILE_BYTES).ok().flatten().unwrap_or_default();
+    let Ok(earlier) = serde_json::from_slice::<BTreeSet<String>>(&bytes) else { return true };
     let is_unknown = |key: &KeyFile| match &key.private {
-        Private::Unseen(_) => true,
+        PrivateFile::NotVisible(_) => true,
         // InvalidInput: it is not a regular file, so it is no key.
-        Private::Unreadable(why) => why.kind() != io::ErrorKind::InvalidInput,
+        PrivateFile::Unreadable(why) => why.kind() != io::ErrorKind::InvalidInput,
         _ => false,
     };
     keys.iter()
-        .any(|key| is_unknown(key) || fingerprint_in_use(key).is_some_and(|key| brought.contains(&key)))
+        .any(|key| is_unknown(key) || fingerprint_in_use(key).is_some_and(|key| earlier.contains(&key)))
 }
 
 /// The fingerprint of the key that sshd may serve from this file or through its agent.
 pub(super) fn fingerprint_in_use(key: &KeyFile) -> Option<String> {
-    key.loaded().or_else(|| key.held_by_agent()).map(|key| key.fingerprint())
+    key.loaded().or_else(|| key.key_in_agent()).map(|key| key.fingerprint())
 }

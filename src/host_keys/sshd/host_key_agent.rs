@@ -19,7 +19,7 @@ const IDENTITIES_ANSWER: u8 = 12;
 ///
 /// # Errors
 /// When the agent cannot be reached, or its answer is malformed.
-pub(crate) fn held_keys(socket: &str) -> io::Result<Vec<Vec<u8>>> {
+pub(crate) fn agent_keys(socket: &str) -> io::Result<Vec<Vec<u8>>> {
     if !socket.starts_with('/') {
         return Err(io::Error::new(
             io::ErrorKind::Unsupported,
@@ -79,7 +79,7 @@ mod tests {
         }
         assert_eq!(keys(b"\x0c\xff\xff\xff\xff"), None);
         assert_eq!(keys(b"\x05"), None);
-        assert!(held_keys("SSH_AUTH_SOCK").is_err());
+        assert!(agent_keys("SSH_AUTH_SOCK").is_err());
     }
 
     #[test]
@@ -99,7 +99,7 @@ mod tests {
                 thread::sleep(Duration::from_millis(200));
             }
         });
-        let why = held_keys(socket.to_str().expect("a path")).expect_err("no answer");
+        let why = agent_keys(socket.to_str().expect("a path")).expect_err("no answer");
         assert_eq!(why.kind(), io::ErrorKind::TimedOut);
         drips.join().expect("ended");
         std::fs::remove_dir_all(folder).expect("removed");

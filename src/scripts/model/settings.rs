@@ -10,7 +10,7 @@ use crate::scripts::model::script::ScriptKind;
 
 /// The settings about scripts in the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Policy {
+pub struct SetupSettings {
     /// The timeout of one attempt.
     pub timeout: Duration,
     /// The timeout of a shutdown script's attempt, and of all shutdown scripts together.
@@ -48,7 +48,7 @@ impl OnChange {
     }
 }
 
-impl Default for Policy {
+impl Default for SetupSettings {
     fn default() -> Self {
         Self {
             timeout: Duration::from_secs(3600),
@@ -60,7 +60,7 @@ impl Default for Policy {
     }
 }
 
-impl Policy {
+impl SetupSettings {
     /// The timeout of one attempt of a script of this kind.
     pub fn timeout_of(&self, kind: ScriptKind) -> Duration {
         if kind == ScriptKind::Shutdown { self.shutdown_timeout } else { self.timeout }
@@ -78,7 +78,7 @@ impl Policy {
 
 /// The settings in force for one script.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Terms {
+pub struct ScriptSettings {
     /// The timeout of one attempt.
     pub timeout: Duration,
     /// How many times the script is started again after a failure.
@@ -97,7 +97,7 @@ pub struct Terms {
 
 /// A header setting that this script cannot have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub enum TermsError {
+pub enum ScriptSettingsError {
     /// `when=` in a shutdown script.
     #[error("`when=` has no meaning for a shutdown script, which runs when the machine goes down")]
     WhenAtShutdown,
@@ -106,33 +106,38 @@ pub enum TermsError {
     DeleteOfPart,
 }
 
-impl Terms {
+impl ScriptSettings {
     /// The settings of a value whose header cannot be used. Such a value does not run.
-    pub fn plain(kind: ScriptKind, policy: &Policy) -> Self {
-        Self::with(kind, Header::default(), policy)
+    pub fn defaults(kind: ScriptKind, setup_settings: &SetupSettings) -> Self {
+        Self::with(kind, Header::default(), setup_settings)
     }
 
     /// The settings of a script of this kind. `is_part`: it is a part of a MIME message.
     ///
     /// # Errors
     /// When the header has a setting that this script cannot have.
-    pub fn of(kind: ScriptKind, is_part: bool, header: &Header, policy: &Policy) -> Result<Self, TermsError> {
+    pub fn of(
+        kind: ScriptKind,
+        is_part: bool,
+        header: &Header,
+        setup_settings: &SetupSettings,
+    ) -> Result<Self, ScriptSettingsError> {
         if kind == ScriptKind::Shutdown && header.when.is_some() {
-            return Err(TermsError::WhenAtShutdown);
+            return Err(ScriptSettingsError::WhenAtShutdown);
         }
         if is_part && header.delete_after_success {
-            return Err(TermsError::DeleteOfPart);
+            return Err(ScriptSettingsError::DeleteOfPart);
         }
-        Ok(Self::with(kind, header.clone(), policy))
+        Ok(Self::with(kind, header.clone(), setup_settings))
     }
 
-    fn with(kind: ScriptKind, header: Header, policy: &Policy) -> Self {
+    fn with(kind: ScriptKind, header: Header, setup_settings: &SetupSettings) -> Self {
         Self {
-            timeout: header.timeout.unwrap_or(policy.timeout_of(kind)),
+            timeout: header.timeout.unwrap_or(setup_settings.timeout_of(kind)),
             retries: header.retries.unwrap_or(0),
             retry_delay: header.retry_delay.unwrap_or(Duration::from_secs(10)),
             user: header.user,
-            when: header.when.unwrap_or(policy.when(kind)),
+            when: header.when.unwrap_or(setup_settings.when(kind)),
             delete_after_success: header.delete_after_success,
             environment: header.environment,
         }

@@ -9,7 +9,7 @@ use crate::util::time::Moment;
 
 /// Every field that a state can have.
 #[derive(Deserialize)]
-pub struct Tagged {
+pub struct StateFields {
     /// The name of the state.
     pub state: String,
     /// When it began.
@@ -26,9 +26,9 @@ pub struct Tagged {
 
 /// The name of the state is unknown, or one of its fields is missing.
 #[derive(Debug)]
-pub struct NotAState;
+pub struct InvalidState;
 
-impl fmt::Display for NotAState {
+impl fmt::Display for InvalidState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("unknown state, or a field of the state is missing")
     }
