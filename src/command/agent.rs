@@ -205,8 +205,7 @@ fn strs(words: &[String]) -> Vec<&str> {
 
 fn parse_duration(word: std::ffi::OsString) -> Result<Duration, String> {
     let duration = word.to_str().and_then(|word| duration::parse(word).ok());
-    duration
-        .ok_or_else(|| "--timeout takes a length of time such as 90s or 10m, and at most a year".to_owned())
+    duration.ok_or_else(|| "--timeout takes a duration such as 90s or 10m, and at most a year".to_owned())
 }
 
 /// A name that fits into one field of a known_hosts line or of a zone file.

@@ -15,7 +15,7 @@ pub(crate) const NO_SERVER: &str = "no OpenSSH server is enabled; fingerprints a
 pub(crate) fn rows(status: &Status, colours: bool) -> Rows {
     let mut view = View(Rows::new(colours));
     if let Platform::NotAnInstance { why } = &status.platform {
-        view.row(RowMark::Waiting, "platform", &format!("{why}; nothing is asked, no script runs"));
+        view.row(RowMark::Waiting, "platform", &format!("{why}; no requests are sent, no script runs"));
     } else {
         view.instance(status);
         view.metadata(&status.metadata);

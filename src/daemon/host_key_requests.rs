@@ -96,7 +96,7 @@ impl HostKeyRequests {
             Err(why) if !self.write_failed => {
                 self.write_failed = true;
                 let folder = paths.requests.requests.display();
-                tracing::error!("cannot request the host-keys role (writing in {folder}): {why}");
+                tracing::error!("cannot request the host-keys units (writing in {folder}): {why}");
             }
             Err(_) => {}
         }

@@ -53,10 +53,10 @@ impl Default for DaemonPaths {
 #[derive(Debug, Error)]
 pub(crate) enum DaemonError {
     /// The socket cannot be created.
-    #[error("the socket {} cannot be made: {}", .0.display(), .1)]
+    #[error("cannot create the socket {}: {}", .0.display(), .1)]
     Socket(PathBuf, #[source] io::Error),
     /// Signals cannot be received.
-    #[error("signals cannot be received: {0}")]
+    #[error("cannot receive signals: {0}")]
     Signals(#[source] io::Error),
 }
 

@@ -54,7 +54,7 @@ impl SharedStatus {
                         tracing::info!("the metadata service is trusted on this machine, as configured")
                     }
                     Platform::NotAnInstance { why } => {
-                        tracing::info!("{why}; the metadata service is not asked")
+                        tracing::info!("{why}; the metadata service is not queried")
                     }
                 }
             }
@@ -75,7 +75,7 @@ impl SharedStatus {
             match (&status.unusable_answer, &unusable) {
                 (None, Some(why)) => tracing::warn!("{why}; trying again from time to time"),
                 (Some(_), None) if observed.is_ok() => {
-                    tracing::info!("the answers of the metadata service can be used again")
+                    tracing::info!("the answers of the metadata service are usable again")
                 }
                 _ => {}
             }

@@ -119,10 +119,10 @@ impl Diagnosis {
         match self {
             Self::NoRoute => "the machine has no address or no route of this family (yet)",
             Self::Prohibited => {
-                "a `prohibit` route or a packet filter forbids it; systemd 261 locks the service so for all but itself"
+                "a `prohibit` route or a packet filter rejects the packets; systemd 261 sets such a route to lock the service"
             }
             Self::BlackHole => {
-                "a `blackhole` route swallows it: some set one on purpose, to keep containers out"
+                "a `blackhole` route drops the packets; it may be there on purpose, to keep containers out"
             }
             Self::HostUnreachable => {
                 "an `unreachable` route or a packet filter reports this, or no host answers behind the route"
@@ -156,7 +156,7 @@ impl Diagnosis {
                 "the answer is not from the Metadata API, or a host in between changed it"
             }
             Self::TooLarge => "the answer is larger than any answer of the Metadata API",
-            Self::Other => "no likely cause is known for this",
+            Self::Other => "the cause is not known",
         }
     }
 
@@ -168,7 +168,7 @@ impl Diagnosis {
                 "see `ip route get`; a process with CAP_NET_RAW, before Linux 5.17 CAP_NET_ADMIN, passes systemd's lock"
             }
             Self::BlackHole => {
-                "remove the route if it is not on purpose: `ip -4 route show type blackhole`, or `ip -6 …`"
+                "remove the route unless it is there on purpose: `ip -4 route show type blackhole`, or `ip -6 …`"
             }
             Self::HostUnreachable => "see `ip route get`, `ip neighbour`, and whether the interface is up",
             Self::NotPermitted => "run this as root, or with CAP_NET_BIND_SERVICE",

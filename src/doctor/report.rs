@@ -222,10 +222,10 @@ fn verdict(families: &[FamilyReport], daemon: &Daemon) -> String {
     };
     let mut verdict = format!("the metadata service answers over {}", names(&working));
     if !failed.is_empty() {
-        verdict += &format!("; {} does not work, and one is enough", names(&failed));
+        verdict += &format!("; {} does not work, but one family is enough", names(&failed));
     }
     if daemon.unreachable().is_some() {
-        verdict += "; the daemon does not reach it";
+        verdict += "; the daemon cannot reach it";
     }
     verdict
 }
@@ -251,7 +251,7 @@ mod tests {
         use Family::{Ipv4, Ipv6};
         for (ipv4, ipv6, failure, expected) in [
             (family(Ipv4, 6, None), family(Ipv6, 6, None), None, "answers over IPv4 and IPv6"),
-            (family(Ipv4, 6, None), family(Ipv6, 1, Some(Diagnosis::NoRoute)), None, "one is enough"),
+            (family(Ipv4, 6, None), family(Ipv6, 1, Some(Diagnosis::NoRoute)), None, "one family is enough"),
             (
                 family(Ipv4, 6, Some(Diagnosis::SourcePortChanged)),
                 family(Ipv6, 1, Some(Diagnosis::NoRoute)),
@@ -275,7 +275,7 @@ mod tests {
         assert_eq!(Report::new(families(), answers(None), &Exposure::default()).failure(), None);
         let report = Report::new(families(), answers(Some("prohibited")), &Exposure::default());
         assert_eq!(report.failure(), Some(ErrorKind::Unreachable));
-        assert!(report.verdict.contains("the daemon does not reach it"), "{}", report.verdict);
+        assert!(report.verdict.contains("the daemon cannot reach it"), "{}", report.verdict);
         let old: Daemon =
             serde_json::from_str(r#"{"state":"answers","status":"x"}"#).expect("an older document");
         assert_eq!(old.unreachable(), None);

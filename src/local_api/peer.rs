@@ -51,11 +51,11 @@ impl Groups {
     pub(crate) fn refusal(&self, write: bool) -> String {
         let allowed = [self.read_group.as_ref().filter(|_| !write), self.write_group.as_ref()];
         let names: Vec<_> = allowed.into_iter().flatten().map(String::as_str).collect();
-        let what = if write { "set or delete user data" } else { "ask the agent" };
+        let what = if write { "set or delete user data" } else { "use the agent's socket" };
         let setting = if write { "write-group" } else { "read-group" };
         match &names[..] {
             [] => format!(
-                "only root may {what}; `{setting}` in section [local-api] of /etc/scw-agent.toml can name a group"
+                "only root may {what}; to allow a group, set `{setting}` in section [local-api] of /etc/scw-agent.toml"
             ),
             names => format!("only root and members of {} may {what}", names.join(" and ")),
         }
@@ -74,7 +74,7 @@ impl Groups {
         match timeout(LOOKUP_TIMEOUT, lookup).await {
             Ok(Ok(Ok(right))) => right,
             Ok(Ok(Err(why))) => {
-                tracing::warn!("the groups of user id {} cannot be looked up: {why}", peer.uid());
+                tracing::warn!("cannot look up the groups of user id {}: {why}", peer.uid());
                 Right::Nothing
             }
             // Not logged, because any user who can connect could fill the log.
@@ -118,17 +118,17 @@ mod tests {
             (
                 groups(None, None),
                 false,
-                "only root may ask the agent; `read-group` in section [local-api] of /etc/scw-agent.toml can name a group",
+                "only root may use the agent's socket; to allow a group, set `read-group` in section [local-api] of /etc/scw-agent.toml",
             ),
             (
                 groups(Some("adm"), None),
                 true,
-                "only root may set or delete user data; `write-group` in section [local-api] of /etc/scw-agent.toml can name a group",
+                "only root may set or delete user data; to allow a group, set `write-group` in section [local-api] of /etc/scw-agent.toml",
             ),
             (
                 groups(Some("adm"), Some("ops")),
                 false,
-                "only root and members of adm and ops may ask the agent",
+                "only root and members of adm and ops may use the agent's socket",
             ),
             (
                 groups(Some("adm"), Some("ops")),

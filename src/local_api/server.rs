@@ -66,7 +66,7 @@ pub(crate) fn bind(path: &Path) -> io::Result<UnixListener> {
             fs::remove_file(path)?;
         }
         Ok(_) => {
-            return Err(io::Error::new(io::ErrorKind::AlreadyExists, "the path exists and is no socket"));
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, "the path exists and is not a socket"));
         }
         Err(why) if why.kind() == io::ErrorKind::NotFound => {}
         Err(why) => return Err(why),
@@ -190,7 +190,7 @@ async fn answer<B: Backend>(backend: &B, http: hyper::Request<Incoming>) -> Http
             return error(
                 StatusCode::REQUEST_TIMEOUT,
                 ErrorKind::Refused,
-                "the request's body did not come in time",
+                "the request's body did not arrive in time",
             );
         }
     };

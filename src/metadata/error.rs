@@ -25,13 +25,13 @@ pub enum MetadataError {
 #[derive(Debug, Error)]
 pub enum TransportError {
     /// No request was sent: the service is trusted on a Scaleway Instance only (invariant P1).
-    #[error("the metadata service is not asked: {0}")]
+    #[error("the metadata service is not queried: {0}")]
     NotAnInstance(#[from] NotAnInstance),
     /// No connection could be opened; the reason for each address that was tried.
     #[error(fmt = write_not_connected)]
     NotConnected(Vec<(Family, ConnectError)>),
     /// The connection was open, and the expected data did not arrive in time.
-    #[error("the metadata service did not give {} within {}", .step.awaited(), humantime::format_duration(*.after))]
+    #[error("the metadata service did not send {} within {}", .step.awaited(), humantime::format_duration(*.after))]
     TimedOut {
         /// What was awaited.
         step: Step,
@@ -39,7 +39,7 @@ pub enum TransportError {
         after: Duration,
     },
     /// The connection was closed or reset before the response was complete.
-    #[error("the metadata service broke off before its answer was complete: {0}")]
+    #[error("the metadata service closed the connection before its answer was complete: {0}")]
     ConnectionLost(String),
     /// The received bytes are not HTTP, or the headers exceed their limits.
     #[error("the metadata service's answer is not valid HTTP: {0}")]
@@ -70,8 +70,8 @@ impl Step {
     fn awaited(self) -> &'static str {
         match self {
             Self::Headers => "an answer",
-            Self::Body => "the rest of an answer",
-            Self::Total => "a whole answer",
+            Self::Body => "the rest of the answer",
+            Self::Total => "a complete answer",
         }
     }
 }
@@ -81,7 +81,7 @@ impl Step {
 pub enum ConnectError {
     /// The kernel does not let this process bind a port below 1024.
     #[error(
-        "a source port below 1024 is needed, and this process may not bind one (run it as root, or with CAP_NET_BIND_SERVICE)"
+        "this process may not bind a source port below 1024; run it as root, or with CAP_NET_BIND_SERVICE"
     )]
     NotPermitted,
     /// Every port below 1024 is in use.
@@ -204,7 +204,7 @@ fn write_not_connected(tried: &[(Family, ConnectError)], f: &mut fmt::Formatter<
 fn write_socket_error(why: &io::Error, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     if why.kind() == io::ErrorKind::PermissionDenied {
         f.write_str(
-            "only root may ask the agent, and the members of a group that `read-group` or `write-group` in section [local-api] of /etc/scw-agent.toml names",
+            "only root may use the agent's socket; to allow a group, set `read-group` or `write-group` in section [local-api] of /etc/scw-agent.toml",
         )
     } else {
         write!(f, "the agent's socket failed: {why}")

@@ -181,7 +181,7 @@ fn prediction(kind: ScriptKind, is_part: bool, body: &[u8], setup_settings: &Set
         kind,
         due: match (kind, script_settings.when) {
             (ScriptKind::Shutdown, _) => "when the machine goes down",
-            (_, When::Once) => "once for an Instance, whatever becomes of its content",
+            (_, When::Once) => "once for an Instance, even if its content changes",
             (_, When::Change) => "once for an Instance, and again when its content changes",
             (_, When::Boot) => "once in every boot",
         },
@@ -296,7 +296,7 @@ mod tests {
             (
                 "anything.sh",
                 b"#!/bin/sh\n# scw-setup: timeout=5s when=once\n",
-                "setup-script: once for an Instance, whatever becomes of its content: timeout=5s Script, when=once Script, user=root Default, retries=0 Default",
+                "setup-script: once for an Instance, even if its content changes: timeout=5s Script, when=once Script, user=root Default, retries=0 Default",
             ),
             (
                 "startup-script",
@@ -309,7 +309,7 @@ mod tests {
                 b"#!/bin/sh\n# scw-setup: usr=x\n",
                 "setup-script:2: word 1: unknown setting; did you mean `user`?",
             ),
-            ("anything.sh", b"#!/bin/sh\0\n", "setup-script:1: the script's first line holds a NUL"),
+            ("anything.sh", b"#!/bin/sh\0\n", "setup-script:1: the script's first line contains a NUL"),
             ("setup-script", b"#cloud-config\n", "setup-script:1: the script does not start with `#!`"),
             ("x.yaml", b"#cloud-config\n", "cloud-init: #cloud-config"),
             ("x.yaml", b"#CLOUD-CONFIG\n", "cloud-init: #cloud-config"),
@@ -319,7 +319,7 @@ mod tests {
             (
                 "cloud-init",
                 b"echo\n",
-                "cloud-init:0: the value is neither a script nor anything that cloud-init",
+                "cloud-init:0: the value is neither a script nor a format of cloud-init",
             ),
             (
                 "startup-script",

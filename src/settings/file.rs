@@ -27,7 +27,7 @@ pub(crate) fn apply(text: &str, settings: &Settings) -> Result<(Settings, Vec<&'
             return Err(unknown(
                 text,
                 section,
-                format!("there is no section [{}]", printable::name(name)),
+                format!("unknown section [{}]", printable::name(name)),
                 nearest(name, names),
             ));
         }
@@ -37,7 +37,7 @@ pub(crate) fn apply(text: &str, settings: &Settings) -> Result<(Settings, Vec<&'
         };
         for (key_name, value) in table {
             let Some(key) = keys().find(|key| key.name == key_name.get_ref()) else {
-                let what = format!("there is no key `{}` in [{name}]", printable::name(key_name.get_ref()));
+                let what = format!("unknown setting `{}` in [{name}]", printable::name(key_name.get_ref()));
                 let meant = nearest(key_name.get_ref(), keys().map(|key| key.name));
                 return Err(unknown(text, key_name, what, meant));
             };

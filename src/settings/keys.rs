@@ -28,7 +28,7 @@ pub const KEYS: &[Key] = &[
     Key {
         section: "platform",
         name: "vendor",
-        about: "The DMI system vendor of the machines on which the metadata service is trusted; the token `scaleway` on the kernel command line counts as well. Empty: any machine, so whoever answers at the service's address runs scripts as root.",
+        about: "The DMI system vendor of the machines on which the metadata service is trusted; the token `scaleway` on the kernel command line is accepted, too. Empty: any machine, so whoever answers at the service's address runs scripts as root.",
         value: |settings| match &settings.vendor {
             Vendor::Any => text(""),
             Vendor::Named(name) => text(name),
@@ -41,7 +41,7 @@ pub const KEYS: &[Key] = &[
     Key {
         section: "host-keys",
         name: "types",
-        about: "Which of the keys that sshd names the machine must have: \"ecdsa\", \"ed25519\", \"rsa\". All three together stand for every type that this sshd names and this ssh-keygen can make. If sshd names none of them, all that it names are made.",
+        about: "Which of the host keys in sshd's configuration the machine must have: \"ecdsa\", \"ed25519\", \"rsa\". All three together mean every type that sshd's configuration names and ssh-keygen can make. If the configuration names none of them, all keys that it names are made.",
         value: |settings| {
             let names: Vec<_> = settings.key_types.iter().map(|key_type| format!("\"{key_type}\"")).collect();
             format!("[{}]", names.join(", "))
@@ -54,7 +54,7 @@ pub const KEYS: &[Key] = &[
     Key {
         section: "host-keys",
         name: "regenerate",
-        about: "When this disk has become another Instance's (a clone, a restored backup): \"new-instance\" makes all of them anew, \"never\" keeps them.",
+        about: "If this disk now belongs to another Instance (a clone, a restored backup): \"new-instance\" makes new host keys, \"never\" keeps them.",
         value: |settings| text(if settings.regenerate { "new-instance" } else { "never" }),
         set: |settings, given| {
             settings.regenerate =
@@ -85,7 +85,7 @@ pub const KEYS: &[Key] = &[
     Key {
         section: "metadata",
         name: "connect-timeout",
-        about: "How long one request may take to be connected.",
+        about: "The time limit for opening a connection.",
         value: |settings| duration(settings.limits.connect),
         set: |settings, given| {
             settings.limits.connect = value::positive_duration(given)?;
@@ -95,7 +95,7 @@ pub const KEYS: &[Key] = &[
     Key {
         section: "metadata",
         name: "headers-timeout",
-        about: "From there to the headers of the answer.",
+        about: "The time limit from the request to the headers of the answer.",
         value: |settings| duration(settings.limits.headers),
         set: |settings, given| {
             settings.limits.headers = value::positive_duration(given)?;
@@ -105,7 +105,7 @@ pub const KEYS: &[Key] = &[
     Key {
         section: "metadata",
         name: "body-timeout",
-        about: "From there to the end of the answer.",
+        about: "The time limit from the headers to the end of the answer.",
         value: |settings| duration(settings.limits.body),
         set: |settings, given| {
             settings.limits.body = value::positive_duration(given)?;
@@ -115,7 +115,7 @@ pub const KEYS: &[Key] = &[
     Key {
         section: "metadata",
         name: "whole-timeout",
-        about: "All of it, with a second try.",
+        about: "The time limit for the complete request, including a second try.",
         value: |settings| duration(settings.limits.total),
         set: |settings, given| {
             settings.limits.total = value::positive_duration(given)?;
@@ -125,7 +125,7 @@ pub const KEYS: &[Key] = &[
     Key {
         section: "metadata",
         name: "look-again",
-        about: "How often to look whether what is published is still true, give or take a fifth.",
+        about: "How often to check the published value, plus or minus a fifth.",
         value: |settings| duration(settings.check_interval),
         set: |settings, given| {
             settings.check_interval = value::positive_duration(given)?;
@@ -135,7 +135,7 @@ pub const KEYS: &[Key] = &[
     Key {
         section: "setup",
         name: "timeout",
-        about: "How long an attempt of a script may take, if the script does not say.",
+        about: "The time limit for one attempt of a script, unless the script sets its own.",
         value: |settings| duration(settings.setup.timeout),
         set: |settings, given| {
             settings.setup.timeout = value::positive_duration(given)?;
@@ -145,7 +145,7 @@ pub const KEYS: &[Key] = &[
     Key {
         section: "setup",
         name: "shutdown-timeout",
-        about: "The same when the machine goes down, and how long all that runs then may take together: 10m at most.",
+        about: "The time limit for one attempt of a shutdown script, and for all shutdown scripts together: at most 10m.",
         value: |settings| duration(settings.setup.shutdown_timeout),
         set: |settings, given| {
             settings.setup.shutdown_timeout = value::shutdown_timeout(given)?;
@@ -155,7 +155,7 @@ pub const KEYS: &[Key] = &[
     Key {
         section: "setup",
         name: "network-wait",
-        about: "How long the first script of a boot waits for the network (network-online.target, or a default route and a resolver that answers); then it starts all the same. \"0s\": it does not wait.",
+        about: "How long the first script of a boot waits for the network (network-online.target, or a default route and a resolver that answers); then it starts anyway. \"0s\": it does not wait.",
         value: |settings| duration(settings.setup.network_wait),
         set: |settings, given| {
             settings.setup.network_wait = value::duration_or_zero(given)?;

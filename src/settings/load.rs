@@ -160,7 +160,7 @@ mod tests {
         assert_eq!(loaded.settings, five, "nothing of the file with an error is used");
         let [problem] = &loaded.problems[..] else { panic!("{:?}", loaded.problems) };
         let message = problem.to_string();
-        let end = "10.toml, line 4, column 1: there is no key `timeuot` in [setup]; did you mean `timeout`?";
+        let end = "10.toml, line 4, column 1: unknown setting `timeuot` in [setup]; did you mean `timeout`?";
         assert!(message.ends_with(end), "{message}");
         fs::remove_dir_all(root).expect("removed");
     }

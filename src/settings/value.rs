@@ -121,7 +121,7 @@ pub(crate) fn duration_or_zero(value: &TomlValue<'_>) -> Result<Duration, Invali
         DurationFault::TooLong => InvalidValue::at(value, "the time must be at most a year"),
         DurationFault::Malformed => {
             let text = printable::name(text);
-            InvalidValue::at(value, format!("\"{text}\" is not a length of time such as \"90s\" or \"10m\""))
+            InvalidValue::at(value, format!("\"{text}\" is not a duration such as \"90s\" or \"10m\""))
         }
     })
 }
@@ -130,7 +130,7 @@ pub(crate) fn duration_or_zero(value: &TomlValue<'_>) -> Result<Duration, Invali
 pub(crate) fn shutdown_timeout(value: &TomlValue<'_>) -> Result<Duration, InvalidValue> {
     let duration = positive_duration(value)?;
     if duration > MAX_SHUTDOWN_TIMEOUT {
-        return Err(InvalidValue::at(value, "the machine waits no more than 10m before it goes down"));
+        return Err(InvalidValue::at(value, "shutdown-timeout must be at most 10m"));
     }
     Ok(duration)
 }

@@ -136,7 +136,7 @@ impl Status {
         }
     }
 
-    /// The part of this boot's work that is not done yet, as text for a person; `None` if all is done.
+    /// What the agent or cloud-init still has to do in this boot, as text for a person; `None` if nothing is left.
     pub fn pending_work(&self) -> Option<String> {
         if self.platform != Platform::Instance {
             return None;
@@ -181,7 +181,7 @@ impl Status {
     /// One line for systemd's `STATUS=`.
     pub fn summary_line(&self) -> String {
         let configuration_note =
-            if self.configuration.is_empty() { "" } else { "; the configuration has faults" };
+            if self.configuration.is_empty() { "" } else { "; the configuration has errors" };
         if let Platform::NotAnInstance { why } = &self.platform {
             return format!("{why}; nothing to do{configuration_note}");
         }

@@ -115,9 +115,9 @@ fn add_script_problems(problems: &mut Vec<Problem>, status: &Status) {
         if !script.outcome.is_success() {
             let remedy = match script.outcome {
                 Outcome::NotRun(_) => {
-                    "mend that; `scw-agent setup validate FILE` looks at a value before it is set"
+                    "fix this; `scw-agent setup validate FILE` checks a value before it is set"
                 }
-                _ => "see its output: `scw-agent setup show` and the script's key, as root",
+                _ => "see its output: run `scw-agent setup show KEY` as root",
             };
             add(problems, format!("{}: {}", printable::line(&script.key), script.outcome), remedy);
         }

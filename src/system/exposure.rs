@@ -55,7 +55,7 @@ impl Exposure {
                 "every user of this machine can become root: net.ipv4.ip_unprivileged_port_start is {first}, so each of them may use a source port below 1024 and set `setup-script` in user data"
             ),
             format!(
-                "run `sysctl -w net.ipv4.ip_unprivileged_port_start=1024` and remove the setting from /etc/sysctl.d; where it must stay, load {FILTER}"
+                "run `sysctl -w net.ipv4.ip_unprivileged_port_start=1024` and remove the setting from /etc/sysctl.d; if it must stay, load {FILTER}"
             ),
         ))
     }
@@ -65,7 +65,7 @@ impl Exposure {
         self.forwarding.then(|| {
             (
                 "this machine forwards packets of others: root in a container or virtual machine may reach user data through address translation, and so become root here".to_owned(),
-                format!("load {FILTER} with `nft --file`, unless a packet filter drops what is forwarded to the metadata service already"),
+                format!("load {FILTER} with `nft --file`, unless a packet filter already drops packets that are forwarded to the metadata service"),
             )
         })
     }

@@ -89,7 +89,7 @@ impl fmt::Display for NotAnInstance {
         match &self.actual_vendor {
             // `{:?}` escapes characters that could control a terminal.
             Some(actual) => write!(f, "the DMI system vendor is {actual:?} and not {expected:?})"),
-            None => write!(f, "there is no DMI system vendor, where {expected:?} is expected)"),
+            None => write!(f, "there is no DMI system vendor; {expected:?} is expected)"),
         }
     }
 }
@@ -135,7 +135,7 @@ mod tests {
         let message = decide(&Vendor::default(), None, || None).expect_err("not an Instance").to_string();
         assert_eq!(
             message,
-            "not a Scaleway Instance (there is no DMI system vendor, where \"Scaleway\" is expected)"
+            "not a Scaleway Instance (there is no DMI system vendor; \"Scaleway\" is expected)"
         );
     }
 }

@@ -153,7 +153,7 @@ fn problem(unit: &str, shown: &str, daemon_since: u64) -> Option<String> {
             Some(format!("ended and is being restarted: {}", property(shown, "Result")))
         }
         "inactive" if should_run && property(shown, "UnitFileState") == "enabled" => {
-            Some("is enabled and does not run".to_owned())
+            Some("is enabled but does not run".to_owned())
         }
         _ => None,
     }
@@ -165,7 +165,7 @@ mod tests {
 
     #[test]
     fn problems_of_units_by_their_properties() {
-        let not_running = Some("is enabled and does not run");
+        let not_running = Some("is enabled but does not run");
         for (unit, state, file, stopped, what) in [
             ("scw-agent.service", "active", "enabled", "0", None),
             ("scw-agent.service", "inactive", "enabled", "0", not_running),

@@ -29,7 +29,7 @@ fn s2_unusable_answer_is_a_problem() {
         conf["id"] = "daa2ea5a 0ee6-4cdc-9f1a-e0d1cb4e6d86".into();
         world.standin().set_conf(conf);
         let daemon = start_daemon(world);
-        let why = "the metadata service's answer cannot be understood: ";
+        let why = "the metadata service's answer is malformed: ";
         let problem = until(world, "a problem", || status(world)["problems"].get(0).cloned());
         assert!(problem["what"].as_str().is_some_and(|what| what.starts_with(why)), "{problem}");
         assert!(status(world)["unusable_answer"].as_str().is_some_and(|text| text.starts_with(why)));
@@ -59,7 +59,7 @@ fn s2_unusable_answer_is_a_problem() {
                 && status["problems"] == serde_json::json!([])
         };
         until(world, "without problems", || has_no_problem(status(world)).then_some(()));
-        assert_eq!(lines_with(&daemon, "can be used again"), 1, "{}", daemon.output());
+        assert_eq!(lines_with(&daemon, "are usable again"), 1, "{}", daemon.output());
         daemon.terminate();
     });
 }

@@ -114,14 +114,14 @@ fn s5_unreadable_cloud_init_value_stops_no_other_script() {
         let cut_off = complete.strip_suffix("--=b--\n").expect("its end");
         let bomb = zipped(world, &vec![b'\n'; 17 << 20]);
         for (value, why) in [
-            (b"\x1f\x8b\x08 damaged".to_vec(), "begins like gzip"),
+            (b"\x1f\x8b\x08 damaged".to_vec(), "gzip data are damaged"),
             (cut_off.as_bytes().to_vec(), "cut off"),
             (bomb, "larger than 16 MiB"),
-            (message(&[("Content-Transfer-Encoding: base64\n", "?")]).into_bytes(), "says that it is base64"),
+            (message(&[("Content-Transfer-Encoding: base64\n", "?")]).into_bytes(), "is declared as base64"),
             (b"#!/bin/sh\r\necho\r\n".to_vec(), "CRLF"),
             (
                 message(&[("", "#!/bin/sh\n# scw-setup: delete-after-success\n")]).into_bytes(),
-                "its key holds the other parts",
+                "its key contains the other parts",
             ),
         ] {
             let _ = fs::remove_file(WORDS);

@@ -194,7 +194,10 @@ fn doctor_shows_each_step_and_the_daemon_but_no_value() {
         ] {
             assert!(output.contains(row), "{row:?} is not in {output}");
         }
-        assert!(output.ends_with("answers over IPv4; IPv6 does not work, and one is enough\n"), "{output}");
+        assert!(
+            output.ends_with("answers over IPv4; IPv6 does not work, but one family is enough\n"),
+            "{output}"
+        );
         assert!(!output.contains("hunter2") && !output.contains("a-key"), "{output}");
         daemon.terminate();
     });

@@ -91,7 +91,7 @@ fn help_of_a_command_shows_that_command_only() {
         ("config", ["`config` is not a whole command", "scw-agent config check"]),
         ("setup show", ["`setup show` is not a whole command", "scw-agent setup show KEY"]),
         ("setup shwo", ["did you mean `setup show`?", "scw-agent --help"]),
-        ("status --timeout 550000000000y", ["--timeout takes a length of time", "at most a year"]),
+        ("status --timeout 550000000000y", ["--timeout takes a duration", "at most a year"]),
     ] {
         let (code, out, err) = run(line);
         assert_eq!((code, &*out), (Some(2), ""), "{line}: {err}");

@@ -62,7 +62,7 @@ fn s5_runner_reports_a_similar_key_once_in_a_boot() {
 
 #[test]
 fn s5_keys_with_unusable_names_are_reported_once() {
-    const MESSAGE: &str = "keys of user data that are passed over, since their names cannot be used: 2";
+    const MESSAGE: &str = "user data keys ignored because of unusable names: 2";
     World::builder().run(|world| {
         make_host_key(world);
         let settings = "[host-keys]\ntypes = [\"ed25519\"]\n[metadata]\nlook-again = \"1s\"\n";
@@ -101,8 +101,8 @@ fn s5_setting_without_effect_is_reported() {
             "setup-script.1: not run: line 2 of the script: a line of settings must begin with `# scw-setup:`",
             "setup-script.2: line 3 of the script: a setting here has no effect",
             "setup-script.2: line 4 of the script ends with CRLF",
-            "setup-script.3: line 2 of the script: not read as settings",
-            "setup-script.4: line 2 of the script: not read as settings",
+            "setup-script.3: line 2 of the script: not a line of settings",
+            "setup-script.4: line 2 of the script: not a line of settings",
         ] {
             assert!(ran.err.contains(message), "{message:?} is not in {}", ran.err);
         }

@@ -104,7 +104,7 @@ fn t2_root_works_where_the_daemon_is_locked_out() {
         assert!(report.daemon.unreachable().is_some_and(|why| why.contains("CAP_NET_RAW")), "{report:#?}");
         assert_eq!(output.code, 5, "{}", output.out);
         let output = agent(world, &["doctor"]).out;
-        assert!(output.contains("✗ daemon") && output.contains("the daemon does not reach it"), "{output}");
+        assert!(output.contains("✗ daemon") && output.contains("the daemon cannot reach it"), "{output}");
         let status = agent(world, &["status"]);
         assert!(status.code == 1 && status.out.contains("CAP_NET_RAW"), "{}", status.out);
         daemon.terminate();

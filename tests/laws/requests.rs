@@ -97,7 +97,7 @@ fn check_stuck_process_with_keys(world: &World) {
         Daemon::spawn(&mut agent_with_timeout(world, &["host-keys", "ensure"])).expect("started");
     let mut settle =
         Daemon::spawn(&mut agent_with_timeout(world, &["host-keys", "settle"])).expect("started");
-    for (pass, what) in [(&mut ensure, "stay as they are"), (&mut settle, "stay for the next start")] {
+    for (pass, what) in [(&mut ensure, "are not changed"), (&mut settle, "stay pending")] {
         let code = pass.wait(Duration::from_secs(180)).and_then(|status| status.code());
         assert!(code == Some(1) && pass.output().contains(what), "{code:?} {}", pass.output());
     }

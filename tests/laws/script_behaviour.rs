@@ -16,7 +16,7 @@ const MISBEHAVING: [(&str, &str, &str); 12] = [
     (
         "setup-script.05-wrong-user",
         "#!/bin/sh\n# scw-setup: user=nobody-here\n",
-        "no user with the name that `user=` gives",
+        "the user of `user=` does not exist",
     ),
     (
         "setup-script.06-stubborn-child",

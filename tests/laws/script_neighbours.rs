@@ -174,7 +174,7 @@ fn d3_unreadable_process_does_not_block_the_runner() {
         assert_eq!(ran.code, 0, "{}", ran.err);
         assert_eq!(fs::read_to_string("/root/ran").expect("the script ran"), "ran\n");
         assert!(
-            ran.err.contains("setup-script.1: left running: sleep ("),
+            ran.err.contains("setup-script.1: leftover processes: sleep ("),
             "other leftover processes are found: {}",
             ran.err
         );

@@ -55,7 +55,7 @@ fn s5_unusable_setting_is_reported_and_others_run() {
     World::builder().run(|world| {
         let counting = "#!/bin/sh\necho ran >> /var/lib/ran\n";
         let cases = [
-            ("setup-script.1", "user=nobody-of-that-name", "no user with the name that `user=` gives"),
+            ("setup-script.1", "user=nobody-of-that-name", "the user of `user=` does not exist"),
             (
                 "setup-script.2",
                 "timeuot=1m",

@@ -115,7 +115,7 @@ fn reload_applies_valid_files_and_reports_broken_ones() {
 
         fs::write(MAIN, "[local-api]\nread-gruop = \"readers\"\n").expect("written");
         daemon.signal(Signal::SIGHUP);
-        assert!(notify.wait_for("STATUS=metadata over IPv4; fingerprints published for daa2ea5a-0ee6-4cdc-9f1a-e0d1cb4e6d86; the configuration has faults", LONG) || notify.messages().join("\n").contains("the configuration has faults"), "{:?}", notify.messages());
+        assert!(notify.wait_for("STATUS=metadata over IPv4; fingerprints published for daa2ea5a-0ee6-4cdc-9f1a-e0d1cb4e6d86; the configuration has errors", LONG) || notify.messages().join("\n").contains("the configuration has errors"), "{:?}", notify.messages());
         assert_eq!(userdata_as_user(world, MEMBER, &["key"]).code, 0, "the valid settings stay");
         let shown = status(world);
         let problem = &shown["problems"][0];

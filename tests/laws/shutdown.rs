@@ -78,7 +78,7 @@ fn s2_s5_failed_shutdown_script_stops_no_other() {
             "shutdown-script.2: not run: `when=` has no meaning",
             "shutdown-script.3: exit code 0",
             "shutdown-script.4: timed out",
-            "shutdown-script.5: not run: the time for all of them was up",
+            "shutdown-script.5: not run: the time limit for all shutdown scripts was reached",
         ] {
             assert!(ended.err.contains(line), "{line:?} is not in {}", ended.err);
         }

@@ -31,7 +31,7 @@ fn wrong_forms() -> Vec<(Vec<u8>, &'static str)> {
         (base64(&gzip(script.as_bytes())).into(), "the value is base64 of gzip"),
         (utf16(&format!("\u{feff}{script}"), u16::to_le_bytes), "the value is UTF-16 text"),
         (format!("\u{feff}{script}").into(), "the value begins with a byte order mark"),
-        (format!("\n{script}").into(), "an empty line in front of `#!`"),
+        (format!("\n{script}").into(), "an empty line before `#!`"),
         (format!("@{SECRET}.sh").into(), "the value is `@` and a file's name"),
     ]
 }
@@ -83,11 +83,11 @@ fn s5_wrong_form_in_cloud_init_is_reported_by_name() {
         let of_type = "Content-Type: text/html\nMIME-Version: 1.0\n\n";
         let mut forms = wrong_forms();
         forms.extend([
-            (gzip(&packed), "the value is gzip within gzip"),
-            (SECRET.into(), "neither a script nor anything that cloud-init knows"),
+            (gzip(&packed), "the value is packed with gzip twice"),
+            (SECRET.into(), "neither a script nor a format of cloud-init"),
             (
                 format!("{of_type}{}", secret_script_writing("wrong")).into(),
-                "Content-Type is none that cloud-init knows",
+                "cloud-init does not support the part's Content-Type",
             ),
         ]);
         for (value, why) in forms {
@@ -134,7 +134,7 @@ fn s4_upgrade_runs_no_value_of_the_first_version() {
             (
                 part("new").replace("base64", "7bit"),
                 1,
-                "cloud-init.part-001: not run: the part says that it is gzip",
+                "cloud-init.part-001: not run: the part is declared as gzip",
             ),
             (base64(secret_script_writing("new").as_bytes()), 1, "the value is base64"),
         ] {

@@ -41,7 +41,7 @@ pub(crate) const SETTINGS: Rows<'_> = &[
     ),
     ("retry-delay=TIME", "The pause before that. Default: 10s"),
     ("user=NAME", "As whom it runs, with that user's groups and home. Default: root"),
-    ("when=once", "Run once for this Instance, whatever becomes of its content."),
+    ("when=once", "Run once for this Instance, even if its content changes."),
     ("when=change", "Run once for this Instance and this content. The default of setup scripts."),
     ("when=boot", "Run once in every boot. The default of startup scripts."),
     (

@@ -10,7 +10,7 @@ use crate::host_keys::store::apply::KeysToReplace;
 
 /// The ensure pass. Afterwards every key exists and is complete. Keys that the hypervisor proves to be another Instance's are new.
 ///
-/// sshd waits for this pass. So if another process keeps the lock, the existing keys stay as they are and nothing is recorded. Only a
+/// sshd waits for this pass. So if another process keeps the lock, the existing keys are not changed and nothing is recorded. Only a
 /// machine without any usable key gets keys even then.
 pub(crate) fn ensure(paths: &HostKeyPaths, settings: PassSettings<'_>) -> PassReport {
     let lock = lock(paths);
@@ -30,7 +30,7 @@ pub(crate) fn ensure(paths: &HostKeyPaths, settings: PassSettings<'_>) -> PassRe
         pass.reload_sshd(false);
     }
     if let Err(why) = &lock {
-        pass.report.problems.push(format!("{why}; the existing keys stay as they are"));
+        pass.report.problems.push(format!("{why}; the existing keys are not changed"));
         pass.may_record = false;
     }
     // Without an answer of sshd about its keys, it is not known which of them were on the disk before this boot.

@@ -19,7 +19,7 @@ pub(crate) fn settle(
     let lock = lock(paths);
     let mut pass = Pass::start(paths, settings);
     if let Err(why) = &lock {
-        pass.report.problems.push(format!("{why}; all requests stay for the next start"));
+        pass.report.problems.push(format!("{why}; all requests stay pending until the next run"));
         return pass.report;
     }
     let requests = paths.requests.take(&[INSTANCE_SEEN, SSHD_QUERY_REQUESTED]);

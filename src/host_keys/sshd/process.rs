@@ -35,9 +35,7 @@ const RESTART_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Debug, Error)]
 pub(crate) enum ReloadError {
     /// sshd could not restart with its configuration.
-    #[error(
-        "sshd still serves its old host keys: {0}; fix its configuration, then sshd is made to read the new ones"
-    )]
+    #[error("sshd still serves its old host keys: {0}; fix its configuration, then the agent reloads sshd")]
     Broken(#[source] QueryError),
     /// The process cannot be signalled.
     #[error("sshd still serves its old host keys: cannot signal process {0}: {1}; restart sshd")]
@@ -66,7 +64,7 @@ pub(crate) fn reload(pid_file: &Path, ask_systemd: bool) -> Result<usize, Reload
         let before = stamp(pid_file);
         kill(Pid::from_raw(pid), Signal::SIGHUP).map_err(|why| ReloadError::Signal(pid, why.into()))?;
         wait_for_restart(pid_file, before);
-        tracing::info!("sent SIGHUP to sshd (process {pid}), which reads its keys again");
+        tracing::info!("sent SIGHUP to sshd (process {pid}), to reload its keys");
         signalled += 1;
     }
     Ok(signalled)

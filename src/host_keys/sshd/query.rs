@@ -34,7 +34,7 @@ pub(crate) enum QueryError {
     #[error("sshd refuses its configuration: {0}")]
     Refused(String),
     /// The configuration names a key whose path is not UTF-8.
-    #[error("sshd names a host key whose path is no UTF-8: it is left alone")]
+    #[error("sshd's configuration names a host key whose path is not UTF-8; this key is ignored")]
     PathNotUtf8,
 }
 

@@ -17,7 +17,7 @@ pub(crate) enum HostKeyError {
     #[error("there is no key that sshd can load")]
     Missing,
     /// The key is still the same after a renewal.
-    #[error("the key is still that of the other Instance")]
+    #[error("the key still belongs to the other Instance")]
     NotReplaced,
     /// ssh-keygen could not be started.
     #[error("cannot run ssh-keygen: {0}")]

@@ -210,10 +210,7 @@ pub(crate) fn remove_leftovers(folder: &Path) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         if entry.file_name().to_string_lossy().starts_with(FOLDER_PREFIX) {
             if let Err(why) = fs::remove_dir_all(entry.path()) {
-                tracing::warn!(
-                    "cannot remove {}, which an earlier run left behind: {why}",
-                    entry.path().display()
-                );
+                tracing::warn!("cannot remove {} of an earlier run: {why}", entry.path().display());
             }
         }
     }

@@ -14,7 +14,7 @@ use crate::host_keys::store::served::KeyProblem;
 const UNITS: &str = "scw-agent-hostkeys.service scw-agent-hostkeys-settle.service";
 /// The remedy if the cause is gone or not known.
 const MAKE_AGAIN: &str =
-    "see the journal of scw-agent-hostkeys.service; `scw-agent host-keys ensure` as root tries again";
+    "see the journal of scw-agent-hostkeys.service; to try again, run `scw-agent host-keys ensure` as root";
 /// The folder that the units may write to although they have `ProtectSystem=full`.
 const WRITABLE: &str = "/etc/ssh";
 /// Folders that the units may not write to.
@@ -65,7 +65,7 @@ fn remedy(path: &Path, error: &HostKeyError) -> String {
             path.display()
         ),
         HostKeyError::Skipped(SkipReason::InAgent) => {
-            "replace the key in the agent: it is known to another Instance".to_owned()
+            "replace the key in the agent: another Instance has it, too".to_owned()
         }
         HostKeyError::Skipped(SkipReason::Encrypted) => {
             format!("remove the passphrase with `ssh-keygen -p -f {}`", path.display())

@@ -21,7 +21,7 @@ pub enum Refusal {
     #[error("the metadata service gave the unexpected status {0}")]
     Unexpected(u16),
     /// The status means success, and the body does not have the expected form.
-    #[error("the metadata service's answer cannot be understood: {0}")]
+    #[error("the metadata service's answer is malformed: {0}")]
     Malformed(String),
 }
 

@@ -45,7 +45,7 @@ pub enum RequestError {
     #[error("no such path")]
     UnknownPath,
     /// The path exists and does not accept the method.
-    #[error("this path does not take that method")]
+    #[error("this path does not accept that method")]
     Method,
     /// The path has an invalid user data key.
     #[error(transparent)]

@@ -31,10 +31,10 @@ pub(crate) struct MimePart {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum MimeError {
     /// A multipart without a `boundary=`.
-    #[error("the MIME message is a multipart without `boundary=` (`boundary*=` is not understood)")]
+    #[error("the MIME message is a multipart without `boundary=` (`boundary*=` is not supported)")]
     NoBoundary,
     /// A multipart without an opening delimiter.
-    #[error("the MIME message has no opening delimiter: no line is `--` and its boundary")]
+    #[error("the MIME message has no opening delimiter (a line of `--` and its boundary)")]
     NoOpening,
     /// A multipart without a closing delimiter.
     #[error("the MIME message was cut off: its closing delimiter is missing")]
@@ -43,22 +43,24 @@ pub enum MimeError {
     #[error("the MIME message has a script, a part or a message outside its delimiters: put it between them")]
     Outside,
     /// Messages within messages, deeper than the limit.
-    #[error("the MIME message holds messages more than {MAX_DEPTH} deep")]
+    #[error("the MIME message contains messages more than {MAX_DEPTH} levels deep")]
     TooDeep,
     /// More parts than the limit.
-    #[error("the MIME message holds more than {MAX_PARTS} parts")]
+    #[error("the MIME message has more than {MAX_PARTS} parts")]
     TooMany,
     /// Longer headers than the limit.
     #[error("the MIME message has headers of more than {} KiB", MAX_HEADERS_BYTES >> 10)]
     LongHeaders,
     /// An unknown `Content-Transfer-Encoding` of a part.
-    #[error("the part's Content-Transfer-Encoding is none of 7bit, 8bit, binary, base64, quoted-printable")]
+    #[error(
+        "the part's Content-Transfer-Encoding is unknown; use 7bit, 8bit, binary, base64 or quoted-printable"
+    )]
     Encoding,
     /// A part with the encoding base64, and bytes that are not base64.
-    #[error("the part says that it is base64, and is not")]
+    #[error("the part is declared as base64, but it is not")]
     Base64,
     /// A part with the encoding quoted-printable, and bytes that are not quoted-printable.
-    #[error("the part says that it is quoted-printable, and is not")]
+    #[error("the part is declared as quoted-printable, but it is not")]
     QuotedPrintable,
 }
 

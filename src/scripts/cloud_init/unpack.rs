@@ -84,7 +84,7 @@ pub enum ItemContent {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum UnpackError {
     /// It begins like gzip, and is damaged or incomplete.
-    #[error("it begins like gzip, and is damaged or was cut off")]
+    #[error("the gzip data are damaged or incomplete")]
     Gzip,
     /// The unpacked data are larger than the limit.
     #[error("it is larger than {} MiB when it is unpacked", MAX_UNPACKED_BYTES >> 20)]
@@ -93,16 +93,16 @@ pub enum UnpackError {
     #[error(transparent)]
     Mime(MimeError),
     /// A MIME message with white space before it.
-    #[error("the MIME message has white space or an empty line in front: remove that")]
+    #[error("the MIME message begins with white space or an empty line: remove it")]
     BeforeMessage,
     /// A part with the content type of gzip, and bytes that are not gzip.
-    #[error("the part says that it is gzip, and is not")]
+    #[error("the part is declared as gzip, but it is not")]
     NotGzip,
     /// A part with a content type of `message/`.
-    #[error("the part is a message of its own: put its parts into the message around it")]
+    #[error("the part is itself a MIME message: move its parts to the outer message")]
     Message,
     /// A part with a content type that cloud-init does not know either.
-    #[error("the part's Content-Type is none that cloud-init knows")]
+    #[error("cloud-init does not support the part's Content-Type")]
     Type,
     /// It is neither a script nor anything that cloud-init knows.
     #[error(fmt = unknown_form)]
@@ -111,8 +111,8 @@ pub enum UnpackError {
 
 fn unknown_form(form: &WrongForm, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     match form {
-        WrongForm::Gzip => f.write_str("the value is gzip within gzip: pack it once"),
-        WrongForm::Unknown => f.write_str("the value is neither a script nor anything that cloud-init knows"),
+        WrongForm::Gzip => f.write_str("the value is packed with gzip twice: pack it once"),
+        WrongForm::Unknown => f.write_str("the value is neither a script nor a format of cloud-init"),
         form => fmt::Display::fmt(form, f),
     }
 }

@@ -20,7 +20,7 @@ const MARK: &str = "scw-setup:";
 /// The highest number of retries that a script can ask for.
 const MAX_RETRIES: u32 = 10;
 /// What a timeout or retry delay must be, for messages.
-const DURATION_FORM: &str = "a length of time such as 90s or 10m, and at most a year";
+const DURATION_FORM: &str = "a duration such as 90s or 10m, and at most a year";
 /// Environment variables that the setup runner sets itself.
 const RESERVED_VARIABLES: [&str; 7] = ["PATH", "HOME", "LANG", "USER", "LOGNAME", "SHELL", "PWD"];
 /// The names of all settings.
@@ -92,7 +92,7 @@ impl fmt::Display for HeaderError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum HeaderFault {
     /// The mark before the settings is misspelt.
-    #[error("a line of settings must begin with `# {MARK}`, in small letters")]
+    #[error("a line of settings must begin with `# {MARK}`, in lower case")]
     Mark,
     /// There is no such setting; the most similar one, if there is any.
     #[error(fmt = unknown_setting)]

@@ -47,7 +47,7 @@ pub(crate) fn suspect_key_hint(key: &str) -> String {
 /// The hint about keys that the agent cannot read, with their number. It does not contain their names, which may be
 /// anything (invariant S3).
 pub(crate) fn unusable_keys_hint(count: usize) -> String {
-    format!("keys of user data that are passed over, since their names cannot be used: {count}")
+    format!("user data keys ignored because of unusable names: {count}")
 }
 
 /// The key that is likely meant. `None`: the key has a meaning for the agent, or is not similar to a script key.

@@ -115,7 +115,7 @@ pub enum ScriptError {
     #[error("{0}")]
     NoInterpreter(WrongForm),
     /// Nothing follows the `#!`.
-    #[error("the script's first line names no interpreter behind its `#!`")]
+    #[error("the script's first line has no interpreter after `#!`")]
     MissingInterpreter,
     /// The interpreter's path is not absolute; the most similar well-known program, if there is any.
     #[error(fmt = relative_path)]
@@ -124,7 +124,7 @@ pub enum ScriptError {
     #[error("the script has Windows line ends (CRLF): save it with plain line feeds and set it again")]
     WindowsLineEnds,
     /// The first line contains a NUL byte: the value is a program or an archive, or it is damaged.
-    #[error("the script's first line holds a NUL byte: it is a program, an archive, or damaged")]
+    #[error("the script's first line contains a NUL byte: it is a program, an archive, or damaged")]
     Nul,
     /// The first line is not UTF-8.
     #[error("the script's first line is not valid UTF-8")]

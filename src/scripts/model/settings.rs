@@ -102,7 +102,9 @@ pub enum ScriptSettingsError {
     #[error("`when=` has no meaning for a shutdown script, which runs when the machine goes down")]
     WhenAtShutdown,
     /// `delete-after-success` in one part of the MIME message in the key `cloud-init`.
-    #[error("`delete-after-success` is not for a part of a message: its key holds the other parts, too")]
+    #[error(
+        "`delete-after-success` is not allowed in a part of a message: its key contains the other parts, too"
+    )]
     DeleteOfPart,
 }
 

@@ -61,11 +61,11 @@ impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Name(meant) => {
-                write!(f, "a user data key of this file's name is not a script's; did you mean `{meant}`?")
+                write!(f, "this file's name is not the key of a script; did you mean `{meant}`?")
             }
             Self::Size(characters) => write!(
                 f,
-                "the value has {characters} characters: Terraform refuses more than {TERRAFORM_MAX_CHARACTERS}, and so may others"
+                "the value has {characters} characters; Terraform accepts at most {TERRAFORM_MAX_CHARACTERS}"
             ),
             Self::LineEnds(line, 0) => write!(f, "line {line} of the script ends with CRLF (Windows)"),
             Self::LineEnds(line, more) => {
@@ -73,10 +73,13 @@ impl fmt::Display for Warning {
             }
             Self::SettingsBelow(line) => write!(
                 f,
-                "line {line} of the script: a setting here has no effect: settings stand in the comments that the script begins with, before any other line"
+                "line {line} of the script: a setting here has no effect; move it to the comments at the beginning of the script"
             ),
             Self::NotSettings(line) => {
-                write!(f, "line {line} of the script: not read as settings, which begin with `# scw-setup:`")
+                write!(
+                    f,
+                    "line {line} of the script: not a line of settings, which begins with `# scw-setup:`"
+                )
             }
         }
     }

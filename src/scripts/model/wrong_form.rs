@@ -130,12 +130,8 @@ impl fmt::Display for WrongForm {
             Self::FileName => {
                 "the value is `@` and a file's name: the tool set the name instead of the file's content"
             }
-            Self::WhiteSpaceInFront => {
-                "the value has white space or an empty line in front of `#!`: these must be its first two bytes"
-            }
-            Self::Unknown => {
-                "the script does not start with `#!` and an interpreter, such as `#!/bin/sh`"
-            }
+            Self::WhiteSpaceInFront => "the value has white space or an empty line before `#!`: remove it",
+            Self::Unknown => "the script does not start with `#!` and an interpreter, such as `#!/bin/sh`",
         })
     }
 }

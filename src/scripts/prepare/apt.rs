@@ -41,9 +41,7 @@ pub(crate) async fn lock_daily_job() -> Option<Lock> {
                 return None;
             }
             Err(_) if Instant::now() >= deadline => {
-                tracing::warn!(
-                    "apt's daily job still runs after five minutes; the scripts start all the same"
-                );
+                tracing::warn!("apt's daily job still runs after five minutes; the scripts start anyway");
                 return None;
             }
             Err(_) if !has_logged => {

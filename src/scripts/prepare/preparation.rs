@@ -1,4 +1,4 @@
-//! The preparations before the first script of a boot starts: the runner waits for the network and holds off apt's daily job.
+//! The preparations before the first script of a boot starts: the runner waits for the network and locks out apt's daily job.
 //!
 //! They are made once, and only in a boot in which a script is due. All of them have a timeout.
 
@@ -65,7 +65,7 @@ async fn wait_for_network(limit: Duration) -> Network {
     let network = network::wait(limit).await;
     match &network {
         Network::NotReady { why } => {
-            tracing::warn!("the network is not ready: {why}; the scripts start all the same");
+            tracing::warn!("the network is not ready: {why}; the scripts start anyway");
         }
         Network::NotAwaited => {}
         network => tracing::info!("the network is ready: {network}"),

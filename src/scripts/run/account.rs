@@ -33,7 +33,7 @@ pub(crate) struct Account {
 #[derive(Debug, Error)]
 pub(crate) enum AccountError {
     /// There is no such user. The name is the value of a setting, so the message does not contain it (invariant S3).
-    #[error("this machine has no user with the name that `user=` gives")]
+    #[error("the user of `user=` does not exist on this machine")]
     Unknown,
     /// The user database does not answer.
     #[error(

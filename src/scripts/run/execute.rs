@@ -100,7 +100,7 @@ pub(crate) async fn execute(spec: &RunSpec<'_>, stop: &mut StopSignal) -> EndedS
 fn write_file(spec: &RunSpec<'_>) -> Result<ScriptFile, String> {
     let Account { uid, gid, .. } = *spec.account;
     let create = |folder: &Path| ScriptFile::create(folder, spec.run, spec.script.body, uid, gid);
-    let failed = |folder: &Path, why| format!("the script cannot be put into {}: {why}", folder.display());
+    let failed = |folder: &Path, why| format!("cannot write the script to {}: {why}", folder.display());
     match create(spec.folder) {
         // A user's script can fill the file system of this folder. Root's scripts must run nevertheless.
         Err(why) if why.kind() == io::ErrorKind::StorageFull && spec.account.is_root() => {

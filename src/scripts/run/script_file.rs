@@ -114,10 +114,7 @@ fn remove_unused_folders(parent: &Path) {
             continue;
         }
         if let Err(why) = remove(&parent_fd, &name) {
-            tracing::warn!(
-                "cannot remove {}, which remains from an earlier run: {why}",
-                entry.path().display()
-            );
+            tracing::warn!("cannot remove {} of an earlier run: {why}", entry.path().display());
         }
     }
 }

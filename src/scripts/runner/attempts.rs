@@ -238,7 +238,7 @@ impl BootContext<'_> {
             });
         let ended = match &script {
             Ok(_) if self.ends_within(Duration::ZERO) => {
-                EndedScript::not_run("the time for all of them was up".to_owned())
+                EndedScript::not_run("the time limit for all shutdown scripts was reached".to_owned())
             }
             Ok((script, account)) => {
                 let id = &self.instance.id;
@@ -268,7 +268,7 @@ impl BootContext<'_> {
         run.leftovers = leftovers::leftover_processes_of(&run.id, &ended.leftovers);
         if !run.leftovers.is_empty() {
             let processes = run.leftovers.join(", ");
-            tracing::info!(MESSAGE_ID = events::SCRIPT_LEFT_PROCESSES, SCW_SCRIPT = %key, "{key}: left running: {processes}");
+            tracing::info!(MESSAGE_ID = events::SCRIPT_LEFT_PROCESSES, SCW_SCRIPT = %key, "{key}: leftover processes: {processes}");
         }
         if run.outcome.is_none() {
             tracing::warn!(MESSAGE_ID = events::SCRIPT_CUT_OFF, SCW_SCRIPT = %key, "{key}: cut off, because the runner was stopped");

@@ -63,13 +63,13 @@ fn encodings() -> Vec<Row> {
     let unpadded = padded.trim_end_matches('=').as_bytes();
     vec![
         encoded("a part in base64", "base64", script.as_bytes(), "runs", "runs"),
-        encoded("…, without padding", "base64", unpadded, "fails: the part says that it is base64", "runs")
+        encoded("…, without padding", "base64", unpadded, "fails: the part is declared as base64", "runs")
             .because(ENCODED),
         encoded(
             "…, with other characters in it",
             "base64",
             format!("?{script}").as_bytes(),
-            "fails: the part says that it is base64",
+            "fails: the part is declared as base64",
             "runs",
         )
         .because(ENCODED),
@@ -84,7 +84,7 @@ fn encodings() -> Vec<Row> {
             "…, with `=` and no code",
             "quoted-printable",
             b"#!/bin/sh\ntrue # =zz\n",
-            "fails: the part says that it is quoted-printable",
+            "fails: the part is declared as quoted-printable",
             "runs",
         )
         .because(ENCODED),
@@ -134,7 +134,7 @@ fn damaged() -> Vec<Row> {
         row(
             "a message with an empty line in front",
             format!("\n{text}"),
-            "fails: the MIME message has white space",
+            "fails: the MIME message begins with white",
             "ignored",
         ),
         row(
@@ -226,7 +226,7 @@ fn nested() -> Vec<Row> {
             "runs",
         ),
         row("messages in each other, 4 deep", deep(4), "runs", "runs"),
-        row("…, 5 deep", deep(5), "fails: the MIME message holds messages", "runs")
+        row("…, 5 deep", deep(5), "fails: the MIME message contains messages", "runs")
             .because("the depth is bounded"),
     ]
 }

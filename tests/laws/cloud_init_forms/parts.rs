@@ -4,7 +4,7 @@ use super::messages::{SHELL, encoded, message, part};
 use super::{BLANK_AGAINST_WARNING, Row, SCRIPT, base64, gzip, row};
 
 /// The agent's answer to a type that it does not know.
-const TYPE: &str = "fails: the part's Content-Type is none";
+const TYPE: &str = "fails: cloud-init does not support";
 
 pub(super) fn types() -> Vec<Row> {
     [shell_scripts(), other_scripts(), cloud_init_types(), other_types()].into_iter().flatten().collect()
@@ -203,14 +203,14 @@ fn other_types() -> Vec<Row> {
             "a part `application/gzip` that is a script",
             "application/gzip",
             SCRIPT,
-            "fails: the part says that it is gzip",
+            "fails: the part is declared as gzip",
             "fails",
         ),
         part(
             "a part `message/rfc822` with a script",
             "message/rfc822",
             format!("Content-Type: {SHELL}\n\n#!/bin/sh\n").as_bytes(),
-            "fails: the part is a message of its own",
+            "fails: the part is itself a MIME message",
             "runs",
         )
         .because("messages in each other are multiparts, as tools for cloud-init write them"),

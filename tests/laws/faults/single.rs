@@ -80,10 +80,10 @@ fn t1_unreachable_service_is_reported_for_both_families() {
 fn t1_each_timeout_is_kept_and_reported() {
     let slow_body = || Fault::Slow { bytes: 1000, ms: 700 };
     for (setting, fault, message) in [
-        ("headers-timeout", Fault::Silent, "did not give an answer within 3s"),
-        ("body-timeout", slow_body(), "did not give the rest of an answer within 3s"),
-        ("whole-timeout", Fault::Silent, "did not give a whole answer within 3s"),
-        ("whole-timeout", slow_body(), "did not give a whole answer within 3s"),
+        ("headers-timeout", Fault::Silent, "did not send an answer within 3s"),
+        ("body-timeout", slow_body(), "did not send the rest of the answer within 3s"),
+        ("whole-timeout", Fault::Silent, "did not send a complete answer within 3s"),
+        ("whole-timeout", slow_body(), "did not send a complete answer within 3s"),
     ] {
         world_with_a_key(|world| {
             configure(&format!("[metadata]\n{setting} = \"3s\"\n"));
@@ -105,7 +105,7 @@ fn t1_malformed_key_list_is_an_error_for_json() {
             world.standin().set_orders(vec![Order::new(Fault::Body { text: text.to_owned() })]);
             let listed = userdata(world, &["--json"]);
             assert_eq!((listed.code, &*listed.out), (6, ""), "{text}: {}", listed.err);
-            assert!(listed.err.contains("cannot be understood"), "{text}: {}", listed.err);
+            assert!(listed.err.contains("is malformed"), "{text}: {}", listed.err);
         }
     });
 }

@@ -37,7 +37,7 @@ impl PathUnit {
 
     /// Runs the settle pass for one request. After that, the identity record names the Instance. The metadata service must answer.
     pub fn once(world: &World, agent: &Path) -> Result<(), StageError> {
-        fs::write(INSTANCE_SEEN, "").step("request the host-keys role")?;
+        fs::write(INSTANCE_SEEN, "").step("request the host-keys units")?;
         let output = world.command(agent).args(["host-keys", "settle"]).output().step("start the agent")?;
         if output.status.success() {
             Ok(())

@@ -95,7 +95,7 @@ fn t2_image_with_locked_out_daemon_leaves_work_to_root() {
         script_runs(&machine, 1);
         assert_eq!(machine.ok("scw-userdata setup-script | grep -c ran"), "1");
         let doctor = machine.sh("scw-agent doctor");
-        assert!(doctor.code == Some(5) && doctor.out.contains("the daemon does not reach it"), "{doctor:?}");
+        assert!(doctor.code == Some(5) && doctor.out.contains("the daemon cannot reach it"), "{doctor:?}");
         let status = machine.sh("scw-agent status");
         assert!(status.code == Some(1) && status.out.contains("CAP_NET_RAW"), "{status:?}");
         let keys = machine.ok("cat /etc/ssh/ssh_host_*_key.pub");
