@@ -5,9 +5,9 @@ use std::time::Duration;
 use lexopt::{Arg, Parser};
 
 use crate::command::exit::Exit;
-use crate::command::help::{AGENT, Opt, words as typed_words};
+use crate::command::grammar::{Form, Operand, Opt};
+use crate::command::help::{AGAIN, AGENT, DEFAULTS, DRY_RUN, FOLLOW, HOST_KEYS, JSON, PACED, WAIT};
 use crate::command::process::{hide_panic_texts, print};
-use crate::command::usage::is_form;
 use crate::command::{
     config, daemon, doctor, host_keys, misuse, script_runs, setup, status, sysprep, validate,
 };
@@ -49,11 +49,11 @@ pub fn agent() -> Exit {
     hide_panic_texts(&AGENT);
     let command = match parse(Parser::from_env()) {
         Ok(command) => command,
-        Err(why) => return AGENT.misused(&why),
+        Err(why) => return AGENT.fail_usage(&why),
     };
     match command {
         AgentCommand::Help(words) => print(&AGENT.help(&strs(&words))),
-        AgentCommand::Incomplete(words) => AGENT.incomplete(&strs(&words)),
+        AgentCommand::Incomplete(words) => AGENT.fail_incomplete(&strs(&words)),
         AgentCommand::Version => print(&AGENT.version()),
         AgentCommand::Daemon => daemon::run(),
         AgentCommand::HostKeysEnsure => host_keys::ensure(),
@@ -89,24 +89,20 @@ impl GivenOptions {
     fn add(&mut self, option: &'static Opt, parser: &mut Parser) -> Result<(), String> {
         self.given.push(option);
         let mut value = || parser.value().map_err(|why| misuse::parse_error(&AGENT, &why));
-        match option.long {
-            "host" => self.host = Some(parse_host_name(value()?)?),
-            "timeout" => self.timeout = Some(parse_duration(value()?)?),
+        match option.value {
+            Some(Operand::Name) => self.host = Some(parse_host_name(value()?)?),
+            Some(Operand::Time) => self.timeout = Some(parse_duration(value()?)?),
             _ => {}
         }
         Ok(())
     }
 
-    fn has(&self, name: &str) -> bool {
-        self.given.iter().any(|option| option.long == name)
-    }
-
-    /// Checks that the command accepts all options, according to the table in [`crate::command::help`].
-    fn check(&self, words: &[&str]) -> Result<(), String> {
-        let is_accepted = |option: &&&Opt| option.with.iter().any(|form| is_form(form, words));
-        let Some(option) = self.given.iter().find(|option| !is_accepted(option)) else { return Ok(()) };
-        let form = AGENT.uses.iter().find(|(form, _)| is_form(form, words)).map_or("", |(form, _)| form);
-        Err(format!("`{}` takes no --{}", typed_words(form), option.long))
+    /// Checks that the form accepts all options.
+    fn check(&self, form: &Form) -> Result<(), String> {
+        match self.given.iter().find(|option| !form.accepts(option)) {
+            Some(option) => Err(format!("`{}` takes no --{}", form.command(), option.long)),
+            None => Ok(()),
+        }
     }
 }
 
@@ -132,67 +128,62 @@ fn parse(mut parser: Parser) -> Result<AgentCommand, String> {
         }
     }
     let words = strs(&words);
-    let command = command_of(&words, &mut options)?;
-    if !matches!(command, AgentCommand::Incomplete(_)) {
-        options.check(&words)?;
+    let command = command_of(&words, &options)?;
+    if let Some(form) = AGENT.form(&words) {
+        options.check(form)?;
     }
     Ok(command)
 }
 
 /// The command of these words, whose options are not checked yet.
-fn command_of(words: &[&str], options: &mut GivenOptions) -> Result<AgentCommand, String> {
-    let host = options.host.take();
-    let has = |name: &str| options.has(name);
-    let json = has("json");
+fn command_of(words: &[&str], options: &GivenOptions) -> Result<AgentCommand, String> {
+    let has = |option: &Opt| options.given.iter().any(|given| given.long == option.long);
+    let [json, follow, again, paced] = [&JSON, &FOLLOW, &AGAIN, &PACED].map(has);
+    let wait = options.timeout.or(has(&WAIT).then_some(DEFAULT_WAIT));
+    let host = || options.host.clone();
     Ok(match *words {
-        ["status"] => {
-            let wait = options.timeout.or(has("wait").then_some(DEFAULT_WAIT));
-            AgentCommand::Status { json, wait }
-        }
+        ["status"] => AgentCommand::Status { json, wait },
         ["doctor"] => AgentCommand::Doctor { json },
         ["host-keys", "show"] => AgentCommand::HostKeysShow { json },
-        ["host-keys", "known-hosts"] => AgentCommand::HostKeysKnownHosts { host },
-        ["host-keys", "sshfp"] => AgentCommand::HostKeysSshfp { host },
+        ["host-keys", "known-hosts"] => AgentCommand::HostKeysKnownHosts { host: host() },
+        ["host-keys", "sshfp"] => AgentCommand::HostKeysSshfp { host: host() },
         ["host-keys", "ensure"] => AgentCommand::HostKeysEnsure,
-        ["host-keys", "settle"] => AgentCommand::HostKeysSettle { paced: has("paced") },
+        ["host-keys", "settle"] => AgentCommand::HostKeysSettle { paced },
         ["setup", "list"] => AgentCommand::SetupList { json },
-        ["setup", "show", _] if json && has("follow") => {
+        ["setup", "show", _] if json && follow => {
             return Err("--follow shows text; it does not go with --json".to_owned());
         }
-        ["setup", "show", key] => {
-            AgentCommand::SetupShow { key: key.to_owned(), json, follow: has("follow") }
-        }
+        ["setup", "show", key] => AgentCommand::SetupShow { key: key.to_owned(), json, follow },
         ["setup", "validate", ref files @ ..] if !files.is_empty() => {
             AgentCommand::SetupValidate { files: owned(files), json }
         }
-        ["setup", "run"] => {
-            AgentCommand::SetupRun { choice: Choice { only: None, again: has("again") }, paced: has("paced") }
-        }
+        ["setup", "run"] => AgentCommand::SetupRun { choice: Choice { only: None, again }, paced },
         ["setup", "run", key] => {
             let only = Some(UserDataKey::new(key).map_err(|why| why.to_string())?);
-            AgentCommand::SetupRun { choice: Choice { only, again: has("again") }, paced: false }
+            AgentCommand::SetupRun { choice: Choice { only, again }, paced }
         }
         ["setup", "run-shutdown"] => AgentCommand::SetupRunShutdown,
-        // The setup runner starts these two; they are not in the help.
-        ["setup", "launch"] => AgentCommand::SetupLaunch,
-        ["setup", "follow", key] => AgentCommand::SetupFollow { key: key.to_owned() },
+        // The setup runner starts these two; they are not in the table.
+        ["setup", "launch"] if options.given.is_empty() => AgentCommand::SetupLaunch,
+        ["setup", "follow", key] if options.given.is_empty() => {
+            AgentCommand::SetupFollow { key: key.to_owned() }
+        }
         ["config", "check"] => AgentCommand::ConfigCheck { json },
-        ["config", "show"] => AgentCommand::ConfigShow { defaults: has("defaults") },
-        ["sysprep"] => AgentCommand::Sysprep { dry_run: has("dry-run"), host_keys: has("host-keys") },
+        ["config", "show"] => AgentCommand::ConfigShow { defaults: has(&DEFAULTS) },
+        ["sysprep"] => AgentCommand::Sysprep { dry_run: has(&DRY_RUN), host_keys: has(&HOST_KEYS) },
         ["daemon"] => AgentCommand::Daemon,
         ["help", ref words @ ..] => help(words)?,
-        _ if !words.is_empty() && AGENT.has(words) => AgentCommand::Incomplete(owned(words)),
+        _ if !words.is_empty() && AGENT.forms_from(words).next().is_some() => {
+            AgentCommand::Incomplete(owned(words))
+        }
         _ => return Err(misuse::unknown_command(&AGENT, words)),
     })
 }
 
 /// The help of the commands that begin with these words.
 fn help(words: &[&str]) -> Result<AgentCommand, String> {
-    if AGENT.has(words) {
-        Ok(AgentCommand::Help(owned(words)))
-    } else {
-        Err(misuse::unknown_command(&AGENT, words))
-    }
+    let form = AGENT.forms_from(words).next().ok_or_else(|| misuse::unknown_command(&AGENT, words));
+    form.map(|_| AgentCommand::Help(owned(words)))
 }
 
 fn owned(words: &[&str]) -> Vec<String> {
@@ -365,13 +356,13 @@ mod tests {
 
     #[test]
     fn each_command_accepts_exactly_the_options_of_the_help() {
-        for (form, _) in AGENT.uses {
-            let typed = form.replace("COMMAND…", "setup show");
-            assert!(parsed(&typed).is_ok(), "{form}");
-            for option in AGENT.options.iter().filter(|option| !option.with.is_empty()) {
-                let value = option.value.map(|value| if value == "TIME" { "9m" } else { value });
-                let line = format!("{typed} --{} {}", option.long, value.unwrap_or_default());
-                assert_eq!(parsed(&line).is_ok(), option.with.contains(form), "{line}");
+        for form in AGENT.forms {
+            let typed = form.text().replace("COMMAND…", "setup show");
+            assert!(parsed(&typed).is_ok(), "{typed}");
+            let options = form.options.iter().chain(AGENT.options);
+            for option in options.filter(|option| !["help", "version"].contains(&option.long)) {
+                let line = format!("{typed} {}", option.long_text().replace("TIME", "9m"));
+                assert_eq!(parsed(&line).is_ok(), form.accepts(option), "{line}");
             }
         }
     }

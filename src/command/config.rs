@@ -37,8 +37,5 @@ pub(crate) fn show(defaults: bool) -> Exit {
     for problem in &loaded.problems {
         print_error(&AGENT, &format!("{problem}; this file is ignored"));
     }
-    match print(&loaded.to_toml()) {
-        Exit::Success if !loaded.problems.is_empty() => Exit::Usage,
-        exit => exit,
-    }
+    print(&loaded.to_toml()).or(if loaded.problems.is_empty() { Exit::Success } else { Exit::Usage })
 }

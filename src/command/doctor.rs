@@ -28,14 +28,11 @@ pub(crate) fn run(json: bool) -> Exit {
         } else {
             print_rows(&view(&report, colours_wanted()))
         };
-        match printed {
-            Exit::Success => match report.failure() {
-                Some(kind) => kind.into(),
-                None if report.has_problem() => Exit::Failure,
-                None => Exit::Success,
-            },
-            exit => exit,
-        }
+        printed.or(match report.failure() {
+            Some(kind) => kind.into(),
+            None if report.has_problem() => Exit::Failure,
+            None => Exit::Success,
+        })
     })
 }
 

@@ -35,6 +35,11 @@ impl Exit {
         (Self::Unreachable, "the metadata service is unreachable, or the time limit was reached"),
         (Self::Refused, "the metadata service refused, or gave an unusable answer"),
     ];
+
+    /// This exit code, or the other one if this one is success.
+    pub(crate) fn or(self, other: Self) -> Self {
+        if self == Self::Success { other } else { self }
+    }
 }
 
 impl From<ErrorKind> for Exit {

@@ -62,14 +62,14 @@ pub(crate) fn settle(paced: bool) -> Exit {
 /// Asks the metadata service which Instance this is. Root asks the service itself, because an answer from the
 /// daemon proves nothing (invariants D3, H1).
 fn ask_instance(proof: &PlatformProof, limits: &Limits) -> Result<InstanceId, String> {
-    let asked = on_this_thread(async {
+    let answer = on_this_thread(async {
         let client = Client::from_any_port(proof, limits.clone());
         let mut api = Retrying::new(client, Budget::COMMAND);
         let answer = timeout(ASK_TIMEOUT, api.instance()).await;
         api.into_inner().finish().await;
         answer
     });
-    match asked {
+    match answer {
         Ok(Ok(Ok(instance))) => Ok(instance.id),
         Ok(Ok(Err(why))) => Err(why.to_string()),
         Ok(Err(_)) => Err(format!("the metadata service gave no answer within {} s", ASK_TIMEOUT.as_secs())),
@@ -108,14 +108,13 @@ fn run_pass(
     for problem in &report.problems {
         tracing::error!("{problem}");
     }
-    let no_problems = report.problems.is_empty();
-    let changes = report.key_changes;
-    log_key_changes(&changes);
+    let changes = &report.key_changes;
+    log_key_changes(changes);
     let is_permission_error = |(_, why): &(PathBuf, HostKeyError)| why.is_permission();
     if !changes.failed.is_empty() && changes.failed.iter().all(is_permission_error) {
         return Exit::NotPermitted;
     }
-    if changes.failed.is_empty() && no_problems { Exit::Success } else { Exit::Failure }
+    if changes.failed.is_empty() && report.problems.is_empty() { Exit::Success } else { Exit::Failure }
 }
 
 fn log_key_changes(changes: &KeyChanges) {
@@ -169,17 +168,15 @@ fn log_verdict(report: &PassReport, regenerate: bool) {
 pub(crate) fn show(json: bool) -> Exit {
     let published = published_value();
     with_keys(|keys, server| {
-        let publication = |local: &LocalKey, key: &PublicKey| {
-            if local.served { published.of(&key.fingerprint()) } else { Publication::NotServed }
-        };
-        let good = || keys.keys.iter().filter_map(|local| Some((local, local.key.as_ref()?)));
+        let publication = |local: &_, key: &_| Publication::of(local, key, published.as_deref());
+        let readable = || keys.keys.iter().filter_map(|local| Some((local, local.key.as_ref()?)));
         if json {
             let list: Vec<_> =
-                good().map(|(local, key)| to_json(local, key, publication(local, key))).collect();
+                readable().map(|(local, key)| to_json(local, key, publication(local, key))).collect();
             return print_json(&serde_json::Value::Array(list).to_string());
         }
         let mut rows = Rows::new(colours_wanted());
-        for (local, key) in good() {
+        for (local, key) in readable() {
             let publication = publication(local, key);
             let shown = format!("{} {} {} ({})", key.bits, key.fingerprint(), key.comment, key.type_name);
             rows.row(publication.mark(), publication.text(), &shown);
@@ -201,6 +198,17 @@ enum Publication {
 }
 
 impl Publication {
+    /// `value` is the published value, or `None` if it could not be read.
+    fn of(local: &LocalKey, key: &PublicKey, value: Option<&str>) -> Self {
+        let fingerprint = key.fingerprint();
+        match value.map(|value| value.split_whitespace().any(|word| word == fingerprint)) {
+            _ if !local.served => Self::NotServed,
+            None => Self::Unknown,
+            Some(true) => Self::Published,
+            Some(false) => Self::NotPublished,
+        }
+    }
+
     fn text(self) -> &'static str {
         match self {
             Self::Published => "published",
@@ -219,29 +227,16 @@ impl Publication {
     }
 }
 
-/// The published value, or `None` if it could not be read.
-struct PublishedLookup(Option<String>);
-
-impl PublishedLookup {
-    fn of(&self, fingerprint: &str) -> Publication {
-        match &self.0 {
-            None => Publication::Unknown,
-            Some(value) if value.split_whitespace().any(|word| word == fingerprint) => Publication::Published,
-            Some(_) => Publication::NotPublished,
-        }
-    }
-}
-
 /// Reads the published value through the daemon only, because printing the own keys must not wait for a
 /// network. A user who may not use the daemon does not get it.
-fn published_value() -> PublishedLookup {
-    let asked = on_this_thread(async {
+fn published_value() -> Option<String> {
+    let answer = on_this_thread(async {
         let limits = Limits::default();
         let mut daemon = SocketClient::connect(Path::new(local_api::SOCKET), &limits).await.ok()?;
         let value = daemon.get(&UserDataKey::fingerprints()).await.ok()?;
         Some(String::from_utf8_lossy(&value.unwrap_or_default()).into_owned())
     });
-    PublishedLookup(asked.ok().flatten())
+    answer.ok().flatten()
 }
 
 /// Prints lines for a client's known_hosts file. A name with a port is written `[NAME]:PORT`.
@@ -261,10 +256,10 @@ pub(crate) fn sshfp(name: Option<&str>) -> Exit {
 /// Prints a line for each key that sshd serves. Clients must not check against other keys.
 fn print_lines(keys: &LocalKeys, server: SshServer, line: impl Fn(&PublicKey) -> Option<String>) -> Exit {
     if server == SshServer::NotEnabled {
-        return AGENT.failed(&"no OpenSSH server is enabled, so no host key is served", Exit::NotFound);
+        return AGENT.fail(&"no OpenSSH server is enabled, so no host key is served", Exit::NotFound);
     }
     if keys.served().next().is_none() {
-        return AGENT.failed(&"no host key is known to be served; see scw-agent status", Exit::NotFound);
+        return AGENT.fail(&"no host key is known to be served; see scw-agent status", Exit::NotFound);
     }
     print(&keys.served().filter_map(line).collect::<String>())
 }
@@ -299,7 +294,7 @@ fn with_keys(print: impl FnOnce(&LocalKeys, SshServer) -> Exit) -> Exit {
     if server == SshServer::NotEnabled {
         keys.mark_not_served();
     } else if keys.keys.iter().all(|local| local.key.is_none()) {
-        return AGENT.failed(&format!("there are no host keys in {}", paths.keys.display()), Exit::NotFound);
+        return AGENT.fail(&format!("there are no host keys in {}", paths.keys.display()), Exit::NotFound);
     }
     print(&keys, server)
 }

@@ -4,18 +4,15 @@
 
 use lexopt::{Arg, Error, Parser};
 
-use crate::command::help::{Opt, Program};
-use crate::command::usage::begins;
+use crate::command::grammar::{Form, Opt, Program};
 use crate::util::suggest::nearest;
 
 /// The message for an error of the option parser, whose own message quotes the argument.
 pub(crate) fn parse_error(program: &Program, why: &Error) -> String {
     let find_option = |given: &str| {
-        let is_meant = |option: &&Opt| match given.strip_prefix("--") {
-            Some(long) => option.long == long,
-            None => option
-                .short
-                .is_some_and(|short| given.strip_prefix('-') == Some(short.encode_utf8(&mut [0; 4]))),
+        let is_meant = |option: &&&Opt| {
+            given.strip_prefix("--") == Some(option.long)
+                || option.short.is_some_and(|letter| given == format!("-{letter}"))
         };
         program.options.iter().find(is_meant).map(|option| option.long)
     };
@@ -26,7 +23,7 @@ pub(crate) fn parse_error(program: &Program, why: &Error) -> String {
         },
         Error::UnexpectedValue { option, .. } => match find_option(option) {
             Some(long) => format!("--{long} takes no value"),
-            None => unknown(program, None),
+            None => unknown_option_text(program, None),
         },
         _ => "the arguments cannot be parsed".to_owned(),
     }
@@ -38,43 +35,36 @@ pub(crate) fn unknown_option(program: &Program, option: &Arg<'_>) -> String {
         Arg::Long(name) => nearest(name, program.options.iter().map(|option| option.long)),
         _ => None,
     };
-    unknown(program, similar)
+    unknown_option_text(program, similar)
 }
 
-fn unknown(program: &Program, similar: Option<&str>) -> String {
-    let similar = similar.map(|similar| format!("; did you mean --{similar}?")).unwrap_or_default();
+fn unknown_option_text(program: &Program, similar: Option<&str>) -> String {
+    let suggestion = similar.map(|similar| format!("; did you mean --{similar}?")).unwrap_or_default();
     // Only the program without commands accepts a first argument that begins with `-`.
-    let key = program.uses.iter().any(|(form, _)| *form == "KEY");
-    let hint = if key { "; `--` stands in front of a key that begins with `-`" } else { "" };
-    format!("unknown option{similar}{hint}")
+    let has_no_commands = program.forms.iter().all(|form| form.words.is_empty());
+    let hint = if has_no_commands { "; `--` stands in front of a key that begins with `-`" } else { "" };
+    format!("unknown option{suggestion}{hint}")
 }
 
 /// Checks that `-h` or `-V` is not the beginning of a longer word, which is none of these options:
 /// `-hunter2`.
 pub(crate) fn check_no_suffix(program: &Program, parser: &mut Parser) -> Result<(), String> {
-    parser.optional_value().map_or(Ok(()), |_| Err(unknown(program, None)))
+    parser.optional_value().map_or(Ok(()), |_| Err(unknown_option_text(program, None)))
 }
 
-/// The message for words that no command begins with. Words that match are printed as the help has them.
-pub(crate) fn unknown_command(program: &'static Program, arguments: &[&str]) -> String {
-    let Some(last) = arguments.len().checked_sub(1) else { return "no command given".to_owned() };
-    let mut matched = 0;
-    while matched < last && program.has(&arguments[..=matched]) {
-        matched += 1;
-    }
-    let (mut possible, mut next, mut beginning) = (String::new(), Vec::new(), String::new());
-    for (form, _) in program.uses.iter().filter(|(form, _)| begins(form, &arguments[..matched])) {
-        possible.push_str(if possible.is_empty() { "" } else { ", " });
-        possible.push_str(&format!("`{form}`"));
-        let mut parts = form.split(' ');
-        beginning =
-            parts.by_ref().take(matched).fold(String::new(), |beginning, part| beginning + part + " ");
-        // A placeholder is never the intended word.
-        next.extend(parts.next().filter(|part| !part.bytes().any(|byte| byte.is_ascii_uppercase())));
-    }
-    match nearest(arguments[matched], next) {
-        Some(similar) => format!("unknown command; did you mean `{beginning}{similar}`?"),
+/// The message for words that no command begins with. Words that match are printed as the table has them.
+pub(crate) fn unknown_command(program: &Program, typed: &[&str]) -> String {
+    let Some(last) = typed.len().checked_sub(1) else { return "no command given".to_owned() };
+    let matched = (0..last).take_while(|at| program.forms_from(&typed[..=*at]).next().is_some()).count();
+    let possible: Vec<_> = program.forms_from(&typed[..matched]).collect();
+    let next_word = |form: &&Form| form.words.get(matched).copied();
+    let similar = nearest(typed[matched], possible.iter().filter_map(next_word));
+    match possible.iter().find(|form| similar.is_some() && next_word(form) == similar) {
+        Some(form) => format!("unknown command; did you mean `{}`?", form.words[..=matched].join(" ")),
         None if matched == 0 => "unknown command".to_owned(),
-        None => format!("wrong arguments; possible are {possible}"),
+        None => {
+            let possible: Vec<_> = possible.iter().map(|form| format!("`{}`", form.text())).collect();
+            format!("wrong arguments; possible are {}", possible.join(", "))
+        }
     }
 }

@@ -19,6 +19,7 @@ mod config;
 mod daemon;
 mod doctor;
 mod exit;
+mod grammar;
 mod help;
 mod host_keys;
 mod misuse;
@@ -37,7 +38,8 @@ use std::path::Path;
 
 pub use agent::agent;
 pub use exit::Exit;
-pub use help::{AGENT, Opt, Program, USERDATA, words};
+pub use grammar::{Argument, Form, Operand, Opt, Program};
+pub use help::{AGENT, USERDATA};
 pub use userdata::userdata;
 
 /// Runs the program that the process was started as: `scw-userdata` under that name, `scw-agent` under every

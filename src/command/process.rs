@@ -12,7 +12,8 @@ use std::path::Path;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::command::exit::Exit;
-use crate::command::help::{AGENT, Program};
+use crate::command::grammar::Program;
+use crate::command::help::AGENT;
 use crate::command::rows::Rows;
 use crate::scripts::history::running::RunningScript;
 use crate::scripts::paths::SetupPaths;
@@ -21,17 +22,17 @@ use crate::util::printable;
 
 /// Prints lines.
 pub(crate) fn print(text: &str) -> Exit {
-    write(&AGENT, printable::lines(text.as_bytes()).as_bytes())
+    exit_of_write(&AGENT, try_write(printable::lines(text.as_bytes()).as_bytes()))
 }
 
 /// Prints rows. Their cells are escaped already, since they may contain colours.
 pub(crate) fn print_rows(rows: &Rows) -> Exit {
-    write(&AGENT, rows.text().as_bytes())
+    exit_of_write(&AGENT, try_write(rows.text().as_bytes()))
 }
 
 /// Prints a JSON document.
 pub(crate) fn print_json(document: &str) -> Exit {
-    write(&AGENT, (printable::json(document) + "\n").as_bytes())
+    exit_of_write(&AGENT, try_write((printable::json(document) + "\n").as_bytes()))
 }
 
 /// Prints bytes unchanged; on a terminal escaped and with a newline at the end, so that the prompt begins a
@@ -53,10 +54,6 @@ pub(crate) fn try_print_bytes(bytes: &[u8]) -> io::Result<()> {
     try_write(printed.as_bytes())
 }
 
-fn write(program: &Program, bytes: &[u8]) -> Exit {
-    exit_of_write(program, try_write(bytes))
-}
-
 fn try_write(bytes: &[u8]) -> io::Result<()> {
     let mut out = io::stdout().lock();
     out.write_all(bytes)?;
@@ -75,7 +72,7 @@ pub(crate) fn has_reader() -> bool {
 pub(crate) fn exit_of_write(program: &Program, written: io::Result<()>) -> Exit {
     match written {
         Err(why) if why.kind() != io::ErrorKind::BrokenPipe => {
-            program.failed(&format!("cannot write to standard output: {why}"), Exit::Failure)
+            program.fail(&format!("cannot write to standard output: {why}"), Exit::Failure)
         }
         _ => Exit::Success,
     }
@@ -106,7 +103,7 @@ pub(crate) fn hide_panic_texts(program: &'static Program) {
 /// Runs a command's future on this thread.
 pub(crate) fn block_on<F: Future<Output = Exit>>(future: F) -> Exit {
     on_this_thread(future)
-        .unwrap_or_else(|why| AGENT.failed(&format!("cannot start the event loop: {why}"), Exit::Failure))
+        .unwrap_or_else(|why| AGENT.fail(&format!("cannot start the event loop: {why}"), Exit::Failure))
 }
 
 /// Like [`block_on`], for a future that is not a complete command.

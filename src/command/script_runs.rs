@@ -30,7 +30,7 @@ pub(crate) fn list(json: bool) -> Exit {
     };
     let keys = match records.keys() {
         Ok(keys) => keys,
-        Err(why) => return AGENT.failed(&why, Exit::Failure),
+        Err(why) => return AGENT.fail(&why, Exit::Failure),
     };
     let running = running();
     let mut text = String::new();
@@ -45,23 +45,18 @@ pub(crate) fn list(json: bool) -> Exit {
                 let last = record.runs.last().map(|run| describe(run, running.as_ref())).unwrap_or_default();
                 text.push_str(&format!("{key}  {last}\n"));
             }
-            Err(why) => {
-                exit = AGENT.failed(&format!("{key}: {why}"), Exit::Failure);
-            }
+            Err(why) => exit = AGENT.fail(&format!("{key}: {why}"), Exit::Failure),
         }
     }
     let printed = if json { print_json(&serde_json::Value::Object(all).to_string()) } else { print(&text) };
-    match printed {
-        Exit::Success => exit,
-        exit => exit,
-    }
+    printed.or(exit)
 }
 
 /// Prints a script's runs. With `follow`, prints the output of a running script until it ends.
 pub(crate) fn show(key: &str, json: bool, follow: bool) -> Exit {
     let key = match UserDataKey::new(key) {
         Ok(key) => key,
-        Err(why) => return AGENT.misused(&why.to_string()),
+        Err(why) => return AGENT.fail_usage(&why.to_string()),
     };
     let runs = match runs_of(&key) {
         Ok(runs) => runs,
@@ -69,7 +64,7 @@ pub(crate) fn show(key: &str, json: bool, follow: bool) -> Exit {
     };
     let running = running();
     match runs.last() {
-        None => AGENT.failed(&format!("there is no record of a script {key}"), Exit::NotFound),
+        None => AGENT.fail(&format!("there is no record of a script {key}"), Exit::NotFound),
         Some(_) if json => print_json(&to_json(&runs, running.as_ref()).to_string()),
         Some(last) => {
             let mut text: String =
@@ -91,7 +86,7 @@ pub(crate) fn show(key: &str, json: bool, follow: bool) -> Exit {
 fn show_running(key: &UserDataKey, run: &RunningScript, text: &str, follow: bool) -> Exit {
     let mut reader = match OutputReader::open(&run.output_path(&SetupPaths::default().outputs)) {
         Ok(reader) => reader,
-        Err(why) => return AGENT.failed(&format!("its output cannot be read: {why}"), Exit::Failure),
+        Err(why) => return AGENT.fail(&format!("its output cannot be read: {why}"), Exit::Failure),
     };
     let mut pending = format!("{text}--- its output so far ---\n").into_bytes();
     loop {
@@ -135,7 +130,7 @@ fn running() -> Option<RunningScript> {
 }
 
 fn runs_of(key: &UserDataKey) -> Result<Vec<Run>, Exit> {
-    let Record { runs, .. } = open_records()?.read(key).map_err(|why| AGENT.failed(&why, Exit::Failure))?;
+    let Record { runs, .. } = open_records()?.read(key).map_err(|why| AGENT.fail(&why, Exit::Failure))?;
     Ok(runs)
 }
 
@@ -163,10 +158,10 @@ fn describe(run: &Run, running: Option<&RunningScript>) -> String {
 fn open_records() -> Result<Records, Exit> {
     let state = SetupPaths::default().state;
     match std::fs::read_dir(&state) {
-        Ok(_) => Records::open(&state).map_err(|why| AGENT.failed(&why, Exit::Failure)),
+        Ok(_) => Records::open(&state).map_err(|why| AGENT.fail(&why, Exit::Failure)),
         Err(why) if why.kind() == std::io::ErrorKind::PermissionDenied => {
-            Err(AGENT.failed(&"only root may see the records of scripts", Exit::NotPermitted))
+            Err(AGENT.fail(&"only root may see the records of scripts", Exit::NotPermitted))
         }
-        Err(_) => Err(AGENT.failed(&"no script has run on this machine", Exit::NotFound)),
+        Err(_) => Err(AGENT.fail(&"no script has run on this machine", Exit::NotFound)),
     }
 }

@@ -29,15 +29,15 @@ use crate::util::printable;
 pub(crate) fn run(choice: &Choice, paced: bool) -> Exit {
     if let (Some(ScriptKind::Shutdown), false) = (choice.only.as_ref().and_then(ScriptKind::of), choice.again)
     {
-        return AGENT.misused("a shutdown script is due when the machine goes down; --again runs it now");
+        return AGENT.fail_usage("a shutdown script is due when the machine goes down; --again runs it now");
     }
     let paths = SetupPaths::default();
     if !paced && paths.is_runner_active() {
-        if let Some(waits_for) = script_of_this_process() {
+        if let Some(running) = script_of_this_process() {
             let why = format!(
-                "scripts run one after the other, and {waits_for} has not ended; call the other script by a file of its own"
+                "scripts run one after the other, and {running} has not ended; call the other script by a file of its own"
             );
-            return AGENT.failed(&why, Exit::Usage);
+            return AGENT.fail(&why, Exit::Usage);
         }
     }
     log::start("scw-agent-setup");

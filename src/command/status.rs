@@ -33,18 +33,18 @@ const CHECKS_PER_SYSTEMD_QUERY: u32 = 8;
 
 /// Prints the status; with `wait`, when no work is left or the time limit is reached.
 pub(crate) fn status(json: bool, wait: Option<Duration>) -> Exit {
-    if let (Some(waits_for), Some(_)) = (script_of_this_process(), wait) {
-        return AGENT.failed(
-            &format!("{waits_for} does not end before this command does, so --wait would wait for itself: use `systemd-run scw-agent status --wait`"),
+    if let (Some(script), Some(_)) = (script_of_this_process(), wait) {
+        return AGENT.fail(
+            &format!("{script} does not end before this command does, so --wait would wait for itself: use `systemd-run scw-agent status --wait`"),
             Exit::Usage,
         );
     }
     with_status(wait, true, &|result| match result {
         Ok(status) => show(&status, json),
         Err(why) if is_not_running(&why) => {
-            AGENT.failed(&"the daemon does not run; see `systemctl status scw-agent`", Exit::Failure)
+            AGENT.fail(&"the daemon does not run; see `systemctl status scw-agent`", Exit::Failure)
         }
-        Err(why) => AGENT.failed(&why, why.kind().into()),
+        Err(why) => AGENT.fail(&why, why.kind().into()),
     })
 }
 
@@ -74,7 +74,7 @@ fn with_status(
                 Ok(WaitResult::Done(status)) => Ok(*status),
                 Ok(WaitResult::NotInTime(pending, problems)) => {
                     let limit = humantime::format_duration(limit);
-                    AGENT.failed(&format!("not done after {limit}: {pending}"), Exit::Unreachable);
+                    AGENT.fail(&format!("not done after {limit}: {pending}"), Exit::Unreachable);
                     for Problem { what, remedy } in problems {
                         print_error(&AGENT, &format!("{what}; {remedy}"));
                     }
@@ -104,10 +104,7 @@ fn show(status: &Status, json: bool) -> Exit {
     } else {
         print_rows(&status_view::rows(status, colours_wanted()))
     };
-    match printed {
-        Exit::Success if !status.problems.is_empty() => Exit::Failure,
-        exit => exit,
-    }
+    printed.or(if status.problems.is_empty() { Exit::Success } else { Exit::Failure })
 }
 
 /// The result of waiting.

@@ -24,9 +24,9 @@ const STATE_FOLDER: &str = "/var/lib/scw-agent";
 pub(crate) fn run(dry_run: bool, host_keys: bool) -> Exit {
     // Read first, because sshd's answers are kept among the records.
     let keys = if host_keys { planned_removal(&HostKeyPaths::default()) } else { PlannedRemoval::default() };
-    let records = match entries(Path::new(STATE_FOLDER), |_| true) {
+    let records = match entries(Path::new(STATE_FOLDER)) {
         Ok(paths) => paths,
-        Err(why) => return AGENT.failed(&removal_error(Path::new(STATE_FOLDER), &why), exit_code(&why)),
+        Err(why) => return AGENT.fail(&removal_error(Path::new(STATE_FOLDER), &why), exit_code(&why)),
     };
     // A file that cannot be removed does not keep the others from being removed.
     let mut failures = Vec::new();
@@ -58,7 +58,7 @@ pub(crate) fn run(dry_run: bool, host_keys: bool) -> Exit {
     if !keys.failures.is_empty() {
         messages.push(format!("not all keys are removed: {}", keys.failures.join("; ")));
     }
-    if messages.is_empty() { Exit::Success } else { AGENT.failed(&messages.join("; "), exit_code) }
+    if messages.is_empty() { Exit::Success } else { AGENT.fail(&messages.join("; "), exit_code) }
 }
 
 fn display(path: &Path) -> String {
@@ -66,20 +66,19 @@ fn display(path: &Path) -> String {
 }
 
 /// The entries of a folder in order; empty if there is no folder.
-fn entries(folder: &Path, wanted: impl Fn(&str) -> bool) -> io::Result<Vec<PathBuf>> {
+fn entries(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let entries = match fs::read_dir(folder) {
         Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries?,
     };
     let mut paths = entries.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;
-    paths.retain(|path| path.file_name().and_then(|name| name.to_str()).is_none_or(&wanted));
     paths.sort_unstable();
     Ok(paths)
 }
 
 fn remove(path: &Path) -> io::Result<()> {
     let removed = match path.symlink_metadata() {
-        Ok(there) if there.is_dir() => fs::remove_dir_all(path),
+        Ok(metadata) if metadata.is_dir() => fs::remove_dir_all(path),
         Ok(_) => fs::remove_file(path),
         Err(why) => Err(why),
     };

@@ -3,79 +3,43 @@
 //! the functions that print an error.
 
 use crate::command::exit::Exit;
-use crate::command::help::{Opt, Program, words as typed_words};
+use crate::command::grammar::{Form, Opt, Program};
+use crate::command::help::HELP;
 use crate::command::process::{print_error, print_error_lines};
 
-/// Whether the words match this form of the help. A word in capitals matches any word, and with `…` several.
-pub(crate) fn is_form(form: &str, words: &[&str]) -> bool {
-    let parts = form.split(' ').count();
-    begins(form, words) && if form.ends_with('…') { parts <= words.len() } else { parts == words.len() }
-}
-
-/// Whether this form begins with the words.
-pub(crate) fn begins(form: &str, words: &[&str]) -> bool {
-    let mut parts = form.trim_end_matches('…').split(' ');
-    for word in words {
-        match parts.next() {
-            Some(part) if part == *word || part.bytes().all(|byte| byte.is_ascii_uppercase()) => {}
-            Some(_) => return false,
-            None => return form.ends_with('…'),
-        }
-    }
-    true
-}
-
 impl Opt {
-    /// The option as it is typed: `-f, --file FILE`.
-    pub fn form(&self) -> String {
-        let short = self.short.map(|letter| format!("-{letter}, ")).unwrap_or_default();
-        let value = self.value.map(|value| format!(" {value}")).unwrap_or_default();
-        format!("{short}--{}{value}", self.long)
-    }
-
     /// The effect of the option, and which of these forms accept it if not all do.
-    fn description(&self, forms: &[&str]) -> String {
-        let mut commands: Vec<String> = Vec::new();
-        let mut with_all = true;
-        for form in forms {
-            if self.with.contains(form) {
-                commands.push(format!("`{}`", typed_words(form)));
-            } else {
-                with_all = false;
-            }
-        }
+    fn description(&self, forms: &[&Form]) -> String {
+        let accepting = forms.iter().filter(|form| form.accepts(self));
+        let mut commands: Vec<_> = accepting.map(|form| format!("`{}`", form.command())).collect();
+        let is_accepted_by_all = commands.len() == forms.len();
         commands.dedup();
-        match &commands[..] {
-            _ if with_all => self.does.to_owned(),
-            [] => self.does.to_owned(),
-            [one] => format!("with {one}: {}", self.does),
-            [others @ .., last] => format!("with {} and {last}: {}", others.join(", "), self.does),
+        match commands.split_last() {
+            Some((last, [])) if !is_accepted_by_all => format!("with {last}: {}", self.effect),
+            Some((last, others)) if !is_accepted_by_all => {
+                format!("with {} and {last}: {}", others.join(", "), self.effect)
+            }
+            _ => self.effect.to_owned(),
         }
     }
 }
 
 impl Program {
-    /// Whether a command begins with these words or consists of them.
-    pub(crate) fn has(&self, words: &[&str]) -> bool {
-        self.uses.iter().any(|(form, _)| begins(form, words))
-    }
-
     /// The text of `--help` for the commands that begin with these words, or without words for the program.
-    pub(crate) fn help(&self, words: &[&str]) -> String {
-        let is_program = words.is_empty();
-        let (mut forms, mut uses, mut options) = (Vec::new(), Vec::new(), Vec::new());
-        for (form, does) in self.uses.iter().filter(|(form, _)| begins(form, words)) {
-            forms.push(*form);
-            uses.push((format!("{} {form}", self.name).trim_end().to_owned(), (*does).to_owned()));
-        }
-        for option in self.options {
-            if is_program || option.long == "help" || option.with.iter().any(|form| forms.contains(form)) {
-                options.push((option.form(), option.description(&forms)));
-            }
-        }
+    pub(crate) fn help(&self, typed: &[&str]) -> String {
+        let is_program = typed.is_empty();
+        let forms: Vec<_> = self.forms_from(typed).collect();
+        let form_row = |form: &&Form| {
+            (format!("{} {}", self.name, form.text()).trim_end().to_owned(), form.effect.to_owned())
+        };
+        let is_shown = |option: &&&Opt| {
+            is_program || option.long == HELP.long || forms.iter().any(|form| form.accepts(option))
+        };
+        let option_row = |option: &&Opt| (option.text(), option.description(&forms));
         let mut text = if is_program { format!("{}\n\n", self.about) } else { String::new() };
-        table(&mut text, "Usage:\n", &uses);
-        table(&mut text, "\nOptions:\n", &options);
+        add_table(&mut text, "Usage:\n", forms.iter().map(form_row));
+        let options = self.options.iter().filter(is_shown);
+        add_table(&mut text, "\nOptions:\n", options.map(option_row));
         if !is_program {
             return text;
         }
@@ -83,7 +47,7 @@ impl Program {
             text.push_str(&format!("\n{}\n", self.notes.join("\n")));
         }
         let codes = Exit::MEANINGS.map(|(exit, meaning)| ((exit as u8).to_string(), meaning.to_owned()));
-        table(&mut text, "\nExit codes:\n", &codes);
+        add_table(&mut text, "\nExit codes:\n", codes);
         text
     }
 
@@ -93,29 +57,29 @@ impl Program {
     }
 
     /// Prints what is wrong with the command line.
-    pub(crate) fn misused(&self, why: &str) -> Exit {
-        print_error(self, &format!("{why}; see `{} --help`", self.name));
-        Exit::Usage
+    pub(crate) fn fail_usage(&self, why: &str) -> Exit {
+        self.fail(&format!("{why}; see `{} --help`", self.name), Exit::Usage)
     }
 
     /// Prints the possible commands if only their first words were typed.
-    pub(crate) fn incomplete(&self, words: &[&str]) -> Exit {
-        // Print the words of the help, not those that were typed.
-        let form = self.uses.iter().find(|(form, _)| begins(form, words)).map_or("", |(form, _)| form);
-        let typed: Vec<_> = form.split(' ').take(words.len()).collect();
-        print_error(self, &format!("`{}` is not a whole command", typed.join(" ")));
-        print_error_lines(&self.help(words));
+    pub(crate) fn fail_incomplete(&self, typed: &[&str]) -> Exit {
+        // Print the words of the table, not those that were typed.
+        let words = self.forms_from(typed).next().map_or(&[][..], |form| form.words);
+        let words = words[..words.len().min(typed.len())].join(" ");
+        print_error(self, &format!("`{words}` is not a whole command"));
+        print_error_lines(&self.help(typed));
         Exit::Usage
     }
 
     /// Prints the error.
-    pub(crate) fn failed(&self, why: &dyn std::fmt::Display, exit: Exit) -> Exit {
+    pub(crate) fn fail(&self, why: &dyn std::fmt::Display, exit: Exit) -> Exit {
         print_error(self, why);
         exit
     }
 }
 
-fn table(text: &mut String, title: &str, rows: &[(String, String)]) {
+fn add_table(text: &mut String, title: &str, rows: impl IntoIterator<Item = (String, String)>) {
+    let rows: Vec<_> = rows.into_iter().collect();
     text.push_str(title);
     let width = rows.iter().map(|(left, _)| left.len()).max().unwrap_or_default();
     for (left, right) in rows {

@@ -56,14 +56,14 @@ pub fn userdata() -> Exit {
     hide_panic_texts(&USERDATA);
     let (command, json) = match parse(Parser::from_env()) {
         Ok(parsed) => parsed,
-        Err(why) => return USERDATA.misused(&why),
+        Err(why) => return USERDATA.fail_usage(&why),
     };
     let request = match command {
         UserdataCommand::Help => return print(&USERDATA.help(&[])),
         UserdataCommand::Version => return print(&USERDATA.version()),
         UserdataCommand::Set(key, source) => match read(source) {
             Ok(value) => UserdataCommand::Set(key, ValueSource::Argument(value)),
-            Err(why) => return USERDATA.failed(&why, Exit::Usage),
+            Err(why) => return USERDATA.fail(&why, Exit::Usage),
         },
         other => other,
     };
@@ -72,11 +72,11 @@ pub fn userdata() -> Exit {
         let access = MetadataAccess::open(Path::new(local_api::SOCKET), &limits, &vendor).await;
         let mut api = match access {
             Ok(access) => Retrying::new(access, Budget::COMMAND),
-            Err(why) => return USERDATA.failed(&why, why.kind().into()),
+            Err(why) => return USERDATA.fail(&why, why.kind().into()),
         };
         let exit = match execute(&mut api, request, json).await {
             Ok(exit) => exit,
-            Err(why) => USERDATA.failed(&why, why.kind().into()),
+            Err(why) => USERDATA.fail(&why, why.kind().into()),
         };
         api.into_inner().finish().await;
         exit
@@ -85,7 +85,7 @@ pub fn userdata() -> Exit {
 
 async fn execute(api: &mut impl Ask, command: UserdataCommand, json: bool) -> Result<Exit, MetadataError> {
     // The key is not printed: if a variable for the key is empty, the value is in its place.
-    let not_set = || USERDATA.failed(&"this key is not set", Exit::NotFound);
+    let not_set = || USERDATA.fail(&"this key is not set", Exit::NotFound);
     match command {
         UserdataCommand::List => list(api, json).await,
         UserdataCommand::Get(key) => Ok(match api.get(&key).await? {

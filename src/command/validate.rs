@@ -25,11 +25,11 @@ const VERSION: u32 = 1;
 #[derive(Serialize)]
 struct ValidateDocument<'a> {
     version: u32,
-    files: Vec<Looked<'a>>,
+    files: Vec<ValidatedFile<'a>>,
 }
 
 #[derive(Serialize)]
-struct Looked<'a> {
+struct ValidatedFile<'a> {
     file: &'a str,
     #[serde(flatten)]
     preview: Preview,
@@ -40,19 +40,19 @@ pub(crate) fn validate(files: &[String], json: bool) -> Exit {
     let loaded = settings::load(&Sources::default());
     let mut exit = Exit::Success;
     for problem in &loaded.problems {
-        exit = AGENT.failed(&format!("{problem}; this file is ignored"), Exit::Usage);
+        exit = AGENT.fail(&format!("{problem}; this file is ignored"), Exit::Usage);
     }
     let mut previews = Vec::new();
     for (number, file) in (1..).zip(files) {
         match preview_file(file, &loaded.settings.setup) {
-            Ok(preview) => previews.push(Looked { file, preview }),
+            Ok(preview) => previews.push(ValidatedFile { file, preview }),
             Err(why) => {
                 let missing = why.kind() == std::io::ErrorKind::NotFound;
                 let file_exit = if missing { Exit::NotFound } else { Exit::Failure };
                 let exists = Path::new(file).symlink_metadata().is_ok();
                 let name = if exists { file.clone() } else { format!("file {number} of {}", files.len()) };
                 let why = if missing { "there is no such file".to_owned() } else { why.to_string() };
-                exit = AGENT.failed(&format!("{name}: {why}"), file_exit);
+                exit = AGENT.fail(&format!("{name}: {why}"), file_exit);
             }
         }
     }
@@ -67,10 +67,7 @@ pub(crate) fn validate(files: &[String], json: bool) -> Exit {
         previews.iter().for_each(|file| add_rows(file, &mut rows));
         print_rows(&rows)
     };
-    match printed {
-        Exit::Success => exit,
-        exit => exit,
-    }
+    printed.or(exit)
 }
 
 fn preview_file(file: &str, setup_settings: &SetupSettings) -> std::io::Result<Preview> {
@@ -82,8 +79,8 @@ fn preview_file(file: &str, setup_settings: &SetupSettings) -> std::io::Result<P
     Ok(Preview::of(name, &value, setup_settings))
 }
 
-fn add_rows(validated: &Looked<'_>, rows: &mut Rows) {
-    let Looked { file, preview } = validated;
+fn add_rows(file: &ValidatedFile<'_>, rows: &mut Rows) {
+    let ValidatedFile { file, preview } = file;
     if preview.parts.is_empty() {
         rows.row(RowMark::Waiting, file, "empty: nothing to run");
     }

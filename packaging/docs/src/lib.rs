@@ -7,7 +7,7 @@ mod man;
 mod scripts;
 mod zsh;
 
-use scw_agent::command::{AGENT, Opt, Program, USERDATA, words};
+use scw_agent::command::{AGENT, Argument, Operand, Opt, Program, USERDATA};
 
 /// Every file: its path below /usr/share, and its text.
 pub fn files() -> Vec<(String, String)> {
@@ -25,55 +25,51 @@ pub fn files() -> Vec<(String, String)> {
     files
 }
 
-/// The words that can follow these words, each once. A word that ends a command has the command's description.
-fn next_words(program: &Program, before: &[&str]) -> Vec<(String, &'static str)> {
-    let mut found: Vec<(String, &'static str)> = Vec::new();
-    for (form, does) in program.uses {
-        let words = scw_agent::command::words(form);
-        let words: Vec<_> = words.split(' ').filter(|word| !word.is_empty()).collect();
-        let Some((word, rest)) = words.strip_prefix(before).and_then(|rest| rest.split_first()) else {
-            continue;
-        };
-        if !found.iter().any(|(known, _)| known == word) {
-            found.push(((*word).to_owned(), if rest.is_empty() { does } else { "" }));
+/// The words that the user types for a command.
+type Words = &'static [&'static str];
+
+/// The words that can follow these words, each once. A word that ends a command has the command's effect.
+fn next_words(program: &Program, before: &[&str]) -> Vec<(&'static str, &'static str)> {
+    let mut next: Vec<(&'static str, &'static str)> = Vec::new();
+    for form in program.forms {
+        let next_word = form.words.get(before.len()).filter(|_| form.words.starts_with(before));
+        let Some(word) = next_word else { continue };
+        if !next.iter().any(|(listed, _)| listed == word) {
+            next.push((word, if form.words.len() == before.len() + 1 { form.effect } else { "" }));
         }
     }
-    found
+    next
 }
 
 /// The first words of commands that have a second one.
-fn groups(program: &Program) -> Vec<String> {
-    next_words(program, &[])
-        .into_iter()
-        .map(|(word, _)| word)
-        .filter(|word| !next_words(program, &[word]).is_empty())
-        .collect()
+fn groups(program: &Program) -> Vec<&'static str> {
+    let first_words = next_words(program, &[]).into_iter().map(|(word, _)| word);
+    first_words.filter(|word| !next_words(program, &[word]).is_empty()).collect()
 }
 
-/// The commands, each once, as the words that a user types.
-fn commands(program: &Program) -> Vec<String> {
-    let mut commands: Vec<_> = program.uses.iter().map(|(form, _)| words(form)).collect();
+/// The commands, each once.
+fn commands(program: &Program) -> Vec<Words> {
+    let mut commands: Vec<_> = program.forms.iter().map(|form| form.words).collect();
     commands.dedup();
     commands
 }
 
-/// The commands that take a file name.
-fn file_commands(program: &Program) -> Vec<String> {
-    let uses = program.uses.iter().filter(|(form, _)| form.contains("FILE"));
-    uses.map(|(form, _)| words(form)).filter(|command| !command.is_empty()).collect()
+/// The commands with a form that has files as operands.
+fn file_commands(program: &Program) -> Vec<Words> {
+    let is_file = |argument: &Argument| {
+        matches!(argument, Argument::One(Operand::File) | Argument::Several(Operand::File))
+    };
+    let forms = program.forms.iter().filter(|form| form.arguments.iter().any(is_file));
+    forms.map(|form| form.words).collect()
 }
 
 /// The options of the commands that begin with these words; without words, all options.
-fn fitting(program: &Program, before: &[&str]) -> Vec<&'static Opt> {
-    let before = before.join(" ");
-    let begins = |form: &str| {
-        let command = words(form);
-        command == before || command.starts_with(&format!("{before} "))
+fn options_after(program: &Program, before: &[&str]) -> Vec<&'static Opt> {
+    let is_accepted = |option: &&Opt| {
+        let mut forms = program.forms.iter().filter(|form| form.words.starts_with(before));
+        before.is_empty() || option.long == "help" || forms.any(|form| form.accepts(option))
     };
-    let goes = |option: &&Opt| {
-        before.is_empty() || option.long == "help" || option.with.iter().any(|form| begins(form))
-    };
-    program.options.iter().filter(goes).collect()
+    program.options.iter().copied().filter(is_accepted).collect()
 }
 
 /// A text that can be put between single quotes in a shell script.

@@ -1,6 +1,6 @@
 //! The manual pages. This module has the texts that only a manual needs (examples, files). All other texts are in the tables.
 
-use scw_agent::command::{AGENT, Exit, Program, USERDATA};
+use scw_agent::command::{AGENT, Argument, Exit, Form, Operand, Opt, Program, USERDATA};
 use scw_agent::settings::{FILE, FOLDERS, KEYS, Settings};
 
 use crate::scripts;
@@ -64,8 +64,8 @@ pub(crate) fn agent() -> String {
         "The agent makes the machine's SSH host keys before sshd starts, publishes their fingerprints as the user data key ssh-host-fingerprints, runs the scripts that the owner left in user data, and answers questions about the Instance. systemd starts it: the commands that are said to be run by a unit are not for people.",
     );
     section(&mut text, "COMMANDS");
-    rows(&mut text, AGENT.uses);
-    program_rest(&mut text, &AGENT);
+    forms(&mut text, &AGENT);
+    options_and_exit_codes(&mut text, &AGENT);
     section(&mut text, "USER DATA KEYS");
     rows(&mut text, scripts::KEYS);
     section(&mut text, "SCRIPTS");
@@ -94,8 +94,8 @@ pub(crate) fn userdata() -> String {
     );
     paragraph(&mut text, &USERDATA.notes.join(" "));
     paragraph(&mut text, "A value has at least one byte, and at most 1048576 bytes.");
-    rows(&mut text, USERDATA.uses);
-    program_rest(&mut text, &USERDATA);
+    forms(&mut text, &USERDATA);
+    options_and_exit_codes(&mut text, &USERDATA);
     examples(&mut text, USERDATA_EXAMPLES);
     see_also(&mut text, &["scw-agent(8)", "scw-agent.toml(5)"]);
     text
@@ -122,8 +122,7 @@ pub(crate) fn configuration() -> String {
             section(&mut text, &format!("[{}]", key.section));
             last = key.section;
         }
-        let does = format!("{} Default: {}", key.about, (key.value)(&defaults));
-        rows(&mut text, &[(key.name, &does)]);
+        row(&mut text, &bold(key.name), &format!("{} Default: {}", key.about, (key.value)(&defaults)));
     }
     examples(
         &mut text,
@@ -150,24 +149,34 @@ fn head(name: &str, number: u8, about: &str) -> String {
 
 fn synopsis(text: &mut String, program: &Program) {
     section(text, "SYNOPSIS");
-    for (index, (form, _)) in program.uses.iter().enumerate() {
+    for (index, form) in program.forms.iter().enumerate() {
         let line_end = if index > 0 { ".br\n" } else { "" };
         text.push_str(
-            &format!("{line_end}.B {}\n{}\n", escaped(program.name), form_of(form)).replace("\n\n", "\n"),
+            &format!("{line_end}.B {}\n{}\n", escaped(program.name), form_text(form)).replace("\n\n", "\n"),
         );
     }
 }
 
-fn program_rest(text: &mut String, program: &Program) {
+/// A row for each form.
+fn forms(text: &mut String, program: &Program) {
+    for form in program.forms {
+        let typed = form_text(form);
+        row(text, if typed.is_empty() { "\\fB(nothing)\\fR" } else { &typed }, form.effect);
+    }
+}
+
+fn options_and_exit_codes(text: &mut String, program: &Program) {
     section(text, "OPTIONS");
     for option in program.options {
-        let with: Vec<_> = option.with.iter().map(|form| format!("`{form}`")).collect();
-        let with = if with.is_empty() { String::new() } else { format!(" (with {})", with.join(", ")) };
-        rows(text, &[(&option.form(), &format!("{}{with}", option.does))]);
+        let accepting = program.forms.iter().filter(|form| form.accepts(option));
+        let forms: Vec<_> = accepting.map(|form| format!("`{}`", form.text())).collect();
+        let note = if forms.is_empty() { String::new() } else { format!(" (with {})", forms.join(", ")) };
+        let short = option.short.map(|letter| bold(&format!("-{letter},")) + " ").unwrap_or_default();
+        row(text, &(short + &long_option(option)), &format!("{}{note}", option.effect));
     }
     section(text, "EXIT STATUS");
     for (exit, meaning) in Exit::MEANINGS {
-        rows(text, &[(&(exit as u8).to_string(), meaning)]);
+        row(text, &bold(&(exit as u8).to_string()), meaning);
     }
 }
 
@@ -190,10 +199,15 @@ fn verbatim(text: &mut String, lines: &[&str]) {
 }
 
 fn rows(text: &mut String, rows: Rows<'_>) {
-    for (form, does) in rows {
-        let form = if form.is_empty() { "(nothing)" } else { form };
-        text.push_str(&format!(".TP\n{}\n{}\n", form_of(form), escaped(does)));
+    for (typed, effect) in rows {
+        let words: Vec<_> = typed.split(' ').map(bold).collect();
+        row(text, &words.join(" "), effect);
     }
+}
+
+/// One row, whose left side has its fonts already.
+fn row(text: &mut String, typed: &str, effect: &str) {
+    text.push_str(&format!(".TP\n{typed}\n{}\n", escaped(effect)));
 }
 
 fn examples(text: &mut String, examples: Rows<'_>) {
@@ -202,8 +216,8 @@ fn examples(text: &mut String, examples: Rows<'_>) {
 }
 
 fn bold_rows(text: &mut String, rows: Rows<'_>) {
-    for (typed, does) in rows {
-        text.push_str(&format!(".TP\n.B {}\n{}\n", escaped(typed), escaped(does)));
+    for (typed, effect) in rows {
+        text.push_str(&format!(".TP\n.B {}\n{}\n", escaped(typed), escaped(effect)));
     }
 }
 
@@ -217,16 +231,31 @@ fn see_also(text: &mut String, pages: &[&str]) {
     text.push_str(&format!("{}\n", pages.join(" ,\n")));
 }
 
-/// Words that the user types are bold, placeholders are in italics.
-fn form_of(form: &str) -> String {
-    let capitals = |word: &str| word.len() > 1 && word.chars().all(char::is_uppercase);
-    let placeholder = |word: &str| capitals(word.trim_end_matches('…'));
-    let words = form.split(' ').filter(|word| !word.is_empty());
-    let words = words.map(|word| {
-        let font = if placeholder(word) { 'I' } else { 'B' };
-        format!("\\f{font}{}\\fR", escaped(word))
+/// The words and arguments of a form.
+fn form_text(form: &Form) -> String {
+    let words = form.words.iter().map(|word| bold(word));
+    let arguments = form.arguments.iter().map(|argument| match argument {
+        Argument::One(operand) => placeholder(*operand, ""),
+        Argument::Several(operand) => placeholder(*operand, "…"),
+        Argument::Option(option) => long_option(option),
     });
-    words.collect::<Vec<_>>().join(" ")
+    words.chain(arguments).collect::<Vec<_>>().join(" ")
+}
+
+/// An option's long name, and its value.
+fn long_option(option: &Opt) -> String {
+    let value = option.value.map(|value| format!(" {}", placeholder(value, ""))).unwrap_or_default();
+    bold(&format!("--{}", option.long)) + &value
+}
+
+/// A text that the user types.
+fn bold(text: &str) -> String {
+    format!("\\fB{}\\fR", escaped(text))
+}
+
+/// A placeholder, in italics.
+fn placeholder(operand: Operand, suffix: &str) -> String {
+    format!("\\fI{}{suffix}\\fR", operand.placeholder())
 }
 
 /// Escapes a text, so that roff does not interpret it as a request.

@@ -1,8 +1,8 @@
 //! Completion for zsh, with a description of each word.
 
-use scw_agent::command::{Opt, Program};
+use scw_agent::command::{Operand, Opt, Program};
 
-use crate::{commands, file_commands, fitting, groups, next_words, quoted};
+use crate::{Words, commands, file_commands, groups, next_words, options_after, quoted};
 
 /// The variables that zsh's completion functions set.
 const VARIABLES: &str = "local curcontext=$curcontext state line\nlocal -a list\ntypeset -A opt_args\n";
@@ -19,68 +19,68 @@ pub(crate) fn completion(program: &Program) -> String {
         return text;
     }
     let choice = "'1: :->word' '*:: :->rest'";
-    let described = |before: &[&str]| {
-        format!("word) list=({}); _describe command list; return ;;", described(program, before))
+    let word_case = |before: &[&str]| {
+        format!("word) list=({}); _describe command list; return ;;", described_words(program, before))
     };
     text.push_str(&format!(
         "_arguments -C {} {choice}\ncase $state in\n{}\nrest) ;;\n*) return ;;\nesac\n",
         options(program, &[]),
-        described(&[])
+        word_case(&[])
     ));
     text.push_str("state=\ncase $words[1] in\n");
-    let ending = |command: &str| {
-        let words: Vec<_> = command.split(' ').collect();
-        let files = if file_commands(program).iter().any(|with| with == command) {
-            "'*:file:_files'"
-        } else {
-            "'*: :'"
-        };
-        format!("_arguments {} {files}", options(program, &words))
+    let operands = |command: Words| {
+        let files = if file_commands(program).contains(&command) { "'*:file:_files'" } else { "'*: :'" };
+        format!("_arguments {} {files}", options(program, command))
     };
     for group in groups(program) {
         text.push_str(&format!(
             "{group})\n    _arguments -C {} {choice}\n    case $state in\n    {}\n    rest)\n        case $words[1] in\n",
-            options(program, &[&group]),
-            described(&[&group])
+            options(program, &[group]),
+            word_case(&[group])
         ));
         for command in commands(program) {
-            if let Some((_, second)) = command.split_once(' ').filter(|(first, _)| *first == group) {
-                text.push_str(&format!("        {second}) {} ;;\n", ending(&command)));
+            match command {
+                [first, second] if *first == group => {
+                    text.push_str(&format!("        {second}) {} ;;\n", operands(command)));
+                }
+                _ => {}
             }
         }
         text.push_str("        esac ;;\n    esac ;;\n");
     }
-    for command in commands(program).iter().filter(|command| !command.contains(' ')) {
-        text.push_str(&format!("{command}) {} ;;\n", ending(command)));
+    for command in commands(program) {
+        if let [word] = command {
+            text.push_str(&format!("{word}) {} ;;\n", operands(command)));
+        }
     }
     text.push_str("esac\n");
     text
 }
 
-fn described(program: &Program, before: &[&str]) -> String {
+fn described_words(program: &Program, before: &[&str]) -> String {
     let words = next_words(program, before).into_iter();
-    let words = words.map(|(word, does)| match does {
+    let words = words.map(|(word, effect)| match effect {
         "" => format!("'{word}'"),
-        does => format!("'{word}:{}'", quoted(&does.replace(':', "\\:"))),
+        effect => format!("'{word}:{}'", quoted(&effect.replace(':', "\\:"))),
     });
     words.collect::<Vec<_>>().join(" ")
 }
 
 fn options(program: &Program, before: &[&str]) -> String {
-    fitting(program, before).into_iter().map(option).collect::<Vec<_>>().join(" ")
+    options_after(program, before).into_iter().map(option).collect::<Vec<_>>().join(" ")
 }
 
 fn option(option: &Opt) -> String {
     let value = match option.value {
-        Some("FILE") => ":file:_files".to_owned(),
-        Some(value) => format!(":{}: ", value.to_lowercase()),
+        Some(Operand::File) => ":file:_files".to_owned(),
+        Some(value) => format!(":{}: ", value.placeholder().to_lowercase()),
         None => String::new(),
     };
-    let does = quoted(option.does).replace('[', "\\[").replace(']', "\\]");
+    let effect = quoted(option.effect).replace('[', "\\[").replace(']', "\\]");
     match option.short {
         Some(short) => {
-            format!("'(-{short} --{long})'{{-{short},--{long}}}'[{does}]{value}'", long = option.long)
+            format!("'(-{short} --{long})'{{-{short},--{long}}}'[{effect}]{value}'", long = option.long)
         }
-        None => format!("'--{}[{does}]{value}'", option.long),
+        None => format!("'--{}[{effect}]{value}'", option.long),
     }
 }
