@@ -3,7 +3,7 @@
 //!
 //! The rules are those of cloud-init: the beginning of a value decides what it is and, in a MIME message, the content type of
 //! each part. Content that cloud-init does not know either is an error with its own message, and never a success
-//! (invariant S5). docs/cloud-init.md compares the agent with cloud-init.
+//! (invariant S5). docs/reference/cloud-init.md compares the agent with cloud-init.
 
 use std::fmt;
 

@@ -1,5 +1,5 @@
 //! What a value of the key `cloud-init` is, for the agent and for cloud-init itself. Both get the same bytes. `cloud_init.py` runs the
-//! data source, the processor and the handlers of the distribution's package. Each difference has a reason. docs/cloud-init.md has
+//! data source, the processor and the handlers of the distribution's package. Each difference has a reason. docs/reference/cloud-init.md has
 //! the table.
 
 mod messages;
@@ -190,7 +190,7 @@ fn markdown_table() -> String {
 
 #[test]
 fn the_table_of_forms_is_documented() {
-    let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/cloud-init.md");
+    let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reference/cloud-init.md");
     let text = fs::read_to_string(&document).expect("the document");
     let (before, rest) = text.split_once(BEGIN).expect("the table's beginning");
     let (_, after) = rest.split_once(END).expect("the table's end");
@@ -200,6 +200,6 @@ fn the_table_of_forms_is_documented() {
     }
     assert!(
         text == expected,
-        "docs/cloud-init.md is outdated: run this test with SCW_WRITE=1 and check the change"
+        "docs/reference/cloud-init.md is outdated: run this test with SCW_WRITE=1 and check the change"
     );
 }

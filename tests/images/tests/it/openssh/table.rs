@@ -1,4 +1,4 @@
-//! Writes the tables in docs/host-keys.md from the rows that the tests try.
+//! Writes the tables in docs/reference/host-keys.md from the rows that the tests try.
 
 use std::fmt::Write;
 use std::fs;
@@ -13,7 +13,7 @@ const BEGIN: &str =
 const END: &str = "<!-- end -->\n";
 
 fn document() -> PathBuf {
-    Kit::checkout().join("docs/host-keys.md")
+    Kit::checkout().join("docs/reference/host-keys.md")
 }
 
 fn tables() -> String {
@@ -70,6 +70,6 @@ fn the_table_of_host_keys_is_documented() {
     }
     assert!(
         text == expected,
-        "docs/host-keys.md is not current: run this test with SCW_WRITE=1, then review the change"
+        "docs/reference/host-keys.md is not current: run this test with SCW_WRITE=1, then review the change"
     );
 }

@@ -1,4 +1,4 @@
-//! Writes the table in docs/scripts.md from the rows that the tests try.
+//! Writes the table in docs/reference/scripts.md from the rows that the tests try.
 
 use std::fmt::Write;
 
@@ -26,5 +26,5 @@ fn table() -> String {
 
 #[test]
 fn the_table_of_scripts_is_documented() {
-    write_table("docs/scripts.md", "the_table_of_scripts_is_documented", &table());
+    write_table("docs/reference/scripts.md", "the_table_of_scripts_is_documented", &table());
 }

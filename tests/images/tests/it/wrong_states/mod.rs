@@ -1,7 +1,7 @@
 //! Wrong states of a machine, one after the other in a booted image: every command reports the problem.
 //!
 //! Each row makes one state, checks the output of every command, and undoes the state. After that no command may report a problem.
-//! docs/states.md has the table.
+//! docs/reference/states.md has the table.
 
 mod rows;
 mod table;

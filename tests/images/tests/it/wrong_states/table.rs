@@ -1,4 +1,4 @@
-//! Writes the table in docs/states.md from the rows that the test tries.
+//! Writes the table in docs/reference/states.md from the rows that the test tries.
 
 use std::fmt::Write;
 
@@ -21,5 +21,5 @@ fn the_table_of_states_is_documented() {
         writeln!(text, "| {} | … {} … | {codes} | {journal} | {console} |", row.what, row.shows)
             .expect("text");
     }
-    write_table("docs/states.md", "the_table_of_states_is_documented", &text);
+    write_table("docs/reference/states.md", "the_table_of_states_is_documented", &text);
 }
