@@ -1,5 +1,5 @@
 //! The events that an administrator may want to find in the journal. Each has a stable id (`MESSAGE_ID=`, see journalctl's message
-//! catalogue). The README lists them.
+//! catalog). `packaging/docs` has the texts of the catalog and of docs/reference/journal.md.
 
 /// A script was started.
 pub(crate) const SCRIPT_STARTED: &str = "fa4e3be5bbf54511870522886e67b11b";

@@ -1,4 +1,5 @@
-//! The documents match the programs: the help that they show, the default configuration, the tests that they name.
+//! The documents match the programs: the advice that they show, the settings that they list, the tests that they name. `packaging/docs` tests
+//! the generated pages.
 
 use std::fs;
 use std::path::Path;
@@ -6,43 +7,10 @@ use std::process::Command;
 
 use scw_stage::World;
 
-use crate::machine::{AGENT, agent, userdata_program};
+use crate::machine::{AGENT, agent};
 
 fn read(name: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).expect(name)
-}
-
-/// The fenced code blocks of this language.
-fn fenced_blocks<'a>(text: &'a str, language: &str) -> Vec<&'a str> {
-    text.split(&format!("```{language}\n")).skip(1).filter_map(|rest| rest.split("```").next()).collect()
-}
-
-#[test]
-fn the_readme_shows_the_help_that_the_programs_give() {
-    let readme = read("README.md");
-    for program in [AGENT, userdata_program()] {
-        let help = Command::new(program).arg("--help").output().expect("started").stdout;
-        let help = String::from_utf8(help).expect("UTF-8");
-        assert!(fenced_blocks(&readme, "text").contains(&&*help), "the README should show:\n{help}");
-    }
-}
-
-#[test]
-fn the_readme_shows_the_defaults_that_the_agent_shows() {
-    let shown = scw_agent::settings::defaults();
-    assert!(fenced_blocks(&read("README.md"), "toml").contains(&&*shown), "the README should show:\n{shown}");
-}
-
-#[test]
-fn readme_lists_every_field_of_the_status_document() {
-    let readme = read("README.md");
-    let status = serde_json::to_value(scw_agent::status::Status::unknown()).expect("JSON");
-    for field in status.as_object().expect("an object").keys() {
-        assert!(
-            readme.lines().any(|line| line.starts_with("| `") && line.contains(&format!("`{field}`"))),
-            "{field}"
-        );
-    }
 }
 
 #[test]
@@ -136,20 +104,10 @@ fn manual_lists_all_script_settings_and_variables() {
 }
 
 #[test]
-fn readme_example_of_doctor_shows_its_current_advice() {
-    let readme = read("README.md");
+fn example_of_doctor_shows_its_current_advice() {
+    let page = read("docs/reference/states.md");
     let trouble = scw_agent::doctor::Diagnosis::BlackHole;
     for words in [trouble.cause(), trouble.remedy()] {
-        assert!(readme.contains(words), "the README should show: {words}");
+        assert!(page.contains(words), "docs/reference/states.md should show: {words}");
     }
-}
-
-#[test]
-fn the_readme_lists_the_ids_of_all_events_and_no_others() {
-    let ids = |text: &str, quote: char| -> std::collections::BTreeSet<String> {
-        let words = text.split(quote).filter(|word| word.len() == 32);
-        words.filter(|word| word.bytes().all(|byte| byte.is_ascii_hexdigit())).map(str::to_owned).collect()
-    };
-    let events = ids(&read("src/util/events.rs"), '"');
-    assert_eq!((events.len(), &events), (10, &ids(&read("README.md"), '`')));
 }

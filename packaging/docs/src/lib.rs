@@ -1,26 +1,39 @@
-//! The manual pages ([`man`]) and the completions of bash, zsh and fish. They are generated from the tables that `--help` and `config show`
-//! use. This library only makes the texts; the program writes the files.
+//! What is generated from the programs' own tables: the manual pages ([`man`]), the completions of bash, zsh and fish, the journal's message
+//! catalog ([`events`]), the example of the configuration, and parts of the pages in docs/reference ([`markdown`]). This library only makes
+//! the texts; the program writes the files.
 
 mod bash;
+mod events;
 mod fish;
 mod man;
+mod markdown;
+mod schema;
 mod scripts;
 mod zsh;
 
 use scw_agent::command::{AGENT, Argument, Operand, Opt, Program, USERDATA};
 
-/// Every file: its path below /usr/share, and its text.
+pub use events::event_ids;
+pub use markdown::{Part, parts};
+
+/// The JSON Schema of the status document, below the checkout. It is written by hand; docs/reference/status.md has its fields.
+pub const SCHEMA: &str = "docs/reference/status.schema.json";
+
+/// Every generated file: its path below the checkout, and its text.
 pub fn files() -> Vec<(String, String)> {
+    let share = |path: &str| format!("packaging/usr/share/{path}");
     let mut files = vec![
-        ("man/man8/scw-agent.8".to_owned(), man::agent()),
-        ("man/man1/scw-userdata.1".to_owned(), man::userdata()),
-        ("man/man5/scw-agent.toml.5".to_owned(), man::configuration()),
+        (share("man/man8/scw-agent.8"), man::agent()),
+        (share("man/man1/scw-userdata.1"), man::userdata()),
+        (share("man/man5/scw-agent.toml.5"), man::configuration()),
+        ("packaging/etc/scw-agent.toml".to_owned(), markdown::example_configuration()),
+        ("packaging/usr/lib/systemd/catalog/scw-agent.catalog".to_owned(), events::catalog()),
     ];
     for program in [&AGENT, &USERDATA] {
         let name = program.name;
-        files.push((format!("bash-completion/completions/{name}"), bash::completion(program)));
-        files.push((format!("zsh/site-functions/_{name}"), zsh::completion(program)));
-        files.push((format!("fish/vendor_completions.d/{name}.fish"), fish::completion(program)));
+        files.push((share(&format!("bash-completion/completions/{name}")), bash::completion(program)));
+        files.push((share(&format!("zsh/site-functions/_{name}")), zsh::completion(program)));
+        files.push((share(&format!("fish/vendor_completions.d/{name}.fish")), fish::completion(program)));
     }
     files
 }
@@ -47,8 +60,8 @@ fn groups(program: &Program) -> Vec<&'static str> {
     first_words.filter(|word| !next_words(program, &[word]).is_empty()).collect()
 }
 
-/// The commands, each once.
-fn commands(program: &Program) -> Vec<Words> {
+/// The commands, each once, as the words that a user types.
+pub fn commands(program: &Program) -> Vec<Words> {
     let mut commands: Vec<_> = program.forms.iter().map(|form| form.words).collect();
     commands.dedup();
     commands

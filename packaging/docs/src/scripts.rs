@@ -10,7 +10,10 @@ pub(crate) const KEYS: Rows<'_> = &[
     ),
     ("startup-script, startup-script.NAME", "A script, run at every boot."),
     ("shutdown-script, shutdown-script.NAME", "A script, run when the machine goes down."),
-    ("cloud-init", "The value of cloud-init; see CLOUD-INIT."),
+    (
+        "cloud-init",
+        "The value of cloud-init. Where cloud-init is not active, the agent runs the scripts in it.",
+    ),
     (
         "ssh-host-fingerprints",
         "The fingerprints of the host keys. The agent writes this key, and no other unless outcome-key in scw-agent.toml(5) names one.",
@@ -19,7 +22,7 @@ pub(crate) const KEYS: Rows<'_> = &[
 
 pub(crate) const ABOUT: &[&str] = &[
     "A script begins with #! and its interpreter. Scripts run one after the other, in the byte order of their keys. One that fails does not stop the others, but scw-agent-setup.service fails, and the status names the script. Standard input is empty, the working directory is /, and output goes to the journal.",
-    "What a script needs can stand in the comments that it begins with, on lines such as",
+    "A script has its settings in the comments at its beginning, on lines such as",
 ];
 
 pub(crate) const EXAMPLE: &[&str] = &[
@@ -28,7 +31,7 @@ pub(crate) const EXAMPLE: &[&str] = &[
     "# scw-setup: user=deploy env=COLOUR=blue",
 ];
 
-pub(crate) const WRONG: &str = "A setting that is not understood is an error, and the script is not run. The error has the number of the line and of the word behind `scw-setup:`, and never quotes the word.";
+pub(crate) const WRONG: &str = "An unknown or wrong setting is an error, and the script is not run. The error has the number of the line and of the word behind `scw-setup:`, and never quotes the word.";
 
 pub(crate) const SETTINGS: Rows<'_> = &[
     (
@@ -37,10 +40,10 @@ pub(crate) const SETTINGS: Rows<'_> = &[
     ),
     (
         "retries=NUMBER",
-        "How often it is started again in the same boot when it failed, at most 10. Default: 0",
+        "How many times a failed script is started again in the same boot, at most 10. Default: 0",
     ),
-    ("retry-delay=TIME", "The pause before that. Default: 10s"),
-    ("user=NAME", "As whom it runs, with that user's groups and home. Default: root"),
+    ("retry-delay=TIME", "The pause before each retry. Default: 10s"),
+    ("user=NAME", "The user that it runs as, with that user's groups and home. Default: root"),
     ("when=once", "Run once for this Instance, even if its content changes."),
     ("when=change", "Run once for this Instance and this content. The default of setup scripts."),
     ("when=boot", "Run once in every boot. The default of startup scripts."),
@@ -48,7 +51,7 @@ pub(crate) const SETTINGS: Rows<'_> = &[
         "delete-after-success",
         "Delete the user data key once the script succeeded. A value that was set while it ran stays.",
     ),
-    ("env=NAME=VALUE", "Set a variable of its environment. This may stand more than once."),
+    ("env=NAME=VALUE", "Set a variable of its environment. May be given several times."),
 ];
 
 pub(crate) const VARIABLES: Rows<'_> = &[
@@ -56,8 +59,8 @@ pub(crate) const VARIABLES: Rows<'_> = &[
     ("SCW_ZONE", "Its zone; empty where the metadata service does not name it."),
     ("SCW_HOSTNAME", "Its host name; empty where the metadata service does not name it."),
     ("SCW_SCRIPT", "The user data key of the script."),
-    ("SCW_SETUP_ATTEMPT", "1; more after a failure, a crash or a reboot."),
-    ("SCW_SETUP_RUN", "A word of this attempt's own."),
+    ("SCW_SETUP_ATTEMPT", "The number of the attempt: 1, and more after a failure, a crash or a reboot."),
+    ("SCW_SETUP_RUN", "A random identifier of this attempt."),
     (
         "APT_CONFIG",
         "/usr/share/scw-agent/apt.conf, so that apt waits for dpkg's locks. Only where there is apt.",

@@ -1,11 +1,25 @@
-//! The files in the repository are current, and the real `man`, `mandoc`, bash, zsh and fish accept them.
+//! The generated files and parts of pages are current, and the real `journalctl`, `man`, `mandoc`, bash, zsh and fish accept them.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use scw_agent::command::AGENT;
+use scw_docs::event_ids;
+
+/// The checkout.
+fn checkout() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// The folder of what packages have in /usr/share.
 fn top() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../usr/share")
+    checkout().join("packaging/usr/share")
+}
+
+fn read(name: &str) -> String {
+    fs::read_to_string(checkout().join(name)).unwrap_or_default()
 }
 
 fn run(command: &mut Command) -> String {
@@ -23,18 +37,82 @@ fn run(command: &mut Command) -> String {
 #[test]
 fn files_in_the_repository_are_current() {
     for (name, text) in scw_docs::files() {
-        let there = fs::read_to_string(top().join(&name)).unwrap_or_default();
-        assert!(there == text, "{name} is not current: run `cargo docs`");
+        assert!(read(&name) == text, "{name} is not current: run `cargo docs`");
+    }
+}
+
+#[test]
+fn parts_of_the_reference_are_current() {
+    let parts = scw_docs::parts(&read(scw_docs::SCHEMA));
+    assert!(parts.len() > 5);
+    for part in parts {
+        let page = read(part.page);
+        let current = part.in_page(&page);
+        assert!(
+            current == Some(page),
+            "{}: the part `{}` is not current: run `cargo docs`",
+            part.page,
+            part.name
+        );
+    }
+}
+
+#[test]
+fn exit_codes_of_every_command_are_listed() {
+    let page = read("docs/reference/exit-codes.md");
+    let listed = |command: &str| {
+        page.lines().any(|line| line.starts_with("| ") && line.contains(&format!("`{command}`")))
+    };
+    for command in scw_docs::commands(&AGENT).iter().filter(|command| *command != "help") {
+        assert!(listed(command), "`{command}` is not in docs/reference/exit-codes.md");
+    }
+    assert!(listed("scw-userdata"));
+}
+
+/// Every 32-digit word in a text that stands between these characters.
+fn ids(text: &str, quote: char) -> BTreeSet<String> {
+    let words = text.split(quote).filter(|word| word.len() == 32);
+    words.filter(|word| word.bytes().all(|byte| byte.is_ascii_hexdigit())).map(str::to_owned).collect()
+}
+
+/// The real journalctl compiles the catalog, and has an entry for each id that the agent logs, and for no other.
+#[test]
+fn catalog_has_an_entry_for_each_event() {
+    let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join("catalog");
+    let _ = fs::remove_dir_all(&root);
+    let folder = root.join("usr/lib/systemd/catalog");
+    fs::create_dir_all(&folder).expect("made");
+    fs::create_dir_all(root.join("var/lib/systemd/catalog")).expect("made");
+    let source = "packaging/usr/lib/systemd/catalog/scw-agent.catalog";
+    fs::copy(checkout().join(source), folder.join("scw-agent.catalog")).expect("copied");
+    let journalctl = |words: &[&str]| {
+        run(Command::new("journalctl").arg("--root").arg(&root).args(words).env("LC_ALL", "C.UTF-8"))
+    };
+    journalctl(&["--update-catalog"]);
+    let logged = ids(&read("src/util/events.rs"), '"');
+    assert_eq!(logged, event_ids().into_iter().map(str::to_owned).collect());
+    let listed = journalctl(&["--list-catalog"]);
+    let listed: BTreeSet<_> =
+        listed.lines().filter_map(|line| line.split(' ').next()).map(str::to_owned).collect();
+    assert_eq!(listed, logged);
+    for id in logged {
+        let entry = journalctl(&["--dump-catalog", &id]);
+        assert!(
+            entry.contains("Subject: ")
+                && entry.contains("Defined-By: scw-agent")
+                && entry.lines().count() > 6,
+            "{entry}"
+        );
     }
 }
 
 #[test]
 fn manual_pages_have_no_warnings() {
-    for (name, _) in scw_docs::files().iter().filter(|(name, _)| name.starts_with("man/")) {
-        run(Command::new("mandoc").args(["-T", "lint", "-W", "warning"]).arg(top().join(name)));
+    for (name, _) in scw_docs::files().iter().filter(|(name, _)| name.contains("/man/")) {
+        run(Command::new("mandoc").args(["-T", "lint", "-W", "warning"]).arg(checkout().join(name)));
         let page = run(Command::new("man")
             .args(["--warnings", "-l"])
-            .arg(top().join(name))
+            .arg(checkout().join(name))
             .env("MANWIDTH", "80")
             .env("LC_ALL", "C.UTF-8"));
         assert!(page.contains("EXAMPLES") && page.contains("SEE ALSO"), "{page}");

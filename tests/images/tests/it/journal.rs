@@ -1,4 +1,4 @@
-//! The journal has the complete output of scripts, however large, and their outcomes.
+//! The journal has the complete output of scripts, however large, and their outcomes, and explains them.
 
 use scw_images::{Disk, Kit, Machine, Suite};
 use scw_stage::World;
@@ -44,6 +44,12 @@ fn check_every_line(suite: Suite) {
         ] {
             assert_eq!(count(matches), "1", "{suite:?}: {what}");
         }
+        // The package's message catalog has an explanation.
+        let explained = machine.ok("journalctl --boot --catalog --no-pager MESSAGE_ID=cd5e62b229694a7f869732ff08735d16");
+        for words in ["Subject: Script setup-script.1 failed", "Defined-By: scw-agent", "scw-agent setup show setup-script.1"] {
+            assert!(explained.contains(words), "{suite:?}: {explained}");
+        }
+        println!("{explained}");
         let suppressed = machine.ok("journalctl --boot --no-pager | grep -c 'Suppressed' || true");
         assert_eq!(suppressed, "0", "{suite:?}");
     });

@@ -166,7 +166,7 @@ fn one_program_is_both_commands() {
         disk.install(kit.deb());
         assert!(disk.chroot("scw-userdata --version").ok("scw-userdata").starts_with("scw-userdata "));
         assert!(disk.chroot("scw-agent --version").ok("scw-agent").starts_with("scw-agent "));
-        // The example is a valid configuration file that, like the one in the README, has all defaults as comments.
+        // The example is a valid configuration file that has all defaults as comments.
         disk.chroot("scw-agent config check").ok("config check");
         let example = disk.read("/etc/scw-agent.toml");
         assert!(
