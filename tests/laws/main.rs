@@ -48,6 +48,7 @@ mod service;
 mod setup_commands;
 mod shutdown;
 mod ssh_server;
+mod status_schema;
 mod sysprep;
 mod terminal;
 mod test_command;
