@@ -25,6 +25,12 @@ def closed(node):
     return node
 
 
+def deepest(error):
+    """The error that is farthest inside of a value that has none of several forms."""
+    inner = max(error.context, key=lambda inner: len(inner.absolute_path), default=error)
+    return deepest(inner) if len(inner.absolute_path) > len(error.absolute_path) else error
+
+
 class Coverage:
     """The fields and forms of a schema, and those that documents have."""
 
@@ -79,8 +85,9 @@ def main():
     errors = []
     for number, document in enumerate(json.load(sys.stdin)):
         for error in coverage.validator.iter_errors(document):
+            error = deepest(error)
             place = "/".join(str(part) for part in error.absolute_path)
-            errors.append(f"document {number}: {place or 'the document'}: {error.message}")
+            errors.append(f"document {number}: {place or 'the document'}: {error.message[:300]}")
         coverage.walk("#", schema, document)
     errors += [f"no document has {pointer}" for pointer in sorted(coverage.described() - coverage.seen)]
     print("\n".join(errors), end="")
