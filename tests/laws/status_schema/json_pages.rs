@@ -31,7 +31,7 @@ fn add_names(value: &Value, names: &mut BTreeSet<String>) {
 /// The section of the page with this heading.
 fn section<'a>(page: &'a str, heading: &str) -> &'a str {
     let found = page.split("\n## ").find(|section| section.starts_with(&format!("{heading}\n")));
-    found.unwrap_or_else(|| panic!("json.md has no section {heading}"))
+    found.expect("a section with this heading in json.md")
 }
 
 #[test]
@@ -72,8 +72,7 @@ fn every_json_field_is_documented() {
 /// Checks that the section names every field of the output. The keys of scripts are names that a user chose.
 fn check(page: &str, heading: &str, output: &str) {
     let section = section(page, heading);
-    let value: Value =
-        serde_json::from_str(output).unwrap_or_else(|why| panic!("{heading}: {why}: {output}"));
+    let value: Value = serde_json::from_str(output).expect(heading);
     let mut names = BTreeSet::new();
     add_names(&value, &mut names);
     assert!(!names.is_empty(), "{heading}: {output}");
