@@ -3,6 +3,7 @@
 //! the texts; the program writes the files.
 
 mod bash;
+mod diagnoses;
 mod events;
 mod fish;
 mod man;

@@ -4,7 +4,7 @@ use scw_agent::command::Exit;
 use scw_agent::settings::{KEYS, Settings, defaults};
 
 use crate::man::Rows;
-use crate::{events, schema, scripts};
+use crate::{diagnoses, events, schema, scripts};
 
 /// A generated part of a page.
 pub struct Part {
@@ -45,6 +45,8 @@ pub fn parts(schema: &str) -> Vec<Part> {
         ),
         part("docs/reference/exit-codes.md", "exit codes", exit_codes()),
         part("docs/reference/journal.md", "events", events::reference()),
+        part("docs/reference/json.md", "diagnoses", diagnoses::reference()),
+        part("docs/reference/states.md", "example of doctor", diagnoses::example()),
         part("docs/reference/status.md", "fields", schema::fields(schema)),
     ]
 }

@@ -69,6 +69,19 @@ fn exit_codes_of_every_command_are_listed() {
     assert!(listed("scw-userdata"));
 }
 
+/// Each variant of the source is a row, since the names are stable.
+#[test]
+fn each_diagnosis_is_listed() {
+    let source = read("src/doctor/diagnosis.rs");
+    let variants = source.split("pub enum Diagnosis {").nth(1).and_then(|rest| rest.split("\n}").next());
+    let variants = variants.expect("the enum").lines().filter(|line| line.ends_with(','));
+    let page = read("docs/reference/json.md");
+    let rows = page.split("<!-- written by cargo docs: diagnoses -->").nth(1).expect("the part");
+    let rows =
+        rows.split("<!-- end -->").next().expect("its end").lines().filter(|line| line.starts_with("| `"));
+    assert_eq!(rows.count() - 1, variants.count());
+}
+
 /// Every 32-digit word in a text that stands between these characters.
 fn ids(text: &str, quote: char) -> BTreeSet<String> {
     let words = text.split(quote).filter(|word| word.len() == 32);
