@@ -39,14 +39,14 @@ sed -n "s/^SSH_PUBLIC_KEYS_[0-9]*_KEY='\(.*\)'$/\1/p" /run/conf >/root/.ssh/auth
 get user_data/setup-script >/run/setup-script && chmod 700 /run/setup-script && /run/setup-script && : >/var/lib/scw-agent/done
 "#;
 
-const ABOUT: &str = "Host keys are there already; sshd is installed. CPU time is that of all processes together, peak memory that of the largest \
-one. `scw-agent` is all its units: host-keys ensure and settle, the daemon until it has published and asked for the runner, setup run. The shell is what \
-images do today: `/conf` by curl, keys if missing, fingerprints by `ssh-keygen` and one PATCH, authorized keys, the script. cloud-init is Debian 13's, all \
-stages in one process as its units have it, with its data source for Scaleway, without DHCP, and the stand-in closes its connections: with connections that \
-are kept alive, it finds its own source port taken and sleeps for five seconds, up to three times in a boot.";
+const ABOUT: &str = "The host keys exist already, and sshd is installed. CPU time is that of all processes together; peak memory is that of the largest one. \
+`scw-agent` is all its units: host-keys ensure and settle, setup run, and the daemon until it has published the fingerprints and requested \
+the runner. `shell and curl` does what images do today: it reads `/conf` with curl, makes missing keys, publishes the fingerprints with \
+`ssh-keygen` and one PATCH, writes the authorized keys, and runs the script. cloud-init is the one of Debian 13, with its data source for \
+Scaleway and without DHCP. All its stages run in one process, as in its units. The stand-in closes cloud-init's connections. With \
+connections that are kept alive, cloud-init finds its own source port in use and sleeps for five seconds, up to three times in a boot.";
 
-const PARTS: &str =
-    "Each by itself. The last two are the least that a start of our program and of any program costs here.";
+const PARTS: &str = "Each step was measured by itself. The last two rows are the least that a start of scw-agent and of any program costs here.";
 
 struct Contender {
     name: &'static str,
@@ -87,7 +87,7 @@ pub(crate) fn measure(
     let whats = ["CPU time of a first boot", "peak memory of a first boot"];
     add(report, "The work of a first boot", ABOUT, whats, &first);
     let whats = ["CPU time of a later boot", "peak memory of a later boot"];
-    add(report, "The work of a later boot", "The same when everything is done.", whats, &later);
+    add(report, "The work of a later boot", "The same work when nothing is left to do.", whats, &later);
     let mut table = Table::new(&["", "CPU time", "least", "peak memory"]);
     for ((name, _), runs) in parts_of(programs).iter().zip(&parts) {
         let [median, least, ..] = Spread::of(runs.iter().map(|usage| usage.cpu).collect()).cells();

@@ -18,8 +18,8 @@ use crate::usage::{self, Step, Usage};
 
 const RUNS: usize = 5;
 const SOCKET: &str = "/run/scw-agent/api.sock";
-const ABOUT: &str = "Medians of five runs. `grows` is the exponent of a growth since the row before: 1 is linear, less is better, and small numbers \
-are mostly the fixed cost of a start. Memory is the peak of the largest process; where a daemon is asked, its own peak.";
+const ABOUT: &str = "Medians of five runs. `grows` is the exponent of the growth since the row before: 1 is linear, and less is better. Small \
+numbers are mostly the fixed cost of a start. Memory is the peak of the largest process, or the daemon's own peak where the daemon is asked.";
 
 /// Measures, and adds the results to the report.
 pub(crate) fn measure(programs: &Programs, report: &mut Report) -> Result<(), String> {
@@ -43,15 +43,15 @@ pub(crate) fn measure(programs: &Programs, report: &mut Report) -> Result<(), St
     let values = run(values, &[100, 1_000, 10_000, 100_000, 1_048_576])?;
     report.add(
         "Growth: the size of a value",
-        "`scw-userdata KEY` through the daemon; both processes together.",
+        "One call of `scw-userdata KEY` through the daemon. The figures are those of both processes together.",
         table("bytes", "one call", &values),
     );
     let scripts = run(scripts, &[1, 10, 100])?;
     let about =
-        "Scripts that do nothing, all due. Each costs two records on the disk, each synced, and a shell.";
+        "The scripts do nothing, and all are due. Each costs two synced writes of its record, and a shell.";
     report.add("Growth: scripts", about, table("scripts", "setup run", &scripts));
     let callers = run(callers, &[1, 10, 100, 1000])?;
-    let about = "All connect to the daemon's socket at once and ask for a value; the time until the last one has it, and the daemon's CPU time.";
+    let about = "All callers connect to the daemon's socket at once and read a value. The time ends when the last one has it. The CPU time is the daemon's.";
     report.add("Growth: callers of the local socket", about, table("callers", "all of them", &callers));
     Ok(())
 }

@@ -12,8 +12,8 @@ use crate::statistics::Spread;
 /// Many runs, in turn, since the time to make an RSA key varies widely.
 const FIRST_BOOTS: usize = 15;
 const LATER_BOOTS: usize = 50;
-const ABOUT: &str = "ecdsa, ed25519 and RSA. The time of an RSA key is chance: look at the least and the most, too. \
-When the keys are there, this is what sshd waits for at a boot.";
+const ABOUT: &str = "The keys are ecdsa, ed25519 and RSA. The time of an RSA key is random, so look at the least and the most, too. The row `keys are there` is \
+the time that sshd waits at a later boot.";
 
 /// Measures, and adds the results to the report.
 pub(crate) fn measure(programs: &Programs, report: &mut Report) -> Result<(), String> {

@@ -15,8 +15,8 @@ const KEY: &str = "ssh-host-fingerprints";
 /// Only keeps the measurement from hanging.
 const LONG: Duration = Duration::from_secs(60);
 
-const ABOUT: &str = "The daemon waits without a network; the clock starts with the kernel's news of a route and stops when the stand-in has \
-the fingerprints. Beside it one curl that stores the same value when the network is there already, its whole process.";
+const ABOUT: &str = "The daemon waits without a network. The clock starts with the kernel's notification of a route, and stops when the stand-in has the \
+fingerprints. For comparison, one curl stores the same value while the network is up; its time is that of the whole process.";
 
 /// Measures, and adds the results to the report.
 pub(crate) fn measure(programs: &Programs, report: &mut Report) -> Result<(), String> {

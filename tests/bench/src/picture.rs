@@ -46,8 +46,8 @@ pub(crate) fn draw(ratios: &[Ratio]) -> String {
     let height = scale.bottom + 44.0;
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" width=\"{WIDTH}\" height=\"{height}\" role=\"img\" \
-         aria-labelledby=\"title desc\">\n<title id=\"title\">How many times scw-agent’s cost others have</title>\n<desc id=\"desc\">{}</desc>\n\
-         <style>{STYLE}</style>\n<text class=\"title\" x=\"12\" y=\"24\">How many times scw-agent’s cost others have</text>\n\
+         aria-labelledby=\"title desc\">\n<title id=\"title\">Cost of other programs relative to scw-agent</title>\n<desc id=\"desc\">{}</desc>\n\
+         <style>{STYLE}</style>\n<text class=\"title\" x=\"12\" y=\"24\">Cost of other programs relative to scw-agent</text>\n\
          <text class=\"small\" x=\"12\" y=\"42\">longer is better for scw-agent; the scale is logarithmic</text>\n",
         words(ratios)
     );

@@ -16,8 +16,8 @@ const VALUE: &str = "blue";
 /// Only keeps the measurement from hanging.
 const LONG: Duration = Duration::from_secs(60);
 
-const ABOUT: &str = "A value of four bytes, 200 calls each, in turn, each a whole process with its start and its end. `true` is the least that a \
-process costs on this machine: what is above it is the asking.";
+const ABOUT: &str = "The programs read a value of four bytes, 200 times each, in turn. Each call is a whole process, from its start to its end. `true` shows \
+the least that a process costs on this machine; the rest is the cost of the request.";
 
 struct Calls {
     name: &'static str,
