@@ -70,3 +70,17 @@ fn test_command_runs_each_step_and_lists_failures() {
     let ended = steps("set -eu; . \"$1/tests/steps\"; step works true; finish; echo all is well");
     assert_eq!((ended.code, &*ended.out), (0, "\n== works\nall is well\n"), "{}", ended.err);
 }
+
+#[test]
+fn test_command_reports_unknown_arguments() {
+    let with = |arguments: &[&str]| {
+        run(Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/run")).args(arguments))
+    };
+    let help = with(&["--help"]);
+    assert_eq!((help.code, &*help.err), (0, ""));
+    assert!(help.out.contains("tests/run quick"), "{}", help.out);
+    for arguments in [&["slow"][..], &["quick", "quick"], &["--help", "quick"], &[""]] {
+        let ended = with(arguments);
+        assert_eq!((ended.code, &*ended.out, ended.err), (2, "", help.out.clone()), "{arguments:?}");
+    }
+}
