@@ -1,4 +1,4 @@
-//! Five ways in which a script fails, from its owner's view. docs/failed-scripts.md shows the output of this test, which boots an image
+//! Five ways in which a script fails, from its owner's view. docs/guide/failed-scripts.md shows the output of this test, which boots an image
 //! of Debian 13.
 
 use std::fmt::Write;
@@ -93,7 +93,7 @@ fn owners_walk_is_what_the_guide_shows() {
             show(&mut guide, &machine, way);
             world.standin().delete_user_data(way.key);
         }
-        write_output("docs/failed-scripts.md", "owners_walk_is_what_the_guide_shows", &guide);
+        write_output("docs/guide/failed-scripts.md", "owners_walk_is_what_the_guide_shows", &guide);
     });
 }
 
