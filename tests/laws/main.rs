@@ -46,6 +46,7 @@ mod secrets;
 mod served;
 mod service;
 mod setup_commands;
+mod shown_commands;
 mod shutdown;
 mod ssh_server;
 mod status_schema;

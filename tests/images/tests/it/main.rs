@@ -11,6 +11,7 @@ mod dropbear;
 mod ecosystem;
 mod emulated;
 mod first_version;
+mod image_guide;
 mod journal;
 mod lock;
 mod network;
