@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use hyper::HeaderMap;
 use hyper::header::{HeaderValue, RETRY_AFTER};
 use libfuzzer_sys::fuzz_target;
-use scw_agent::metadata::retry::{Budget, Failure, RetryDecision, Retry};
+use scw_agent::metadata::retry::{Budget, Failure, Retry, RetryDecision};
 use scw_agent::metadata::{Ask, Instance, MetadataError, Request, Response, TransportError, UserDataKey};
 use scw_agent_fuzz::runtime;
 

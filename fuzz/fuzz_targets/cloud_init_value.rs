@@ -13,7 +13,7 @@ use flate2::write::GzEncoder;
 use libfuzzer_sys::fuzz_target;
 use peak_alloc::PeakAlloc;
 use scw_agent::metadata::UserDataKey;
-use scw_agent::scripts::{ItemContent, SetupSettings, Preview, unpack};
+use scw_agent::scripts::{ItemContent, Preview, SetupSettings, unpack};
 
 #[global_allocator]
 static MEMORY: PeakAlloc = PeakAlloc;

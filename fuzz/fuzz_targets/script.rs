@@ -3,7 +3,9 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use scw_agent::scripts::{SetupSettings, Prediction, Preview, Script, ScriptError, ScriptKind, ScriptSettings, WrongForm};
+use scw_agent::scripts::{
+    Prediction, Preview, Script, ScriptError, ScriptKind, ScriptSettings, SetupSettings, WrongForm,
+};
 
 const YEAR: u64 = 366 * 24 * 3600;
 
@@ -15,8 +17,10 @@ fuzz_target!(|data: &[u8]| {
         ("startup-script.x", ScriptKind::Startup),
         ("shutdown-script", ScriptKind::Shutdown),
     ] {
-        let script_settings =
-            script.as_ref().ok().and_then(|script| ScriptSettings::of(kind, false, &script.header, &setup_settings).ok());
+        let script_settings = script
+            .as_ref()
+            .ok()
+            .and_then(|script| ScriptSettings::of(kind, false, &script.header, &setup_settings).ok());
         let preview = Preview::of(key, data, &setup_settings);
         assert_eq!(preview.is_good(), script_settings.is_some(), "`setup validate` disagrees: {preview:?}");
         let [part] = &preview.parts[..] else { panic!("not one part: {preview:?}") };

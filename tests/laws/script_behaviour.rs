@@ -68,7 +68,7 @@ fn s2_s5_each_misbehaving_script_has_its_outcome() {
         }
         assert!(fs::exists("/var/lib/last").expect("checked") && fs::exists("/var/lib/went-on").expect("checked"));
         // The leftover process is reported and still runs. The processes of the script that timed out have ended, with its stubborn child.
-        assert!(log.lines().any(|line| line.contains("07-daemon") && line.contains("left running: sleep (")), "{log}");
+        assert!(log.lines().any(|line| line.contains("07-daemon") && line.contains("leftover processes: sleep (")), "{log}");
         let running = run(world.command("sh").args(["-c", "cat /proc/[0-9]*/cmdline | tr '\\0' ' '"])).out;
         assert_eq!((running.contains("sleep 4714"), running.contains("sleep 4713")), (true, false), "{running}");
         daemon.terminate();

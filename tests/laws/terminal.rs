@@ -176,7 +176,7 @@ fn s2_journal_entry_is_one_line_without_added_fields() {
             .map(|entry| serde_json::from_str(entry).expect("JSON"))
             .collect();
         let messages: Vec<_> = entries.iter().map(|entry| entry["MESSAGE"].as_str().expect("text").to_owned()).collect();
-        assert!(messages.iter().any(|message| message.contains("left running: x\\nPRIORITY=0 (")), "{messages:#?}");
+        assert!(messages.iter().any(|message| message.contains("leftover processes: x\\nPRIORITY=0 (")), "{messages:#?}");
         assert!(entries.iter().all(|entry| entry["PRIORITY"] == "6"), "{entries:#?}");
         for entry in journald.entries(world, &["_TRANSPORT=journal"]).expect("read") {
             let entry: serde_json::Value = serde_json::from_str(&entry).expect("JSON");

@@ -73,7 +73,7 @@ fn check_timeout_ends_all(suite: Suite) {
         assert_eq!((counted(5813), counted(5814)), ("1\n".to_owned(), "0\n".to_owned()), "{suite:?}");
         let listed = machine.ok("scw-agent setup list");
         assert_eq!(listed.lines().filter(|line| line.contains("timed out")).count(), 2, "{suite:?}: {listed}");
-        let leftover = machine.ok("journalctl --boot --identifier=scw-agent-setup --output=cat --no-pager | grep 'left running'");
+        let leftover = machine.ok("journalctl --boot --identifier=scw-agent-setup --output=cat --no-pager | grep 'leftover processes'");
         assert!(leftover.starts_with("setup-script.1: leftover processes: ") && leftover.lines().count() == 1, "{suite:?}: {leftover}");
         assert_eq!(leftover.matches(" (").count(), 2, "{suite:?}: {leftover}");
         // Leftover processes survive a restart of the runner, and the control groups of the other scripts are removed.
