@@ -123,7 +123,12 @@ fn build(words: &[&str]) -> (PathBuf, PathBuf) {
 /// Runs a script of the repository; returns its standard output.
 fn script(name: &str, words: &[&str]) -> String {
     let mut command = Command::new(Kit::checkout().join(name));
-    command.args(words).env("CARGO_TARGET_DIR", Kit::target()).stdin(Stdio::null()).stderr(Stdio::inherit());
+    command
+        .args(words)
+        .env("CARGO_TARGET_DIR", Kit::target())
+        .env_remove("PACKAGE_MAINTAINER")
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit());
     let output = command.output().expect(name);
     assert!(output.status.success(), "{name} {words:?} failed: see above");
     String::from_utf8_lossy(&output.stdout).trim().to_owned()

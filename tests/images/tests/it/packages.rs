@@ -78,6 +78,26 @@ fn assert_needs_only_glibc(deb: &Path, architecture: &str, machine: &str) {
 }
 
 #[test]
+fn package_maintainer_is_checked() {
+    let build = |maintainer: &str| {
+        let mut command = Command::new(Kit::checkout().join("packaging/build"));
+        Ran::run(command.args(["deb", "x86_64"]).env("PACKAGE_MAINTAINER", maintainer))
+    };
+    for (maintainer, message) in [
+        ("Ada", "\"Ada\" has another form"),
+        ("<ada@example.org>", "\"<ada@example.org>\" has another form"),
+        ("Ada <example.org>", "\"Ada <example.org>\" has another form"),
+        ("Ada <ada@example.org> more", "\"Ada <ada@example.org> more\" has another form"),
+        ("Ada <ada@example.org>\nX: y", "it has a line break or another control character"),
+        ("Ada <ada@example.org>, Bob <bob@example.org>", "it has a comma, and there is only one maintainer"),
+    ] {
+        let ran = build(maintainer);
+        let expected = format!("PACKAGE_MAINTAINER: {message}; expected: Name <user@host>\n");
+        assert_eq!((ran.code, ran.err), (Some(2), expected));
+    }
+}
+
+#[test]
 fn builds_are_reproducible_in_another_folder() {
     let kit = Kit::new(Suite::Trixie);
     let rpm = Kit::rpm();
@@ -85,7 +105,7 @@ fn builds_are_reproducible_in_another_folder() {
     let folder = Kit::target().join("tmp/another-checkout");
     let script = r#"rm -rf "$2"; mkdir -p "$2/checkout"; cd "$1"
         git ls-files -z --cached --others --exclude-standard | xargs -0 cp --parents --no-dereference -t "$2/checkout"
-        cd "$2/checkout"; CARGO_TARGET_DIR="$2/target" SOURCE_DATE_EPOCH=$3 packaging/build all"#;
+        cd "$2/checkout"; CARGO_TARGET_DIR="$2/target" SOURCE_DATE_EPOCH=$3 PACKAGE_MAINTAINER= packaging/build all"#;
     let time = run("git", &["-C", text(Kit::checkout()), "log", "-1", "--format=%ct"]).ok("git");
     // The versions of what the build downloads are fixed, so both builds use the same linker. The download takes a while.
     let target = folder.join("target");
