@@ -49,14 +49,27 @@ impl Suite {
 #[derive(Debug)]
 pub struct Kit {
     root: PathBuf,
-    deb: PathBuf,
+}
+
+/// The packages of one build, which all have the same program or its debug information.
+#[derive(Debug)]
+pub struct Packages {
+    /// The .deb.
+    pub deb: PathBuf,
+    /// The .deb with the debug information.
+    pub dbgsym: PathBuf,
+    /// The .rpm.
+    pub rpm: PathBuf,
+    /// The .rpm with the debug information.
+    pub debuginfo: PathBuf,
 }
 
 impl Kit {
     /// Makes whatever is missing, which takes minutes the first time. A test must have only one `Kit` at a time.
     pub fn new(suite: Suite) -> Kit {
         let root = PathBuf::from(script("tests/images/rootfs", &[suite.name()]));
-        Kit { root, deb: packages().0.clone() }
+        Kit::packages();
+        Kit { root }
     }
 
     /// The root file system. Nothing may write to it.
@@ -65,8 +78,8 @@ impl Kit {
     }
 
     /// The .deb of this checkout.
-    pub fn deb(&self) -> &Path {
-        &self.deb
+    pub fn deb(&self) -> &'static Path {
+        &Kit::packages().deb
     }
 
     /// The same package with another version number, in place of an older or a newer build.
@@ -83,12 +96,18 @@ impl Kit {
     }
 
     /// The .rpm of this checkout.
-    pub fn rpm() -> PathBuf {
-        packages().1.clone()
+    pub fn rpm() -> &'static Path {
+        &Kit::packages().rpm
     }
 
-    /// The .deb and the .rpm of this checkout for aarch64.
-    pub fn aarch64() -> (PathBuf, PathBuf) {
+    /// The packages of this checkout for this machine, built once in this process.
+    pub fn packages() -> &'static Packages {
+        static BUILT: OnceLock<Packages> = OnceLock::new();
+        BUILT.get_or_init(|| build(&["all"]))
+    }
+
+    /// The packages of this checkout for aarch64.
+    pub fn aarch64() -> Packages {
         build(&["all", "aarch64"])
     }
 
@@ -107,17 +126,12 @@ impl Kit {
     }
 }
 
-/// The .deb and the .rpm for this machine, built once in this process.
-fn packages() -> &'static (PathBuf, PathBuf) {
-    static BUILT: OnceLock<(PathBuf, PathBuf)> = OnceLock::new();
-    BUILT.get_or_init(|| build(&["all"]))
-}
-
-/// Builds a .deb and an .rpm that have the same program.
-fn build(words: &[&str]) -> (PathBuf, PathBuf) {
+/// Builds all packages, with the default maintainer.
+fn build(words: &[&str]) -> Packages {
     let printed = script("packaging/build", words);
-    let (deb, rpm) = printed.split_once('\n').expect("two paths");
-    (PathBuf::from(deb), PathBuf::from(rpm))
+    let paths: Vec<_> = printed.lines().map(PathBuf::from).collect();
+    let [deb, dbgsym, rpm, debuginfo] = paths.try_into().expect("four paths");
+    Packages { deb, dbgsym, rpm, debuginfo }
 }
 
 /// Runs a script of the repository; returns its standard output.

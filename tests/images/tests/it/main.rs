@@ -4,6 +4,7 @@ mod boot;
 mod cloud_init;
 mod common;
 mod console;
+mod core_dump;
 mod daemon;
 mod dependencies;
 mod disk;

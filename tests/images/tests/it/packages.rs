@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use scw_budgets::{DEB, INSTALLED, RPM};
-use scw_images::{Kit, Ran, Suite};
+use scw_images::{Kit, Packages, Ran, Suite};
 use scw_stage::World;
 
 fn run(program: &str, words: &[&str]) -> Ran {
@@ -20,30 +20,82 @@ fn text(path: &Path) -> &str {
 fn packages_stay_small() {
     let kit = Kit::new(Suite::Trixie);
     let rpm = Kit::rpm();
+    let Packages { dbgsym, debuginfo, .. } = Kit::packages();
     let size = |path: &Path| fs::metadata(path).expect("there").len();
+    println!("debug information: .deb {} bytes, .rpm {} bytes", size(dbgsym), size(debuginfo));
     let installed: u64 = run("dpkg-deb", &["--field", text(kit.deb()), "Installed-Size"])
         .ok("dpkg-deb")
         .parse()
         .expect("a number");
     DEB.check(size(kit.deb()));
-    RPM.check(size(&rpm));
+    RPM.check(size(rpm));
     INSTALLED.check(installed);
 }
 
 #[test]
 fn program_needs_only_glibc_2_28() {
-    assert_needs_only_glibc(Kit::new(Suite::Trixie).deb(), "amd64", "X86-64");
+    let Packages { deb, dbgsym, .. } = Kit::packages();
+    assert_needs_only_glibc(deb, "amd64", "X86-64");
+    assert_has_debug_information(&Kit::target().join("tmp/deb-unpacked-amd64"), dbgsym, "amd64");
+}
+
+/// The files of the .rpm are where RHEL has them, and gdb finds the same file by the build id as in the .deb.
+#[test]
+fn debuginfo_has_same_file_as_dbgsym() {
+    let Packages { dbgsym, debuginfo, .. } = Kit::packages();
+    let listed = |words: &[&str]| {
+        let words = [&["-qp", "--queryformat"], words, &[text(debuginfo)]].concat();
+        run("rpm", &words).ok("rpm")
+    };
+    let id = run("dpkg-deb", &["--field", text(dbgsym), "Build-Ids"]).ok("dpkg-deb");
+    let (first, rest) = id.split_at(2);
+    let by_id = format!("/usr/lib/debug/.build-id/{first}/{rest}.debug");
+    let script = r#"dpkg-deb --fsys-tarfile "$1" | tar -xOf - ".$2" | sha256sum | cut -d ' ' -f 1"#;
+    let digest = run("sh", &["-ec", script, "sh", text(dbgsym), &by_id]).ok("tar");
+
+    let file = listed(&["%{NAME}-%{VERSION}-%{RELEASE}.%{ARCH}"]).replace("-debuginfo", "");
+    let file = format!("/usr/lib/debug/usr/bin/{file}.debug");
+    let files = listed(&["[%{FILENAMES} %{FILEDIGESTS} %{FILELINKTOS}\n]"]);
+    assert!(
+        files.lines().any(|line| line.trim_end() == format!("{file} {digest}")),
+        "{file} {digest}: {files}"
+    );
+    assert!(files.lines().any(|line| line == format!("{by_id}  ../../../../..{file}")), "{files}");
+}
+
+#[test]
+fn package_maintainer_is_checked() {
+    let build = |maintainer: &str| {
+        let mut command = Command::new(Kit::checkout().join("packaging/build"));
+        Ran::run(command.args(["deb", "x86_64"]).env("PACKAGE_MAINTAINER", maintainer))
+    };
+    for (maintainer, message) in [
+        ("Ada", "\"Ada\" has another form"),
+        ("<ada@example.org>", "\"<ada@example.org>\" has another form"),
+        ("Ada <example.org>", "\"Ada <example.org>\" has another form"),
+        ("Ada <ada@example.org> more", "\"Ada <ada@example.org> more\" has another form"),
+        ("Ada <ada@example.org>\nX: y", "it has a line break or another control character"),
+        ("Ada <ada@example.org>, Bob <bob@example.org>", "it has a comma, and there is only one maintainer"),
+    ] {
+        let ran = build(maintainer);
+        let expected = format!("PACKAGE_MAINTAINER: {message}; expected: Name <user@host>\n");
+        assert_eq!((ran.code, ran.err), (Some(2), expected));
+    }
 }
 
 /// The build itself starts the program in an emulator of that processor.
 #[test]
 fn aarch64_packages_need_only_glibc_2_28() {
-    let (deb, rpm) = Kit::aarch64();
+    let Packages { deb, dbgsym, rpm, debuginfo } = Kit::aarch64();
     assert_needs_only_glibc(&deb, "arm64", "AArch64");
     let queried = run("rpm", &["-qp", "--queryformat", "%{NAME} %{ARCH}", text(&rpm)]);
     assert_eq!(queried.ok("rpm"), "scw-agent aarch64");
     let size = |path: &Path| fs::metadata(path).expect("there").len();
     println!("for aarch64: .deb {} bytes, .rpm {} bytes", size(&deb), size(&rpm));
+    let folder = Kit::target().join("tmp/deb-unpacked-arm64");
+    assert_has_debug_information(&folder, &dbgsym, "arm64");
+    let queried = run("rpm", &["-qp", "--queryformat", "%{NAME} %{ARCH}", text(&debuginfo)]);
+    assert_eq!(queried.ok("rpm"), "scw-agent-debuginfo aarch64");
 }
 
 /// The package's architecture is correct, and its program needs only glibc, version 2.28 or newer.
@@ -78,29 +130,8 @@ fn assert_needs_only_glibc(deb: &Path, architecture: &str, machine: &str) {
 }
 
 #[test]
-fn package_maintainer_is_checked() {
-    let build = |maintainer: &str| {
-        let mut command = Command::new(Kit::checkout().join("packaging/build"));
-        Ran::run(command.args(["deb", "x86_64"]).env("PACKAGE_MAINTAINER", maintainer))
-    };
-    for (maintainer, message) in [
-        ("Ada", "\"Ada\" has another form"),
-        ("<ada@example.org>", "\"<ada@example.org>\" has another form"),
-        ("Ada <example.org>", "\"Ada <example.org>\" has another form"),
-        ("Ada <ada@example.org> more", "\"Ada <ada@example.org> more\" has another form"),
-        ("Ada <ada@example.org>\nX: y", "it has a line break or another control character"),
-        ("Ada <ada@example.org>, Bob <bob@example.org>", "it has a comma, and there is only one maintainer"),
-    ] {
-        let ran = build(maintainer);
-        let expected = format!("PACKAGE_MAINTAINER: {message}; expected: Name <user@host>\n");
-        assert_eq!((ran.code, ran.err), (Some(2), expected));
-    }
-}
-
-#[test]
 fn builds_are_reproducible_in_another_folder() {
-    let kit = Kit::new(Suite::Trixie);
-    let rpm = Kit::rpm();
+    let Packages { deb, rpm, .. } = Kit::packages();
     // A copy of the present sources, with the uncommitted ones, in another folder, built from scratch.
     let folder = Kit::target().join("tmp/another-checkout");
     let script = r#"rm -rf "$2"; mkdir -p "$2/checkout"; cd "$1"
@@ -112,9 +143,10 @@ fn builds_are_reproducible_in_another_folder() {
     let mut command = Command::new("sh");
     command.args(["-ec", script, "sh"]).args([Kit::checkout(), &folder]).arg(time);
     let printed = Ran::run(&mut command).ok("the second build");
-    let again: Vec<_> = printed.lines().collect();
-    assert!(again.iter().all(|path| Path::new(path).starts_with(&target)), "{again:?}");
-    for (first, second) in [(kit.deb(), again[0]), (&rpm, again[1])] {
+    // The debug packages, the second and the fourth, have paths of zig's start files.
+    let again: Vec<_> = printed.lines().step_by(2).collect();
+    assert!(again.len() == 2 && again.iter().all(|path| Path::new(path).starts_with(&target)), "{again:?}");
+    for (first, second) in [deb, rpm].into_iter().zip(again) {
         assert!(
             fs::read(first).expect("read") == fs::read(second).expect("read"),
             "{} and {second} differ",
@@ -165,17 +197,44 @@ for text in open(sys.argv[1]).read(), "{}":
 
 #[test]
 fn lintian_and_rpmlint_find_nothing_that_is_not_explained() {
-    let kit = Kit::new(Suite::Trixie);
-    let lintian = run("lintian", &["--allow-root", "--fail-on", "error,warning", text(kit.deb())]);
+    let Packages { deb, dbgsym, rpm, debuginfo } = Kit::packages();
+    let lintian = run("lintian", &["--allow-root", "--fail-on", "error,warning", text(deb), text(dbgsym)]);
     assert!(lintian.is_ok(), "{}{}", lintian.out, lintian.err);
     let settings = Kit::checkout().join("packaging/rpm/rpmlint.toml");
-    let rpmlint = run("rpmlint", &["--config", text(&settings), text(&Kit::rpm())]);
+    let rpmlint = run("rpmlint", &["--config", text(&settings), text(rpm), text(debuginfo)]);
     assert!(
         rpmlint.is_ok() && rpmlint.out.contains(" 0 errors, 0 warnings"),
         "{}{}",
         rpmlint.out,
         rpmlint.err
     );
+}
+
+/// The debug package belongs to the program of the unpacked .deb: both have the same build id.
+fn assert_has_debug_information(unpacked: &Path, dbgsym: &Path, architecture: &str) {
+    let build_id = |path: &Path| {
+        let notes = run("readelf", &["--notes", text(path)]).ok("readelf");
+        let id = notes.lines().find_map(|line| line.trim().strip_prefix("Build ID: ").map(str::to_owned));
+        id.expect("a build id")
+    };
+    let id = build_id(&unpacked.join("usr/bin/scw-agent"));
+    let field = |name| run("dpkg-deb", &["--field", text(dbgsym), name]).ok("dpkg-deb");
+    assert_eq!(field("Build-Ids"), id);
+    assert_eq!(field("Architecture"), architecture);
+    let folder = Kit::target().join(format!("tmp/dbgsym-unpacked-{architecture}"));
+    run("dpkg-deb", &["--extract", text(dbgsym), text(&folder)]).ok("dpkg-deb");
+    let (first, rest) = id.split_at(2);
+    let file = folder.join(format!("usr/lib/debug/.build-id/{first}/{rest}.debug"));
+    assert_eq!(build_id(&file), id);
+    let lines = run("readelf", &["--debug-dump=rawline", text(&file)]).ok("readelf");
+    assert!(lines.contains("src/daemon"), "the lines of our sources are there");
+
+    // The debug file has paths of zig's start files; the program has no path of this machine.
+    let program = fs::read(unpacked.join("usr/bin/scw-agent")).expect("read");
+    let checkout = fs::canonicalize(Kit::checkout()).expect("there");
+    for path in [text(&checkout), text(&Kit::target()), "/root/", "/home/"] {
+        assert!(!program.windows(path.len()).any(|bytes| bytes == path.as_bytes()), "{path} is there");
+    }
 }
 
 #[test]
