@@ -217,7 +217,13 @@ fn assert_has_debug_information(unpacked: &Path, dbgsym: &Path, architecture: &s
         let id = notes.lines().find_map(|line| line.trim().strip_prefix("Build ID: ").map(str::to_owned));
         id.expect("a build id")
     };
-    let id = build_id(&unpacked.join("usr/bin/scw-agent"));
+    let program = unpacked.join("usr/bin/scw-agent");
+    let id = build_id(&program);
+    let headers = run("readelf", &["--program-headers", "--wide", text(&program)]).ok("readelf");
+    // objcopy drops GNU_RELRO when it removes some sections.
+    for header in ["GNU_RELRO", "GNU_EH_FRAME"] {
+        assert!(headers.contains(header), "no {header}: {headers}");
+    }
     let field = |name| run("dpkg-deb", &["--field", text(dbgsym), name]).ok("dpkg-deb");
     assert_eq!(field("Build-Ids"), id);
     assert_eq!(field("Architecture"), architecture);
