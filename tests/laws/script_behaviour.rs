@@ -1,6 +1,8 @@
 //! S2, S4 and S5 for scripts that misbehave: each has its outcome and its lines in the log, and the other scripts still run.
 
 use std::fs;
+use std::io::Read;
+use std::process::Stdio;
 
 use nix::sys::signal::Signal;
 use scw_stage::{Daemon, Journald, World};
@@ -172,6 +174,35 @@ fn s5_endless_output_gets_a_thousand_lines_a_second() {
         println!("{} lines in {milliseconds} ms", after - before);
         // The lines that were read at once at the beginning are added.
         assert!(after - before < milliseconds + 40_000, "{before} {after} {milliseconds}");
+    });
+}
+
+/// The reader of the log takes 4 KiB every 50 ms, so the last 64 KiB of the output take longer than any wait for output.
+#[test]
+fn s2_slow_log_gets_every_line_whole_and_in_order() {
+    const LINES: usize = 10_000;
+    World::builder().run(|world| {
+        world.standin().set_user_data("setup-script", format!("#!/bin/sh\nseq -f 'line %.0f.' {LINES}\n"));
+        let mut runner = world.command(AGENT);
+        let mut runner = runner.args(["setup", "run"]).stderr(Stdio::piped()).spawn().expect("started");
+        let mut log = runner.stderr.take().expect("a pipe");
+        let (mut text, mut piece) = (Vec::new(), [0; 4096]);
+        loop {
+            match log.read(&mut piece).expect("read") {
+                0 => break,
+                count => text.extend_from_slice(&piece[..count]),
+            }
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+        assert!(runner.wait().expect("ended").success());
+        let text = String::from_utf8(text).expect("UTF-8");
+        let logged = text.lines().filter_map(|line| line.split_once("setup-script: line "));
+        let logged: Vec<_> = logged.map(|(_, number)| number.to_owned()).collect();
+        let expected: Vec<_> = (1..=LINES).map(|number| format!("{number}.")).collect();
+        let differs = logged.iter().zip(&expected).position(|(one, other)| one != other);
+        assert_eq!((logged.len(), differs), (LINES, None));
+        let kept = agent(world, &["setup", "show", "setup-script"]).out;
+        assert!(kept.contains(&format!("line {LINES}.")), "{kept}");
     });
 }
 

@@ -13,7 +13,7 @@ use tokio::net::UnixStream;
 use tokio::net::unix::pipe::Receiver;
 use tokio::process::Child;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::scripts::history::record::Outcome;
 use crate::scripts::model::script::Interpreter;
@@ -31,7 +31,9 @@ const SIGTERM_GRACE: Duration = Duration::from_secs(10);
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 /// After the script's end, its last output is read until there is none for this time…
 const DRAIN_QUIET_TIME: Duration = Duration::from_millis(200);
-/// …but at most for this time. A leftover process may write for ever. The launcher's last answer has the same limit.
+/// …but the waits for output take at most this time together. A leftover process may write for ever. The time that the log takes
+/// for the lines is not counted, so a slow log does not separate the script from its last output. The launcher's last answer has the
+/// same limit.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 /// The last output is read up to this size in bytes: the size of a pipe.
 const MAX_DRAIN_BYTES: usize = 64 * 1024;
@@ -225,13 +227,10 @@ async fn drain_output(
     mut buffer: Vec<u8>,
     output: &mut ScriptOutput,
 ) -> Option<Receiver> {
-    let deadline = Instant::now() + DRAIN_TIMEOUT;
-    let mut remaining = MAX_DRAIN_BYTES;
-    while remaining > 0 && Instant::now() < deadline {
-        if timeout_at(deadline, output.pass_on()).await.is_err() {
-            break;
-        }
-        match timeout(DRAIN_QUIET_TIME, from_script.read(&mut buffer)).await {
+    let (mut remaining, mut wait) = (MAX_DRAIN_BYTES, DRAIN_TIMEOUT);
+    while output.pass_on_unless_log_hangs().await.is_ok() && remaining > 0 && !wait.is_zero() {
+        let start = Instant::now();
+        match timeout(DRAIN_QUIET_TIME.min(wait), from_script.read(&mut buffer)).await {
             Ok(Ok(count)) if count > 0 => {
                 output.take(&buffer[..count]);
                 remaining = remaining.saturating_sub(count);
@@ -239,6 +238,7 @@ async fn drain_output(
             Ok(_) => return None,
             Err(_) => break,
         }
+        wait = wait.saturating_sub(start.elapsed());
     }
     Some(from_script)
 }
