@@ -151,7 +151,7 @@ fn command_of(words: &[&str], options: &GivenOptions) -> Result<AgentCommand, St
         ["host-keys", "settle"] => AgentCommand::HostKeysSettle { paced },
         ["setup", "list"] => AgentCommand::SetupList { json },
         ["setup", "show", _] if json && follow => {
-            return Err("--follow shows text; it does not go with --json".to_owned());
+            return Err("--follow shows text; it cannot be combined with --json".to_owned());
         }
         ["setup", "show", key] => AgentCommand::SetupShow { key: key.to_owned(), json, follow },
         ["setup", "validate", ref files @ ..] if !files.is_empty() => {

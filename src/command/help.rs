@@ -28,21 +28,18 @@ pub(crate) const HELP: Opt = Opt { short: Some('h'), ..flag("help", "show this h
 const VERSION: Opt = Opt { short: Some('V'), ..flag("version", "show the version") };
 pub(crate) const JSON: Opt = flag("json", "answer in JSON");
 const HOST: Opt = Opt { value: Some(Name), ..flag("host", "use NAME instead of this machine's hostname") };
-pub(crate) const FOLLOW: Opt = flag("follow", "if it runs, show its output until it ends");
-pub(crate) const AGAIN: Opt = flag("again", "run it even though it is done");
+pub(crate) const FOLLOW: Opt = flag("follow", "while it runs, show its output until it ends");
+pub(crate) const AGAIN: Opt = flag("again", "run it even if it has run before");
 pub(crate) const PACED: Opt =
-    flag("paced", "wait first if the last runs were recent (used by the units that requests start)");
+    flag("paced", "wait first after several runs in a short time (used by the units that requests start)");
 pub(crate) const WAIT: Opt = flag(
     "wait",
-    "wait until the work of this boot is done; exits with 0 if it succeeded, 1 if it failed, 5 after the time limit",
+    "wait until the work of this boot is done; exits with 0 if it succeeded, 1 if it failed, 5 at the timeout",
 );
-const TIMEOUT: Opt = Opt {
-    value: Some(Time),
-    ..flag("timeout", "wait for so long at most, at most a year; 10m if it is not given")
-};
-pub(crate) const DEFAULTS: Opt = flag("defaults", "print every key with its default and what it is for");
-pub(crate) const DRY_RUN: Opt = flag("dry-run", "only say what would be removed");
-pub(crate) const HOST_KEYS: Opt = flag("host-keys", "remove the host keys, too");
+const TIMEOUT: Opt = Opt { value: Some(Time), ..flag("timeout", "the timeout, at most a year; default 10m") };
+pub(crate) const DEFAULTS: Opt = flag("defaults", "print every setting with its default and its meaning");
+pub(crate) const DRY_RUN: Opt = flag("dry-run", "only print what would be removed");
+pub(crate) const HOST_KEYS: Opt = flag("host-keys", "also remove the host keys");
 
 /// `scw-agent`
 pub const AGENT: Program = Program {
@@ -53,7 +50,7 @@ pub const AGENT: Program = Program {
             .accepting(&[&JSON, &WAIT, &TIMEOUT]),
         form(
             &["doctor"],
-            "look at the way to the metadata service, step by step, and say what is wrong with it",
+            "test the connection to the metadata service step by step, and report what is wrong",
         )
         .accepting(&[&JSON]),
         form(
@@ -66,43 +63,43 @@ pub const AGENT: Program = Program {
         form(&["host-keys", "sshfp"], "print them as SSHFP records for a DNS zone").accepting(&[&HOST]),
         form(
             &["host-keys", "ensure"],
-            "make the host keys that are missing, mend what is wrong (run by scw-agent-hostkeys.service)",
+            "make missing host keys and repair damaged ones (run by scw-agent-hostkeys.service)",
         ),
         form(
             &["host-keys", "settle"],
-            "learn whose keys they are, and which of them sshd serves \
+            "check which Instance this is and which keys sshd serves \
              (run by scw-agent-hostkeys-settle.service)",
         )
         .accepting(&[&PACED]),
-        form(&["setup", "list"], "list the scripts that ran, and how they ended").accepting(&[&JSON]),
+        form(&["setup", "list"], "list the scripts that ran and how they ended").accepting(&[&JSON]),
         form(
             &["setup", "show"],
-            "show a script's runs and the end of its output, or its output so far; to a terminal escaped",
+            "show a script's runs and the end of its output, or its output so far; escaped on a terminal",
         )
         .taking(&[One(Key)])
         .accepting(&[&JSON, &FOLLOW]),
         form(
             &["setup", "validate"],
-            "say what would become of these files as user data, and why; on any machine",
+            "show what the agent would do with these files as user data; works on any machine",
         )
         .taking(&[Several(File)])
         .accepting(&[&JSON]),
         form(&["setup", "run"], "run the scripts that are due in this boot (run by scw-agent-setup.service)")
             .accepting(&[&AGAIN, &PACED]),
-        form(&["setup", "run"], "run this script, if it is due").taking(&[One(Key)]).accepting(&[&AGAIN]),
+        form(&["setup", "run"], "run this script if it is due").taking(&[One(Key)]).accepting(&[&AGAIN]),
         form(
             &["setup", "run-shutdown"],
             "run the shutdown scripts, if the machine is going down (run by scw-agent-shutdown.service)",
         ),
-        form(&["config", "check"], "read the configuration as the agent does, and say what is wrong in it")
+        form(&["config", "check"], "read the configuration as the agent does, and report what is wrong")
             .accepting(&[&JSON]),
-        form(&["sysprep"], "make this disk ready to be cloned: remove what is recorded of this Instance")
+        form(&["sysprep"], "prepare this disk for cloning: remove the records of this Instance")
             .accepting(&[&DRY_RUN, &HOST_KEYS]),
-        form(&["config", "show"], "print the settings that hold, and which file each comes from")
+        form(&["config", "show"], "print the settings in effect and the file that each comes from")
             .accepting(&[&DEFAULTS]),
         form(&["daemon"], "publish the fingerprints and serve the local socket (run by scw-agent.service)"),
         form(&["help"], "show this help"),
-        form(&["help"], "show the forms of COMMAND and its options, as COMMAND --help does")
+        form(&["help"], "show the usage and options of COMMAND, as COMMAND --help does")
             .taking(&[Several(Command)]),
     ],
     options: &[
@@ -127,9 +124,9 @@ pub const USERDATA: Program = Program {
     about: "Reads and writes the user data of this Scaleway Instance.",
     forms: &[
         form(&[], "list the keys that are set, as the API does"),
-        form(&[], "print the value of KEY, byte for byte; to a terminal escaped").taking(&[One(Key)]),
+        form(&[], "print the value of KEY, byte for byte; escaped on a terminal").taking(&[One(Key)]),
         form(&[], "set KEY to VALUE, whatever VALUE begins with").taking(&[One(Key), One(Value)]),
-        form(&[], "set KEY to what FILE holds, a file or a pipe; `-` is standard input")
+        form(&[], "set KEY to the content of FILE, a file or a pipe; `-` is standard input")
             .taking(&[One(Key), Argument::Option(&FILE)]),
         form(&[], "delete KEY").taking(&[Argument::Option(&DELETE), One(Key)]),
     ],

@@ -150,16 +150,16 @@ fn log_verdict(report: &PassReport, regenerate: bool) {
                 .old_keys
                 .as_ref()
                 .map(|path| format!("; the old public keys are in {}", path.display()));
-            tracing::warn!(MESSAGE_ID = events::INSTANCE_CHANGED, SCW_INSTANCE_ID = %instance, "this disk is another Instance's now, {instance}: its host keys are made anew{}", old.unwrap_or_default());
+            tracing::warn!(MESSAGE_ID = events::INSTANCE_CHANGED, SCW_INSTANCE_ID = %instance, "this disk now belongs to another Instance, {instance}: new host keys are made{}", old.unwrap_or_default());
         }
         Verdict::Another(instance) if regenerate => {
-            tracing::info!(MESSAGE_ID = events::INSTANCE_CHANGED, SCW_INSTANCE_ID = %instance, "this disk is another Instance's now, {instance}; its host keys were made in this boot, and stay");
+            tracing::info!(MESSAGE_ID = events::INSTANCE_CHANGED, SCW_INSTANCE_ID = %instance, "this disk now belongs to another Instance, {instance}; its host keys were made in this boot and are kept");
         }
         Verdict::Another(instance) => {
-            tracing::warn!(MESSAGE_ID = events::INSTANCE_CHANGED, SCW_INSTANCE_ID = %instance, "this disk is another Instance's now, {instance}; its host keys stay, as configured");
+            tracing::warn!(MESSAGE_ID = events::INSTANCE_CHANGED, SCW_INSTANCE_ID = %instance, "this disk now belongs to another Instance, {instance}; its host keys are kept, as configured");
         }
         Verdict::Conflict(instance) => tracing::error!(
-            "the metadata service names another Instance, {instance}, and the hypervisor the one that was recorded; the host keys stay"
+            "the metadata service names another Instance, {instance}, and the hypervisor the recorded one; the host keys are kept"
         ),
     }
 }
@@ -259,7 +259,8 @@ fn print_lines(keys: &LocalKeys, server: SshServer, line: impl Fn(&PublicKey) ->
         return AGENT.fail(&"no OpenSSH server is enabled, so no host key is served", Exit::NotFound);
     }
     if keys.served().next().is_none() {
-        return AGENT.fail(&"no host key is known to be served; see scw-agent status", Exit::NotFound);
+        return AGENT
+            .fail(&"it is not known which host keys sshd serves; see `scw-agent status`", Exit::NotFound);
     }
     print(&keys.served().filter_map(line).collect::<String>())
 }

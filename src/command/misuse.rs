@@ -42,7 +42,7 @@ fn unknown_option_text(program: &Program, similar: Option<&str>) -> String {
     let suggestion = similar.map(|similar| format!("; did you mean --{similar}?")).unwrap_or_default();
     // Only the program without commands accepts a first argument that begins with `-`.
     let has_no_commands = program.forms.iter().all(|form| form.words.is_empty());
-    let hint = if has_no_commands { "; `--` stands in front of a key that begins with `-`" } else { "" };
+    let hint = if has_no_commands { "; write `--` before a key that begins with `-`" } else { "" };
     format!("unknown option{suggestion}{hint}")
 }
 

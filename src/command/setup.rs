@@ -162,7 +162,7 @@ pub(crate) fn follow(key: &str) -> Exit {
         match run_follower(&key).await {
             Ok(()) => Exit::Success,
             Err(why) => {
-                tracing::warn!(SCW_SCRIPT = %key, "{key}: what it left running is no longer read: {why}");
+                tracing::warn!(SCW_SCRIPT = %key, "{key}: the output of its leftover processes is no longer read: {why}");
                 Exit::Failure
             }
         }
@@ -181,7 +181,7 @@ fn log_summary(summary: &Summary) -> Exit {
     let failed: Vec<_> =
         summary.scripts.iter().filter(|s| !s.outcome.is_success()).map(|s| printable::name(&s.key)).collect();
     if failed.is_empty() {
-        tracing::info!("{ran} of {} scripts run, all well", summary.scripts.len());
+        tracing::info!("{ran} of {} scripts run, all succeeded", summary.scripts.len());
         Exit::Success
     } else {
         tracing::error!("{ran} of {} scripts run; failed: {}", summary.scripts.len(), failed.join(", "));

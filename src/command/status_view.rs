@@ -75,7 +75,7 @@ impl View {
             Fingerprints::Waiting => (RowMark::Waiting, "not yet published".to_owned()),
             Fingerprints::NoKeys => (RowMark::Bad, "no host keys to publish".to_owned()),
             Fingerprints::Published { checked } => {
-                (RowMark::Good, format!("published, last seen so {checked}"))
+                (RowMark::Good, format!("published, last checked {checked}"))
             }
             Fingerprints::Failed { since, .. } => {
                 (RowMark::Bad, format!("not published; failing since {since}"))

@@ -48,7 +48,7 @@ pub(crate) fn run(dry_run: bool, host_keys: bool) -> Exit {
         print(&format!("{} {}\n", if dry_run { "would remove" } else { "removed" }, display(path)));
     }
     if records.is_empty() && keys.remove.is_empty() {
-        print("nothing is recorded of an Instance\n");
+        print("there are no records of an Instance\n");
     }
     for warning in &keys.warnings {
         print_error(&AGENT, &format!("warning: {warning}"));

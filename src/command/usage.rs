@@ -66,7 +66,7 @@ impl Program {
         // Print the words of the table, not those that were typed.
         let words = self.forms_from(typed).next().map_or(&[][..], |form| form.words);
         let words = words[..words.len().min(typed.len())].join(" ");
-        print_error(self, &format!("`{words}` is not a whole command"));
+        print_error(self, &format!("`{words}` is an incomplete command"));
         print_error_lines(&self.help(typed));
         Exit::Usage
     }

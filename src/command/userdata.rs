@@ -130,7 +130,7 @@ fn read(source: ValueSource) -> Result<Vec<u8>, String> {
             .map_err(|why| format!("standard input cannot be read: {why}"))?,
     };
     match value.len() as u64 {
-        0 => Err("the value is empty, which many programs take for a key that is not set; `scw-userdata --delete KEY` deletes a key"
+        0 => Err("the value is empty, which many programs cannot distinguish from a key that is not set; `scw-userdata --delete KEY` deletes a key"
             .to_owned()),
         1..=MAX_VALUE_BYTES => Ok(value),
         _ => Err(format!("a value may have at most {MAX_VALUE_BYTES} bytes")),
@@ -187,8 +187,7 @@ fn parse(mut parser: Parser) -> Result<(UserdataCommand, bool), String> {
         (Some(option), Some(value)) if option == "--" => Some(Some(ValueSource::Argument(value.into_vec()))),
         _ => None,
     };
-    let after_key =
-        after_key.ok_or("there are more words than a key and a value; a value with spaces needs quotes")?;
+    let after_key = after_key.ok_or("too many arguments; a value with spaces needs quotes")?;
     let command = match (key, delete, source, after_key) {
         (None, false, None, _) => UserdataCommand::List,
         (None, ..) => return Err("name the key".to_owned()),
@@ -197,7 +196,7 @@ fn parse(mut parser: Parser) -> Result<(UserdataCommand, bool), String> {
         (Some(key), false, Some(source), None) | (Some(key), false, None, Some(source)) => {
             UserdataCommand::Set(key, source)
         }
-        _ => return Err("a value, a file and deleting exclude each other".to_owned()),
+        _ => return Err("a value, --file and --delete exclude each other".to_owned()),
     };
     Ok((command, json))
 }
@@ -291,7 +290,7 @@ mod tests {
             (&["-d", "-f", "x", "k"], "exclude"),
             (&["--frob"], "unknown option"),
             (&["--delte", "k"], "did you mean --delete?"),
-            (&["-5", "k"], "`--` stands in front of a key"),
+            (&["-5", "k"], "write `--` before a key"),
             (&["-f"], "--file needs a value"),
         ] {
             let why = parsed(arguments).expect_err("a refusal");

@@ -106,7 +106,7 @@ fn add_rows(file: &ValidatedFile<'_>, rows: &mut Rows) {
         rows.below(&format!("warning: {warning}"));
     }
     if preview.key == UserDataKey::cloud_init().as_str() {
-        rows.below("all this only where cloud-init is not active: there it takes the value for itself");
+        rows.below("this applies only if cloud-init is not active; otherwise cloud-init handles the value");
     }
 }
 

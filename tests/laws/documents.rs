@@ -55,7 +55,7 @@ fn help_of_a_command_shows_that_command_only() {
         ("help setup show", ["scw-agent setup show KEY", "--follow"], ["setup list", "--again"]),
         ("host-keys --help", ["scw-agent host-keys show", "--host NAME"], ["scw-agent setup", "--follow"]),
         ("status -h", ["scw-agent status", "--timeout TIME"], ["scw-agent doctor", "--host"]),
-        ("help", ["scw-agent status", "Exit codes:"], ["unknown", "whole command"]),
+        ("help", ["scw-agent status", "Exit codes:"], ["unknown", "incomplete command"]),
     ] {
         let (code, out, err) = run(line);
         assert_eq!((code, &*err), (Some(0), ""), "{line}");
@@ -63,10 +63,10 @@ fn help_of_a_command_shows_that_command_only() {
         assert!(!has_not.iter().any(|text| out.contains(text)), "{line}: {out}");
     }
     for (line, has) in [
-        ("setup", ["`setup` is not a whole command", "scw-agent setup run-shutdown"]),
-        ("host-keys", ["`host-keys` is not a whole command", "scw-agent host-keys sshfp"]),
-        ("config", ["`config` is not a whole command", "scw-agent config check"]),
-        ("setup show", ["`setup show` is not a whole command", "scw-agent setup show KEY"]),
+        ("setup", ["`setup` is an incomplete command", "scw-agent setup run-shutdown"]),
+        ("host-keys", ["`host-keys` is an incomplete command", "scw-agent host-keys sshfp"]),
+        ("config", ["`config` is an incomplete command", "scw-agent config check"]),
+        ("setup show", ["`setup show` is an incomplete command", "scw-agent setup show KEY"]),
         ("setup shwo", ["did you mean `setup show`?", "scw-agent --help"]),
         ("status --timeout 550000000000y", ["--timeout takes a duration", "at most a year"]),
     ] {

@@ -116,7 +116,7 @@ const EVENTS: [Event; 10] = [
         level: "warning; info if the host keys were made in this boot",
         fields: &["SCW_INSTANCE_ID (the new Instance)"],
         when: "The disk was recorded as another Instance's: it is a clone, or it was restored from a backup. The message says what became of the host keys, and where the old public keys are.",
-        advice: "No action is needed if the host keys were made anew. If they stay because of regenerate in section [host-keys] of scw-agent.toml(5), two Instances may have the same host keys.",
+        advice: "No action is needed if new host keys were made. If they are kept because of regenerate in section [host-keys] of scw-agent.toml(5), two Instances may have the same host keys.",
     },
 ];
 

@@ -211,7 +211,7 @@ fn zsh_completes_commands_and_options() {
     };
     let seen = complete("scw-agent config ", "print the settings");
     assert!(seen.contains("check") && seen.contains("show") && seen.contains("print the settings"), "{seen}");
-    let seen = complete("scw-agent host-keys --", "wait first if");
+    let seen = complete("scw-agent host-keys --", "wait first after");
     assert!(seen.contains("--host") && seen.contains("--json"), "{seen}");
     let seen = complete("scw-agent setup show --", "answer in JSON");
     assert!(seen.contains("--follow") && !seen.contains("--again") && !seen.contains("--host"), "{seen}");
