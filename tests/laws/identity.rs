@@ -176,7 +176,7 @@ fn h1_regenerate_never_keeps_the_keys_of_a_clone() {
         fs::write("/etc/scw-agent.toml", settings).expect("written");
         let daemon = start_daemon(world);
         let log = wait_until_settled(world);
-        assert!(log.contains("stay, as configured"), "{log}");
+        assert!(log.contains("are kept, as configured"), "{log}");
         assert_eq!((public_key(), recorded_instance()), (first, CLONE.to_owned()));
         daemon.terminate();
     });

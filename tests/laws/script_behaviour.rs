@@ -3,8 +3,11 @@
 use std::fs;
 use std::io::Read;
 use std::process::Stdio;
+use std::thread::sleep;
+use std::time::Duration;
 
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use scw_stage::{Daemon, Journald, World};
 
 use crate::machine::*;
@@ -90,7 +93,7 @@ fn s2_large_output_is_complete_and_costs_no_memory() {
             if let Some(status) = runner.try_wait().expect("waited") {
                 break status;
             }
-            std::thread::sleep(std::time::Duration::from_millis(20));
+            sleep(Duration::from_millis(20));
         };
         assert!(status.success());
         let log = fs::read_to_string("/var/lib/log").expect("read");
@@ -147,7 +150,7 @@ fn s5_endless_output_costs_the_runner_no_memory() {
             if let Some(status) = runner.try_wait().expect("waited") {
                 break status;
             }
-            std::thread::sleep(std::time::Duration::from_millis(20));
+            sleep(Duration::from_millis(20));
         };
         end_endless_output(world);
         assert!(status.success());
@@ -166,7 +169,7 @@ fn s5_endless_output_gets_a_thousand_lines_a_second() {
         let (start, before) = (std::time::Instant::now(), lines());
         // The reader of the output takes up to eight thousand short lines at once, and then waits for as many milliseconds.
         let after = until(world, "more lines", || {
-            std::thread::sleep(std::time::Duration::from_secs(6));
+            sleep(Duration::from_secs(6));
             Some(lines()).filter(|after| *after > before)
         });
         let milliseconds = usize::try_from(start.elapsed().as_millis()).expect("a short time");
@@ -177,32 +180,61 @@ fn s5_endless_output_gets_a_thousand_lines_a_second() {
     });
 }
 
-/// The reader of the log takes 4 KiB every 50 ms, so the last 64 KiB of the output take longer than any wait for output.
+/// Starts `setup run` with one script, and reads its log: `bytes` at a time, with `pause` in between. `on_read` is called before each read.
+/// Returns the numbers of the lines of [`NUMBERED_LINES`] that the log got.
+fn read_log_slowly(world: &World, bytes: usize, pause: Duration, mut on_read: impl FnMut(u32)) -> Vec<usize> {
+    world.standin().set_user_data("setup-script", NUMBERED_LINES);
+    let mut command = world.command(AGENT);
+    let mut runner = command.args(["setup", "run"]).stderr(Stdio::piped()).spawn().expect("started");
+    let mut log = runner.stderr.take().expect("a pipe");
+    let (mut text, mut piece) = (Vec::new(), vec![0; bytes]);
+    loop {
+        on_read(runner.id());
+        match log.read(&mut piece).expect("read") {
+            0 => break,
+            count => text.extend_from_slice(&piece[..count]),
+        }
+        sleep(pause);
+    }
+    runner.wait().expect("ended");
+    let text = String::from_utf8(text).expect("UTF-8");
+    let numbers = text.lines().filter_map(|line| line.split_once("setup-script: line ")?.1.strip_suffix('.'));
+    numbers.map(|number| number.parse().expect("a number")).collect()
+}
+
+const NUMBERED_LINES: &str = "#!/bin/sh\nseq -f 'line %.0f.' 10000\n: >/var/lib/printed\n";
+
+/// The last 64 KiB of the output take longer than any wait for output.
 #[test]
 fn s2_slow_log_gets_every_line_whole_and_in_order() {
-    const LINES: usize = 10_000;
     World::builder().run(|world| {
-        world.standin().set_user_data("setup-script", format!("#!/bin/sh\nseq -f 'line %.0f.' {LINES}\n"));
-        let mut runner = world.command(AGENT);
-        let mut runner = runner.args(["setup", "run"]).stderr(Stdio::piped()).spawn().expect("started");
-        let mut log = runner.stderr.take().expect("a pipe");
-        let (mut text, mut piece) = (Vec::new(), [0; 4096]);
-        loop {
-            match log.read(&mut piece).expect("read") {
-                0 => break,
-                count => text.extend_from_slice(&piece[..count]),
-            }
-            std::thread::sleep(std::time::Duration::from_millis(50));
-        }
-        assert!(runner.wait().expect("ended").success());
-        let text = String::from_utf8(text).expect("UTF-8");
-        let logged = text.lines().filter_map(|line| line.split_once("setup-script: line "));
-        let logged: Vec<_> = logged.map(|(_, number)| number.to_owned()).collect();
-        let expected: Vec<_> = (1..=LINES).map(|number| format!("{number}.")).collect();
-        let differs = logged.iter().zip(&expected).position(|(one, other)| one != other);
-        assert_eq!((logged.len(), differs), (LINES, None));
+        let lines = read_log_slowly(world, 4096, Duration::from_millis(50), |_| {});
+        let differs = lines.iter().zip(1..).position(|(number, expected)| *number != expected);
+        assert_eq!((lines.len(), differs), (10_000, None));
         let kept = agent(world, &["setup", "show", "setup-script"]).out;
-        assert!(kept.contains(&format!("line {LINES}.")), "{kept}");
+        assert!(kept.contains("line 10000.") && kept.contains("exit code 0"), "{kept}");
+    });
+}
+
+/// The log would take minutes for the rest. The outcome must be recorded before systemd kills the runner.
+#[test]
+fn s1_stop_while_a_slow_log_is_behind_keeps_the_outcome() {
+    World::builder().run(|world| {
+        let mut is_stopped = false;
+        let fast_then_slow = |runner| {
+            if !fs::exists("/var/lib/printed").expect("looked up") {
+                return;
+            }
+            if !is_stopped {
+                kill(Pid::from_raw(i32::try_from(runner).expect("an id")), Signal::SIGTERM).expect("sent");
+                is_stopped = true;
+            }
+            sleep(Duration::from_millis(200));
+        };
+        let lines = read_log_slowly(world, 1024, Duration::from_millis(1), fast_then_slow);
+        assert!((1..10_000).contains(&lines.len()), "the runner does not wait for the log: {}", lines.len());
+        let kept = agent(world, &["setup", "list"]).out;
+        assert!(kept.contains("exit code 0"), "{kept}");
     });
 }
 

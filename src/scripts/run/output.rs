@@ -9,7 +9,6 @@ use std::thread;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 
 use crate::metadata::api::user_data_key::UserDataKey;
@@ -21,8 +20,8 @@ const TAIL_BYTES: usize = 4096;
 const MAX_LINE_BYTES: usize = 8192;
 /// How many lines the thread's queue can hold.
 const MAX_QUEUED_LINES: usize = 64;
-/// After the script's end, the log hangs if it accepts no line for this time.
-const LOG_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the log may take for the last lines.
+const LAST_LINES_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The output of a script.
 pub(crate) struct ScriptOutput {
@@ -95,44 +94,29 @@ impl ScriptOutput {
     /// Passes the waiting lines to the log thread as soon as its queue has space. Cancellation loses no line.
     pub(crate) async fn pass_on(&mut self) {
         while !self.waiting.is_empty() {
-            self.pass_on_a_line().await;
+            // This fails only if the thread has ended, which it does not as long as `self` exists.
+            let Ok(permit) = self.to_log.reserve().await else { return self.waiting.clear() };
+            if let Some(line) = self.waiting.pop_front() {
+                permit.send(line);
+            }
         }
     }
 
-    /// The same for a script that has ended.
-    ///
-    /// # Errors
-    /// The log accepted no line for 10 s.
-    pub(crate) async fn pass_on_unless_log_hangs(&mut self) -> Result<(), Elapsed> {
-        while !self.waiting.is_empty() {
-            timeout(LOG_TIMEOUT, self.pass_on_a_line()).await?;
-        }
-        Ok(())
-    }
-
-    async fn pass_on_a_line(&mut self) {
-        // This fails only if the thread has ended, which it does not as long as `self` exists.
-        let Ok(permit) = self.to_log.reserve().await else { return self.waiting.clear() };
-        if let Some(line) = self.waiting.pop_front() {
-            permit.send(line);
-        }
-    }
-
-    /// Logs the last lines, and returns the end of the output. It gives up when the log accepts no line for 10 s.
+    /// Logs the last lines, and returns the end of the output. It waits for the log for 10 s at most.
     pub(crate) async fn finish(mut self) -> String {
         if !self.line.is_empty() {
             self.end_line();
         }
         let tail = String::from_utf8_lossy(&self.tail).into_owned();
         let last_lines = async move {
-            self.pass_on_unless_log_hangs().await?;
+            self.pass_on().await;
             drop(self.to_log);
-            timeout(LOG_TIMEOUT, self.all_logged).await
+            let _ = self.all_logged.await;
         };
-        if last_lines.await.is_err() {
+        if timeout(LAST_LINES_TIMEOUT, last_lines).await.is_err() {
             #[expect(clippy::print_stderr, reason = "the log is what hangs")]
             {
-                eprintln!("the log does not accept the last lines of a script");
+                eprintln!("the log did not accept all of the last lines of a script within 10 s");
             }
         }
         tail

@@ -31,10 +31,12 @@ const SIGTERM_GRACE: Duration = Duration::from_secs(10);
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 /// After the script's end, its last output is read until there is none for this time…
 const DRAIN_QUIET_TIME: Duration = Duration::from_millis(200);
-/// …but the waits for output take at most this time together. A leftover process may write for ever. The time that the log takes
-/// for the lines is not counted, so a slow log does not separate the script from its last output. The launcher's last answer has the
+/// …but the waits for output take at most this time together. A leftover process may write for ever. The launcher's last answer has the
 /// same limit.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long the log may take for the last output, but not longer than the script's own timeout. A log that is slow gets the lines whole and
+/// in their order. When the runner is stopped, it is [`DRAIN_TIMEOUT`]: the outcome is recorded after the last output, and must be.
+const SLOW_LOG_TIMEOUT: Duration = Duration::from_secs(30);
 /// The last output is read up to this size in bytes: the size of a pipe.
 const MAX_DRAIN_BYTES: usize = 64 * 1024;
 /// The size in bytes of the buffer for the script's output.
@@ -133,8 +135,19 @@ pub(crate) async fn supervise(
         // The launcher's end of the socket is closed, at the latest by its death.
         None => timeout(DRAIN_TIMEOUT, launching).await.unwrap_or_default(),
     };
-    let Supervision { processes, from_script, is_output_open, buffer, output, ending, .. } = script;
-    let open_output = if is_output_open { drain_output(from_script, buffer, output).await } else { None };
+    let limit = script.drain_limit();
+    let Supervision { processes, mut from_script, is_output_open, buffer, output, ending, .. } = script;
+    let stopped = async {
+        stop.wait().await;
+        sleep(DRAIN_TIMEOUT).await;
+    };
+    let is_open = is_output_open
+        && tokio::select! {
+            is_open = drain_output(&mut from_script, buffer, output) => is_open,
+            () = stopped => true,
+            () = sleep(limit) => true,
+        };
+    let open_output = is_open.then_some(from_script);
     let outcome = outcome(ending, refused, &status, interpreter);
     SupervisedEnd { outcome, at, open_output, leftovers: processes.all() }
 }
@@ -192,6 +205,14 @@ impl<'a> Supervision<'a> {
         self.deadline = self.deadline.min(Instant::now() + grace);
     }
 
+    /// How long the log may take for the last output.
+    fn drain_limit(&self) -> Duration {
+        match self.ending {
+            None => self.deadline.duration_since(Instant::now()).clamp(DRAIN_TIMEOUT, SLOW_LOG_TIMEOUT),
+            Some(_) => DRAIN_TIMEOUT,
+        }
+    }
+
     /// Kills a launcher that has not become the script in time.
     fn cancel_launch(&mut self) -> LaunchError {
         let _ = self.child.start_kill();
@@ -221,26 +242,24 @@ async fn any_child_ended(child_signals: &mut Option<tokio::signal::unix::Signal>
     }
 }
 
-/// Reads the last output of a script that has ended. Returns the pipe if a process may still write to it.
-async fn drain_output(
-    mut from_script: Receiver,
-    mut buffer: Vec<u8>,
-    output: &mut ScriptOutput,
-) -> Option<Receiver> {
+/// Reads the last output of a script that has ended, and passes it to the log. Returns whether a process may still write to the pipe.
+async fn drain_output(from_script: &mut Receiver, mut buffer: Vec<u8>, output: &mut ScriptOutput) -> bool {
     let (mut remaining, mut wait) = (MAX_DRAIN_BYTES, DRAIN_TIMEOUT);
-    while output.pass_on_unless_log_hangs().await.is_ok() && remaining > 0 && !wait.is_zero() {
-        let start = Instant::now();
-        match timeout(DRAIN_QUIET_TIME.min(wait), from_script.read(&mut buffer)).await {
-            Ok(Ok(count)) if count > 0 => {
-                output.take(&buffer[..count]);
-                remaining = remaining.saturating_sub(count);
-            }
-            Ok(_) => return None,
-            Err(_) => break,
+    loop {
+        output.pass_on().await;
+        if remaining == 0 || wait.is_zero() {
+            return true;
         }
+        let start = Instant::now();
+        let count = match timeout(DRAIN_QUIET_TIME.min(wait), from_script.read(&mut buffer)).await {
+            Ok(Ok(count)) if count > 0 => count,
+            Ok(_) => return false,
+            Err(_) => return true,
+        };
+        output.take(&buffer[..count]);
+        remaining = remaining.saturating_sub(count);
         wait = wait.saturating_sub(start.elapsed());
     }
-    Some(from_script)
 }
 
 /// The outcome of a script. `refused`: why the launcher did not execute it.
