@@ -61,7 +61,7 @@ const EVENTS: [Event; 10] = [
         identifier: SETUP,
         level: "err",
         fields: &["SCW_SCRIPT", "SCW_INSTANCE_ID"],
-        when: "The script ran until its timeout. It and all that it started got SIGTERM, and SIGKILL ten seconds later.",
+        when: "The script ran until its timeout. It and all processes that it started got SIGTERM. Those that still ran ten seconds later got SIGKILL.",
         advice: "`scw-agent setup show @SCW_SCRIPT@` shows where it was. If it needs more time, set a longer timeout in the script (`# scw-setup: timeout=2h`), or set timeout in section [setup] of scw-agent.toml(5). At shutdown, shutdown-timeout is the limit.",
     },
     Event {
@@ -71,7 +71,7 @@ const EVENTS: [Event; 10] = [
         level: "err",
         fields: &["SCW_SCRIPT", "SCW_INSTANCE_ID (if a run was recorded)"],
         when: "The script could not be started, or it is not known how it ended. The message says why. Examples: the value does not begin with #!, a setting in it is unknown, its interpreter or its user does not exist.",
-        advice: "`scw-agent setup validate FILE` checks a value on any machine. Correct the value and set it again. A script that could not be started is tried again at the next boot.",
+        advice: "If the message names a fault of the value, correct it and set it again; `scw-agent setup validate FILE` checks it on any machine. A script that could not be started is tried again at the next boot. One whose end is not known does not run again by itself; `scw-agent setup run @SCW_SCRIPT@ --again` runs it.",
     },
     Event {
         id: "eabac8fbc1f0485e947f716d1a757907",
