@@ -21,7 +21,8 @@ const INTERVAL: u64 = 5;
 
 /// What the daemon's user makes instead of a request. `$1` is the request's path.
 const HOSTILE: [&str; 8] = [
-    "mkdir $1; perl -e 'chdir $ARGV[0]; for (1..1500) { mkdir \"d\"; chdir \"d\" or die }' $1",
+    // The folders are moved there when they are complete: the service removes an empty one at once.
+    "new=$(mktemp -d -p /run/scw-agent); perl -e 'chdir $ARGV[0]; for (1..1500) { mkdir \"d\"; chdir \"d\" or die }' $new; mv -T $new $1",
     "mkfifo $1",
     "ln -s /etc/shadow $1",
     // A path unit with PathExists= on this path stopped here.
@@ -29,7 +30,7 @@ const HOSTILE: [&str; 8] = [
     "ln -s $(printf 'x%.0s' $(seq 300)) $1; : >${1%/*}/other",
     "truncate -s 2G $1",
     "echo 11111111-2222-4333-8444-555555555555 >$1",
-    "for n in $(seq 300); do : >$1-$n; done; mkdir -p ${1%/*}/.hidden/x",
+    "for n in $(seq 300); do : >$1-$n; done; new=$(mktemp -d -p /run/scw-agent); mkdir $new/x; mv -T $new ${1%/*}/.hidden",
 ];
 
 /// Tries what the unit's sandbox allows or refuses, and prints `yes` or `no` for each attempt.
