@@ -84,8 +84,10 @@ impl Kit {
 
     /// The same package with another version number, in place of an older or a newer build.
     pub fn deb_as(&self, version: &str) -> PathBuf {
-        let folder = Kit::target().join("tmp").join(format!("deb-{version}-{}", std::process::id()));
-        let file = folder.with_extension("deb");
+        let name = format!("deb-{version}-{}", std::process::id());
+        let folder = Kit::target().join("tmp").join(&name);
+        // Not `with_extension`: a version has dots.
+        let file = folder.with_file_name(name + ".deb");
         let script = r#"rm -rf "$2"; mkdir -p "${2%/*}"; dpkg-deb --raw-extract "$1" "$2"
             sed -i "s/^Version: .*/Version: $4/" "$2/DEBIAN/control"
             dpkg-deb --root-owner-group -Znone --build "$2" "$3" >/dev/null; rm -rf "$2""#;
