@@ -36,14 +36,17 @@ pub(crate) const WRONG: &str = "An unknown or wrong setting is an error, and the
 pub(crate) const SETTINGS: Rows<'_> = &[
     (
         "timeout=TIME",
-        "How long one attempt may take. Then the script and all that it started get SIGTERM, and SIGKILL ten seconds later. Default: timeout in section [setup] of scw-agent.toml(5); at shutdown shutdown-timeout.",
+        "How long one attempt may take, such as 90s, 10m, 1h30m or 2d. Then the script and all that it started get SIGTERM, and SIGKILL ten seconds later. Default: timeout in section [setup] of scw-agent.toml(5); at shutdown shutdown-timeout.",
     ),
     (
         "retries=NUMBER",
-        "How many times a failed script is started again in the same boot, at most 10. Default: 0",
+        "How many times a failed script is started again in the same boot, at most 10. A timeout is a failure. Default: 0",
     ),
     ("retry-delay=TIME", "The pause before each retry. Default: 10s"),
-    ("user=NAME", "The user that it runs as, with that user's groups and home. Default: root"),
+    (
+        "user=NAME",
+        "The user that it runs as, with that user's groups and home. It must exist when the script starts. Default: root",
+    ),
     ("when=once", "Run once for this Instance, even if its content changes."),
     ("when=change", "Run once for this Instance and this content. The default of setup scripts."),
     ("when=boot", "Run once in every boot. The default of startup scripts."),
@@ -51,7 +54,10 @@ pub(crate) const SETTINGS: Rows<'_> = &[
         "delete-after-success",
         "Delete the user data key once the script succeeded. A value that was set while it ran stays.",
     ),
-    ("env=NAME=VALUE", "Set a variable of its environment. May be given several times."),
+    (
+        "env=NAME=VALUE",
+        "Set a variable of its environment. The value has no blanks, and quotes are a part of it. May be given several times.",
+    ),
 ];
 
 pub(crate) const VARIABLES: Rows<'_> = &[
