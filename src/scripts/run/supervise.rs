@@ -141,12 +141,15 @@ pub(crate) async fn supervise(
         stop.wait().await;
         sleep(DRAIN_TIMEOUT).await;
     };
-    let is_open = is_output_open
-        && tokio::select! {
-            is_open = drain_output(&mut from_script, buffer, output) => is_open,
-            () = stopped => true,
-            () = sleep(limit) => true,
-        };
+    let last_output = async {
+        output.pass_on().await;
+        is_output_open && drain_output(&mut from_script, buffer, output).await
+    };
+    let is_open = tokio::select! {
+        is_open = last_output => is_open,
+        () = stopped => is_output_open,
+        () = sleep(limit) => is_output_open,
+    };
     let open_output = is_open.then_some(from_script);
     let outcome = outcome(ending, refused, &status, interpreter);
     SupervisedEnd { outcome, at, open_output, leftovers: processes.all() }
