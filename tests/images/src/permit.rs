@@ -20,7 +20,7 @@ thread_local! {
     static HELD: RefCell<Weak<Flock<File>>> = const { RefCell::new(Weak::new()) };
 }
 
-/// Waits for a permit. There are two for each processor: a booting machine keeps a processor busy, but later the machine is mostly
+/// Waits for a permit. There are three for each processor: a booting machine keeps a processor busy, but later the machine is mostly
 /// idle.
 pub(crate) fn permit() -> Permit {
     HELD.with_borrow_mut(|held| {
@@ -33,7 +33,7 @@ pub(crate) fn permit() -> Permit {
 }
 
 fn permits() -> usize {
-    available_parallelism().map_or(1, |processors| (2 * processors.get()).min(MOST))
+    available_parallelism().map_or(1, |processors| (3 * processors.get()).min(MOST))
 }
 
 fn wait() -> Flock<File> {

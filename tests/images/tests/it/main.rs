@@ -1,5 +1,6 @@
 //! Tests of what image builders and the users of their images can rely on. One file for each topic.
 
+mod bad_states;
 mod boot;
 mod cloud_init;
 mod common;
@@ -30,4 +31,3 @@ mod setup_unit;
 mod setup_waits;
 mod ssh;
 mod upgrade;
-mod wrong_states;
