@@ -47,7 +47,7 @@ pub enum Operand {
     Key,
     /// The name of a host.
     Name,
-    /// A length of time.
+    /// A duration.
     Time,
     /// A value of user data.
     Value,
