@@ -9,7 +9,7 @@ use std::future::Future;
 use std::io;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Bytes, Incoming};
@@ -40,6 +40,9 @@ const CONNECTION_TIMEOUT: Duration = Duration::from_secs(120);
 /// The first and the maximum pause between two tries to accept a client while that fails.
 const MIN_ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const MAX_ACCEPT_PAUSE: Duration = Duration::from_secs(5);
+/// A failure to accept has ended after this time without another one. Clients that hold all descriptors are
+/// disconnected every few seconds. If each accepted client were the end, the log would have a line for each.
+const ACCEPT_FAILURE_END: Duration = Duration::from_secs(60);
 /// The maximum size of a value that can be set, in bytes.
 const MAX_VALUE_BYTES: usize = 1024 * 1024;
 
@@ -98,12 +101,16 @@ pub(crate) async fn serve<B: Backend + Send + Sync>(
 ) {
     let limits = ConnectionLimits::new();
     let accept_failure = LogOnce::default();
+    let mut last_failure: Option<Instant> = None;
     let mut pause = MIN_ACCEPT_PAUSE;
     loop {
         let Ok(permit) = limits.trusted.clone().acquire_owned().await else { return };
         let accepted = listener.accept().await.and_then(|(stream, _)| Ok((stream.peer_cred()?, stream)));
         if accepted.is_ok() {
-            accept_failure.warn(None);
+            if last_failure.is_some_and(|at| at.elapsed() >= ACCEPT_FAILURE_END) {
+                accept_failure.warn(None);
+                last_failure = None;
+            }
             pause = MIN_ACCEPT_PAUSE;
         }
         match accepted {
@@ -133,6 +140,7 @@ pub(crate) async fn serve<B: Backend + Send + Sync>(
                 });
             }
             Err(why) => {
+                last_failure = Some(Instant::now());
                 accept_failure.warn(Some(format!("cannot accept a client of the local socket: {why}")));
                 // Most likely out of file descriptors: wait until some are closed.
                 tokio::time::sleep(pause).await;
