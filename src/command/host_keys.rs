@@ -1,7 +1,7 @@
 //! `scw-agent host-keys …`: runs a pass of the host-keys units, and prints the host keys.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::time::timeout;
@@ -10,7 +10,8 @@ use crate::command::exit::Exit;
 use crate::command::help::AGENT;
 use crate::command::process::{on_this_thread, print, print_error, print_json, print_rows};
 use crate::command::rows::{RowMark, Rows, colours_wanted};
-use crate::command::status_view::NO_SERVER;
+use crate::command::status::{ANSWER_TIMEOUT, query_daemon};
+use crate::command::status_view::{NO_SERVER, not_checked};
 use crate::host_keys::key::public_key::PublicKey;
 use crate::host_keys::passes;
 use crate::host_keys::passes::local_keys::local_keys;
@@ -23,17 +24,16 @@ use crate::host_keys::store::error::HostKeyError;
 use crate::host_keys::store::key_file::public_path;
 use crate::host_keys::store::served::{LocalKey, LocalKeys};
 use crate::identity::verdict::Verdict;
-use crate::local_api;
-use crate::local_api::client::SocketClient;
 use crate::metadata::api::instance::InstanceId;
 use crate::metadata::api::response::Ask;
-use crate::metadata::api::user_data_key::UserDataKey;
 use crate::metadata::retry::backoff::Budget;
 use crate::metadata::retry::retrying::Retrying;
 use crate::metadata::transport::client::Client;
 use crate::metadata::transport::exchange::Limits;
 use crate::settings;
 use crate::settings::sources::Sources;
+use crate::status::document::Status;
+use crate::status::states::{Fingerprints, Platform, Reachability};
 use crate::system::platform::{self, PlatformProof};
 use crate::system::throttle;
 use crate::util::events;
@@ -164,48 +164,71 @@ fn log_verdict(report: &PassReport, regenerate: bool) {
     }
 }
 
-/// Prints the host keys, and whether their fingerprints are published.
+/// Prints the host keys, and whether their fingerprints are published. Fails if a key that sshd serves is not.
 pub(crate) fn show(json: bool) -> Exit {
-    let published = published_value();
+    let status = daemon_status();
     with_keys(|keys, server| {
-        let publication = |local: &_, key: &_| Publication::of(local, key, published.as_deref());
+        let publication = |local: &_, key: &_| KeyPublication::of(local, key, status.as_ref());
         let readable = || keys.keys.iter().filter_map(|local| Some((local, local.key.as_ref()?)));
-        if json {
+        let printed = if json {
             let list: Vec<_> =
                 readable().map(|(local, key)| to_json(local, key, publication(local, key))).collect();
-            return print_json(&serde_json::Value::Array(list).to_string());
-        }
-        let mut rows = Rows::new(colours_wanted());
-        for (local, key) in readable() {
-            let publication = publication(local, key);
-            let shown = format!("{} {} {} ({})", key.bits, key.fingerprint(), key.comment, key.type_name);
-            rows.row(publication.mark(), publication.text(), &shown);
-        }
-        if server == SshServer::NotEnabled {
-            rows.plain(NO_SERVER);
-        }
-        print_rows(&rows)
+            print_json(&serde_json::Value::Array(list).to_string())
+        } else {
+            let mut rows = Rows::new(colours_wanted());
+            for (local, key) in readable() {
+                let publication = publication(local, key);
+                let shown = format!("{} {} {} ({})", key.bits, key.fingerprint(), key.comment, key.type_name);
+                rows.row(publication.mark(), publication.text(), &shown);
+            }
+            if server == SshServer::NotEnabled {
+                rows.plain(NO_SERVER);
+            }
+            if let Some(Fingerprints::NotChecked { age_ms, why, .. }) =
+                status.as_ref().map(|it| &it.fingerprints)
+            {
+                rows.plain(&not_checked(*age_ms, why));
+            }
+            print_rows(&rows)
+        };
+        let is_missing =
+            readable().any(|(local, key)| publication(local, key) == KeyPublication::NotPublished);
+        printed.or(if is_missing { Exit::Failure } else { Exit::Success })
     })
 }
 
 /// Whether a key's fingerprint is published.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Publication {
+enum KeyPublication {
     Published,
     NotPublished,
     NotServed,
+    /// It was published when the daemon last checked.
+    NotChecked,
     Unknown,
 }
 
-impl Publication {
-    /// `value` is the published value, or `None` if it could not be read.
-    fn of(local: &LocalKey, key: &PublicKey, value: Option<&str>) -> Self {
+impl KeyPublication {
+    /// `status` is the daemon's status, or `None` without a daemon that answers.
+    fn of(local: &LocalKey, key: &PublicKey, status: Option<&Status>) -> Self {
+        if !local.served {
+            return Self::NotServed;
+        }
+        let Some(status) = status.filter(|status| status.platform == Platform::Instance) else {
+            return Self::Unknown;
+        };
         let fingerprint = key.fingerprint();
-        match value.map(|value| value.split_whitespace().any(|word| word == fingerprint)) {
-            _ if !local.served => Self::NotServed,
-            None => Self::Unknown,
-            Some(true) => Self::Published,
-            Some(false) => Self::NotPublished,
+        let is_listed = status
+            .host_keys
+            .iter()
+            .any(|listed| listed.served && listed.fingerprint.as_ref() == Some(&fingerprint));
+        match &status.fingerprints {
+            Fingerprints::Published { .. } if is_listed => Self::Published,
+            Fingerprints::NotChecked { .. } if is_listed => Self::NotChecked,
+            Fingerprints::Failed { .. } if !matches!(status.metadata, Reachability::Reachable { .. }) => {
+                Self::Unknown
+            }
+            _ => Self::NotPublished,
         }
     }
 
@@ -214,6 +237,7 @@ impl Publication {
             Self::Published => "published",
             Self::NotPublished => "not published",
             Self::NotServed => "not served",
+            Self::NotChecked => "not checked",
             Self::Unknown => "not known",
         }
     }
@@ -222,21 +246,15 @@ impl Publication {
         match self {
             Self::Published => RowMark::Good,
             Self::NotPublished => RowMark::Bad,
-            Self::NotServed | Self::Unknown => RowMark::Waiting,
+            Self::NotServed | Self::NotChecked | Self::Unknown => RowMark::Waiting,
         }
     }
 }
 
-/// Reads the published value through the daemon only, because printing the own keys must not wait for a
-/// network. A user who may not use the daemon does not get it.
-fn published_value() -> Option<String> {
-    let answer = on_this_thread(async {
-        let limits = Limits::default();
-        let mut daemon = SocketClient::connect(Path::new(local_api::SOCKET), &limits).await.ok()?;
-        let value = daemon.get(&UserDataKey::fingerprints()).await.ok()?;
-        Some(String::from_utf8_lossy(&value.unwrap_or_default()).into_owned())
-    });
-    answer.ok().flatten()
+/// The status after a check of the published value, which the daemon makes. This command sends no request itself,
+/// because printing the own keys must not wait for a network. A user who may not use the daemon does not get it.
+fn daemon_status() -> Option<Status> {
+    on_this_thread(query_daemon(ANSWER_TIMEOUT, true)).ok()?.ok()
 }
 
 /// Prints lines for a client's known_hosts file. A name with a port is written `[NAME]:PORT`.
@@ -269,7 +287,7 @@ fn host_name() -> String {
     nix::unistd::gethostname().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-fn to_json(local: &LocalKey, key: &PublicKey, publication: Publication) -> serde_json::Value {
+fn to_json(local: &LocalKey, key: &PublicKey, publication: KeyPublication) -> serde_json::Value {
     serde_json::json!({
         "file": public_path(&local.path),
         "type": key.type_name,
@@ -278,9 +296,9 @@ fn to_json(local: &LocalKey, key: &PublicKey, publication: Publication) -> serde
         "comment": key.comment,
         "served": local.served,
         "published": match publication {
-            Publication::Published => Some(true),
-            Publication::NotPublished | Publication::NotServed => Some(false),
-            Publication::Unknown => None,
+            KeyPublication::Published => Some(true),
+            KeyPublication::NotPublished | KeyPublication::NotServed => Some(false),
+            KeyPublication::NotChecked | KeyPublication::Unknown => None,
         },
     })
 }

@@ -18,14 +18,17 @@ use crate::metadata::error::{ErrorKind, TransportError};
 use crate::metadata::transport::exchange::Limits;
 use crate::scripts::model::likely_key::suspect_key_hint;
 use crate::status::document::{Problem, Status};
+use crate::status::states::Fingerprints;
 use crate::system::cloud_init;
 use crate::system::units;
 use crate::util::printable;
 
 /// The interval between two checks while it waits.
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
-/// How long to wait for an answer of the daemon or of systemd.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long to wait for an answer of the daemon, which includes its check, or of systemd.
+pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// The same for the last answer after the time limit of a wait.
+const LAST_ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
 /// The same for a hint that the user did not ask for.
 const HINT_TIMEOUT: Duration = Duration::from_secs(1);
 /// systemd is queried at one of this many checks.
@@ -66,10 +69,10 @@ fn with_status(
 ) -> Exit {
     block_on(async {
         then(match wait {
-            None if units => query_daemon(ANSWER_TIMEOUT)
+            None if units => query_daemon(ANSWER_TIMEOUT, true)
                 .await
                 .map(|status| status.with_units(units::query(ANSWER_TIMEOUT))),
-            None => query_daemon(HINT_TIMEOUT).await,
+            None => query_daemon(HINT_TIMEOUT, false).await,
             Some(limit) => match wait_until_done(limit).await {
                 Ok(WaitResult::Done(status)) => Ok(*status),
                 Ok(WaitResult::NotInTime(pending, problems)) => {
@@ -86,11 +89,12 @@ fn with_status(
     })
 }
 
-async fn query_daemon(limit: Duration) -> Result<Status, TransportError> {
+/// The daemon's status. With `check`, it reads the published value again first.
+pub(crate) async fn query_daemon(limit: Duration, check: bool) -> Result<Status, TransportError> {
     let socket = Path::new(local_api::SOCKET);
     let mut daemon =
         SocketClient::connect(socket, &Limits::default()).await.map_err(TransportError::Socket)?;
-    Ok(Status { cloud_init: cloud_init::progress(Path::new("/")), ..daemon.status(limit).await? })
+    Ok(Status { cloud_init: cloud_init::progress(Path::new("/")), ..daemon.status(limit, check).await? })
 }
 
 fn is_not_running(why: &TransportError) -> bool {
@@ -117,7 +121,8 @@ enum WaitResult {
 /// Waits until this boot's work is done. Also waits for the daemon, which may not have started yet or may be
 /// restarting.
 async fn wait_until_done(limit: Duration) -> Result<WaitResult, TransportError> {
-    let deadline = Instant::now() + limit;
+    let start = Instant::now();
+    let deadline = start + limit;
     let mut progress = Progress::new();
     let mut checks = (0..CHECKS_PER_SYSTEMD_QUERY).cycle();
     loop {
@@ -125,9 +130,11 @@ async fn wait_until_done(limit: Duration) -> Result<WaitResult, TransportError> 
         let queries_systemd = checks.next() == Some(0) || is_last;
         // Leaves some time for the last check, too.
         let limit_of_check =
-            deadline.saturating_duration_since(Instant::now()).clamp(HINT_TIMEOUT, ANSWER_TIMEOUT);
-        let (pending, problems) = match query_daemon(limit_of_check).await {
+            deadline.saturating_duration_since(Instant::now()).clamp(LAST_ANSWER_TIMEOUT, ANSWER_TIMEOUT);
+        let waited = start.elapsed();
+        let (pending, problems) = match query_daemon(limit_of_check, true).await {
             Ok(status) => {
+                let status = accept_check_within(status, waited);
                 let queries_systemd = queries_systemd || status.pending_work().is_none();
                 let status = match queries_systemd {
                     true => status.with_units(units::query(limit_of_check)),
@@ -147,6 +154,18 @@ async fn wait_until_done(limit: Duration) -> Result<WaitResult, TransportError> 
         }
         progress.show(&pending);
         sleep(POLL_INTERVAL.min(deadline.saturating_duration_since(Instant::now()))).await;
+    }
+}
+
+/// Takes a check that was made during the wait for one that was made now: the caller wants to know what is so at the
+/// end of the wait, and the daemon limits the checks. `waited` is how long the wait was when the document was
+/// requested, so that a slow answer does not make an older check one of the wait.
+fn accept_check_within(status: Status, waited: Duration) -> Status {
+    match status.fingerprints {
+        Fingerprints::NotChecked { checked, age_ms, .. } if Duration::from_millis(age_ms + 1) <= waited => {
+            Status { fingerprints: Fingerprints::Published { checked }, ..status }
+        }
+        _ => status,
     }
 }
 

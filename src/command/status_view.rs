@@ -1,5 +1,7 @@
 //! Prints the status document for people. Pure.
 
+use std::time::Duration;
+
 use crate::command::rows::{RowMark, Rows};
 use crate::host_keys::sshd::server::SshServer;
 use crate::scripts::history::running::RunningScript;
@@ -36,6 +38,12 @@ pub(crate) fn rows(status: &Status, colours: bool) -> Rows {
         view.0.below(&problem.remedy);
     }
     view.0
+}
+
+/// The text for a published value that could not be checked now.
+pub(crate) fn not_checked(age_ms: u64, why: &str) -> String {
+    let age = humantime::format_duration(Duration::from_secs(age_ms / 1000));
+    format!("published {age} ago, not checked since: {why}")
 }
 
 struct View(Rows);
@@ -77,6 +85,7 @@ impl View {
             Fingerprints::Published { checked } => {
                 (RowMark::Good, format!("published, last checked {checked}"))
             }
+            Fingerprints::NotChecked { age_ms, why, .. } => (RowMark::Waiting, not_checked(*age_ms, why)),
             Fingerprints::Failed { since, .. } => {
                 (RowMark::Bad, format!("not published; failing since {since}"))
             }

@@ -6,7 +6,9 @@
 //! | `run` | starts the tasks and ends them |
 //! | `metadata_task` | owns the one connection to the metadata service, and answers requests in their order |
 //! | `rounds` | the periodic work, in this order: request the host-keys units, learn the Instance, publish, list scripts, request the runner |
+//! | `round_state`, `wait` | when the next round starts; the wait for it, which an event may end early |
 //! | `publisher` | keeps the value of `ssh-host-fingerprints` up to date |
+//! | `fingerprint_checks`, `evidence` | what each answer shows about that value, and when it is checked before its time |
 //! | `observer` | learns which Instance this is, and whether it has scripts |
 //! | `host_key_requests`, `runner_requests` | the requests to the root units |
 //! | `network`, `key_watch` | events: the network came up, a key or sshd's configuration changed |
@@ -17,6 +19,8 @@
 //! The daemon needs no root: it reads public keys, writes to its own folder in /run, and has the capabilities
 //! to use a privileged port and to mark a socket.
 
+pub(crate) mod evidence;
+pub(crate) mod fingerprint_checks;
 pub(crate) mod heartbeat;
 pub(crate) mod host_key_requests;
 pub(crate) mod key_watch;
@@ -25,8 +29,10 @@ pub(crate) mod network;
 pub(crate) mod observer;
 pub(crate) mod publisher;
 pub(crate) mod reload;
+pub(crate) mod round_state;
 pub(crate) mod rounds;
 pub(crate) mod run;
 pub(crate) mod runner_requests;
 pub(crate) mod shared_status;
 pub(crate) mod systemd;
+pub(crate) mod wait;

@@ -1,12 +1,14 @@
 //! Keeps the user data key `ssh-host-fingerprints` up to date (invariants H3, H4). It compares the served
 //! keys with the published value, writes only when the two differ, and reads the value back after writing. It
-//! publishes only if the served keys are confirmed to be this Instance's. It
-//! checks again from time to time, since other programs delete the key (Terraform, Ansible) or replace the
-//! host keys. Where no OpenSSH server is enabled, it publishes nothing, and deletes a published value that
+//! publishes only if the served keys are confirmed to be this Instance's. The rounds call it from time to
+//! time, since other programs delete the key (Terraform, Ansible) or replace the host keys. Whether the value is
+//! published is concluded from the service's answers, in their order, by
+//! [`FingerprintChecks`]. Where no OpenSSH server is enabled, it publishes nothing, and deletes a published value that
 //! lists this machine's keys.
 
 use hyper::body::Bytes;
 
+use crate::daemon::fingerprint_checks::FingerprintChecks;
 use crate::daemon::shared_status::SharedStatus;
 use crate::host_keys::paths::HostKeyPaths;
 use crate::host_keys::published_value::{Published, published_value};
@@ -16,6 +18,7 @@ use crate::metadata::api::refusal::Refusal;
 use crate::metadata::api::response::Ask;
 use crate::metadata::api::user_data_key::UserDataKey;
 use crate::metadata::error::MetadataError;
+use crate::status::states::Fingerprints;
 use crate::util::events;
 
 /// Checks the published value once, and updates it if the keys are confirmed to be this Instance's. Returns
@@ -23,35 +26,52 @@ use crate::util::events;
 pub(crate) async fn update(
     api: &mut impl Ask,
     shared_status: &SharedStatus,
+    checks: &FingerprintChecks,
     paths: &HostKeyPaths,
 ) -> Result<bool, MetadataError> {
-    let Some(keys) = report_keys(shared_status, paths) else { return Ok(false) };
-    if shared_status.read().ssh_server == SshServer::NotEnabled {
-        withdraw(api, shared_status, &keys).await?;
-        return Ok(true);
+    let keys = report_keys(shared_status, paths);
+    let status = shared_status.read();
+    let is_enabled = status.ssh_server != SshServer::NotEnabled;
+    let instance = status.instance.map(|instance| instance.id);
+    let is_confirmed = |keys: &LocalKeys| keys.instance == instance || keys.served().next().is_none();
+    let publishable = keys.as_ref().filter(|keys| is_enabled && is_confirmed(keys));
+    let value = publishable.and_then(|keys| published_value(keys.served()));
+    checks.set_right_value(value.as_ref());
+    let Some(keys) = keys else { return Ok(false) };
+    match value {
+        Some(value) => publish(api, shared_status, &value).await?,
+        None if !is_enabled => withdraw(api, shared_status, &keys).await?,
+        None if !is_confirmed(&keys) => shared_status.set_keys_not_confirmed(),
+        None => shared_status.set_no_keys(),
     }
-    if keys.served().next().is_some()
-        && keys.instance != shared_status.read().instance.map(|instance| instance.id)
-    {
-        shared_status.set_keys_not_confirmed();
-        return Ok(true);
-    }
-    let Some(value) = published_value(keys.served()) else {
-        shared_status.set_no_keys();
-        return Ok(true);
-    };
+    Ok(true)
+}
+
+/// Reads the published value, and writes it if it differs.
+async fn publish(
+    api: &mut impl Ask,
+    shared_status: &SharedStatus,
+    value: &Published,
+) -> Result<(), MetadataError> {
     let key = UserDataKey::fingerprints();
-    let is_current = |stored: Option<Bytes>| stored.is_some_and(|stored| stored == value.as_str());
-    if !is_current(api.get(&key).await?) {
-        write_and_verify(api, &key, &value, is_current).await?;
+    // Usually nothing has changed, so this is the only request for a while.
+    let stored = match shared_status.read().fingerprints {
+        Fingerprints::Published { .. } => api.get_last(&key).await?,
+        _ => api.get(&key).await?,
+    };
+    if !is_equal(stored.as_ref(), value) {
+        write_and_verify(api, &key, value).await?;
         tracing::info!(
             MESSAGE_ID = events::FINGERPRINTS_PUBLISHED,
             "published the fingerprints of {} host keys",
-            keys.served().count()
+            value.as_str().lines().count()
         );
     }
-    shared_status.set_published();
-    Ok(true)
+    Ok(())
+}
+
+fn is_equal(stored: Option<&Bytes>, value: &Published) -> bool {
+    stored.is_some_and(|stored| value.has_same_lines(stored))
 }
 
 /// Deletes the published value if each of its fingerprints is that of a host key of this machine, because
@@ -94,11 +114,10 @@ async fn write_and_verify(
     api: &mut impl Ask,
     key: &UserDataKey,
     value: &Published,
-    is_current: impl Fn(Option<Bytes>) -> bool,
 ) -> Result<(), MetadataError> {
     for _ in 0..2 {
         api.set(key, Bytes::from(value.as_str().to_owned())).await?;
-        if is_current(api.get(key).await?) {
+        if is_equal(api.get(key).await?.as_ref(), value) {
             return Ok(());
         }
     }

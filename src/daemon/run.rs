@@ -7,6 +7,7 @@ use std::sync::Arc;
 use thiserror::Error;
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::daemon::fingerprint_checks::FingerprintChecks;
 use crate::daemon::heartbeat::Heartbeat;
 use crate::daemon::metadata_task::MetadataHandle;
 use crate::daemon::rounds::{self, RoundInputs};
@@ -24,6 +25,7 @@ use crate::scripts::history::summary::Summary;
 use crate::scripts::paths::SetupPaths;
 use crate::settings::sources::Sources;
 use crate::status::document::Status;
+use crate::status::states::Platform;
 use crate::system::cloud_init;
 use crate::system::exposure::Exposure;
 use crate::util::log_once::LogOnce;
@@ -75,11 +77,17 @@ pub(crate) async fn run(sources: Sources, paths: DaemonPaths) -> Result<(), Daem
     server::set_socket_mode(&socket, &settings.borrow()).map_err(socket_error)?;
     let heartbeats =
         [Heartbeat::new("the connection to the metadata service"), Heartbeat::new("the rounds task")];
-    let (api, metadata) =
-        metadata_task::create(settings.subscribe(), shared_status.clone(), heartbeats[0].clone());
+    let checks = FingerprintChecks::new(shared_status.clone());
+    let (api, metadata) = metadata_task::create(
+        settings.subscribe(),
+        shared_status.clone(),
+        checks.clone(),
+        heartbeats[0].clone(),
+    );
     let backend = LocalApiBackend {
-        api: api.clone(),
+        api: api.for_programs(),
         shared_status: shared_status.clone(),
+        checks: checks.clone(),
         paths: paths.setup.clone(),
         read_failure: Arc::default(),
     };
@@ -87,6 +95,7 @@ pub(crate) async fn run(sources: Sources, paths: DaemonPaths) -> Result<(), Daem
         host_keys: &paths.host_keys,
         setup: &paths.setup,
         settings: settings.subscribe(),
+        checks,
         heartbeat: heartbeats[1].clone(),
     };
     systemd::ready(&shared_status.read().summary_line());
@@ -109,16 +118,19 @@ pub(crate) async fn run(sources: Sources, paths: DaemonPaths) -> Result<(), Daem
 struct LocalApiBackend {
     api: MetadataHandle,
     shared_status: SharedStatus,
+    checks: FingerprintChecks,
     paths: SetupPaths,
     read_failure: Arc<LogOnce>,
 }
 
 impl Backend for LocalApiBackend {
     async fn ask(&self, request: Request) -> Result<Response, TransportError> {
-        self.api.send(request).await
+        self.api.send(request, false).await
     }
 
-    fn status(&self) -> Status {
+    async fn status(&self, check: bool) -> Status {
+        let is_instance = self.shared_status.read().platform == Platform::Instance;
+        let requested = if check && is_instance { Some(self.checks.request().await) } else { None };
         let setup = Summary::read(&self.paths.summary);
         let why = setup.as_ref().err();
         self.read_failure.warn(why.map(|why| format!("cannot read {}: {why}", self.paths.summary.display())));
@@ -127,6 +139,7 @@ impl Backend for LocalApiBackend {
         // Read anew for each request: other programs can change it at any time, and reading costs little.
         let exposure = Exposure::of_this_machine(has_unmarked_route);
         let cloud_init = cloud_init::progress(Path::new("/"));
-        Status { setup, running, exposure, cloud_init, ..self.shared_status.read() }.with_problems()
+        let status = Status { setup, running, exposure, cloud_init, ..self.shared_status.read() };
+        self.checks.describe(status, requested).with_problems()
     }
 }

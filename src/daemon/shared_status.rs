@@ -178,8 +178,21 @@ impl SharedStatus {
         self.change(|status| status.fingerprints = Fingerprints::NoKeys);
     }
 
-    pub(crate) fn set_published(&self) {
-        self.change(|status| status.fingerprints = Fingerprints::Published { checked: Moment::now() });
+    /// Records that the right value was read at this time.
+    pub(crate) fn set_published(&self, checked: Moment) {
+        self.change(|status| status.fingerprints = Fingerprints::Published { checked });
+    }
+
+    /// Records that the published value is not the right one any more. Returns whether it was before.
+    pub(crate) fn set_outdated(&self) -> bool {
+        let mut was_published = false;
+        self.change(|status| {
+            was_published = matches!(status.fingerprints, Fingerprints::Published { .. });
+            if was_published {
+                status.fingerprints = Fingerprints::Waiting;
+            }
+        });
+        was_published
     }
 
     /// Records that publishing failed. Logs it if it did not fail before, unless the service was not reached

@@ -136,7 +136,7 @@ async fn daemon(socket: &Path, limits: &Limits) -> (Daemon, Status) {
 
 async fn ask_daemon(socket: &Path, limits: &Limits) -> Result<Status, Daemon> {
     let status = match SocketClient::connect(socket, limits).await {
-        Ok(mut daemon) => daemon.status(ANSWER_TIMEOUT).await,
+        Ok(mut daemon) => daemon.status(ANSWER_TIMEOUT, true).await,
         Err(why) if matches!(why.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
             return Err(Daemon::NotRunning);
         }

@@ -14,6 +14,17 @@ impl Published {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Whether a stored value has the same lines, in any order: other programs write them in another one (invariant H4). A consumer may
+    /// not accept a repeated or an empty line, so these make a difference.
+    pub fn has_same_lines(&self, stored: &[u8]) -> bool {
+        let sorted = |value: &[u8]| {
+            let mut lines: Vec<_> = value.split(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
+            lines.sort_unstable();
+            lines
+        };
+        stored.len() == self.0.len() && sorted(stored) == sorted(self.0.as_bytes())
+    }
 }
 
 /// The value for these keys; `None` without keys.
@@ -51,6 +62,22 @@ mod tests {
             assert_eq!(fields.len(), 4, "{}", value.as_str());
             assert_eq!((fields[0], fields[3]), ("256", "(ED25519)"));
             assert!(fields[1].starts_with("SHA256:") && fields[1].len() == 50);
+        }
+    }
+
+    #[test]
+    fn h4_value_with_the_same_lines_is_equal() {
+        let published = Published("256 SHA256:a x (ED25519)\n3072 SHA256:b x (RSA)".to_owned());
+        for (stored, equal) in [
+            ("256 SHA256:a x (ED25519)\n3072 SHA256:b x (RSA)", true),
+            ("3072 SHA256:b x (RSA)\n256 SHA256:a x (ED25519)", true),
+            ("3072 SHA256:b x (RSA)\n256 SHA256:a x (ED25519)\n", false),
+            ("256 SHA256:a x (ED25519)", false),
+            ("256 SHA256:a x (ED25519)\n256 SHA256:a x (ED25519)", false),
+            ("256 SHA256:a y (ED25519)\n3072 SHA256:b x (RSA)", false),
+            ("", false),
+        ] {
+            assert_eq!(published.has_same_lines(stored.as_bytes()), equal, "{stored:?}");
         }
     }
 

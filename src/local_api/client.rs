@@ -12,7 +12,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
-use crate::local_api::ERROR_HEADER;
+use crate::local_api::{ERROR_HEADER, NO_CHECK};
 use crate::metadata::api::request::Request;
 use crate::metadata::api::response::{Ask, Response};
 use crate::metadata::error::{ErrorKind, TransportError};
@@ -52,14 +52,15 @@ impl SocketClient {
         Ok(Self { sender, limits })
     }
 
-    /// Requests the daemon's status document. The daemon answers it without asking the metadata service, so
-    /// any error is one between the daemon and this process.
+    /// Requests the daemon's status document. With `check`, the daemon reads the published value again first,
+    /// which takes two seconds at most. Any error is one between the daemon and this process.
     ///
     /// # Errors
     /// An error that the daemon reports, or [`TransportError::Socket`].
-    pub(crate) async fn status(&mut self, limit: Duration) -> Result<Status, TransportError> {
+    pub(crate) async fn status(&mut self, limit: Duration, check: bool) -> Result<Status, TransportError> {
         let socket_error = |why: String| TransportError::Socket(io::Error::other(why));
-        let http = hyper::Request::get("/status").header(HOST, HOST_NAME).body(Full::default());
+        let target = if check { "/status".to_owned() } else { format!("/status?{NO_CHECK}") };
+        let http = hyper::Request::get(target).header(HOST, HOST_NAME).body(Full::default());
         let http = http.map_err(|why| socket_error(why.to_string()))?;
         let exchange = exchange::exchange(&mut self.sender, http, MAX_STATUS_BYTES, &self.limits);
         let answer = match timeout(limit, exchange).await {

@@ -26,3 +26,6 @@ pub const SOCKET: &str = "/run/scw-agent/api.sock";
 /// The header that marks an answer as an error of the daemon itself and not of the service. Its value is the
 /// name of an [`ErrorKind`](crate::metadata::error::ErrorKind); the body is the text for a person.
 pub(crate) const ERROR_HEADER: &str = "scw-agent-error";
+
+/// The query of `/status` for a document without a check of the published value.
+pub(crate) const NO_CHECK: &str = "check=no";

@@ -22,9 +22,9 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use crate::local_api::ERROR_HEADER;
 use crate::local_api::connection_limits::ConnectionLimits;
 use crate::local_api::peer::{self, Groups, Right};
+use crate::local_api::{ERROR_HEADER, NO_CHECK};
 use crate::metadata::api::request::{Request, RequestError};
 use crate::metadata::api::response::Response;
 use crate::metadata::error::{ErrorKind, TransportError};
@@ -52,8 +52,8 @@ type HttpAnswer = hyper::Response<Full<Bytes>>;
 pub trait Backend: Clone + 'static {
     /// Sends a request to the metadata service.
     fn ask(&self, request: Request) -> impl Future<Output = Result<Response, TransportError>> + Send;
-    /// The current status.
-    fn status(&self) -> Status;
+    /// The current status. With `check`, the published value is read again first, if that is possible soon.
+    fn status(&self, check: bool) -> impl Future<Output = Status> + Send;
 }
 
 /// Listens at `path`, and replaces a socket that an earlier daemon left there.
@@ -181,7 +181,8 @@ pub async fn serve_client<B: Backend + Send + Sync>(
 async fn answer<B: Backend>(backend: &B, http: hyper::Request<Incoming>) -> HttpAnswer {
     let (head, body) = http.into_parts();
     if head.uri.path() == "/status" && head.method == Method::GET {
-        return match serde_json::to_vec(&backend.status()) {
+        let check = head.uri.query() != Some(NO_CHECK);
+        return match serde_json::to_vec(&backend.status(check).await) {
             Ok(json) => plain(StatusCode::OK, "application/json", json.into()),
             Err(why) => error(StatusCode::INTERNAL_SERVER_ERROR, ErrorKind::BadAnswer, &why.to_string()),
         };

@@ -125,7 +125,7 @@ pub const KEYS: &[Key] = &[
     Key {
         section: "metadata",
         name: "look-again",
-        about: "How often to check the published value, plus or minus a fifth.",
+        about: "The longest time between two checks of the published value. Each wait is drawn at random, and is never shorter than 73 % of it.",
         value: |settings| duration(settings.check_interval),
         set: |settings, given| {
             settings.check_interval = value::positive_duration(given)?;

@@ -40,7 +40,7 @@ pub struct Settings {
     pub write_group: Option<String>,
     /// `[metadata]`: the time limits of a request.
     pub limits: Limits,
-    /// `[metadata] look-again`: the time until the published value is checked again (invariant H4), plus or minus a fifth.
+    /// `[metadata] look-again`: the longest time until the published value is checked again (invariant H4).
     pub check_interval: Duration,
     /// `[setup]`: the settings for scripts without a header setting of their own.
     pub setup: SetupSettings,
@@ -57,7 +57,7 @@ impl Default for Settings {
             read_group: None,
             write_group: None,
             limits: Limits::default(),
-            check_interval: Duration::from_secs(15 * 60),
+            check_interval: Duration::from_secs(55),
             setup: SetupSettings::default(),
             console: Console { enabled: true },
         }

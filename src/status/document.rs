@@ -144,13 +144,27 @@ impl Status {
         // Until the service's answers are usable, nothing is published and no script runs.
         let why = self.unusable_answer.iter().map(|why| format!(": {why}")).collect::<String>();
         match &self.fingerprints {
-            Fingerprints::Published { .. } | Fingerprints::NoKeys => {}
+            Fingerprints::Published { .. } | Fingerprints::NotChecked { .. } | Fingerprints::NoKeys => {}
             Fingerprints::Waiting if self.ssh_server == SshServer::NotEnabled => {}
             Fingerprints::Waiting => return Some(format!("the fingerprints are not published yet{why}")),
             Fingerprints::Failed { why, .. } => {
                 return Some(format!("the fingerprints could not be published: {why}"));
             }
         }
+        self.pending_scripts(&why).or_else(|| self.pending_check())
+    }
+
+    /// The published value must be checked at the end.
+    fn pending_check(&self) -> Option<String> {
+        match &self.fingerprints {
+            Fingerprints::NotChecked { why, .. } => {
+                Some(format!("whether the fingerprints are still published is not known: {why}"))
+            }
+            _ => None,
+        }
+    }
+
+    fn pending_scripts(&self, why: &str) -> Option<String> {
         if let Some(RunningScript { key, started, .. }) = &self.running {
             return Some(format!("the scripts have not all run yet; {key} runs since {started}"));
         }
@@ -198,10 +212,17 @@ impl Status {
             Fingerprints::Waiting => "fingerprints not yet published",
             Fingerprints::NoKeys => "no host keys to publish",
             Fingerprints::Published { .. } => "fingerprints published",
+            Fingerprints::NotChecked { .. } => "fingerprints not checked now, published",
             Fingerprints::Failed { .. } => "fingerprints could not be published",
         };
         let for_instance =
             self.instance.as_ref().map(|instance| format!(" for {}", instance.id)).unwrap_or_default();
-        format!("{reach}; {fingerprints}{for_instance}{configuration_note}")
+        // systemd shows this line until the next one, so it must not say more than was checked.
+        let last_checked = match &self.fingerprints {
+            Fingerprints::Published { checked } => format!(", last checked {checked}"),
+            Fingerprints::NotChecked { checked, .. } => format!(" at {checked}"),
+            _ => String::new(),
+        };
+        format!("{reach}; {fingerprints}{for_instance}{last_checked}{configuration_note}")
     }
 }

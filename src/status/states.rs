@@ -94,6 +94,15 @@ pub enum Fingerprints {
         /// When this was last verified.
         checked: Moment,
     },
+    /// They were published when this was last checked, but it could not be checked for this document.
+    NotChecked {
+        /// When this was last verified.
+        checked: Moment,
+        /// How long ago that was when the document was made, in milliseconds.
+        age_ms: u64,
+        /// Why it could not be checked now.
+        why: String,
+    },
     /// They could not be published.
     Failed {
         /// Since then.
@@ -111,6 +120,9 @@ impl TryFrom<StateFields> for Fingerprints {
             ("waiting", ..) => Ok(Self::Waiting),
             ("no-keys", ..) => Ok(Self::NoKeys),
             ("published", Some(checked), ..) => Ok(Self::Published { checked }),
+            ("not-checked", Some(checked), _, Some(why)) => {
+                Ok(Self::NotChecked { checked, age_ms: tagged.age_ms.ok_or(InvalidState)?, why })
+            }
             ("failed", _, Some(since), Some(why)) => Ok(Self::Failed { since, why }),
             _ => Err(InvalidState),
         }

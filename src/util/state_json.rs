@@ -16,6 +16,8 @@ pub struct StateFields {
     pub since: Option<Moment>,
     /// When it was last checked.
     pub checked: Option<Moment>,
+    /// How long ago it was last checked, in milliseconds.
+    pub age_ms: Option<u64>,
     /// The reason for it.
     pub why: Option<String>,
     /// The name of the address family in use.

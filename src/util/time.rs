@@ -22,6 +22,11 @@ impl Moment {
         Self(UNIX_EPOCH + Duration::new(length.as_secs(), length.subsec_millis() * 1_000_000))
     }
 
+    /// The time that comes this much later.
+    pub fn after(self, wait: Duration) -> Self {
+        Self(self.0.checked_add(wait).unwrap_or(self.0))
+    }
+
     /// The time from `earlier` to this; zero if the clock was set back.
     pub fn since(self, earlier: Self) -> Duration {
         self.0.duration_since(earlier.0).unwrap_or_default()

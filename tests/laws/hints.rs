@@ -16,7 +16,7 @@ fn status(world: &World) -> serde_json::Value {
 fn s5_key_similar_to_a_script_key_is_reported() {
     World::builder().run(|world| {
         make_host_key(world);
-        let settings = "[host-keys]\ntypes = [\"ed25519\"]\n[metadata]\nlook-again = \"1s\"\n[setup]\noutcome-key = \"setup-script-outcome\"\n";
+        let settings = "[host-keys]\ntypes = [\"ed25519\"]\n[metadata]\nlook-again = \"100ms\"\n[setup]\noutcome-key = \"setup-script-outcome\"\n";
         fs::write("/etc/scw-agent.toml", settings).expect("written");
         world.standin().set_user_data("setup_script", "#!/bin/sh\necho hunter2 >/var/lib/ran\n");
         world.standin().set_user_data("setup-script-outcome", "{}");
@@ -65,7 +65,7 @@ fn s5_keys_with_unusable_names_are_reported_once() {
     const MESSAGE: &str = "user data keys ignored because of unusable names: 2";
     World::builder().run(|world| {
         make_host_key(world);
-        let settings = "[host-keys]\ntypes = [\"ed25519\"]\n[metadata]\nlook-again = \"1s\"\n";
+        let settings = "[host-keys]\ntypes = [\"ed25519\"]\n[metadata]\nlook-again = \"100ms\"\n";
         fs::write("/etc/scw-agent.toml", settings).expect("written");
         world.standin().set_user_data("setup-script\n", "#!/bin/sh\n");
         world.standin().set_user_data("hunter2\u{1b}", "#!/bin/sh\n");

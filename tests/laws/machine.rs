@@ -212,6 +212,11 @@ pub(crate) fn request_lines(world: &World) -> Vec<String> {
         .collect()
 }
 
+/// Whether the document says that the right value was published when the daemon last checked it.
+pub(crate) fn has_been_published(status: &serde_json::Value) -> bool {
+    !status["fingerprints"]["checked"].is_null()
+}
+
 /// Waits until the daemon has published the fingerprints and listed the user data. Returns the log of the settle passes until then.
 pub(crate) fn wait_until_settled(world: &World) -> String {
     let mut log = String::new();
@@ -219,7 +224,7 @@ pub(crate) fn wait_until_settled(world: &World) -> String {
         log += &serve_requests(world).map(|ended| ended.err).unwrap_or_default();
         let status: serde_json::Value =
             serde_json::from_str(&agent(world, &["status", "--json"]).out).ok()?;
-        let known = !status["instance"].is_null() && status["fingerprints"]["state"] == "published";
+        let known = !status["instance"].is_null() && has_been_published(&status);
         // The daemon lists the user data directly after it has read the Instance's metadata.
         (known && request_lines(world).iter().any(|line| line == "GET /user_data?format=json")).then_some(())
     });

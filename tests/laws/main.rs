@@ -3,6 +3,7 @@
 //! Each module tests one group of invariants. `machine` has the shared helpers.
 
 mod answers;
+mod checks;
 mod clones;
 mod cloud_init_forms;
 mod cloud_init_key;

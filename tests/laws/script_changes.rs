@@ -30,14 +30,14 @@ fn run_requested(world: &World) {
     }
 }
 
-/// Waits for a few rounds of the daemon.
+/// Waits for rounds of the daemon, of which one in sixteen looks for changed scripts.
 fn wait_for_rounds(world: &World) {
     let rounds =
         || request_lines(world).iter().filter(|line| *line == "GET /user_data/ssh-host-fingerprints").count();
     let before = rounds();
     until(world, "through its rounds", || {
         serve_requests(world);
-        (rounds() >= before + 4).then_some(())
+        (rounds() >= before + 20).then_some(())
     });
 }
 

@@ -67,9 +67,7 @@ fn h3_without_an_openssh_server_nothing_is_published() {
 
         symlink("../ssh.service", LINK).expect("enabled");
         let value = wait_until_published(world);
-        until(world, "shown as published", || {
-            (status(world)["fingerprints"]["state"] == "published").then_some(())
-        });
+        until(world, "shown as published", || has_been_published(&status(world)).then_some(()));
         fs::remove_file(LINK).expect("disabled");
         until(world, "deleted", || world.standin().user_data(FINGERPRINTS).is_none().then_some(()));
         wait_until_nothing_to_publish(world);

@@ -56,7 +56,7 @@ IPv6 (fd00:42::42)
 ✓ /conf         Instance daa2ea5a-0ee6-4cdc-9f1a-e0d1cb4e6d86 (0.5 ms)
 ✓ /user_data    1 key (0.3 ms)
 the agent
-✓ daemon        metadata over IPv6; fingerprints published for daa2ea5a-0ee6-4cdc-9f1a-e0d1cb4e6d86
+✓ daemon        metadata over IPv6; fingerprints published for daa2ea5a-0ee6-4cdc-9f1a-e0d1cb4e6d86, last checked 2026-11-29T22:28:21.516Z
 the metadata service answers over IPv6; IPv4 does not work, but one family is enough
 ```
 ",

@@ -89,6 +89,11 @@ pub trait Ask {
     /// Sends one request and returns the response unchanged.
     fn ask(&mut self, request: Request) -> impl Future<Output = Result<Response, TransportError>>;
 
+    /// The same for a request that no other will follow soon. A connection of this program's own is closed after it.
+    fn ask_last(&mut self, request: Request) -> impl Future<Output = Result<Response, TransportError>> {
+        self.ask(request)
+    }
+
     /// The Instance on which this program runs.
     fn instance(&mut self) -> impl Future<Output = Result<Instance, MetadataError>> {
         async { Ok(self.ask(Request::Conf(Format::Json)).await?.json()?) }
@@ -125,6 +130,11 @@ pub trait Ask {
     /// The value of a key; `None` if the key is not set.
     fn get(&mut self, key: &UserDataKey) -> impl Future<Output = Result<Option<Bytes>, MetadataError>> {
         async { Ok(self.ask(Request::GetUserData(key.clone())).await?.value()?) }
+    }
+
+    /// The same as [`Ask::get`], when no other request will follow soon.
+    fn get_last(&mut self, key: &UserDataKey) -> impl Future<Output = Result<Option<Bytes>, MetadataError>> {
+        async { Ok(self.ask_last(Request::GetUserData(key.clone())).await?.value()?) }
     }
 
     /// Sets the complete value of a key.

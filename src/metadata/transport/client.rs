@@ -207,4 +207,14 @@ impl Ask for Client {
         }
         self.ask_within_limit(&request).await
     }
+
+    async fn ask_last(&mut self, request: Request) -> Result<Response, TransportError> {
+        let closing = std::mem::replace(&mut self.closing, true);
+        let answer = self.ask(request).await;
+        self.closing = closing;
+        if let Some(connection) = self.connection.take() {
+            connection.wait_until_closed().await;
+        }
+        answer
+    }
 }

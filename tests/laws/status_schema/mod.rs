@@ -103,7 +103,12 @@ fn of_an_instance() -> Vec<Value> {
         fs::write("/etc/scw-agent.toml.d/50-slip.toml", "[setup]\ntimeuot = \"1m\"\n").expect("written");
         let daemon = start_daemon(world);
         wait_until_settled(world);
-        let mut documents = vec![served(world), printed(world)];
+        let with_state = |state: &str| {
+            until(world, state, || {
+                Some(printed(world)).filter(|status| status["fingerprints"]["state"] == state)
+            })
+        };
+        let mut documents = vec![served(world), with_state("published"), with_state("not-checked")];
         lose_record("setup-script.5");
         let mut runner = Daemon::spawn(world.command(AGENT).args(["setup", "run"])).expect("started");
         until(world, "running", || (served(world)["running"]["key"] == "setup-script.6").then_some(()));

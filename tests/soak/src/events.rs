@@ -146,10 +146,10 @@ impl<'a> Events<'a> {
                 self.world.set_reach(Family::Ipv6, reach);
             }
             Event::Settings => {
-                let look_again = self.random.u64(10..=15);
+                let look_again = self.random.u64(45..=55);
                 fs::write(
                     "/etc/scw-agent.toml.d/40-changed.toml",
-                    format!("[metadata]\nlook-again = \"{look_again}m\"\n"),
+                    format!("[metadata]\nlook-again = \"{look_again}s\"\n"),
                 )?;
                 daemon.signal(Signal::SIGHUP);
             }

@@ -3,10 +3,14 @@
 //!
 //! `cargo soak socket`: half an hour of normal and hostile clients at the daemon's socket.
 //!
-//! Both need root. Exit code 0: all promises were kept; 1: a promise was broken, which the output describes; 2: it cannot run here.
+//! `cargo soak overwrites`: another program sets all user data at random moments, so that the published value is gone. It reports how long it
+//! takes until the value is right again, and whether a document said otherwise.
+//!
+//! All need root. Exit code 0: all promises were kept; 1: a promise was broken, which the output describes; 2: it cannot run here.
 
 mod events;
 mod month;
+mod overwrites;
 mod socket;
 mod truth;
 mod usage;
@@ -16,7 +20,7 @@ use std::str::FromStr;
 
 use scw_stage::Programs;
 
-const USAGE: &str = "cargo soak [--days N] [--seed S] [--speed X] | cargo soak socket [--minutes N]";
+const USAGE: &str = "cargo soak [--days N] [--seed S] [--speed X] | cargo soak socket [--minutes N] | cargo soak overwrites [--times N] [--look-again SECONDS]";
 
 /// The reason why it ended early.
 enum Stop {
@@ -50,22 +54,30 @@ fn main() -> ExitCode {
 }
 
 fn run(words: &[String]) -> Result<(), Stop> {
-    let socket = words.first().is_some_and(|word| word == "socket");
-    let mut rest = words[usize::from(socket)..].iter();
+    let kind = words.first().map(String::as_str).filter(|word| !word.starts_with('-')).unwrap_or_default();
+    let mut rest = words[usize::from(!kind.is_empty())..].iter();
     let mut plan = month::Plan { days: 30.0, seed: 1, speed: 1500.0 };
     let mut minutes = 30.0;
+    let (mut times, mut look_again) = (30_u16, 55.0);
     while let Some(word) = rest.next() {
         let value = rest.next().ok_or_else(|| Stop::Cannot(USAGE.to_owned()))?;
-        match (word.as_str(), socket) {
-            ("--days", false) => plan.days = above_zero(value, 366.0)?,
-            ("--seed", false) => plan.seed = number(value)?,
-            ("--speed", false) => plan.speed = above_zero(value, 100_000.0)?,
-            ("--minutes", true) => minutes = above_zero(value, 366.0 * 1440.0)?,
+        match (kind, word.as_str()) {
+            ("", "--days") => plan.days = above_zero(value, 366.0)?,
+            ("", "--seed") => plan.seed = number(value)?,
+            ("", "--speed") => plan.speed = above_zero(value, 100_000.0)?,
+            ("socket", "--minutes") => minutes = above_zero(value, 366.0 * 1440.0)?,
+            ("overwrites", "--times") => times = number(value)?,
+            ("overwrites", "--look-again") => look_again = above_zero(value, 3600.0)?,
             _ => return Err(Stop::Cannot(USAGE.to_owned())),
         }
     }
     let programs = Programs::build().map_err(Stop::Cannot)?;
-    if socket { socket::run(&programs, minutes) } else { month::run(&programs, &plan) }
+    match kind {
+        "" => month::run(&programs, &plan),
+        "socket" => socket::run(&programs, minutes),
+        "overwrites" => overwrites::run(&programs, times, look_again),
+        _ => Err(Stop::Cannot(USAGE.to_owned())),
+    }
 }
 
 /// A positive number of at most `most`, so that a time computed from it cannot overflow.

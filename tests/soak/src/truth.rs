@@ -12,8 +12,9 @@ use crate::Stop;
 
 /// The user data key of the fingerprints.
 pub(crate) const FINGERPRINTS: &str = "ssh-host-fingerprints";
-/// Without an outage: the daemon checks every 15 minutes, more or less a fifth, and one check takes at most ten minutes.
-const USUAL: Duration = Duration::from_secs((18 + 11) * 60);
+/// Without an outage: the daemon checks every 55 seconds at least. One check takes at most ten minutes, because this computer is slow on
+/// the daemon's clock.
+const USUAL: Duration = Duration::from_secs(55 + 11 * 60);
 /// After an outage the next attempt comes within one hour.
 const AFTER_OUTAGE: Duration = Duration::from_secs((60 + 11) * 60);
 /// How late this computer may be, on its own clock, before the daemon's checks are counted.

@@ -34,6 +34,7 @@ mod programs;
 mod sshd;
 mod tcp;
 mod view;
+pub mod waits;
 mod wire;
 mod world;
 
@@ -50,5 +51,6 @@ pub use programs::Programs;
 pub use scw_standin::Family;
 pub use sshd::Sshd;
 pub use tcp::{TcpEntry, TcpState};
+pub use waits::Waits;
 pub use wire::Reach;
 pub use world::{Builder, World};

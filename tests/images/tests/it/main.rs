@@ -2,6 +2,7 @@
 
 mod bad_states;
 mod boot;
+mod checks;
 mod cloud_init;
 mod common;
 mod console;
