@@ -69,9 +69,9 @@ fn with_status(
 ) -> Exit {
     block_on(async {
         then(match wait {
-            None if units => query_daemon(ANSWER_TIMEOUT, true)
-                .await
-                .map(|status| status.with_units(units::query(ANSWER_TIMEOUT))),
+            None if units => {
+                query_daemon(ANSWER_TIMEOUT, true).await.map(|status| add_units(status, ANSWER_TIMEOUT))
+            }
             None => query_daemon(HINT_TIMEOUT, false).await,
             Some(limit) => match wait_until_done(limit).await {
                 Ok(WaitResult::Done(status)) => Ok(*status),
@@ -95,6 +95,13 @@ pub(crate) async fn query_daemon(limit: Duration, check: bool) -> Result<Status,
     let mut daemon =
         SocketClient::connect(socket, &Limits::default()).await.map_err(TransportError::Socket)?;
     Ok(Status { cloud_init: cloud_init::progress(Path::new("/")), ..daemon.status(limit, check).await? })
+}
+
+/// Adds what systemd knows about the units. The progress of cloud-init is read again after that: when systemd says
+/// that cloud-init's last unit has ended, an earlier progress may be out of date.
+fn add_units(status: Status, limit: Duration) -> Status {
+    let units = units::query(limit);
+    Status { cloud_init: cloud_init::progress(Path::new("/")), ..status }.with_units(units)
 }
 
 fn is_not_running(why: &TransportError) -> bool {
@@ -137,7 +144,7 @@ async fn wait_until_done(limit: Duration) -> Result<WaitResult, TransportError> 
                 let status = accept_check_within(status, waited);
                 let queries_systemd = queries_systemd || status.pending_work().is_none();
                 let status = match queries_systemd {
-                    true => status.with_units(units::query(limit_of_check)),
+                    true => add_units(status, limit_of_check),
                     false => status,
                 };
                 match status.pending_work() {

@@ -5,6 +5,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 /// How late a heartbeat may be on a busy machine.
@@ -16,16 +17,29 @@ pub(crate) struct Heartbeat {
     name: &'static str,
     /// The time by which the next heartbeat must come; `None` while the task has nothing to do.
     due: Rc<Cell<Option<Instant>>>,
+    /// Signalled when a part of the work is done.
+    done: Rc<Notify>,
 }
 
 impl Heartbeat {
     pub(crate) fn new(name: &'static str) -> Self {
-        Self { name, due: Rc::default() }
+        Self { name, due: Rc::default(), done: Rc::default() }
     }
 
     /// Records a heartbeat; the next one must come within `time`.
     pub(crate) fn set_due_within(&self, time: Duration) {
         self.due.set(Instant::now().checked_add(time + TOLERANCE));
+    }
+
+    /// The same at the end of a part of the work. The watchdog is notified then, so that it needs no timer of its own.
+    pub(crate) fn set_done_until(&self, time: Duration) {
+        self.set_due_within(time);
+        self.done.notify_one();
+    }
+
+    /// Waits for the end of a part of the work.
+    pub(crate) async fn done(&self) {
+        self.done.notified().await;
     }
 
     /// Records a heartbeat; none is due until the task has a new request.

@@ -7,6 +7,7 @@
 //! | `metadata_task` | owns the one connection to the metadata service, and answers requests in their order |
 //! | `rounds` | the periodic work, in this order: request the host-keys units, learn the Instance, publish, list scripts, request the runner |
 //! | `round_state`, `wait` | when the next round starts; the wait for it, which an event may end early |
+//! | `wake_timer` | a wait for a time, with one wake-up of the processor |
 //! | `publisher` | keeps the value of `ssh-host-fingerprints` up to date |
 //! | `fingerprint_checks`, `evidence` | what each answer shows about that value, and when it is checked before its time |
 //! | `observer` | learns which Instance this is, and whether it has scripts |
@@ -36,3 +37,4 @@ pub(crate) mod runner_requests;
 pub(crate) mod shared_status;
 pub(crate) mod systemd;
 pub(crate) mod wait;
+pub(crate) mod wake_timer;

@@ -64,7 +64,7 @@ pub(crate) async fn run(mut api: impl Ask, shared_status: SharedStatus, mut inpu
         let is_published = matches!(shared_status.read().fingerprints, Fingerprints::Published { .. });
         let wait = state.finish_round(&result, is_published, inputs.setup, &settings);
         inputs.checks.end_round(&result, wait);
-        inputs.heartbeat.set_due_within(wait);
+        inputs.heartbeat.set_done_until(wait);
         let until = Instant::now() + wait;
         // Kept while requests are sent: a network event that it has begun to read must not be lost.
         let mut waited = pin!(waiting.wait(until, state.unreachable));
@@ -226,8 +226,15 @@ mod tests {
             heartbeat: Heartbeat::new("rounds"),
         };
         let before = cpu_time();
-        let month = tokio::time::timeout(30 * DAY, run(&mut service, shared_status, inputs)).await;
-        assert!(month.is_err(), "it never returns");
+        let (mut state, start) = (RoundState::new(), Instant::now());
+        while start.elapsed() < 30 * DAY {
+            let looks_at_scripts = state.is_time_for_scripts();
+            let result =
+                round(&mut &mut service, &shared_status, &inputs, &mut state.observer, looks_at_scripts)
+                    .await;
+            let wait = state.finish_round(&result, false, &setup, &Settings::default());
+            tokio::time::advance(wait).await;
+        }
         let (requests, logged) = (service.requests, log_lines.0.load(std::sync::atomic::Ordering::Relaxed));
         println!(
             "30 days unreachable: {requests} requests, {logged} log lines, {:?} of CPU time",

@@ -75,14 +75,14 @@ pub(crate) async fn run(sources: Sources, paths: DaemonPaths) -> Result<(), Daem
     let shared_status = SharedStatus::new();
     let settings = reload::load_at_start(&sources, &shared_status);
     server::set_socket_mode(&socket, &settings.borrow()).map_err(socket_error)?;
-    let heartbeats =
-        [Heartbeat::new("the connection to the metadata service"), Heartbeat::new("the rounds task")];
+    let connection_heartbeat = Heartbeat::new("the connection to the metadata service");
+    let rounds_heartbeat = Heartbeat::new("the rounds task");
     let checks = FingerprintChecks::new(shared_status.clone());
     let (api, metadata) = metadata_task::create(
         settings.subscribe(),
         shared_status.clone(),
         checks.clone(),
-        heartbeats[0].clone(),
+        connection_heartbeat.clone(),
     );
     let backend = LocalApiBackend {
         api: api.for_programs(),
@@ -96,14 +96,14 @@ pub(crate) async fn run(sources: Sources, paths: DaemonPaths) -> Result<(), Daem
         setup: &paths.setup,
         settings: settings.subscribe(),
         checks,
-        heartbeat: heartbeats[1].clone(),
+        heartbeat: rounds_heartbeat.clone(),
     };
     systemd::ready(&shared_status.read().summary_line());
     tokio::select! {
         () = metadata => {}
         () = rounds::run(api, shared_status.clone(), inputs) => {}
         () = server::serve(listener, backend, settings.subscribe()) => {}
-        () = systemd::notify_changes(shared_status.clone(), &heartbeats) => {}
+        () = systemd::notify_changes(shared_status.clone(), &rounds_heartbeat, &connection_heartbeat) => {}
         () = reload::reload_on_hangup(hangup, &settings, &sources, &socket, &shared_status) => {}
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}

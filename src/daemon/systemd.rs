@@ -25,36 +25,38 @@ pub(crate) fn reloading() {
     }
 }
 
-/// Keeps `STATUS=` current, and notifies the watchdog while no heartbeat is overdue. Runs until it is
-/// dropped.
-pub(crate) async fn notify_changes(shared_status: SharedStatus, heartbeats: &[Heartbeat]) {
+/// Keeps `STATUS=` current, and notifies the watchdog while no heartbeat is overdue: at the end of each round, and
+/// otherwise twice per watchdog interval. So an idle daemon needs no other timer than that of its rounds. Runs
+/// until it is dropped.
+pub(crate) async fn notify_changes(
+    shared_status: SharedStatus,
+    rounds_heartbeat: &Heartbeat,
+    connection_heartbeat: &Heartbeat,
+) {
     let mut changes = shared_status.watch();
-    // Twice per watchdog interval and not more often, because each notification wakes an idle machine. A change of
-    // the status notifies the watchdog, too, so that an idle daemon needs no timer for it but that of its checks.
     // Without a watchdog the interval is a year, since the tick has no effect.
     let limit = sd_notify::watchdog_enabled();
     let mut ticks = interval(limit.map_or(Duration::from_secs(365 * 24 * 3600), |limit| limit / 2));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        let mut status = None;
         tokio::select! {
             _ = ticks.tick() => {}
+            () = rounds_heartbeat.done() => ticks.reset(),
             changed = changes.changed() => {
                 if changed.is_err() {
                     return;
                 }
-                ticks.reset();
-                status = Some(changes.borrow_and_update().summary_line());
+                let line = changes.borrow_and_update().summary_line();
+                notify(&[NotifyState::Status(&line)]);
+                continue;
             }
         }
-        let overdue = heartbeats.iter().find_map(Heartbeat::overdue_task);
-        if let Some(name) = overdue {
-            tracing::error!("{name} is stuck; restart the agent if systemd's watchdog does not");
-        }
-        let watchdog = (limit.is_some() && overdue.is_none()).then_some(NotifyState::Watchdog);
-        let states: Vec<_> = status.as_deref().map(NotifyState::Status).into_iter().chain(watchdog).collect();
-        if !states.is_empty() {
-            notify(&states);
+        match rounds_heartbeat.overdue_task().or(connection_heartbeat.overdue_task()) {
+            None if limit.is_some() => notify(&[NotifyState::Watchdog]),
+            None => {}
+            Some(name) => {
+                tracing::error!("{name} is stuck; restart the agent if systemd's watchdog does not")
+            }
         }
     }
 }

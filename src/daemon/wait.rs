@@ -4,10 +4,11 @@
 use std::io;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 use crate::daemon::key_watch::KeyWatch;
 use crate::daemon::network::NetworkEvents;
+use crate::daemon::wake_timer;
 use crate::host_keys::paths::HostKeyPaths;
 
 /// How often in a row network events may start a round at once and reset the retry delay…
@@ -60,14 +61,14 @@ impl<'a> Waiting<'a> {
             self.keys = KeyWatch::new(self.paths).ok();
         }
         let (reason, result) = tokio::select! {
-            () = sleep_until(until) => return WakeReason::Time,
+            () = wake_timer::wait_until(until) => return WakeReason::Time,
             result = next_event(&mut self.network, async |network| network.next().await) => (WakeReason::Network, result),
             result = next_event(&mut self.keys, async |keys| keys.next().await) => (WakeReason::Keys, result),
         };
         if let Err(why) = result {
             tracing::warn!("lost kernel notifications; falling back to polling: {why}");
             (self.network, self.keys) = (None, None);
-            sleep_until(until).await;
+            wake_timer::wait_until(until).await;
             return WakeReason::Time;
         }
         match reason {

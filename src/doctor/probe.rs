@@ -35,8 +35,9 @@ pub(crate) async fn probe(settings: &Settings, socket: &Path) -> Report {
     let limits = &settings.limits;
     let checked = platform::check(&settings.vendor);
     let (mut daemon, status) = daemon(socket, limits).await;
-    let status = Status { cloud_init: cloud_init::progress(Path::new("/")), ..status };
-    let status = status.with_units(units::query(ANSWER_TIMEOUT));
+    // The progress of cloud-init is read last: when its last unit has ended, an earlier progress may be out of date.
+    let units = units::query(ANSWER_TIMEOUT);
+    let status = Status { cloud_init: cloud_init::progress(Path::new("/")), ..status }.with_units(units);
     let proof = match checked {
         Ok(proof) => proof,
         Err(why) => {

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use scw_stage::{Daemon, Notify, PathUnit, Programs, Reach, World};
+use scw_stage::{Daemon, Notify, PathUnit, Programs, Reach, Waits, World, waits};
 
 use crate::statistics::Spread;
 
@@ -25,11 +25,54 @@ pub(crate) struct Usage {
     /// KiB; memory shared with other processes is counted in proportion.
     proportional: u64,
     pub(crate) on_cpu: Duration,
-    wake_ups: u64,
 }
 
-/// Measures for the time `window`, and prints the results.
+/// Measures for the time `window`, and prints the results. At the same time, strace counts the waits of other processes of both programs,
+/// because it makes them slower.
 pub(crate) fn measure(programs: &Programs, window: Duration) -> Result<(), String> {
+    let waits = std::thread::scope(|scope| {
+        let counting = scope.spawn(|| count_waits(programs, window));
+        measure_usage(programs, window)?;
+        counting.join().map_err(|_| "the counting thread ended".to_owned())?
+    })?;
+    let minutes = window.as_secs_f64() / 60.0;
+    println!("Ends of waits a minute:            expired timers   socket events");
+    for (name, Waits { timers, events }) in waits {
+        println!("  {name:<25}{:>22.1} {:>15.1}", timers as f64 / minutes, events as f64 / minutes);
+    }
+    Ok(())
+}
+
+/// Counts the waits that end in the time `window`.
+fn count_waits(programs: &Programs, window: Duration) -> Result<Vec<(&'static str, Waits)>, String> {
+    World::builder().ipv6(Reach::Absent).run(|world| {
+        let made = world.command(&programs.agent).args(["host-keys", "ensure"]).output();
+        made.map_err(|why| why.to_string())?;
+        PathUnit::once(world, &programs.agent).map_err(|why| why.to_string())?;
+        let notify = Notify::new(world).map_err(|why| why.to_string())?;
+        let [agent_trace, other_trace] = ["agent", "other"].map(|name| format!("/run/stage/{name}-waits"));
+        let mut command = waits::traced(world, Path::new(&agent_trace));
+        command.arg(&programs.agent).arg("daemon");
+        command.env("NOTIFY_SOCKET", notify.path()).env("WATCHDOG_USEC", "120000000");
+        let _agent = Daemon::spawn(&mut command).map_err(|why| why.to_string())?;
+        let mut programs = vec![("scw-agent daemon", Path::new(&agent_trace))];
+        let mut command = waits::traced(world, Path::new(&other_trace));
+        command.args([QEMU_GA, "-m", "unix-listen", "-p", "/run/qga.sock"]);
+        let _other = Path::new(QEMU_GA).exists().then(|| Daemon::spawn(&mut command)).transpose();
+        if Path::new(QEMU_GA).exists() {
+            programs.push(("qemu-ga", Path::new(&other_trace)));
+        }
+        sleep(Duration::from_secs(5));
+        let before: Vec<_> = programs.iter().map(|(_, trace)| waits::ended_waits(trace).len()).collect();
+        sleep(window);
+        let counted = programs.iter().zip(before);
+        Ok(counted
+            .map(|((name, trace), before)| (*name, Waits::of(&waits::ended_waits(trace).split_off(before))))
+            .collect())
+    })
+}
+
+fn measure_usage(programs: &Programs, window: Duration) -> Result<(), String> {
     World::builder().ipv6(Reach::Absent).run(|world| {
         let made = world.command(&programs.agent).args(["host-keys", "ensure"]).output();
         made.map_err(|why| why.to_string())?;
@@ -53,7 +96,7 @@ pub(crate) fn measure(programs: &Programs, window: Duration) -> Result<(), Strin
         let before = (usage(&agent)?, other.as_ref().map(usage).transpose()?);
         sleep(window);
         println!(
-            "Idle for {} s:                     RSS       PSS    CPU time  wake-ups a minute",
+            "Idle for {} s:                     RSS       PSS    CPU time  CPU time a day",
             window.as_secs()
         );
         row("scw-agent daemon", before.0, usage(&agent)?, window);
@@ -80,16 +123,17 @@ fn ready(world: &World, programs: &Programs) -> Result<Duration, String> {
 }
 
 fn row(name: &str, before: Usage, after: Usage, window: Duration) {
+    let on_cpu = (after.on_cpu - before.on_cpu).as_secs_f64();
     println!(
-        "  {name:<25}{:>8} KiB {:>6} KiB {:>8.2} ms  {:.1}",
+        "  {name:<25}{:>8} KiB {:>6} KiB {:>8.2} ms  {:.2} s",
         after.resident,
         after.proportional,
-        (after.on_cpu - before.on_cpu).as_secs_f64() * 1000.0,
-        (after.wake_ups - before.wake_ups) as f64 / window.as_secs_f64() * 60.0,
+        on_cpu * 1000.0,
+        on_cpu / window.as_secs_f64() * 86_400.0,
     );
 }
 
-/// The figures of a process with all its threads. A voluntary context switch begins a wait, and the end of each wait is a wake-up.
+/// The figures of a process with all its threads.
 pub(crate) fn usage(pid: impl std::fmt::Display) -> Result<Usage, String> {
     let read = |path: String| fs::read_to_string(&path).map_err(|why| format!("{path}: {why}"));
     let field = |text: &str, name: &str| -> Option<u64> {
@@ -105,7 +149,6 @@ pub(crate) fn usage(pid: impl std::fmt::Display) -> Result<Usage, String> {
     };
     for task in fs::read_dir(format!("/proc/{pid}/task")).map_err(|why| why.to_string())?.flatten() {
         let of = |name: &str| read(task.path().join(name).display().to_string());
-        usage.wake_ups += field(&of("status")?, "voluntary_ctxt_switches:").unwrap_or_default();
         let ran = of("schedstat")?.split(' ').next().and_then(|first| first.parse().ok()).unwrap_or_default();
         usage.on_cpu += Duration::from_nanos(ran);
     }

@@ -24,11 +24,12 @@ pub fn traced(world: &World, trace: &Path) -> Command {
 }
 
 /// The lines of `trace` that are the end of a wait. tokio's event for itself is not one: it is signalled before the wait begins, so that
-/// the program does not wait.
+/// the program does not wait. Neither is a look without a wait, with a timeout of zero.
 pub fn ended_waits(trace: &Path) -> Vec<String> {
     let own = |line: &&str| line.contains("[{events=EPOLLIN, data={u32=0, u64=0}}]");
     let trace = fs::read_to_string(trace).unwrap_or_default();
-    trace.lines().filter(|line| line.contains(" = ") && !own(line)).map(str::to_owned).collect()
+    let waits = |line: &&str| line.contains(" = ") && !own(line) && !line.contains(", 0) = ");
+    trace.lines().filter(waits).map(str::to_owned).collect()
 }
 
 impl Waits {
