@@ -18,7 +18,6 @@ use crate::metadata::api::refusal::Refusal;
 use crate::metadata::api::response::Ask;
 use crate::metadata::api::user_data_key::UserDataKey;
 use crate::metadata::error::MetadataError;
-use crate::status::states::Fingerprints;
 use crate::util::events;
 
 /// Checks the published value once, and updates it if the keys are confirmed to be this Instance's. Returns
@@ -55,10 +54,7 @@ async fn publish(
 ) -> Result<(), MetadataError> {
     let key = UserDataKey::fingerprints();
     // Usually nothing has changed, so this is the only request for a while.
-    let stored = match shared_status.read().fingerprints {
-        Fingerprints::Published { .. } => api.get_last(&key).await?,
-        _ => api.get(&key).await?,
-    };
+    let stored = if shared_status.is_published() { api.get_last(&key).await? } else { api.get(&key).await? };
     if !is_equal(stored.as_ref(), value) {
         write_and_verify(api, &key, value).await?;
         tracing::info!(

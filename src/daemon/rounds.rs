@@ -28,7 +28,6 @@ use crate::metadata::error::{ErrorKind, MetadataError};
 use crate::scripts::model::settings::OnChange;
 use crate::scripts::paths::SetupPaths;
 use crate::settings::Settings;
-use crate::status::states::{Fingerprints, Platform};
 
 /// The paths that the rounds use, and the settings.
 pub(crate) struct RoundInputs<'a> {
@@ -48,21 +47,17 @@ pub(crate) async fn run(mut api: impl Ask, shared_status: SharedStatus, mut inpu
         let settings = inputs.settings.borrow_and_update().clone();
         // Each request of a round may find the queue full.
         inputs.heartbeat.set_due_within(settings.limits.total * 2 * QUEUE_LENGTH);
-        let is_instance = shared_status.read().platform == Platform::Instance;
+        let is_instance = shared_status.is_instance();
         inputs.checks.begin_round();
-        let result = match shared_status.read().platform {
-            Platform::Instance => {
-                state.send_host_key_requests(inputs.host_keys);
-                let looks_at_scripts = state.is_time_for_scripts();
-                round(&mut api, &shared_status, &inputs, &mut state.observer, looks_at_scripts).await
-            }
+        let result = if is_instance {
+            state.send_host_key_requests(inputs.host_keys);
+            let looks_at_scripts = state.is_time_for_scripts();
+            round(&mut api, &shared_status, &inputs, &mut state.observer, looks_at_scripts).await
+        } else {
             // Nothing is queried and nothing is published, but the status shows the keys.
-            Platform::NotAnInstance { .. } => {
-                Ok(publisher::report_keys(&shared_status, inputs.host_keys).is_some())
-            }
+            Ok(publisher::report_keys(&shared_status, inputs.host_keys).is_some())
         };
-        let is_published = matches!(shared_status.read().fingerprints, Fingerprints::Published { .. });
-        let wait = state.finish_round(&result, is_published, inputs.setup, &settings);
+        let wait = state.finish_round(&result, shared_status.is_published(), inputs.setup, &settings);
         inputs.checks.end_round(&result, wait);
         inputs.heartbeat.set_done_until(wait);
         let until = Instant::now() + wait;
@@ -137,7 +132,7 @@ async fn round(
 fn leaves_value_published(why: &MetadataError, shared_status: &SharedStatus) -> bool {
     let is_temporary = why.kind() == ErrorKind::Unreachable
         || matches!(why, MetadataError::Refused(Refusal::TooManyRequests(_)));
-    is_temporary && matches!(shared_status.read().fingerprints, Fingerprints::Published { .. })
+    is_temporary && shared_status.is_published()
 }
 
 #[cfg(test)]

@@ -25,7 +25,6 @@ use crate::scripts::history::summary::Summary;
 use crate::scripts::paths::SetupPaths;
 use crate::settings::sources::Sources;
 use crate::status::document::Status;
-use crate::status::states::Platform;
 use crate::system::cloud_init;
 use crate::system::exposure::Exposure;
 use crate::util::log_once::LogOnce;
@@ -129,8 +128,8 @@ impl Backend for LocalApiBackend {
     }
 
     async fn status(&self, check: bool) -> Status {
-        let is_instance = self.shared_status.read().platform == Platform::Instance;
-        let requested = if check && is_instance { Some(self.checks.request().await) } else { None };
+        let requested =
+            if check && self.shared_status.is_instance() { Some(self.checks.request().await) } else { None };
         let setup = Summary::read(&self.paths.summary);
         let why = setup.as_ref().err();
         self.read_failure.warn(why.map(|why| format!("cannot read {}: {why}", self.paths.summary.display())));

@@ -32,6 +32,15 @@ impl SharedStatus {
         self.0.subscribe()
     }
 
+    /// Whether the right value was published when it was last read.
+    pub(crate) fn is_published(&self) -> bool {
+        matches!(self.0.borrow().fingerprints, Fingerprints::Published { .. })
+    }
+
+    pub(crate) fn is_instance(&self) -> bool {
+        self.0.borrow().platform == Platform::Instance
+    }
+
     /// Changes the status, and notifies the watchers only if it differs from before.
     fn change(&self, change: impl FnOnce(&mut Status)) {
         self.0.send_if_modified(|status| {
@@ -185,13 +194,10 @@ impl SharedStatus {
 
     /// Records that the published value is not the right one any more. Returns whether it was before.
     pub(crate) fn set_outdated(&self) -> bool {
-        let mut was_published = false;
-        self.change(|status| {
-            was_published = matches!(status.fingerprints, Fingerprints::Published { .. });
-            if was_published {
-                status.fingerprints = Fingerprints::Waiting;
-            }
-        });
+        let was_published = self.is_published();
+        if was_published {
+            self.change(|status| status.fingerprints = Fingerprints::Waiting);
+        }
         was_published
     }
 
