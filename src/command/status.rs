@@ -31,6 +31,8 @@ pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 const LAST_ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
 /// The same for a hint that the user did not ask for.
 const HINT_TIMEOUT: Duration = Duration::from_secs(1);
+/// A check of the published value is possible again after this time.
+const CHECK_DISTANCE: Duration = Duration::from_secs(5);
 /// systemd is queried at one of this many checks.
 const CHECKS_PER_SYSTEMD_QUERY: u32 = 8;
 
@@ -132,16 +134,20 @@ async fn wait_until_done(limit: Duration) -> Result<WaitResult, TransportError> 
     let deadline = start + limit;
     let mut progress = Progress::new();
     let mut checks = (0..CHECKS_PER_SYSTEMD_QUERY).cycle();
+    let mut check_value = true;
     loop {
-        let is_last = Instant::now() >= deadline;
+        let mut is_last = Instant::now() >= deadline;
         let queries_systemd = checks.next() == Some(0) || is_last;
         // Leaves some time for the last check, too.
         let limit_of_check =
             deadline.saturating_duration_since(Instant::now()).clamp(LAST_ANSWER_TIMEOUT, ANSWER_TIMEOUT);
         let waited = start.elapsed();
-        let (pending, problems) = match query_daemon(limit_of_check, true).await {
+        let (pending, problems) = match query_daemon(limit_of_check, check_value).await {
             Ok(status) => {
+                check_value = !status.waits_for_scripts_only();
                 let status = accept_check_within(status, waited);
+                // Another question was answered moments ago: a check is possible again soon.
+                is_last &= !status.waits_for_check_only() || start.elapsed() > limit + CHECK_DISTANCE * 2;
                 let queries_systemd = queries_systemd || status.pending_work().is_none();
                 let status = match queries_systemd {
                     true => add_units(status, limit_of_check),
@@ -160,16 +166,19 @@ async fn wait_until_done(limit: Duration) -> Result<WaitResult, TransportError> 
             return Ok(WaitResult::NotInTime(pending, problems));
         }
         progress.show(&pending);
-        sleep(POLL_INTERVAL.min(deadline.saturating_duration_since(Instant::now()))).await;
+        let left = deadline.saturating_duration_since(Instant::now());
+        sleep(if left.is_zero() { POLL_INTERVAL } else { POLL_INTERVAL.min(left) }).await;
     }
 }
 
-/// Takes a check that was made during the wait for one that was made now: the caller wants to know what is so at the
-/// end of the wait, and the daemon limits the checks. `waited` is how long the wait was when the document was
-/// requested, so that a slow answer does not make an older check one of the wait.
+/// Takes a check that was made during the wait, a few seconds ago, for one that was made now, because the daemon limits
+/// the checks. `waited` is how long the wait was when the document was requested, so that a slow answer does not make
+/// an older check one of the wait.
 fn accept_check_within(status: Status, waited: Duration) -> Status {
     match status.fingerprints {
-        Fingerprints::NotChecked { checked, age_ms, .. } if Duration::from_millis(age_ms + 1) <= waited => {
+        Fingerprints::NotChecked { checked, age_ms, .. }
+            if Duration::from_millis(age_ms + 1) <= waited.min(CHECK_DISTANCE) =>
+        {
             Status { fingerprints: Fingerprints::Published { checked }, ..status }
         }
         _ => status,

@@ -4,25 +4,24 @@
 //! checks. The local API requests a check for each status document, and describes what is known then. A document says "published"
 //! only if the value was read after the document was requested. This module sends no request.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
+use crate::daemon::check_state::{CheckState, DISTANCE, PATIENCE};
 use crate::daemon::evidence::{ValueEvidence, evidence};
 use crate::daemon::shared_status::SharedStatus;
 use crate::host_keys::published_value::Published;
 use crate::metadata::api::request::Request;
 use crate::metadata::api::response::Response;
-use crate::metadata::error::{MetadataError, TransportError};
+use crate::metadata::error::{ErrorKind, MetadataError, TransportError};
 use crate::status::document::Status;
 use crate::status::states::Fingerprints;
+use crate::util::log_once::LogOnce;
 use crate::util::time::Moment;
 
-/// The least time from one check to the next one that is requested.
-const DISTANCE: Duration = Duration::from_secs(5);
-/// How long a request for the status waits for the check.
-const PATIENCE: Duration = Duration::from_secs(2);
 /// The longest time for which the service's own wish delays a check.
 const MAX_REQUESTED_WAIT: Duration = Duration::from_secs(3600);
 
@@ -30,7 +29,8 @@ const MAX_REQUESTED_WAIT: Duration = Duration::from_secs(3600);
 #[derive(Clone)]
 pub(crate) struct FingerprintChecks {
     shared_status: SharedStatus,
-    state: watch::Sender<State>,
+    state: watch::Sender<CheckState>,
+    log: Arc<LogOnce>,
 }
 
 /// Who sends a request.
@@ -42,6 +42,10 @@ pub(crate) enum RequestOrigin {
     Program,
 }
 
+fn is_success(answer: &Result<Response, TransportError>) -> bool {
+    answer.as_ref().is_ok_and(|answer| matches!(answer.status, 200..=299 | 404))
+}
+
 /// When a request was sent.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SentAt {
@@ -49,47 +53,10 @@ pub(crate) struct SentAt {
     instant: Instant,
 }
 
-#[derive(Debug, Default)]
-struct State {
-    /// The value that should be published, once that is known.
-    right_value: Option<Published>,
-    /// When the last request was sent that found the right value.
-    found_right: Option<Instant>,
-    /// When the round in progress began.
-    round_began: Option<Instant>,
-    /// When the last complete round began.
-    complete_round_began: Option<Instant>,
-    /// Why the last round could not check the value, and when it will be checked again.
-    failure: Option<String>,
-    /// A status document waits for a check.
-    is_requested: bool,
-    /// An answer to another program contradicts what is known.
-    is_contradicted: bool,
-    /// When a requested check may be made.
-    request_allowed: Option<Instant>,
-    /// When a check after a contradiction may be made.
-    contradiction_allowed: Option<Instant>,
-}
-
-impl State {
-    /// When the check that is requested may be made; `None` if none is requested. Without a limit, it is the time of the request or earlier.
-    fn due(&self, now: Instant) -> Option<Instant> {
-        let of = |is_wanted: bool, allowed: Option<Instant>| is_wanted.then(|| allowed.unwrap_or(now));
-        let requested = of(self.is_requested, self.request_allowed);
-        let contradicted = of(self.is_contradicted, self.contradiction_allowed);
-        requested.into_iter().chain(contradicted).min()
-    }
-
-    /// Whether a check has been made that was not begun before this time.
-    fn is_checked_since(&self, time: Instant) -> bool {
-        [self.found_right, self.complete_round_began].into_iter().flatten().any(|checked| checked >= time)
-    }
-}
-
 impl FingerprintChecks {
     /// Nothing is known.
     pub(crate) fn new(shared_status: SharedStatus) -> Self {
-        Self { shared_status, state: watch::Sender::default() }
+        Self { shared_status, state: watch::Sender::default(), log: Arc::default() }
     }
 
     /// Sets the value that should be published. If it is another one than before, it is not known to be published.
@@ -126,9 +93,19 @@ impl FingerprintChecks {
                     true
                 }
                 Some(ValueEvidence::Wrong) => {
-                    let is_news = self.shared_status.set_outdated() && from == RequestOrigin::Program;
+                    let was_published = self.shared_status.set_outdated();
+                    // The rounds themselves write after a read, but not after a list.
+                    let is_list = was_published && matches!(request, Request::ListUserData(_));
+                    let is_news = from == RequestOrigin::Program || is_list;
                     state.is_contradicted |= is_news;
                     is_news
+                }
+                // The last round failed, and now the service answers.
+                Some(ValueEvidence::Nothing) | None
+                    if state.failure.is_some() && from == RequestOrigin::Program && is_success(answer) =>
+                {
+                    state.is_requested = true;
+                    true
                 }
                 Some(ValueEvidence::Nothing) | None => false,
             }
@@ -150,10 +127,16 @@ impl FingerprintChecks {
     /// Notes the result of a round, and the time until the next one.
     pub(crate) fn end_round<T>(&self, result: &Result<T, MetadataError>, wait: Duration) {
         let now = Instant::now();
+        let failed = result.as_ref().err().filter(|why| why.kind() != ErrorKind::Unreachable);
+        let failed = failed.filter(|_| self.shared_status.is_published());
+        self.log.warn(failed.map(|why| format!("the published fingerprints cannot be checked: {why}")));
         self.state.send_modify(|state| {
             state.complete_round_began = state.round_began.take();
             state.request_allowed = Some(now + DISTANCE);
             state.failure = None;
+            if result.is_ok() {
+                state.contradiction_allowed = state.contradiction_allowed.min(state.request_allowed);
+            }
             if let Err(why) = result {
                 state.failure = Some(format!("{why}; the next check is at {}", Moment::now().after(wait)));
                 if let Some(asked) = why.retry_after() {
@@ -216,23 +199,6 @@ impl FingerprintChecks {
             }
         }
         status
-    }
-}
-
-impl State {
-    fn why_not_checked(&self, requested: Option<Instant>) -> String {
-        let is_too_early =
-            |requested: Instant| self.request_allowed.is_some_and(|allowed| allowed > requested + PATIENCE);
-        match (&self.failure, requested) {
-            (Some(why), _) => why.clone(),
-            (None, None) => "no check was requested".to_owned(),
-            (None, Some(requested)) if is_too_early(requested) => {
-                format!("the last check was less than {} s ago", DISTANCE.as_secs())
-            }
-            (None, Some(_)) => {
-                format!("the metadata service did not answer within {} s", PATIENCE.as_secs())
-            }
-        }
     }
 }
 
@@ -374,6 +340,32 @@ mod tests {
             assert_eq!(due.then(|| start.elapsed().as_secs()), due_after, "{at}");
             round(&checks);
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn h4_answer_to_a_program_ends_a_long_wait() {
+        let checks = checks();
+        let why = MetadataError::Refused(Refusal::ServerError(503, None));
+        checks.begin_round();
+        checks.end_round::<()>(&Err(why), 3600 * SECOND);
+        let start = Instant::now();
+        let answer = |status| Ok(Response { status, headers: HeaderMap::new(), body: Bytes::new() });
+        for (status, is_due) in [(503, false), (200, true)] {
+            checks.take_answer(
+                RequestOrigin::Program,
+                checks.begin_request(),
+                &Request::Probe,
+                &answer(status),
+            );
+            let due = tokio::time::timeout(60 * SECOND, checks.due()).await.is_ok();
+            assert_eq!(due, is_due, "{status}");
+        }
+        assert!(start.elapsed() < 70 * SECOND);
+        // A list that the daemon itself requests shows the loss only after its read of the value.
+        round(&checks);
+        let list = Request::ListUserData(crate::metadata::api::request::Format::Json);
+        checks.take_answer(RequestOrigin::Rounds, checks.begin_request(), &list, &answer(200));
+        assert!(tokio::time::timeout(60 * SECOND, checks.due()).await.is_ok());
     }
 
     #[tokio::test(start_paused = true)]

@@ -9,7 +9,7 @@
 //! | `round_state`, `wait` | when the next round starts; the wait for it, which an event may end early |
 //! | `wake_timer` | a wait for a time, with one wake-up of the processor |
 //! | `publisher` | keeps the value of `ssh-host-fingerprints` up to date |
-//! | `fingerprint_checks`, `evidence` | what each answer shows about that value, and when it is checked before its time |
+//! | `fingerprint_checks`, `check_state`, `evidence` | what each answer shows about that value, and when it is checked before its time |
 //! | `observer` | learns which Instance this is, and whether it has scripts |
 //! | `host_key_requests`, `runner_requests` | the requests to the root units |
 //! | `network`, `key_watch` | events: the network came up, a key or sshd's configuration changed |
@@ -20,6 +20,7 @@
 //! The daemon needs no root: it reads public keys, writes to its own folder in /run, and has the capabilities
 //! to use a privileged port and to mark a socket.
 
+pub(crate) mod check_state;
 pub(crate) mod evidence;
 pub(crate) mod fingerprint_checks;
 pub(crate) mod heartbeat;

@@ -43,6 +43,11 @@ impl Observer {
         Ok(())
     }
 
+    /// Whether it is known if there are scripts.
+    pub(crate) fn knows_scripts(&self) -> bool {
+        self.has_scripts.is_some()
+    }
+
     /// Learns whether there are scripts, if that is not known yet, and which keys are likely mistakes.
     /// `outcome` is the key that the agent writes itself.
     ///

@@ -79,7 +79,7 @@ async fn withdraw(
     keys: &LocalKeys,
 ) -> Result<(), MetadataError> {
     let key = UserDataKey::fingerprints();
-    let value = api.get(&key).await?.unwrap_or_default();
+    let value = api.get_last(&key).await?.unwrap_or_default();
     let value = String::from_utf8_lossy(&value).into_owned();
     let own: Vec<_> = keys.keys.iter().filter_map(|local| Some(local.key.as_ref()?.fingerprint())).collect();
     let published: Vec<_> = value.split_whitespace().filter(|word| word.starts_with("SHA256:")).collect();

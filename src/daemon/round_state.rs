@@ -30,7 +30,7 @@ pub(crate) struct RoundState {
     retry: Retry,
     random: fastrand::Rng,
     /// Whether the last round failed.
-    failed: bool,
+    pub(crate) failed: bool,
     /// Whether the last round failed because the metadata service was unreachable.
     pub(crate) unreachable: bool,
     /// The maximum wait while the served keys are not known.
@@ -138,11 +138,13 @@ impl RoundState {
                     self.pace.after_success(check_interval, &mut self.random)
                 } else {
                     // Varied by a fifth, so that Instances that were started together do not stay in step.
-                    wait.mul_f64(0.8 + 0.4 * self.random.f64())
+                    wait.mul_f64(0.8 + 0.4 * self.random.f64()).min(check_interval)
                 }
             }
             // Nothing is known to be wrong, so there is no hurry.
-            Err(MetadataError::Refused(Refusal::TooManyRequests(asked))) if is_published => {
+            Err(MetadataError::Refused(Refusal::TooManyRequests(asked)))
+                if is_published && self.observer.knows_scripts() =>
+            {
                 self.pace.after_refusal(check_interval, *asked, &mut self.random)
             }
             Err(why) => {

@@ -43,7 +43,12 @@ pub(crate) struct RoundInputs<'a> {
 pub(crate) async fn run(mut api: impl Ask, shared_status: SharedStatus, mut inputs: RoundInputs<'_>) {
     let mut state = RoundState::new();
     let mut waiting = Waiting::new(inputs.host_keys);
+    // The time of the next scheduled round, while the present one was only asked for.
+    let mut scheduled: Option<Instant> = None;
     loop {
+        if scheduled.is_some() {
+            waiting.renew_key_watch();
+        }
         let settings = inputs.settings.borrow_and_update().clone();
         // Each request of a round may find the queue full.
         inputs.heartbeat.set_due_within(settings.limits.total * 2 * QUEUE_LENGTH);
@@ -57,7 +62,13 @@ pub(crate) async fn run(mut api: impl Ask, shared_status: SharedStatus, mut inpu
             // Nothing is queried and nothing is published, but the status shows the keys.
             Ok(publisher::report_keys(&shared_status, inputs.host_keys).is_some())
         };
-        let wait = state.finish_round(&result, shared_status.is_published(), inputs.setup, &settings);
+        let wait = match scheduled.take() {
+            // Otherwise many questions would soon make the retry delay an hour long.
+            Some(scheduled) if result.is_err() && state.failed => {
+                scheduled.saturating_duration_since(Instant::now())
+            }
+            _ => state.finish_round(&result, shared_status.is_published(), inputs.setup, &settings),
+        };
         inputs.checks.end_round(&result, wait);
         inputs.heartbeat.set_done_until(wait);
         let until = Instant::now() + wait;
@@ -77,7 +88,10 @@ pub(crate) async fn run(mut api: impl Ask, shared_status: SharedStatus, mut inpu
                     state.check_everything();
                     break;
                 }
-                () = &mut check_due, if is_instance => break,
+                () = &mut check_due, if is_instance => {
+                    scheduled = Some(until);
+                    break;
+                }
                 // Only sends the request that is due; the next round is not due yet.
                 () = sleep_until(request_due.unwrap_or(until)), if request_due.is_some() => {}
             }
@@ -124,14 +138,22 @@ async fn round(
         observed = observer.request_changed_scripts(api, shared_status, inputs.setup).await;
     }
     shared_status.set_answers_usable(&observed);
+    if published.is_ok() && observer.knows_scripts() && is_refused_for_now(&observed) {
+        // Scripts are looked for again in time. The checks of the published value need not slow down.
+        return published;
+    }
     observed.and(published)
+}
+
+fn is_refused_for_now(observed: &Result<(), MetadataError>) -> bool {
+    matches!(observed, Err(MetadataError::Refused(Refusal::TooManyRequests(_))))
 }
 
 /// Whether the right value was published when it was last read, and this failure to read it again says nothing
 /// about it.
 fn leaves_value_published(why: &MetadataError, shared_status: &SharedStatus) -> bool {
     let is_temporary = why.kind() == ErrorKind::Unreachable
-        || matches!(why, MetadataError::Refused(Refusal::TooManyRequests(_)));
+        || matches!(why, MetadataError::Refused(Refusal::TooManyRequests(_) | Refusal::ServerError(..)));
     is_temporary && shared_status.is_published()
 }
 

@@ -49,6 +49,11 @@ impl<'a> Waiting<'a> {
         }
     }
 
+    /// Watches anew, because a wait that was dropped may have read events. The next round reads the files.
+    pub(crate) fn renew_key_watch(&mut self) {
+        self.keys = KeyWatch::new(self.paths).ok();
+    }
+
     /// Waits until this time, or until an event.
     pub(crate) async fn wait(&mut self, until: Instant, unreachable: bool) -> WakeReason {
         self.refill();
@@ -74,7 +79,7 @@ impl<'a> Waiting<'a> {
         match reason {
             WakeReason::Network => self.network_wakeups -= 1,
             // The folder itself may have been replaced: watch the current one.
-            _ => self.keys = KeyWatch::new(self.paths).ok(),
+            _ => self.renew_key_watch(),
         }
         reason
     }

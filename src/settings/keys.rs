@@ -125,7 +125,7 @@ pub const KEYS: &[Key] = &[
     Key {
         section: "metadata",
         name: "look-again",
-        about: "The longest time between two checks of the published value. Each wait is drawn at random, and is never shorter than 73 % of it.",
+        about: "The longest time between two checks of the published value while they succeed. Each wait is drawn at random, usually from 73 % of it on.",
         value: |settings| duration(settings.check_interval),
         set: |settings, given| {
             settings.check_interval = value::positive_duration(given)?;

@@ -154,6 +154,23 @@ impl Status {
         self.pending_scripts(&why).or_else(|| self.pending_check())
     }
 
+    /// Whether scripts are still to end, and nothing else: then the published value need not be checked yet.
+    pub(crate) fn waits_for_scripts_only(&self) -> bool {
+        let is_settled = match &self.fingerprints {
+            Fingerprints::Published { .. } | Fingerprints::NotChecked { .. } | Fingerprints::NoKeys => true,
+            Fingerprints::Waiting => self.ssh_server == SshServer::NotEnabled,
+            Fingerprints::Failed { .. } => false,
+        };
+        is_settled && self.pending_scripts("").is_some()
+    }
+
+    /// Whether only the check of the published value is missing, and it can be made within seconds.
+    pub(crate) fn waits_for_check_only(&self) -> bool {
+        let is_recent =
+            matches!(self.fingerprints, Fingerprints::NotChecked { age_ms, .. } if age_ms < 6_000);
+        is_recent && self.pending_scripts("").is_none()
+    }
+
     /// The published value must be checked at the end.
     fn pending_check(&self) -> Option<String> {
         match &self.fingerprints {

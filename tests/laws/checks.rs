@@ -26,6 +26,10 @@ fn state(world: &World) -> String {
     json(world, &["status", "--json"])["fingerprints"]["state"].as_str().unwrap_or_default().to_owned()
 }
 
+fn answers_with_status(world: &World, status: u16) -> usize {
+    world.standin().requests().iter().filter(|request| request.status == Some(status)).count()
+}
+
 fn reads(world: &World) -> usize {
     request_lines(world).iter().filter(|line| *line == READ).count()
 }
@@ -235,10 +239,7 @@ fn h4_refused_checks_come_less_often_and_the_status_says_so() {
             location: None,
         };
         world.standin().set_orders(vec![Order::new(refusal)]);
-        let refused = |world: &World| {
-            let requests = world.standin().requests();
-            requests.iter().filter(|request| request.status == Some(429)).count()
-        };
+        let refused = |world: &World| answers_with_status(world, 429);
         let document = until(world, "refused", || {
             let document = json(world, &["status", "--json"]);
             let why = document["fingerprints"]["why"].as_str().unwrap_or_default().to_owned();
@@ -263,6 +264,51 @@ fn h4_refused_checks_come_less_often_and_the_status_says_so() {
         assert!(lines.clone().count() > 0 && lines.clone().all(|line| line.contains("last checked 2")));
         let (_, log) = daemon.terminate();
         assert!(log.lines().filter(|line| line.contains("429")).count() <= 1, "{log}");
+    });
+}
+
+#[test]
+fn h4_questions_do_not_make_the_retry_delay_longer() {
+    World::builder().run(|world| {
+        make_host_key(world);
+        set_look_again("2s");
+        let daemon = start_daemon(world);
+        wait_until_published(world);
+        wait_until_settled(world);
+        // Refused for good: the first delays are 30 to 60 s, and each is longer than the one before.
+        world.standin().set_orders(vec![Order::new(Fault::status(403))]);
+        until(world, "refused", || (state(world) == "failed").then_some(()));
+        let start = Instant::now();
+        let next = |world: &World| answers_with_status(world, 403);
+        let before = next(world);
+        until(world, "asked about many times", || {
+            agent(world, &["status"]);
+            (next(world) >= before + 4).then_some(())
+        });
+        world.standin().set_orders(vec![]);
+        world.standin().delete_user_data(FINGERPRINTS);
+        // Nobody asks any more. With delays that each question had made longer, this would take minutes.
+        wait_until_published(world);
+        println!("published again {:?} after the first refusal", start.elapsed());
+        daemon.terminate();
+    });
+}
+
+#[test]
+fn h4_short_wait_succeeds_directly_after_another_question() {
+    World::builder().run(|world| {
+        make_host_key(world);
+        set_look_again("1h");
+        let daemon = start_daemon(world);
+        wait_until_published(world);
+        wait_until_settled(world);
+        for _ in 0..2 {
+            agent(world, &["status"]);
+            let waited = agent(world, &["status", "--wait", "--timeout", "1s"]);
+            assert_eq!(waited.code, 0, "{}{}", waited.out, waited.err);
+            assert!(waited.out.contains("✓ fingerprints"), "{}", waited.out);
+        }
+        daemon.terminate();
     });
 }
 
