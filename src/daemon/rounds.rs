@@ -45,6 +45,8 @@ pub(crate) async fn run(mut api: impl Ask, shared_status: SharedStatus, mut inpu
     let mut waiting = Waiting::new(inputs.host_keys);
     // The time of the next scheduled round, while the present one was only asked for.
     let mut scheduled: Option<Instant> = None;
+    // The round may wait for the network, so root's units are told before it of keys that have changed.
+    let mut keys_changed = true;
     loop {
         if scheduled.is_some() {
             waiting.renew_key_watch();
@@ -55,7 +57,9 @@ pub(crate) async fn run(mut api: impl Ask, shared_status: SharedStatus, mut inpu
         let is_instance = shared_status.is_instance();
         inputs.checks.begin_round();
         let result = if is_instance {
-            state.send_host_key_requests(inputs.host_keys);
+            if keys_changed {
+                state.send_host_key_requests(inputs.host_keys);
+            }
             let looks_at_scripts = state.is_time_for_scripts();
             round(&mut api, &shared_status, &inputs, &mut state.observer, looks_at_scripts).await
         } else {
@@ -79,6 +83,7 @@ pub(crate) async fn run(mut api: impl Ask, shared_status: SharedStatus, mut inpu
             let request_due = if is_instance { state.send_host_key_requests(inputs.host_keys) } else { None };
             tokio::select! {
                 reason = &mut waited => {
+                    keys_changed = reason != WakeReason::Time;
                     if reason == WakeReason::Network {
                         state.reset_retry();
                     }
@@ -86,10 +91,12 @@ pub(crate) async fn run(mut api: impl Ask, shared_status: SharedStatus, mut inpu
                 }
                 Ok(()) = inputs.settings.changed() => {
                     state.check_everything();
+                    keys_changed = true;
                     break;
                 }
                 () = &mut check_due, if is_instance => {
                     scheduled = Some(until);
+                    keys_changed = false;
                     break;
                 }
                 // Only sends the request that is due; the next round is not due yet.

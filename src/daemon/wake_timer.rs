@@ -17,11 +17,11 @@ const MIN_KERNEL_WAIT: Duration = Duration::from_secs(5);
 pub(crate) async fn wait_until(until: Instant) {
     let wait = until.saturating_duration_since(Instant::now());
     if wait >= MIN_KERNEL_WAIT {
-        if let Err(why) = wait_in_kernel(wait).await {
-            tracing::debug!("cannot use a timer of the kernel: {why}");
+        match wait_in_kernel(wait).await {
+            Ok(()) => return,
+            Err(why) => tracing::debug!("cannot use a timer of the kernel: {why}"),
         }
     }
-    // For a short wait, and for the rest of a long one.
     sleep_until(until).await;
 }
 
