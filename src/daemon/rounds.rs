@@ -160,7 +160,7 @@ fn is_refused_for_now(observed: &Result<(), MetadataError>) -> bool {
 /// about it.
 fn leaves_value_published(why: &MetadataError, shared_status: &SharedStatus) -> bool {
     let is_temporary = why.kind() == ErrorKind::Unreachable
-        || matches!(why, MetadataError::Refused(Refusal::TooManyRequests(_) | Refusal::ServerError(..)));
+        || matches!(why, MetadataError::Refused(Refusal::TooManyRequests(_)));
     is_temporary && shared_status.is_published()
 }
 
