@@ -140,10 +140,10 @@ fn until(what: &str, pause: Duration, is_there: impl Fn() -> bool) -> Result<(),
 fn is_published() -> bool {
     let ask = || -> std::io::Result<String> {
         let mut stream = UnixStream::connect("/run/scw-agent/api.sock")?;
-        stream.write_all(b"GET /status HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")?;
+        stream.write_all(b"GET /status?check=no HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer)?;
         Ok(answer)
     };
-    ask().is_ok_and(|answer| answer.contains(r#""state":"published""#))
+    ask().is_ok_and(|answer| answer.contains(r#""checked":""#))
 }
