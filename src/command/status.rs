@@ -144,15 +144,16 @@ async fn wait_until_done(limit: Duration) -> Result<WaitResult, TransportError> 
         let waited = start.elapsed();
         let (pending, problems) = match query_daemon(limit_of_check, check_value).await {
             Ok(status) => {
-                check_value = !status.waits_for_scripts_only();
                 let status = accept_check_within(status, waited);
-                // Another question was answered moments ago: a check is possible again soon.
-                is_last &= !status.waits_for_check_only() || start.elapsed() > limit + CHECK_DISTANCE * 2;
                 let queries_systemd = queries_systemd || status.pending_work().is_none();
                 let status = match queries_systemd {
                     true => add_units(status, limit_of_check),
                     false => status,
                 };
+                // Only with systemd's answer it is known whether scripts will run at all.
+                check_value = !status.waits_for_scripts_only();
+                // Another question was answered moments ago: a check is possible again soon.
+                is_last &= !status.waits_for_check_only() || start.elapsed() > limit + CHECK_DISTANCE * 2;
                 match status.pending_work() {
                     None => return Ok(WaitResult::Done(Box::new(status))),
                     Some(pending) => (pending, status.problems),
