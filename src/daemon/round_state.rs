@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use crate::daemon::host_key_requests::HostKeyRequests;
 use crate::daemon::observer::Observer;
+use crate::daemon::wait::WakeReason;
 use crate::host_keys::paths::HostKeyPaths;
 use crate::metadata::api::refusal::Refusal;
 use crate::metadata::error::{ErrorKind, MetadataError};
@@ -30,7 +31,7 @@ pub(crate) struct RoundState {
     retry: Retry,
     random: fastrand::Rng,
     /// Whether the last round failed.
-    pub(crate) failed: bool,
+    failed: bool,
     /// Whether the last round failed because the metadata service was unreachable.
     pub(crate) unreachable: bool,
     /// The maximum wait while the served keys are not known.
@@ -65,13 +66,18 @@ impl RoundState {
         self.last_look_at_scripts = None;
     }
 
-    /// The network changed. A new route may need a moment until it works, so the retry delay starts small again.
-    pub(crate) fn reset_retry(&mut self) {
-        self.retry.reset();
+    /// After a network event, the retry delay starts small again: a new route may need a moment until it works.
+    pub(crate) fn note_wake_up(&mut self, reason: &WakeReason) {
+        if *reason == WakeReason::Network {
+            self.retry.reset();
+        }
     }
 
-    /// Whether this round looks for new and changed scripts.
-    pub(crate) fn is_time_for_scripts(&mut self) -> bool {
+    /// Whether this round looks for new and changed scripts. A round that was only asked for is not counted.
+    pub(crate) fn is_time_for_scripts(&mut self, is_scheduled: bool) -> bool {
+        if !is_scheduled && self.last_look_at_scripts.is_some() {
+            return false;
+        }
         self.rounds_without_scripts += 1;
         let is_time = self.rounds_without_scripts >= ROUNDS_PER_LOOK_AT_SCRIPTS
             || self.last_look_at_scripts.is_none_or(|last| last.elapsed() >= MAX_SCRIPTS_WAIT);
@@ -90,13 +96,20 @@ impl RoundState {
     /// Records the result of a round (whether the served keys are known; whether the right value was published when
     /// it was last read), and requests the setup runner if that is due. Returns how long to wait until the next
     /// round.
+    ///
+    /// If the round was only `asked` for, before its time, and the last one failed, too, then that time stays. Otherwise
+    /// many questions would soon make the retry delay an hour long.
     pub(crate) fn finish_round(
         &mut self,
+        asked: Option<Instant>,
         result: &Result<bool, MetadataError>,
         is_published: bool,
         setup: &SetupPaths,
         settings: &Settings,
     ) -> Duration {
+        if let Some(scheduled) = asked.filter(|_| result.is_err() && self.failed) {
+            return scheduled.saturating_duration_since(Instant::now());
+        }
         if result.is_err() {
             // What the round did not come to is due in the next one.
             self.last_look_at_scripts = None;

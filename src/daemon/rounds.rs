@@ -56,23 +56,17 @@ pub(crate) async fn run(mut api: impl Ask, shared_status: SharedStatus, mut inpu
         inputs.heartbeat.set_due_within(settings.limits.total * 2 * QUEUE_LENGTH);
         let is_instance = shared_status.is_instance();
         inputs.checks.begin_round();
-        let result = if is_instance {
-            if keys_changed {
-                state.send_host_key_requests(inputs.host_keys);
-            }
-            let looks_at_scripts = state.is_time_for_scripts();
-            round(&mut api, &shared_status, &inputs, &mut state.observer, looks_at_scripts).await
-        } else {
+        if is_instance && keys_changed {
+            state.send_host_key_requests(inputs.host_keys);
+        }
+        let looks_at_scripts = is_instance && state.is_time_for_scripts(scheduled.is_none());
+        let result = match is_instance {
+            true => round(&mut api, &shared_status, &inputs, &mut state.observer, looks_at_scripts).await,
             // Nothing is queried and nothing is published, but the status shows the keys.
-            Ok(publisher::report_keys(&shared_status, inputs.host_keys).is_some())
+            false => Ok(publisher::report_keys(&shared_status, inputs.host_keys).is_some()),
         };
-        let wait = match scheduled.take() {
-            // Otherwise many questions would soon make the retry delay an hour long.
-            Some(scheduled) if result.is_err() && state.failed => {
-                scheduled.saturating_duration_since(Instant::now())
-            }
-            _ => state.finish_round(&result, shared_status.is_published(), inputs.setup, &settings),
-        };
+        let asked = scheduled.take();
+        let wait = state.finish_round(asked, &result, shared_status.is_published(), inputs.setup, &settings);
         inputs.checks.end_round(&result, wait);
         inputs.heartbeat.set_done_until(wait);
         let until = Instant::now() + wait;
@@ -84,9 +78,7 @@ pub(crate) async fn run(mut api: impl Ask, shared_status: SharedStatus, mut inpu
             tokio::select! {
                 reason = &mut waited => {
                     keys_changed = reason != WakeReason::Time;
-                    if reason == WakeReason::Network {
-                        state.reset_retry();
-                    }
+                    state.note_wake_up(&reason);
                     break;
                 }
                 Ok(()) = inputs.settings.changed() => {
@@ -252,11 +244,11 @@ mod tests {
         let before = cpu_time();
         let (mut state, start) = (RoundState::new(), Instant::now());
         while start.elapsed() < 30 * DAY {
-            let looks_at_scripts = state.is_time_for_scripts();
+            let looks_at_scripts = state.is_time_for_scripts(true);
             let result =
                 round(&mut &mut service, &shared_status, &inputs, &mut state.observer, looks_at_scripts)
                     .await;
-            let wait = state.finish_round(&result, false, &setup, &Settings::default());
+            let wait = state.finish_round(None, &result, false, &setup, &Settings::default());
             tokio::time::advance(wait).await;
         }
         let (requests, logged) = (service.requests, log_lines.0.load(std::sync::atomic::Ordering::Relaxed));
