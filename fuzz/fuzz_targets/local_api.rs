@@ -28,7 +28,7 @@ impl Backend for Service {
         Ok(Response { status: 200, headers: HeaderMap::new(), body: VALUE.into() })
     }
 
-    fn status(&self) -> Status {
+    async fn status(&self, _: bool) -> Status {
         Status { agent: VALUE.to_owned(), ..Status::unknown() }
     }
 }
