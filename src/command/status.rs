@@ -18,7 +18,7 @@ use crate::metadata::error::{ErrorKind, TransportError};
 use crate::metadata::transport::exchange::Limits;
 use crate::scripts::model::likely_key::suspect_key_hint;
 use crate::status::document::{Problem, Status};
-use crate::status::states::Fingerprints;
+use crate::status::states::{CHECK_DISTANCE, Fingerprints};
 use crate::system::cloud_init;
 use crate::system::units;
 use crate::util::printable;
@@ -31,8 +31,6 @@ pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 const LAST_ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
 /// The same for a hint that the user did not ask for.
 const HINT_TIMEOUT: Duration = Duration::from_secs(1);
-/// A check of the published value is possible again after this time.
-const CHECK_DISTANCE: Duration = Duration::from_secs(5);
 /// systemd is queried at one of this many checks.
 const CHECKS_PER_SYSTEMD_QUERY: u32 = 8;
 

@@ -5,9 +5,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::host_keys::published_value::Published;
+use crate::status::states::CHECK_DISTANCE;
 
-/// The least time from one check to the next one that is requested.
-pub(crate) const DISTANCE: Duration = Duration::from_secs(5);
 /// How long a request for the status waits for the check.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -56,7 +55,7 @@ impl CheckState {
             (Some(why), _) => why.clone(),
             (None, None) => "no check was requested".to_owned(),
             (None, Some(requested)) if is_too_early(requested) => {
-                format!("the last check was less than {} s ago", DISTANCE.as_secs())
+                format!("the last check was less than {} s ago", CHECK_DISTANCE.as_secs())
             }
             (None, Some(_)) => {
                 format!("the metadata service did not answer within {} s", PATIENCE.as_secs())

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use crate::daemon::check_state::{CheckState, DISTANCE, PATIENCE};
+use crate::daemon::check_state::{CheckState, PATIENCE};
 use crate::daemon::evidence::{ValueEvidence, evidence};
 use crate::daemon::shared_status::SharedStatus;
 use crate::host_keys::published_value::Published;
@@ -18,7 +18,7 @@ use crate::metadata::api::request::Request;
 use crate::metadata::api::response::Response;
 use crate::metadata::error::{ErrorKind, MetadataError, TransportError};
 use crate::status::document::Status;
-use crate::status::states::Fingerprints;
+use crate::status::states::{CHECK_DISTANCE, Fingerprints};
 use crate::util::log_once::LogOnce;
 use crate::util::time::Moment;
 
@@ -117,7 +117,7 @@ impl FingerprintChecks {
         let now = Instant::now();
         self.state.send_modify(|state| {
             if std::mem::take(&mut state.is_contradicted) {
-                state.contradiction_allowed = Some(now + DISTANCE);
+                state.contradiction_allowed = Some(now + CHECK_DISTANCE);
             }
             state.is_requested = false;
             state.round_began = Some(now);
@@ -132,7 +132,7 @@ impl FingerprintChecks {
         self.log.warn(failed.map(|why| format!("the published fingerprints cannot be checked: {why}")));
         self.state.send_modify(|state| {
             state.complete_round_began = state.round_began.take();
-            state.request_allowed = Some(now + DISTANCE);
+            state.request_allowed = Some(now + CHECK_DISTANCE);
             state.failure = None;
             if result.is_ok() {
                 state.contradiction_allowed = state.contradiction_allowed.min(state.request_allowed);
@@ -281,7 +281,7 @@ mod tests {
         assert!(matches!(third, Fingerprints::Published { .. }), "it waited one second: {third:?}");
         let times = times.borrow();
         assert_eq!(times.len(), 2);
-        assert_eq!(times[1] - times[0], DISTANCE);
+        assert_eq!(times[1] - times[0], CHECK_DISTANCE);
     }
 
     #[tokio::test(start_paused = true)]

@@ -3,13 +3,15 @@
 //!
 //! Version 1. A reader must ignore unknown fields; a field changes its meaning only with a new version.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::host_keys::sshd::server::SshServer;
 use crate::metadata::api::instance::Instance;
 use crate::scripts::history::running::RunningScript;
 use crate::scripts::history::summary::Summary;
-use crate::status::states::{Fingerprints, Platform, Reachability};
+use crate::status::states::{CHECK_DISTANCE, Fingerprints, Platform, Reachability};
 use crate::system::cloud_init::CloudInit;
 use crate::system::exposure::Exposure;
 use crate::system::units::{UnitProblem, Units};
@@ -166,8 +168,10 @@ impl Status {
 
     /// Whether only the check of the published value is missing, and it can be made within seconds.
     pub(crate) fn waits_for_check_only(&self) -> bool {
-        let is_recent =
-            matches!(self.fingerprints, Fingerprints::NotChecked { age_ms, .. } if age_ms < 6_000);
+        let is_recent = matches!(
+            self.fingerprints,
+            Fingerprints::NotChecked { age_ms, .. } if Duration::from_millis(age_ms) < CHECK_DISTANCE
+        );
         is_recent && self.pending_scripts("").is_none()
     }
 

@@ -1,6 +1,8 @@
 //! The states in the document. In JSON each is an object with the name of the state and the fields that
 //! belong to it. Pure.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::metadata::family::Family;
@@ -80,6 +82,9 @@ impl TryFrom<StateFields> for Reachability {
         }
     }
 }
+
+/// The daemon reads the published value for documents at most once in this time.
+pub(crate) const CHECK_DISTANCE: Duration = Duration::from_secs(5);
 
 /// Whether the fingerprints are published.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -4,7 +4,7 @@ use std::fs;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use scw_stage::{Family, Notify, Reach, TcpState, World};
+use scw_stage::{Daemon, Family, Notify, Reach, TcpState, World};
 use scw_standin::{Fault, How, Order, RetryAfter, Side};
 use serde_json::Value;
 
@@ -16,6 +16,16 @@ const READ: &str = "GET /user_data/ssh-host-fingerprints";
 fn set_look_again(time: &str) {
     let settings = format!("[host-keys]\ntypes = [\"ed25519\"]\n[metadata]\nlook-again = \"{time}\"\n");
     fs::write("/etc/scw-agent.toml", settings).expect("written");
+}
+
+/// Starts the daemon, and waits until the value is published and everything else is read. Returns the value, too.
+fn start_published(world: &World, look_again: &str) -> (Daemon, String) {
+    make_host_key(world);
+    set_look_again(look_again);
+    let daemon = start_daemon(world);
+    let value = wait_until_published(world);
+    wait_until_settled(world);
+    (daemon, value)
 }
 
 fn json(world: &World, words: &[&str]) -> Value {
@@ -77,11 +87,7 @@ fn h4_each_check_is_one_read_closed_by_the_service() {
 #[test]
 fn h4_change_that_passes_the_daemon_is_corrected_at_once() {
     World::builder().run(|world| {
-        make_host_key(world);
-        set_look_again("1h");
-        let daemon = start_daemon(world);
-        let value = wait_until_published(world);
-        wait_until_settled(world);
+        let (daemon, value) = start_published(world, "1h");
         let other = "256 SHA256:AAAA x (ED25519)";
         let ways: [(&str, &dyn Fn()); 5] = [
             ("deleted by a program here", &|| {
@@ -117,11 +123,7 @@ fn h4_change_that_passes_the_daemon_is_corrected_at_once() {
 #[test]
 fn h4_reload_checks_at_once() {
     World::builder().run(|world| {
-        make_host_key(world);
-        set_look_again("1h");
-        let daemon = start_daemon(world);
-        wait_until_published(world);
-        wait_until_settled(world);
+        let (daemon, _) = start_published(world, "1h");
         set_all_user_data(world);
         daemon.signal(nix::sys::signal::Signal::SIGHUP);
         wait_until_published(world);
@@ -132,11 +134,7 @@ fn h4_reload_checks_at_once() {
 #[test]
 fn h4_no_document_says_published_while_it_is_not() {
     World::builder().run(|world| {
-        make_host_key(world);
-        set_look_again("1h");
-        let daemon = start_daemon(world);
-        wait_until_published(world);
-        wait_until_settled(world);
+        let (daemon, _) = start_published(world, "1h");
         until(world, "published", || (state(world) == "published").then_some(()));
         assert!(agent(world, &["host-keys", "show"]).code == 0);
 
@@ -170,11 +168,7 @@ fn h4_no_document_says_published_while_it_is_not() {
 #[test]
 fn h4_question_makes_the_daemon_check_and_correct() {
     World::builder().run(|world| {
-        make_host_key(world);
-        set_look_again("1h");
-        let daemon = start_daemon(world);
-        let value = wait_until_published(world);
-        wait_until_settled(world);
+        let (daemon, value) = start_published(world, "1h");
         for question in [&["status"][..], &["host-keys", "show"], &["doctor"], &["status", "--wait"]] {
             set_all_user_data(world);
             // Checks on request are five seconds apart, so the first answer may be one without a check.
@@ -190,11 +184,7 @@ fn h4_question_makes_the_daemon_check_and_correct() {
 #[test]
 fn h4_questions_cause_at_most_one_check_in_5_s() {
     World::builder().run(|world| {
-        make_host_key(world);
-        set_look_again("1h");
-        let daemon = start_daemon(world);
-        wait_until_published(world);
-        wait_until_settled(world);
+        let (daemon, _) = start_published(world, "1h");
         let (start, before) = (Instant::now(), reads(world));
         for _ in 0..5 {
             let ask = |_| world.command(AGENT).arg("status").stdout(Stdio::null()).spawn().expect("started");
@@ -228,7 +218,7 @@ fn h4_refused_checks_come_less_often_and_the_status_says_so() {
         set_look_again("1s");
         let notify = Notify::new(world).expect("a socket");
         let mut command = world.agent_command(AGENT);
-        let daemon = scw_stage::Daemon::spawn(command.arg("daemon").env("NOTIFY_SOCKET", notify.path()));
+        let daemon = Daemon::spawn(command.arg("daemon").env("NOTIFY_SOCKET", notify.path()));
         let daemon = daemon.expect("started");
         wait_until_published(world);
         wait_until_settled(world);
@@ -270,11 +260,7 @@ fn h4_refused_checks_come_less_often_and_the_status_says_so() {
 #[test]
 fn h4_questions_do_not_make_the_retry_delay_longer() {
     World::builder().run(|world| {
-        make_host_key(world);
-        set_look_again("2s");
-        let daemon = start_daemon(world);
-        wait_until_published(world);
-        wait_until_settled(world);
+        let (daemon, _) = start_published(world, "2s");
         // Refused for good: the first delays are 30 to 60 s, and each is longer than the one before.
         world.standin().set_orders(vec![Order::new(Fault::status(403))]);
         until(world, "refused", || (state(world) == "failed").then_some(()));
@@ -297,11 +283,7 @@ fn h4_questions_do_not_make_the_retry_delay_longer() {
 #[test]
 fn h4_short_wait_succeeds_directly_after_another_question() {
     World::builder().run(|world| {
-        make_host_key(world);
-        set_look_again("1h");
-        let daemon = start_daemon(world);
-        wait_until_published(world);
-        wait_until_settled(world);
+        let (daemon, _) = start_published(world, "1h");
         for _ in 0..2 {
             agent(world, &["status"]);
             let waited = agent(world, &["status", "--wait", "--timeout", "1s"]);
@@ -336,11 +318,7 @@ fn h4_same_lines_in_another_order_are_left_alone() {
 #[test]
 fn h4_unreachable_service_leaves_the_age_of_the_knowledge() {
     World::builder().run(|world| {
-        make_host_key(world);
-        set_look_again("1s");
-        let daemon = start_daemon(world);
-        wait_until_published(world);
-        wait_until_settled(world);
+        let (daemon, _) = start_published(world, "1s");
         for family in [Family::Ipv4, Family::Ipv6] {
             world.set_reach(family, Reach::Silent);
         }
