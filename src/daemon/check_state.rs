@@ -25,6 +25,8 @@ pub(crate) struct CheckState {
     pub(crate) failure: Option<String>,
     /// A status document waits for a check.
     pub(crate) is_requested: bool,
+    /// The round in progress makes a check that a document requested.
+    pub(crate) serves_request: bool,
     /// An answer to another program contradicts what is known.
     pub(crate) is_contradicted: bool,
     /// When a requested check may be made.
@@ -55,7 +57,7 @@ impl CheckState {
             (Some(why), _) => why.clone(),
             (None, None) => "no check was requested".to_owned(),
             (None, Some(requested)) if is_too_early(requested) => {
-                format!("the last check was less than {} s ago", CHECK_DISTANCE.as_secs())
+                format!("another question caused a check less than {} s ago", CHECK_DISTANCE.as_secs())
             }
             (None, Some(_)) => {
                 format!("the metadata service did not answer within {} s", PATIENCE.as_secs())

@@ -83,7 +83,7 @@ impl TryFrom<StateFields> for Reachability {
     }
 }
 
-/// The daemon reads the published value for documents at most once in this time.
+/// The daemon reads the published value for documents at most once in this time. Its own checks do not count.
 pub(crate) const CHECK_DISTANCE: Duration = Duration::from_secs(5);
 
 /// Whether the fingerprints are published.

@@ -12,10 +12,12 @@ mod output;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use scw_stage::{Daemon, PathUnit, Sshd, World};
 
-use crate::machine::{AGENT, agent, run, sh, start_daemon, wait_until_published};
+use crate::machine::{AGENT, Ended, LONG, agent, run, sh, start_daemon, wait_until_published};
 use markdown::{Block, ShownCommand};
 
 /// The machine's name for clients, its user data, and the folder in which the commands run.
@@ -148,8 +150,20 @@ fn run_block(world: &World, block: &Block) -> Vec<(usize, String)> {
     commands.iter().filter_map(|command| Some((command.line, run_command(world, command)?))).collect()
 }
 
-/// Runs a command. Returns what is not as shown.
+/// Runs a command. Returns what is not as shown. The daemon reads the published value for a command at most once in five seconds; the documents
+/// show what a command prints that comes later.
 fn run_command(world: &World, shown: &ShownCommand) -> Option<String> {
+    let deadline = Instant::now() + LONG;
+    loop {
+        let ended = run_once(world, shown);
+        if !ended.out.contains("another question caused a check") || Instant::now() > deadline {
+            return output::difference(shown, Some(ended.code), &ended.out);
+        }
+        sleep(Duration::from_secs(1));
+    }
+}
+
+fn run_once(world: &World, shown: &ShownCommand) -> Ended {
     let mut command = world.command("timeout");
     command.args(["--kill-after=10", "600"]);
     if shown.prompt == "$ " {
@@ -162,8 +176,7 @@ fn run_command(world: &World, shown: &ShownCommand) -> Option<String> {
         ]);
     }
     command.args(["bash", "-c", &format!("exec 2>&1; {}", shown.text)]);
-    let ended = run(as_on_a_terminal(&mut command, shown.prompt));
-    output::difference(shown, Some(ended.code), &ended.out)
+    run(as_on_a_terminal(&mut command, shown.prompt))
 }
 
 /// The environment of a person's shell.
