@@ -35,6 +35,8 @@ impl KeyWatch {
     pub(crate) fn new(paths: &HostKeyPaths) -> io::Result<Self> {
         let inotify = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC)?;
         let changes = AddWatchFlags::IN_CLOSE_WRITE
+            | AddWatchFlags::IN_CREATE
+            | AddWatchFlags::IN_ATTRIB
             | AddWatchFlags::IN_MOVE
             | AddWatchFlags::IN_DELETE
             | AddWatchFlags::IN_DELETE_SELF
@@ -52,7 +54,7 @@ impl KeyWatch {
         }
         // These change when an OpenSSH server is enabled by a new link, or stops.
         for folder in enablement_folders(&paths.root) {
-            let _ = inotify.add_watch(&folder, changes | AddWatchFlags::IN_CREATE);
+            let _ = inotify.add_watch(&folder, changes);
         }
         for link in active_links(&paths.root) {
             let _ = inotify.add_watch(&link, AddWatchFlags::IN_DELETE_SELF | AddWatchFlags::IN_DONT_FOLLOW);

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::daemon::host_key_requests::HostKeyRequests;
+use crate::daemon::known_keys::KnownKeys;
 use crate::daemon::observer::Observer;
 use crate::daemon::wait::WakeReason;
 use crate::host_keys::paths::HostKeyPaths;
@@ -20,13 +21,14 @@ use crate::util::random;
 /// The first wait while the served keys are not known. It is doubled each time: the host-keys units may be masked.
 const MIN_SERVED_KEYS_WAIT: Duration = Duration::from_secs(5);
 
-/// Scripts are looked for in one round of this many, if it was not done for [`MAX_SCRIPTS_WAIT`].
-const ROUNDS_PER_LOOK_AT_SCRIPTS: u32 = 16;
-const MAX_SCRIPTS_WAIT: Duration = Duration::from_secs(15 * 60);
+/// One round of this many looks at everything, and so does one after [`MAX_WAIT_FOR_ALL`].
+const ROUNDS_PER_LOOK_AT_ALL: u32 = 16;
+const MAX_WAIT_FOR_ALL: Duration = Duration::from_secs(15 * 60);
 
 /// What the task remembers from one round to the next.
 pub(crate) struct RoundState {
     pub(crate) observer: Observer,
+    pub(crate) known_keys: KnownKeys,
     requests: HostKeyRequests,
     retry: Retry,
     random: fastrand::Rng,
@@ -38,9 +40,9 @@ pub(crate) struct RoundState {
     served_keys_wait: Duration,
     /// The wait after a round in which nothing is left to do.
     pace: Pace,
-    /// When scripts were last looked for; `None` makes it due.
-    last_look_at_scripts: Option<Instant>,
-    rounds_without_scripts: u32,
+    /// When the last look at everything was; `None` makes it due.
+    last_look_at_all: Option<Instant>,
+    rounds_since_look_at_all: u32,
 }
 
 impl RoundState {
@@ -48,6 +50,7 @@ impl RoundState {
     pub(crate) fn new() -> Self {
         Self {
             observer: Observer::default(),
+            known_keys: KnownKeys::default(),
             requests: HostKeyRequests::new(),
             retry: Retry::new(Budget::Unlimited),
             random: random::generator(),
@@ -55,15 +58,15 @@ impl RoundState {
             unreachable: false,
             served_keys_wait: MIN_SERVED_KEYS_WAIT,
             pace: Pace::default(),
-            last_look_at_scripts: None,
-            rounds_without_scripts: 0,
+            last_look_at_all: None,
+            rounds_since_look_at_all: 0,
         }
     }
 
     /// The settings were reloaded, which is a reason to check everything again.
     pub(crate) fn check_everything(&mut self) {
         self.observer.reset_backoff();
-        self.last_look_at_scripts = None;
+        self.last_look_at_all = None;
     }
 
     /// After a network event, the retry delay starts small again: a new route may need a moment until it works.
@@ -73,24 +76,39 @@ impl RoundState {
         }
     }
 
-    /// Whether this round looks for new and changed scripts. A round that was only asked for is not counted.
-    pub(crate) fn is_time_for_scripts(&mut self, is_scheduled: bool) -> bool {
-        if !is_scheduled && self.last_look_at_scripts.is_some() {
-            return false;
+    /// Begins a round, which may only be `asked` for, before its time. Returns whether it looks at everything: at new and
+    /// changed scripts, and at files that may have changed without being noticed. Such rounds are counted by the
+    /// scheduled ones.
+    pub(crate) fn begin_round(&mut self, asked: bool, keys_changed: bool) -> bool {
+        let looks_at_all = (!asked || self.last_look_at_all.is_none()) && self.is_time_for_all();
+        if asked || keys_changed || looks_at_all {
+            self.known_keys.forget();
         }
-        self.rounds_without_scripts += 1;
-        let is_time = self.rounds_without_scripts >= ROUNDS_PER_LOOK_AT_SCRIPTS
-            || self.last_look_at_scripts.is_none_or(|last| last.elapsed() >= MAX_SCRIPTS_WAIT);
+        looks_at_all
+    }
+
+    fn is_time_for_all(&mut self) -> bool {
+        self.rounds_since_look_at_all += 1;
+        let is_time = self.rounds_since_look_at_all >= ROUNDS_PER_LOOK_AT_ALL
+            || self.last_look_at_all.is_none_or(|last| last.elapsed() >= MAX_WAIT_FOR_ALL);
         if is_time {
-            self.rounds_without_scripts = 0;
-            self.last_look_at_scripts = Some(Instant::now());
+            self.rounds_since_look_at_all = 0;
+            self.last_look_at_all = Some(Instant::now());
         }
         is_time
     }
 
-    /// Sends the requests to the host-keys units that are due. Returns when the next one is due.
-    pub(crate) fn send_host_key_requests(&mut self, paths: &HostKeyPaths) -> Option<Instant> {
-        self.requests.send(paths, self.observer.root_can_query_instance())
+    /// Sends the requests to the host-keys units that are due. It looks for changed files only if there may be some. Returns
+    /// when the next request is due.
+    pub(crate) fn send_host_key_requests(
+        &mut self,
+        paths: &HostKeyPaths,
+        may_be_changed: bool,
+    ) -> Option<Instant> {
+        let instance_known = self.observer.root_can_query_instance();
+        (may_be_changed || self.requests.has_work(instance_known))
+            .then(|| self.requests.send(paths, instance_known))
+            .flatten()
     }
 
     /// Records the result of a round (whether the served keys are known; whether the right value was published when
@@ -112,7 +130,7 @@ impl RoundState {
         }
         if result.is_err() {
             // What the round did not come to is due in the next one.
-            self.last_look_at_scripts = None;
+            self.last_look_at_all = None;
         }
         if result.as_ref().is_err_and(MetadataError::is_locked) {
             self.observer.defer_to_root(setup);

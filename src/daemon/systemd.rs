@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use sd_notify::NotifyState;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::Instant;
 
 use crate::daemon::heartbeat::Heartbeat;
 use crate::daemon::shared_status::SharedStatus;
+use crate::daemon::wake_timer::wait_until;
 
 pub(crate) fn ready(status: &str) {
     notify(&[NotifyState::Ready, NotifyState::Status(status)]);
@@ -36,27 +37,37 @@ pub(crate) async fn notify_changes(
     let mut changes = shared_status.watch();
     // Without a watchdog the interval is a year, since the tick has no effect.
     let limit = sd_notify::watchdog_enabled();
-    let mut ticks = interval(limit.map_or(Duration::from_secs(365 * 24 * 3600), |limit| limit / 2));
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let interval = limit.map_or(Duration::from_secs(365 * 24 * 3600), |limit| limit / 2);
+    let mut last_tick = Instant::now();
     loop {
-        tokio::select! {
-            _ = ticks.tick() => {}
-            () = rounds_heartbeat.done() => ticks.reset(),
+        let is_tick = tokio::select! {
+            // First, so that the end of a round and the change that it made are one message.
+            biased;
+            () = rounds_heartbeat.done() => true,
             changed = changes.changed() => {
                 if changed.is_err() {
                     return;
                 }
-                let line = changes.borrow_and_update().summary_line();
-                notify(&[NotifyState::Status(&line)]);
-                continue;
+                changes.mark_changed();
+                false
+            }
+            () = wait_until(last_tick + interval) => true,
+        };
+        let is_changed = changes.has_changed().unwrap_or_default();
+        let line = is_changed.then(|| changes.borrow_and_update().summary_line());
+        let mut states: Vec<_> = line.iter().map(|line| NotifyState::Status(line)).collect();
+        if is_tick {
+            last_tick = Instant::now();
+            match rounds_heartbeat.overdue_task().or(connection_heartbeat.overdue_task()) {
+                None if limit.is_some() => states.push(NotifyState::Watchdog),
+                None => {}
+                Some(name) => {
+                    tracing::error!("{name} is stuck; restart the agent if systemd's watchdog does not")
+                }
             }
         }
-        match rounds_heartbeat.overdue_task().or(connection_heartbeat.overdue_task()) {
-            None if limit.is_some() => notify(&[NotifyState::Watchdog]),
-            None => {}
-            Some(name) => {
-                tracing::error!("{name} is stuck; restart the agent if systemd's watchdog does not")
-            }
+        if !states.is_empty() {
+            notify(&states);
         }
     }
 }

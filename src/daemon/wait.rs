@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::daemon::key_watch::KeyWatch;
 use crate::daemon::network::NetworkEvents;
-use crate::daemon::wake_timer;
+use crate::daemon::wake_timer::wait_until;
 use crate::host_keys::paths::HostKeyPaths;
 
 /// How often in a row network events may start a round at once and reset the retry delay…
@@ -54,6 +54,11 @@ impl<'a> Waiting<'a> {
         self.keys = KeyWatch::new(self.paths).ok();
     }
 
+    /// Whether every change of the keys will end a wait. Otherwise only reading the files shows a change.
+    pub(crate) fn sees_key_changes(&self) -> bool {
+        self.keys.as_ref().is_some_and(|watch| watch.is_complete)
+    }
+
     /// Waits until this time, or until an event.
     pub(crate) async fn wait(&mut self, until: Instant, unreachable: bool) -> WakeReason {
         self.refill();
@@ -66,14 +71,14 @@ impl<'a> Waiting<'a> {
             self.keys = KeyWatch::new(self.paths).ok();
         }
         let (reason, result) = tokio::select! {
-            () = wake_timer::wait_until(until) => return WakeReason::Time,
+            () = wait_until(until) => return WakeReason::Time,
             result = next_event(&mut self.network, async |network| network.next().await) => (WakeReason::Network, result),
             result = next_event(&mut self.keys, async |keys| keys.next().await) => (WakeReason::Keys, result),
         };
         if let Err(why) = result {
             tracing::warn!("lost kernel notifications; falling back to polling: {why}");
             (self.network, self.keys) = (None, None);
-            wake_timer::wait_until(until).await;
+            wait_until(until).await;
             return WakeReason::Time;
         }
         match reason {

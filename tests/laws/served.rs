@@ -89,13 +89,24 @@ fn h3_h4_sshd_configuration_change_is_published() {
         assert_eq!(published_types(&wait_until_published(world)).len(), 3);
         assert!(!fs::exists(CHECK_REQUESTED).expect("checked"), "the settle pass removes the request");
 
-        // As an administrator does. The test starts the settle pass instead of systemd.
-        fs::write("/etc/ssh/sshd_config.d/50-ours.conf", "HostKeyAlgorithms ssh-ed25519\n").expect("written");
-        until(world, "published", || {
-            serve_requests(world);
-            let value = String::from_utf8(world.standin().user_data(FINGERPRINTS)?).ok()?;
-            (published_types(&value) == BTreeSet::from(["ED25519".to_owned()])).then_some(())
-        });
+        // As administrators do. The test starts the settle pass instead of systemd.
+        fs::write("/root/ecdsa.conf", "HostKeyAlgorithms ecdsa-sha2-nistp256\n").expect("written");
+        for (change, served) in [
+            ("ln -s /root/ecdsa.conf /etc/ssh/sshd_config.d/50-ours.conf", "ECDSA"),
+            ("echo HostKeyAlgorithms ssh-rsa,rsa-sha2-512 >/etc/ssh/sshd_config.d/40-ours.conf", "RSA"),
+            (
+                "rm /etc/ssh/sshd_config.d/*-ours.conf; mv /root/ed25519.conf /etc/ssh/sshd_config.d",
+                "ED25519",
+            ),
+        ] {
+            fs::write("/root/ed25519.conf", "HostKeyAlgorithms ssh-ed25519\n").expect("written");
+            sh(world, change);
+            until(world, "published", || {
+                serve_requests(world);
+                let value = String::from_utf8(world.standin().user_data(FINGERPRINTS)?).ok()?;
+                (published_types(&value) == BTreeSet::from([served.to_owned()])).then_some(())
+            });
+        }
         until(world, "shown as published", || {
             let shown = agent(world, &["host-keys", "show"]).out;
             assert_eq!(shown.matches("not served").count(), 2, "{shown}");

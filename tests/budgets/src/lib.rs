@@ -36,10 +36,12 @@ pub const LATER_BOOT_REQUESTS: Budget = Budget { what: "a later boot", limit: 7,
 /// Any boot. The daemon, the setup runner and the host-keys role each have their own connection, since each trusts only the service.
 pub const BOOT_CONNECTIONS: Budget = Budget { what: "a boot", limit: 3, unit: "connections" };
 /// The idle daemon, with the watchdog of its unit: one timer serves the checks, 40 to 55 s apart, and the watchdog. Rarely, tokio moves
-/// a timer nearer, which wakes the processor, too.
+/// the timer of a request nearer, which wakes the processor, too.
 pub const TIMERS: Budget = Budget { what: "a check", limit: 2, unit: "expired timers" };
 /// One check of the published value, over a new connection that the service closes.
 pub const EVENTS: Budget = Budget { what: "a check", limit: 6, unit: "socket events" };
+/// The same. Between two changes, a check reads none of the files that say which keys sshd serves.
+pub const SYSTEM_CALLS: Budget = Budget { what: "a check", limit: 60, unit: "system calls" };
 
 impl Budget {
     /// Prints the figure and its limit.

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::thread::sleep;
 use std::time::Duration;
 
-use scw_budgets::{EVENTS, TIMERS};
+use scw_budgets::{EVENTS, SYSTEM_CALLS, TIMERS};
 use scw_stage::{Daemon, Notify, Programs, Waits, World, waits};
 
 /// The watchdog's period, so that the daemon must feed the watchdog. The published value is checked two or three times in it.
@@ -60,7 +60,9 @@ fn t5_idle_daemon_has_less_than_five_timers_a_minute() {
             }
         }
         let checks_before = world.standin().requests().len();
+        let calls_before = waits::calls(trace);
         sleep(WINDOW);
+        let calls = waits::calls(trace) - calls_before;
         let ended = ended_waits().split_off(before);
         println!("{}", ended.join("\n"));
         let checks = world.standin().requests().len() - checks_before;
@@ -69,6 +71,7 @@ fn t5_idle_daemon_has_less_than_five_timers_a_minute() {
         assert!(checks >= 2, "the daemon is idle, and checks all the same");
         TIMERS.check((timers as u64).div_ceil(checks as u64));
         EVENTS.check((events as u64).div_ceil(checks as u64));
+        SYSTEM_CALLS.check((calls as u64).div_ceil(checks as u64));
         let fed = notify.messages().iter().filter(|message| message.contains("WATCHDOG=1")).count();
         assert!(fed > 0, "the daemon must feed the watchdog");
         // strace ignores SIGTERM; the end of the world kills both.
