@@ -2,11 +2,10 @@
 //! S5: a program that the kernel cannot execute.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
-use scw_stage::{Daemon, World};
+use scw_stage::{Daemon, World, write_program};
 
 use crate::machine::*;
 
@@ -211,8 +210,7 @@ fn s5_no_shell_reads_what_the_kernel_cannot_execute() {
     World::builder().run(|world| {
         // A program for another processor architecture. A shell would execute it as text.
         let program = b"\x7fELF\x02\x01\x01\n: >/root/shell-read-it\n";
-        fs::write("/root/program", program).expect("written");
-        fs::set_permissions("/root/program", fs::Permissions::from_mode(0o755)).expect("set");
+        write_program("/root/program", program);
         world.standin().set_user_data("setup-script", "#!/root/program\n");
         let ran = agent(world, &["setup", "run"]);
         assert!(!Path::new("/root/shell-read-it").exists(), "{}", ran.err);

@@ -1,9 +1,8 @@
 //! Shutdown scripts: they run only at a shutdown, within their timeout, and are recorded. A stand-in for `systemctl` gives systemd's answer.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 
-use scw_stage::{Reach, World};
+use scw_stage::{Reach, World, write_program};
 
 use crate::machine::*;
 
@@ -16,8 +15,7 @@ fn stop_unit(world: &World, systemctl: &str) -> Ended {
     fs::create_dir_all("/run/bin").expect("made");
     let arguments = "show --property=ActiveState --property=Job shutdown.target";
     let text = format!("#!/bin/sh\n[ \"$*\" = '{arguments}' ] || exit 9\n{systemctl}\n");
-    fs::write("/run/bin/systemctl", text).expect("written");
-    fs::set_permissions("/run/bin/systemctl", fs::Permissions::from_mode(0o755)).expect("executable");
+    write_program("/run/bin/systemctl", text);
     let mut command = world.command(AGENT);
     run(command.args(["setup", "run-shutdown"]).env("PATH", "/run/bin:/usr/sbin:/usr/bin:/sbin:/bin"))
 }

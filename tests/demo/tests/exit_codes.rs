@@ -1,7 +1,6 @@
 //! The demo must not report success if a step failed: tests with agents that do nothing or fail.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -13,8 +12,7 @@ fn demo_with(name: &str, line: &str) -> Output {
     fs::create_dir_all(&folder).expect("made");
     let write = |name: &str, text: String| {
         let path = folder.join(name);
-        fs::write(&path, text).expect("written");
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("made executable");
+        scw_stage::write_program(&path, text);
         path
     };
     let agent = write("scw-agent", format!("#!/bin/sh\n{line}\n"));

@@ -120,7 +120,7 @@ fn daemon_has_two_capabilities_and_cannot_get_more() {
 #[test]
 fn program_in_an_inaccessible_folder_runs_as_the_daemon() {
     World::builder().run(|world| {
-        fs::copy("/usr/bin/true", "/root/program").expect("copied");
+        scw_stage::write_program("/root/program", fs::read("/usr/bin/true").expect("read"));
         assert_eq!(mode("/root"), 0o700);
         for _ in 0..2 {
             let status = world.agent_command("/root/program").status().expect("run");

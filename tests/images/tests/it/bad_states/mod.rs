@@ -133,7 +133,11 @@ fn check_commands(machine: &Machine, row: &Row, wrong: &mut Vec<String>) {
     }
     let commands = ["status", "status --json", "status --wait --timeout 1s", "doctor"];
     for (command, code) in commands.into_iter().zip(row.codes) {
-        let (ended, output) = run(command);
+        let (mut ended, mut output) = run(command);
+        // On a busy machine a second is too short for the check of the published value.
+        while ended == Some(5) && code != 5 && Instant::now() < deadline {
+            (ended, output) = run(command);
+        }
         // `doctor` describes the connection to the service in its own words.
         let is_shown = output.contains(row.shows) || command == "doctor" && code > 1;
         // The daemon may notice a problem first, and a moment later that work remains (exit code 5).
