@@ -3,6 +3,8 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::thread::sleep;
+use std::time::Duration;
 
 use scw_stage::{Reach, Sshd, World};
 
@@ -89,6 +91,9 @@ fn h3_h4_sshd_configuration_change_is_published() {
         assert_eq!(published_types(&wait_until_published(world)).len(), 3);
         assert!(!fs::exists(CHECK_REQUESTED).expect("checked"), "the settle pass removes the request");
 
+        // While a request of the start may be pending, the daemon looks at the files all the time.
+        wait_until_settled(world);
+        sleep(Duration::from_secs(15));
         // As administrators do. The test starts the settle pass instead of systemd.
         fs::write("/root/ecdsa.conf", "HostKeyAlgorithms ecdsa-sha2-nistp256\n").expect("written");
         for (change, served) in [

@@ -82,6 +82,20 @@ fn h3_without_an_openssh_server_nothing_is_published() {
 }
 
 #[test]
+fn h4_server_that_is_only_started_is_published_by_a_check() {
+    with_systemd(|world| {
+        let daemon = start_daemon(world);
+        wait_until_nothing_to_publish(world);
+        // No file that the daemon watches changes, and nobody asks for the status. The next check reads systemd's links.
+        fs::create_dir_all("/run/systemd/units").expect("made");
+        symlink("0123456789abcdef0123456789abcdef", "/run/systemd/units/invocation:ssh.service")
+            .expect("active");
+        wait_until_published(world);
+        daemon.terminate();
+    });
+}
+
+#[test]
 fn h3_value_of_another_server_is_kept() {
     with_systemd(|world| {
         let other = "256 SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA root@x (ED25519)";
