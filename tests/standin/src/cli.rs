@@ -1,5 +1,6 @@
 //! The command line and its conversion to options. This module reads the files that the options name, and opens no socket.
 
+use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::io;
@@ -9,10 +10,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use lexopt::{Arg, Parser, ValueExt};
-use scw_standin::{EmptyValue, HighPort, Options, Order, PatchStatus};
+use scw_standin::{EmptyValue, HighPort, Options, Order, PatchStatus, PublicApi, Rights};
 
 const HELP: &str = "\
-Stands in for the Metadata API of a Scaleway Instance, records all requests, and makes faults on order.
+Stands in for the Metadata API and the public API of Scaleway Instances, records all requests, and makes faults on order.
 
 Usage: scw-standin [OPTION]...
 
@@ -21,6 +22,9 @@ Usage: scw-standin [OPTION]...
   --user-data KEY=VALUE     set a user data key (repeatable)
   --user-data KEY@FILE      the same, with the value from a file
   --vendor-data FILE        the answer to /vendor_data/cloud-init [404]
+  --public ADDRESS:PORT     serve the public API here, with TLS [not served]
+  --public-ca FILE          write the certificate of its authority to this file
+  --token SECRET=RIGHTS     a secret key that permits all, read or none, or that has expired (repeatable)
   --orders FILE             faults to make, see the README
   --record FILE             append one line of JSON per request
   --control PATH            make a control socket here, see the README
@@ -44,6 +48,7 @@ pub(crate) enum Task {
 pub(crate) fn parse(mut parser: Parser) -> Result<Task, UsageError> {
     let mut options = Options::default();
     let mut listen = Vec::new();
+    let (mut public, mut authority, mut tokens) = (None, None, BTreeMap::new());
     while let Some(arg) = parser.next()? {
         match arg {
             Arg::Long("help") => return Ok(Task::Print(HELP.to_owned())),
@@ -61,6 +66,9 @@ pub(crate) fn parse(mut parser: Parser) -> Result<Task, UsageError> {
                 options.user_data.insert(key, value);
             }
             Arg::Long("vendor-data") => options.vendor_data = Some(value_from_file(&mut parser)?.1),
+            Arg::Long("public") => public = Some(parser.value()?.parse::<SocketAddr>()?),
+            Arg::Long("public-ca") => authority = Some(parser.value()?.into()),
+            Arg::Long("token") => tokens.extend([parser.value()?.parse_with(token)?]),
             Arg::Long("orders") => options.orders = orders(&mut parser)?,
             Arg::Long("record") => options.record = Some(parser.value()?.into()),
             Arg::Long("control") => options.control = Some(parser.value()?.into()),
@@ -89,7 +97,17 @@ pub(crate) fn parse(mut parser: Parser) -> Result<Task, UsageError> {
     if !listen.is_empty() {
         options.listen = listen;
     }
+    options.public_api = public.map(|listen| PublicApi { listen, authority, tokens });
     Ok(Task::Serve(Box::new(options)))
+}
+
+/// Parses `SECRET=RIGHTS`.
+fn token(argument: &str) -> Result<(String, Rights), String> {
+    let table =
+        [("all", Rights::All), ("read", Rights::Read), ("none", Rights::None), ("expired", Rights::Expired)];
+    let (secret, rights) = argument.split_once('=').ok_or("not SECRET=RIGHTS")?;
+    let found = table.iter().find(|(name, _)| *name == rights);
+    found.map(|(_, rights)| (secret.to_owned(), *rights)).ok_or_else(|| format!("no such rights: {rights}"))
 }
 
 fn one_of<T: Copy>(parser: &mut Parser, table: [(&str, T); 2]) -> Result<T, UsageError> {

@@ -75,7 +75,7 @@ async fn answer(switchboard: &Switchboard, request: &Incoming) -> Answer {
         ("DELETE", "/orders") => set_orders(switchboard, Vec::new()).await,
         ("PUT", "/conf") => match serde_json::from_slice::<Value>(&request.body) {
             Ok(conf) => {
-                shared.world(|world| world.conf = conf);
+                shared.platform(|platform| platform.conf = conf);
                 Answer::empty(204)
             }
             Err(error) => Answer::text(400, format!("{error}\n")),
@@ -112,16 +112,16 @@ async fn set_orders(switchboard: &Switchboard, orders: Vec<Order>) -> Answer {
 
 fn user_data(shared: &Shared, method: &str, key: Vec<u8>, body: &[u8]) -> Answer {
     match method {
-        "GET" => match shared.world(|world| world.user_data.get(&key).cloned()) {
+        "GET" => match shared.platform(|platform| platform.user_data.get(&key).cloned()) {
             Some(value) => Answer::text(200, value),
             None => Answer::text(404, "not set\n"),
         },
         "PUT" => {
-            shared.world(|world| world.user_data.insert(key, body.to_vec()));
+            shared.platform(|platform| platform.user_data.insert(key, body.to_vec()));
             Answer::empty(204)
         }
         "DELETE" => {
-            shared.world(|world| world.user_data.remove(&key));
+            shared.platform(|platform| platform.user_data.remove(&key));
             Answer::empty(204)
         }
         _ => Answer::text(405, "method not allowed\n"),

@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::faults::Order;
+use crate::public_api::Rights;
 
 /// The options of a stand-in.
 #[derive(Debug, Clone)]
@@ -26,6 +27,8 @@ pub struct Options {
     pub keep_alive: Duration,
     /// The behaviour to choose where sources report two different ones.
     pub dialect: Dialect,
+    /// The public API, if it is to be served, too.
+    pub public_api: Option<PublicApi>,
     /// A file that gets one line of JSON per request.
     pub record: Option<PathBuf>,
     /// The path of the control socket.
@@ -46,10 +49,22 @@ impl Default for Options {
             orders: Vec::new(),
             keep_alive: Duration::from_secs(5),
             dialect: Dialect::default(),
+            public_api: None,
             record: None,
             control: None,
         }
     }
+}
+
+/// The options of the public API.
+#[derive(Debug, Clone)]
+pub struct PublicApi {
+    /// The address to listen on, with TLS. Port 0 means any free port.
+    pub listen: SocketAddr,
+    /// A file that gets the certificate of the authority, as PEM.
+    pub authority: Option<PathBuf>,
+    /// The secret keys, besides [`OWNER_TOKEN`](crate::OWNER_TOKEN), and what each permits.
+    pub tokens: BTreeMap<String, Rights>,
 }
 
 /// The `/conf` document of a small Instance in zone nl-ams-1.

@@ -13,11 +13,11 @@ use serde_json::Value;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::api::World;
 use crate::control;
 use crate::faults::{Book, Order, OrderError, check_all};
-use crate::options::Options;
-use crate::server::{Connection, Listening, Request, Shared, accept_loop, bind};
+use crate::options::{Options, PublicApi};
+use crate::platform::Platform;
+use crate::server::{Connection, Listening, Request, Shared, Tls, accept_loop, bind};
 use crate::switchboard::Switchboard;
 
 /// A running stand-in. Dropping it stops the server and closes all its sockets.
@@ -52,7 +52,7 @@ impl Standin {
         Ok(Standin { switchboard, control, stop: Some(stop), thread })
     }
 
-    /// The addresses on which it listens, in the order of the options. Port 0 is replaced by the real port.
+    /// The addresses on which it listens, in the order of the options; the last is that of the public API. Port 0 is replaced by the real port.
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.switchboard.listeners.iter().map(|(address, _)| *address).collect()
     }
@@ -74,28 +74,28 @@ impl Standin {
 
     /// The value of a user data key, if it is set.
     pub fn user_data(&self, key: &str) -> Option<Vec<u8>> {
-        self.switchboard.shared.world(|world| world.user_data.get(key.as_bytes()).cloned())
+        self.switchboard.shared.platform(|platform| platform.user_data.get(key.as_bytes()).cloned())
     }
 
     /// Sets a user data key, like the owner of the Instance.
     pub fn set_user_data(&self, key: &str, value: impl Into<Vec<u8>>) {
         let (key, value) = (key.as_bytes().to_vec(), value.into());
-        self.switchboard.shared.world(|world| world.user_data.insert(key, value));
+        self.switchboard.shared.platform(|platform| platform.user_data.insert(key, value));
     }
 
     /// Deletes a user data key, like the owner of the Instance.
     pub fn delete_user_data(&self, key: &str) {
-        self.switchboard.shared.world(|world| world.user_data.remove(key.as_bytes()));
+        self.switchboard.shared.platform(|platform| platform.user_data.remove(key.as_bytes()));
     }
 
     /// Replaces the document of `/conf`.
     pub fn set_conf(&self, conf: Value) {
-        self.switchboard.shared.world(|world| world.conf = conf);
+        self.switchboard.shared.platform(|platform| platform.conf = conf);
     }
 
     /// The document of `/conf`.
     pub fn conf(&self) -> Value {
-        self.switchboard.shared.world(|world| world.conf.clone())
+        self.switchboard.shared.platform(|platform| platform.conf.clone())
     }
 
     /// Replaces the orders, and returns when they are in force. All counters start again.
@@ -131,13 +131,22 @@ impl Drop for Standin {
 /// Makes all sockets, and the tasks that serve them as soon as the runtime runs.
 fn set_up(runtime: &Runtime, options: Options) -> Result<Arc<Switchboard>, StartError> {
     let record = options.record.map(open_record).transpose()?;
-    let Options { conf, user_data, vendor_data, .. } = options;
-    let world = World { conf, user_data, vendor_data };
+    let Options { conf, user_data, vendor_data, public_api, .. } = options;
+    let mut platform = Platform { conf, user_data, vendor_data, ..Platform::default() };
+    let mut addresses: Vec<_> = options.listen.into_iter().map(|address| (address, None)).collect();
+    if let Some(PublicApi { listen, authority, tokens }) = public_api {
+        let (tls, pem) = Tls::new(&[listen.ip()]).map_err(StartError::Tls)?;
+        if let Some(path) = authority {
+            std::fs::write(&path, pem).map_err(|source| StartError::Record { path, source })?;
+        }
+        platform.account.tokens.extend(tokens);
+        addresses.push((listen, Some(tls)));
+    }
     let book = Book::new(options.orders);
-    let shared = Arc::new(Shared::new(world, book, record, options.dialect, options.keep_alive));
+    let shared = Arc::new(Shared::new(platform, book, record, options.dialect, options.keep_alive));
     let mut listeners = Vec::new();
-    for address in options.listen {
-        let listening = listen(runtime, address, &shared);
+    for (address, tls) in addresses {
+        let listening = listen(runtime, address, tls, &shared);
         let listening = listening.map_err(|source| StartError::Listen { address, source })?;
         let (sender, receiver) = mpsc::unbounded_channel();
         listeners.push((listening.address, sender));
@@ -157,12 +166,17 @@ fn open_record(path: PathBuf) -> Result<File, StartError> {
 }
 
 /// Listens on an address. If an order refuses connections from the start, this only checks that listening is possible.
-fn listen(runtime: &Runtime, address: SocketAddr, shared: &Shared) -> io::Result<Listening> {
+fn listen(
+    runtime: &Runtime,
+    address: SocketAddr,
+    tls: Option<Tls>,
+    shared: &Shared,
+) -> io::Result<Listening> {
     let socket = bind(address)?;
     let address = socket.local_addr()?;
     let _context = runtime.enter();
     let socket = tokio::net::TcpListener::from_std(socket)?;
-    Ok(Listening { address, socket: (!shared.refuses(address)).then_some(socket) })
+    Ok(Listening { address, socket: (!shared.refuses(address)).then_some(socket), tls })
 }
 
 /// The reason why a stand-in could not start.
@@ -175,7 +189,7 @@ pub enum StartError {
         /// The error of the system call.
         source: io::Error,
     },
-    /// The record file cannot be opened.
+    /// The record file or the authority's file cannot be opened.
     Record {
         /// The file.
         path: PathBuf,
@@ -191,6 +205,8 @@ pub enum StartError {
     },
     /// Orders that contradict themselves.
     Orders(OrderError),
+    /// The certificate cannot be made.
+    Tls(Box<dyn std::error::Error + Send + Sync>),
     /// The server's thread cannot be started.
     Thread(io::Error),
 }
@@ -200,12 +216,13 @@ impl fmt::Display for StartError {
         match self {
             StartError::Listen { address, source } => write!(f, "cannot listen on {address}: {source}"),
             StartError::Record { path, source } => {
-                write!(f, "cannot open the record {}: {source}", path.display())
+                write!(f, "cannot write {}: {source}", path.display())
             }
             StartError::Control { path, source } => {
                 write!(f, "cannot make the control socket {}: {source}", path.display())
             }
             StartError::Orders(error) => write!(f, "{error}"),
+            StartError::Tls(source) => write!(f, "cannot make a certificate: {source}"),
             StartError::Thread(source) => write!(f, "cannot start the server's thread: {source}"),
         }
     }

@@ -23,6 +23,14 @@ pub(crate) struct Incoming {
 }
 
 impl Incoming {
+    /// A request of HTTP/1.1.
+    #[cfg(test)]
+    pub(crate) fn new(method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) -> Self {
+        let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let (method, target) = (method.to_owned(), target.to_owned());
+        Self { method, target, headers, body: body.to_vec(), is_http_1_0: false }
+    }
+
     /// The values of a header, in their order in the request.
     fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         self.headers.iter().filter(move |(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_str())

@@ -3,4 +3,4 @@
 mod routes;
 mod text_form;
 
-pub(crate) use routes::{Call, World, answer};
+pub(crate) use routes::{Call, answer};

@@ -8,14 +8,7 @@ use serde_json::{Value, json};
 use super::text_form;
 use crate::http::Answer;
 use crate::options::{Dialect, EmptyValue, HighPort, PatchStatus};
-
-/// The data behind the API.
-#[derive(Debug)]
-pub(crate) struct World {
-    pub(crate) conf: Value,
-    pub(crate) user_data: BTreeMap<Vec<u8>, Vec<u8>>,
-    pub(crate) vendor_data: Option<Vec<u8>>,
-}
+use crate::platform::Platform;
 
 /// The parts of a request that the answer depends on.
 #[derive(Debug, Clone, Copy)]
@@ -68,7 +61,7 @@ impl Resource {
 }
 
 /// Carries out the request and returns the answer.
-pub(crate) fn answer(world: &mut World, dialect: Dialect, call: Call<'_>) -> Answer {
+pub(crate) fn answer(platform: &mut Platform, dialect: Dialect, call: Call<'_>) -> Answer {
     let (path, query) = call.target.split_once('?').unwrap_or((call.target, ""));
     let json = query.split('&').any(|pair| pair == "format=json");
     let Some(resource) = Resource::at(path) else {
@@ -84,11 +77,11 @@ pub(crate) fn answer(world: &mut World, dialect: Dialect, call: Call<'_>) -> Ans
         Resource::Root => Answer::json(
             &json!({"api": "api-metadata", "description": "stand-in for the Metadata API", "version": "12.23.0"}),
         ),
-        Resource::Conf if json => Answer::json(&world.conf),
-        Resource::Conf => Answer::text(200, text_form::document(&world.conf)),
-        Resource::Keys => keys(&world.user_data, json),
-        Resource::UserData(key) => user_data(&mut world.user_data, dialect, call, key),
-        Resource::VendorData => match &world.vendor_data {
+        Resource::Conf if json => Answer::json(&platform.conf),
+        Resource::Conf => Answer::text(200, text_form::document(&platform.conf)),
+        Resource::Keys => keys(&platform.user_data, json),
+        Resource::UserData(key) => user_data(&mut platform.user_data, dialect, call, key),
+        Resource::VendorData => match &platform.vendor_data {
             Some(value) => Answer::text(200, value.clone()),
             None => Answer::text(404, "not found\n"),
         },
@@ -154,10 +147,10 @@ mod tests {
     #[test]
     fn port_1023_is_the_last_that_may_read_user_data() {
         let user_data = BTreeMap::from([(b"x".to_vec(), b"v".to_vec())]);
-        let mut world = World { conf: Value::Null, user_data, vendor_data: None };
+        let mut platform = Platform { user_data, ..Platform::default() };
         for (source_port, status) in [(1, 200), (1023, 200), (1024, 403), (65535, 403)] {
             let call = Call { method: "GET", target: "/user_data/x", body: b"", source_port };
-            assert_eq!(answer(&mut world, Dialect::default(), call).status, status, "{source_port}");
+            assert_eq!(answer(&mut platform, Dialect::default(), call).status, status, "{source_port}");
         }
     }
 }

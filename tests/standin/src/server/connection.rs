@@ -13,32 +13,41 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::record::{How, Side};
 use super::shared::Shared;
+use super::tls::{Stream, Tls};
 use crate::faults::{Body, End, Fault, Wire, replacement};
-use crate::http::{Incoming, Received, Receiver};
+use crate::http::{Answer, Incoming, Received, Receiver};
 
 /// How long a client may leave its side open after the server has closed.
 const LINGER: Duration = Duration::from_secs(2);
 /// How often to check during a delay whether the client has closed.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// Serves a connection until it ends.
-pub(super) async fn run(stream: TcpStream, peer: SocketAddr, shared: Arc<Shared>) {
+/// Serves a connection until it ends: with TLS it is one of the public API.
+pub(super) async fn run(stream: TcpStream, peer: SocketAddr, tls: Option<Tls>, shared: Arc<Shared>) {
     let Ok(local) = stream.local_addr() else {
         return;
     };
     // Small pieces must be sent at once. This fails only if the client is gone, which later calls report.
     drop(stream.set_nodelay(true));
     let (id, verdict) = shared.record_connection(peer, local);
-    let mut connection = Served { stream, peer, local, id, shared };
-    match verdict.fault {
-        Some(Fault::AcceptSilent) => connection.ignore().await,
-        Some(_) => connection.reset(),
-        None => connection.serve().await,
+    let plain =
+        |stream| Served { stream: Stream::Plain(stream), peer, local, id, shared: Arc::clone(&shared) };
+    match (verdict.fault, tls) {
+        (Some(Fault::AcceptSilent), _) => plain(stream).ignore().await,
+        (Some(_), _) => plain(stream).reset(),
+        (None, None) => plain(stream).serve().await,
+        (None, Some(tls)) => match tls.accept(stream).await {
+            Ok(stream) => Served { stream, peer, local, id, shared }.serve().await,
+            Err(error) => {
+                shared.record_error(id, &format!("TLS: {error}"));
+                shared.closed(id, Side::Client, How::Fin);
+            }
+        },
     }
 }
 
 struct Served {
-    stream: TcpStream,
+    stream: Stream,
     peer: SocketAddr,
     local: SocketAddr,
     id: u64,
@@ -79,13 +88,13 @@ impl Served {
         self.pause(verdict.delay).await;
         let fault = match verdict.fault {
             None => {
-                let answer = self.shared.answer(request, self.peer.port());
+                let answer = self.answer(request);
                 return self.decide(number, Wire::plain(answer, request)).await;
             }
             Some(fault) => fault,
         };
         if fault == Fault::ApplyThenDrop {
-            self.shared.answer(request, self.peer.port());
+            self.answer(request);
         }
         match fault {
             Fault::Drop | Fault::ApplyThenDrop => {
@@ -102,10 +111,17 @@ impl Served {
                 Some(End::LeaveToClient)
             }
             fault => {
-                let answer =
-                    replacement(&fault).unwrap_or_else(|| self.shared.answer(request, self.peer.port()));
+                let answer = replacement(&fault).unwrap_or_else(|| self.answer(request));
                 self.decide(number, Wire::faulty(answer, request, &fault)).await
             }
+        }
+    }
+
+    /// Carries out a request.
+    fn answer(&self, request: &Incoming) -> Answer {
+        match self.stream {
+            Stream::Plain(_) => self.shared.metadata_answer(request, self.peer.port()),
+            Stream::Tls(_) => self.shared.public_answer(request),
         }
     }
 
@@ -136,18 +152,18 @@ impl Served {
         let Some((size, rest)) = wire.pace else {
             if wire.end == End::Close {
                 // With TCP_CORK, the FIN is sent with the last bytes, so that the client cannot close first.
-                SockRef::from(&self.stream).set_tcp_cork(true)?;
+                SockRef::from(self.stream.socket()).set_tcp_cork(true)?;
             }
             self.stream.write_all(&bytes).await?;
-            return tokio::io::copy(&mut tokio::io::repeat(b'x').take(filler), &mut self.stream)
-                .await
-                .map(drop);
+            tokio::io::copy(&mut tokio::io::repeat(b'x').take(filler), &mut self.stream).await?;
+            return self.stream.flush().await;
         };
         for (index, drip) in bytes.chunks(size).enumerate() {
             if index > 0 {
                 self.pause(rest).await;
             }
             self.stream.write_all(drip).await?;
+            self.stream.flush().await?;
         }
         Ok(())
     }
@@ -163,7 +179,7 @@ impl Served {
 
     /// Records it if the client has already closed.
     fn look(&self) {
-        match SockRef::from(&self.stream).peek(&mut [MaybeUninit::uninit()]) {
+        match SockRef::from(self.stream.socket()).peek(&mut [MaybeUninit::uninit()]) {
             Ok(0) => self.client_closed(How::Fin),
             Err(error) if error.kind() == io::ErrorKind::ConnectionReset => self.client_closed(How::Rst),
             _ => {}
@@ -183,7 +199,7 @@ impl Served {
         self.look();
         self.shared.closed(self.id, Side::Server, How::Rst);
         // With a linger time of zero, dropping the stream sends a reset.
-        drop(SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)));
+        drop(SockRef::from(self.stream.socket()).set_linger(Some(Duration::ZERO)));
     }
 
     /// Sends nothing until the client closes.

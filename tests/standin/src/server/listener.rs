@@ -10,6 +10,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::connection;
 use super::shared::Shared;
+use super::tls::Tls;
 
 /// A command to a listener's task: close or open the socket, then call `done` with the result.
 pub(crate) struct Command {
@@ -17,11 +18,11 @@ pub(crate) struct Command {
     pub(crate) done: Box<dyn FnOnce(io::Result<()>) + Send>,
 }
 
-/// An address and, unless connections are refused, the socket that listens there.
-#[derive(Debug)]
+/// An address, whether connections to it use TLS and, unless connections are refused, the socket that listens there.
 pub(crate) struct Listening {
     pub(crate) address: SocketAddr,
     pub(crate) socket: Option<TcpListener>,
+    pub(crate) tls: Option<Tls>,
 }
 
 /// Listens on one address, for its own family only.
@@ -44,7 +45,7 @@ pub(crate) async fn accept_loop(
     mut commands: UnboundedReceiver<Command>,
     shared: Arc<Shared>,
 ) {
-    let Listening { address, socket: mut listener } = listening;
+    let Listening { address, socket: mut listener, tls } = listening;
     loop {
         tokio::select! {
             biased;
@@ -54,7 +55,7 @@ pub(crate) async fn accept_loop(
             }
             accepted = accept(listener.as_ref()) => match accepted {
                 Ok((stream, peer)) => {
-                    tokio::spawn(connection::run(stream, peer, Arc::clone(&shared)));
+                    tokio::spawn(connection::run(stream, peer, tls.clone(), Arc::clone(&shared)));
                 }
                 // The client may be gone before the accept. The server must continue to serve other clients.
                 Err(error) => eprintln!("scw-standin: cannot accept on {address}: {error}"),

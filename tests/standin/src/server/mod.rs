@@ -4,7 +4,9 @@ mod connection;
 mod listener;
 mod record;
 mod shared;
+mod tls;
 
 pub(crate) use listener::{Command, Listening, accept_loop, bind};
 pub use record::{Closed, Connection, How, Request, Side};
 pub(crate) use shared::Shared;
+pub(crate) use tls::Tls;

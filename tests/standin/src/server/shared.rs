@@ -8,10 +8,12 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::record::{Closed, Connection, How, Request, Side};
-use crate::api::{self, Call, World};
 use crate::faults::{Book, Seen, Verdict};
 use crate::http::{Answer, Incoming};
+use crate::metadata_api::{self, Call};
 use crate::options::Dialect;
+use crate::platform::Platform;
+use crate::public_api;
 
 /// The state that all parts of the server share.
 #[derive(Debug)]
@@ -26,7 +28,7 @@ pub(crate) struct Shared {
 
 #[derive(Debug)]
 struct State {
-    world: World,
+    platform: Platform,
     book: Book,
     requests: Vec<Request>,
     /// The number of cleared requests, which is the number of `requests[0]`.
@@ -37,14 +39,14 @@ struct State {
 
 impl Shared {
     pub(crate) fn new(
-        world: World,
+        platform: Platform,
         book: Book,
         record: Option<File>,
         dialect: Dialect,
         keep_alive: Duration,
     ) -> Shared {
         let (requests, connections) = (Vec::new(), Vec::new());
-        let state = State { world, book, requests, cleared: 0, connections, record };
+        let state = State { platform, book, requests, cleared: 0, connections, record };
         let (state, changed) = (Mutex::new(state), Condvar::new());
         Shared { state, changed, started: Instant::now(), dialect, keep_alive }
     }
@@ -54,8 +56,8 @@ impl Shared {
     }
 
     /// Reads or changes the data behind the API.
-    pub(crate) fn world<T>(&self, f: impl FnOnce(&mut World) -> T) -> T {
-        f(&mut self.lock().world)
+    pub(crate) fn platform<T>(&self, f: impl FnOnce(&mut Platform) -> T) -> T {
+        f(&mut self.lock().platform)
     }
 
     /// Replaces the orders in force.
@@ -148,11 +150,16 @@ impl Shared {
         self.changed.notify_all();
     }
 
-    /// Carries out a request.
-    pub(crate) fn answer(&self, request: &Incoming, source_port: u16) -> Answer {
+    /// Carries out a request to the public API.
+    pub(crate) fn public_answer(&self, request: &Incoming) -> Answer {
+        self.platform(|platform| public_api::answer(platform, request))
+    }
+
+    /// Carries out a request to the Metadata API.
+    pub(crate) fn metadata_answer(&self, request: &Incoming, source_port: u16) -> Answer {
         let Incoming { method, target, body, .. } = request;
         let call = Call { method, target, body, source_port };
-        self.world(|world| api::answer(world, self.dialect, call))
+        self.platform(|platform| metadata_api::answer(platform, self.dialect, call))
     }
 
     pub(crate) fn requests(&self) -> Vec<Request> {

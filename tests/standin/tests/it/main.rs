@@ -6,3 +6,5 @@ mod connections;
 mod control;
 mod faults;
 mod program;
+mod public_faults;
+mod sdk;

@@ -1,0 +1,67 @@
+//! The data behind both APIs. The Metadata API shows one Instance, the one that was powered on last; the public API shows all of them.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::public_api::{Account, Server, conf_of_server, server_of_conf};
+
+/// The user data of one Instance: keys and values, both as bytes.
+pub(crate) type UserData = BTreeMap<Vec<u8>, Vec<u8>>;
+
+/// The data.
+#[derive(Debug, Default)]
+pub(crate) struct Platform {
+    /// The document of `/conf`.
+    pub(crate) conf: Value,
+    /// The user data of the Instance that `conf` is about.
+    pub(crate) user_data: UserData,
+    pub(crate) vendor_data: Option<Vec<u8>>,
+    pub(crate) account: Account,
+    /// The id of the Instance that was last added to the account, because the Metadata API shows it.
+    pub(crate) added: Option<String>,
+}
+
+impl Platform {
+    /// The id of the Instance that the Metadata API shows.
+    fn shown(&self) -> Option<&str> {
+        self.conf["id"].as_str()
+    }
+
+    /// Adds the Instance that the Metadata API shows to those of the account, once: the account's owner may delete it.
+    pub(crate) fn add_shown(&mut self) {
+        let Some(id) = self.shown().map(str::to_owned).filter(|id| self.added.as_ref() != Some(id)) else {
+            return;
+        };
+        if self.account.server(&id).is_none() {
+            let document = server_of_conf(&id, &self.conf);
+            self.account.servers.push(Server { document, user_data: UserData::new() });
+        }
+        self.added = Some(id);
+    }
+
+    /// The user data of an Instance of the account.
+    pub(crate) fn user_data_of(&mut self, id: &str) -> Option<&mut UserData> {
+        if self.shown() == Some(id) {
+            return Some(&mut self.user_data);
+        }
+        self.account.server_mut(id).map(|server| &mut server.user_data)
+    }
+
+    /// Makes the Metadata API show this Instance. The one that it showed before keeps its user data.
+    pub(crate) fn show(&mut self, id: &str) {
+        if self.shown() == Some(id) {
+            return;
+        }
+        let before = self.shown().map(str::to_owned);
+        let user_data = std::mem::take(&mut self.user_data);
+        if let Some(server) = before.and_then(|id| self.account.server_mut(&id)) {
+            server.user_data = user_data;
+        }
+        if let Some(server) = self.account.server_mut(id) {
+            self.user_data = std::mem::take(&mut server.user_data);
+            self.conf = conf_of_server(&server.document);
+            self.added = Some(id.to_owned());
+        }
+    }
+}

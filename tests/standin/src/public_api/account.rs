@@ -1,0 +1,110 @@
+//! The data of one account: what exists in it, and who may use the API.
+
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use serde_json::Value;
+
+use super::error::ApiError;
+use crate::platform::UserData;
+
+/// The secret key of the account's owner.
+pub const OWNER_TOKEN: &str = "11111111-1111-4111-8111-111111111111";
+/// The account's only project, and its organization.
+pub(super) const PROJECT: &str = "5a1e0c7d-0000-4000-8000-000000000000";
+
+/// What a secret key permits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rights {
+    /// Everything.
+    All,
+    /// Reading.
+    Read,
+    /// Nothing: its policy has no permission.
+    None,
+    /// It was valid once.
+    Expired,
+}
+
+/// An Instance. While the Metadata API shows it, its user data is in [`crate::platform::Platform`].
+#[derive(Debug)]
+pub(crate) struct Server {
+    pub(crate) document: Value,
+    pub(crate) user_data: UserData,
+}
+
+/// The account. The documents are as the API returns them.
+#[derive(Debug)]
+pub(crate) struct Account {
+    pub(crate) tokens: BTreeMap<String, Rights>,
+    pub(crate) servers: Vec<Server>,
+    pub(super) ips: Vec<Value>,
+    pub(super) block_volumes: Vec<Value>,
+    pub(super) placement_groups: Vec<Value>,
+    /// The number of identifiers that were made.
+    identifiers: u64,
+}
+
+impl Default for Account {
+    fn default() -> Self {
+        Self {
+            tokens: BTreeMap::from([(OWNER_TOKEN.to_owned(), Rights::All)]),
+            servers: Vec::new(),
+            ips: Vec::new(),
+            block_volumes: Vec::new(),
+            placement_groups: Vec::new(),
+            identifiers: 0,
+        }
+    }
+}
+
+impl Account {
+    pub(crate) fn server(&self, id: &str) -> Option<&Server> {
+        self.servers.iter().find(|server| server.document["id"] == id)
+    }
+
+    pub(crate) fn server_mut(&mut self, id: &str) -> Option<&mut Server> {
+        self.servers.iter_mut().find(|server| server.document["id"] == id)
+    }
+
+    /// An Instance of this zone.
+    pub(super) fn server_in(&mut self, zone: &str, id: &str) -> Result<&mut Value, ApiError> {
+        let server = self.server_mut(id).filter(|server| server.document["zone"] == zone);
+        server.map(|server| &mut server.document).ok_or_else(|| ApiError::not_found("instance_server", id))
+    }
+
+    /// A new identifier. It is the same in each run.
+    pub(super) fn identifier(&mut self, kind: &str) -> String {
+        self.identifiers += 1;
+        uuid(&(kind, self.identifiers))
+    }
+}
+
+/// The document with this id in this zone.
+pub(super) fn find<'a>(
+    documents: &'a mut [Value],
+    resource: &'static str,
+    zone: &str,
+    id: &str,
+) -> Result<&'a mut Value, ApiError> {
+    let mut found = documents.iter_mut().filter(|document| document["zone"] == zone && document["id"] == id);
+    found.next().ok_or_else(|| ApiError::not_found(resource, id))
+}
+
+/// An identifier that depends on nothing but this.
+pub(super) fn uuid(of: &impl Hash) -> String {
+    let half = |salt: u8| {
+        let mut hasher = DefaultHasher::new();
+        (salt, of).hash(&mut hasher);
+        hasher.finish()
+    };
+    let (high, low) = (half(0), half(1));
+    format!(
+        "{:08x}-{:04x}-4{:03x}-8{:03x}-{:012x}",
+        high >> 32,
+        (high >> 16) & 0xffff,
+        high & 0xfff,
+        low >> 52,
+        low & 0xffff_ffff_ffff
+    )
+}
