@@ -90,7 +90,7 @@ impl KernelTimer {
 
 /// When this line was written: its second word.
 fn time(line: &str) -> f64 {
-    line.split(' ').nth(1).and_then(|time| time.parse().ok()).unwrap_or_default()
+    line.split_whitespace().nth(1).and_then(|time| time.parse().ok()).unwrap_or_default()
 }
 
 fn is_wait(line: &str) -> bool {
@@ -119,9 +119,9 @@ mod tests {
             "12 1790.123 epoll_wait(3, [{events=EPOLLIN, data={u32=7, u64=7}}], 1024, 46234) = 1",
             "12 1790.123 timerfd_settime(8, 0, {it_interval={tv_sec=0, tv_nsec=0}, it_value={tv_sec=60, tv_nsec=0}}, NULL) = 0",
             "12 1790.123 timerfd_settime(9, 0, {it_interval={tv_sec=0, tv_nsec=0}, it_value={tv_sec=47, tv_nsec=1}}, NULL) = 0",
-            "12 1837.124 epoll_wait(3, [{events=EPOLLIN, data={u32=9, u64=9}}], 1024, 57234) = 1",
+            "12  1837.124 epoll_wait(3, [{events=EPOLLIN, data={u32=9, u64=9}}], 1024, 57234) = 1",
             "12 1837.124 timerfd_settime(8, 0, {it_interval={tv_sec=0, tv_nsec=0}, it_value={tv_sec=60, tv_nsec=0}}, NULL) = 0",
-            "12 1837.124 timerfd_settime(9, 0, {it_interval={tv_sec=0, tv_nsec=0}, it_value={tv_sec=47, tv_nsec=1}}, NULL) = 0",
+            "12  1837.124 timerfd_settime(9, 0, {it_interval={tv_sec=0, tv_nsec=0}, it_value={tv_sec=47, tv_nsec=1}}, NULL) = 0",
             "12 1837.124 poll([{fd=5, events=POLLIN}], 1, 1000) = 0 (Timeout)",
             "12 1837.124 poll([{fd=5, events=POLLIN}], 1, 1000) = 1 ([{fd=5, revents=POLLIN}])",
             "12 1837.124 futex(0x7f, FUTEX_WAIT_PRIVATE, 2, NULL) = 0",
