@@ -49,6 +49,8 @@ pub(crate) struct Guest<'w> {
     pub(crate) started: Option<Instant>,
     /// The output of earlier daemons.
     printed: String,
+    /// The id of the Instance, after its creation.
+    pub(crate) id: Option<String>,
 }
 
 impl<'w> Guest<'w> {
@@ -61,7 +63,25 @@ impl<'w> Guest<'w> {
             sshd: None,
             started: None,
             printed: String::new(),
+            id: None,
         }
+    }
+
+    /// The id of the Instance.
+    pub(crate) fn id(&self) -> Result<&str, String> {
+        self.id.as_deref().ok_or_else(|| "the Instance was not created".to_owned())
+    }
+
+    /// Runs a shell in the Instance, in which the agent's commands can be called by their names.
+    pub(crate) fn shell(&self) -> Result<(), String> {
+        let folder = self.programs.userdata.parent().unwrap_or(Path::new("/"));
+        let agent = self.programs.agent.parent().unwrap_or(folder);
+        let path =
+            format!("{}:{}:{}", agent.display(), folder.display(), std::env::var("PATH").unwrap_or_default());
+        let mut command = self.world.command("bash");
+        command.arg("--norc").current_dir("/root").env("PATH", path).env("HOME", "/root");
+        command.env("PS1", "root@web-1:\\w# ").env_remove("PROMPT_COMMAND");
+        command.status().map(drop).map_err(|error| format!("cannot run bash: {error}"))
     }
 
     /// Runs `scw-agent` as root.

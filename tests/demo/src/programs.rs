@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 
 /// Programs and their Debian packages.
-const TOOLS: [(&str, &str); 6] = [
+const TOOLS: [(&str, &str); 7] = [
     ("ip", "iproute2"),
     ("setpriv", "util-linux"),
     ("timeout", "coreutils"),
+    ("curl", "curl"),
     ("ssh", "openssh-client"),
     ("ssh-keyscan", "openssh-client"),
     ("ssh-keygen", "openssh-client"),

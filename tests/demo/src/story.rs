@@ -7,12 +7,14 @@ use std::path::Path;
 use std::time::Duration;
 
 use scw_standin::Request;
+use serde_json::json;
 
 use crate::fingerprint::Fingerprint;
 use crate::guest::{Guest, PATIENCE, run};
+use crate::owner;
 use crate::screen::Screen;
 
-/// The owner's script, which is in user data before the first boot. Each run adds a line to a file.
+/// The owner's script, which is set before the first boot. Each run adds a line to a file.
 pub(crate) const SCRIPT: &str = "#!/bin/sh\n\
     echo \"hello from $(id -un)'s setup script\"\n\
     echo ran >>/root/setup-script-was-here\n";
@@ -28,15 +30,16 @@ const KNOWN_HOSTS: &str = "/run/known_hosts";
 type Seen = Result<Vec<String>, String>;
 type Step = (&'static str, fn(&mut Guest) -> Seen);
 
-const STEPS: [Step; 9] = [
+const STEPS: [Step; 10] = [
+    ("an owner creates an Instance through the API, with a volume and a setup script", create),
     ("the machine boots without host keys, and gets them", host_keys),
     ("sshd starts with them", sshd),
     ("the daemon is ready, with two capabilities", daemon),
-    ("the fingerprints that are published are those of the running sshd", fingerprints),
+    ("the fingerprints that the API has are those of the running sshd", fingerprints),
     ("a first ssh login, where only keys with a published fingerprint are trusted", login),
     ("the owner's setup script runs", setup_script),
     ("programs on the machine list, read and set user data", user_data),
-    ("the status is sound", status),
+    ("\"set all user data\" deletes the fingerprints, and they are published again", set_all),
     ("a second boot makes no key, writes nothing, runs no script", second_boot),
 ];
 
@@ -78,6 +81,27 @@ fn key_files() -> Result<BTreeMap<String, Vec<u8>>, String> {
         }
     }
     Ok(keys)
+}
+
+fn create(guest: &mut Guest) -> Seen {
+    let wanted = json!({
+        "name": "web-1", "commercial_type": "DEV1-S", "image": "debian_trixie", "tags": ["web"],
+        "volumes": {"1": {"name": "data", "volume_type": "sbs_volume", "size": 5_000_000_000_u64}},
+    });
+    let created = owner::document(guest.world, "POST", "servers", &wanted)?;
+    let server = &created["server"];
+    let id = server["id"].as_str().ok_or("the answer has no id")?.to_owned();
+    ensure(server["state"] == "stopped", format!("it is {}", server["state"]))?;
+    owner::ask(guest.world, "PATCH", &format!("servers/{id}/user_data/setup-script"), Some(SCRIPT))?;
+    let action = json!({"action": "poweron"});
+    owner::document(guest.world, "POST", &format!("servers/{id}/action"), &action)?;
+    let volumes = server["volumes"].as_object().map(|volumes| volumes.len()).unwrap_or_default();
+    let seen = vec![
+        format!("POST /instance/v1/zones/nl-ams-1/servers: {id}, {volumes} volumes, debian_trixie on DEV1-S"),
+        format!("PATCH …/servers/{id}/user_data/setup-script; POST …/action: poweron"),
+    ];
+    guest.id = Some(id);
+    Ok(seen)
 }
 
 fn host_keys(guest: &mut Guest) -> Seen {
@@ -129,14 +153,16 @@ fn fingerprints(guest: &mut Guest) -> Seen {
     ensure(guest.world.standin().wait_for(PATIENCE, published), "nothing was published")?;
     let waited = guest.started.map(|started| started.elapsed()).unwrap_or_default();
     let text = guest.userdata(&[FINGERPRINTS])?.succeeded()?.stdout;
-    let kept = guest.world.standin().user_data(FINGERPRINTS).unwrap_or_default();
-    ensure(text.trim_end().as_bytes() == kept, "scw-userdata prints another value than the API has")?;
+    let read = owner::user_data(guest.world, guest.id()?, FINGERPRINTS)?.unwrap_or_default();
+    ensure(text.trim_end() == read, "scw-userdata prints another value than the API has")?;
 
     let scanned = scan(guest)?;
     let (ours, theirs) = (Fingerprint::set(&text)?, Fingerprint::set(&fingerprints_of(guest, &scanned)?)?);
     ensure(!ours.is_empty() && ours == theirs, format!("published: {ours:?}\nof sshd: {theirs:?}"))?;
-    let mut seen =
-        vec![format!("published within {} of the daemon's start; scw-userdata {FINGERPRINTS}:", ms(waited))];
+    let mut seen = vec![format!(
+        "published within {} of the daemon's start; GET …/user_data/{FINGERPRINTS}:",
+        ms(waited)
+    )];
     seen.extend(text.lines().map(|line| format!("  {line}")));
     seen.push(format!("ssh-keyscan | ssh-keygen -lf -: the same {}", theirs.len()));
     Ok(seen)
@@ -155,8 +181,8 @@ fn fingerprints_of(guest: &Guest, keys: &str) -> Result<String, String> {
 }
 
 fn login(guest: &mut Guest) -> Seen {
-    let published = guest.world.standin().user_data(FINGERPRINTS).unwrap_or_default();
-    let published = Fingerprint::set(&String::from_utf8_lossy(&published))?;
+    let published = owner::user_data(guest.world, guest.id()?, FINGERPRINTS)?.unwrap_or_default();
+    let published = Fingerprint::set(&published)?;
     let mut known = String::new();
     for key in scan(guest)?.lines() {
         if Fingerprint::set(&fingerprints_of(guest, key)?)?.is_subset(&published) {
@@ -211,10 +237,21 @@ fn user_data(guest: &mut Guest) -> Seen {
     ])
 }
 
-fn status(guest: &mut Guest) -> Seen {
+fn set_all(guest: &mut Guest) -> Seen {
+    let id = guest.id()?.to_owned();
+    let before = owner::user_data(guest.world, &id, FINGERPRINTS)?;
+    ensure(before.is_some(), "nothing is published")?;
+    let deleted = owner::set_all_user_data(guest.world, &id, &[("setup-script", SCRIPT)])?;
+    ensure(deleted.iter().any(|key| key == FINGERPRINTS), format!("deleted: {deleted:?}"))?;
+    let mut seen =
+        vec![format!("deleted: {}; scw-agent status has the daemon look at once:", deleted.join(", "))];
     let ran = guest.agent(&["status"])?.succeeded()?;
-    ensure(!ran.stdout.trim().is_empty(), "it prints nothing")?;
-    Ok(lines(&ran.stdout))
+    ensure(ran.stdout.contains("✓ fingerprints"), format!("the status is: {}", ran.stdout))?;
+    seen.extend(ran.stdout.lines().map(|line| format!("  {line}")));
+    let after = owner::user_data(guest.world, &id, FINGERPRINTS)?;
+    ensure(after == before, format!("the API has {after:?}"))?;
+    seen.push(format!("GET …/user_data/{FINGERPRINTS}: the same as before"));
+    Ok(seen)
 }
 
 fn second_boot(guest: &mut Guest) -> Seen {

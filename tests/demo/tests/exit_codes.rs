@@ -27,8 +27,8 @@ fn failing_or_idle_agent_fails_every_step() {
         let output = demo_with(name, line);
         let text = String::from_utf8_lossy(&output.stdout);
         assert_eq!(output.status.code(), Some(1), "{text}{}", String::from_utf8_lossy(&output.stderr));
-        assert_eq!((text.matches('✗').count(), text.matches('✓').count()), (9, 0), "{text}");
-        assert!(text.contains("0 of 9 steps held"), "{text}");
+        assert_eq!((text.matches('✗').count(), text.matches('✓').count()), (9, 1), "{text}");
+        assert!(text.contains("1 of 10 steps held"), "{text}");
         assert_eq!(text.contains("no luck"), name == "fails", "{text}");
     }
 }
@@ -39,7 +39,7 @@ fn missing_programs_are_reported_in_one_line() {
     assert_eq!(output.status.code(), Some(2));
     let text = String::from_utf8_lossy(&output.stderr);
     assert_eq!(text.lines().count(), 1);
-    assert!(text.contains("apt-get install iproute2 util-linux coreutils openssh-client"), "{text}");
+    assert!(text.contains("apt-get install iproute2 util-linux coreutils curl openssh-client"), "{text}");
 }
 
 #[test]
