@@ -25,8 +25,10 @@ const MAX_DELAY: Duration = Duration::from_millis(600);
 /// An inotify watch on the folders.
 pub(crate) struct KeyWatch {
     inotify: AsyncFd<OwnedFd>,
-    /// Whether the folder of the served keys is watched. It may not exist yet.
+    /// Whether all folders are watched whose changes matter. One may not exist yet, or the kernel may have no watch left.
     pub(crate) is_complete: bool,
+    /// Whether a change came that [`Self::next`] has not reported yet, because it was dropped while it waited for more of them.
+    pub(crate) has_unreported: bool,
 }
 
 impl KeyWatch {
@@ -43,15 +45,17 @@ impl KeyWatch {
             | AddWatchFlags::IN_MOVE_SELF
             | AddWatchFlags::IN_ONLYDIR;
         inotify.add_watch(&paths.keys, changes)?;
-        // Checked before the watches are added: a folder that is created meanwhile may not be watched.
-        let is_complete = paths.served.parent().is_some_and(Path::exists);
         let keys = LocalKeys::read(&paths.served).map(|served| served.keys).unwrap_or_default();
         let files = keys.iter().map(|key| &key.path).chain([&paths.served]);
         let folders = files.filter_map(|path| path.parent()).map(Path::to_owned);
-        for folder in folders.chain([paths.keys.join("sshd_config.d")]) {
+        let mut is_complete = true;
+        for folder in folders {
             // Adding a folder twice has no effect.
-            let _ = inotify.add_watch(&folder, changes);
+            is_complete &= inotify.add_watch(&folder, changes).is_ok();
         }
+        // Its creation is a change of sshd's folder.
+        let drop_ins = inotify.add_watch(&paths.keys.join("sshd_config.d"), changes);
+        is_complete &= matches!(drop_ins, Ok(_) | Err(Errno::ENOENT | Errno::ENOTDIR));
         // These change when an OpenSSH server is enabled by a new link, or stops.
         for folder in enablement_folders(&paths.root) {
             let _ = inotify.add_watch(&folder, changes);
@@ -64,12 +68,15 @@ impl KeyWatch {
             reason = "its successor is unsafe; what makes that so cannot be with an OwnedFd"
         )]
         let watch = AsyncFd::with_interest(OwnedFd::from(inotify), Interest::READABLE)?;
-        Ok(Self { inotify: watch, is_complete })
+        Ok(Self { inotify: watch, is_complete, has_unreported: false })
     }
 
     /// Waits for a change, and then until no further changes come.
     pub(crate) async fn next(&mut self) -> io::Result<()> {
-        self.wait_for_events().await?;
+        if !self.has_unreported {
+            self.wait_for_events().await?;
+            self.has_unreported = true;
+        }
         let deadline = Instant::now() + MAX_DELAY;
         while Instant::now() < deadline {
             match timeout(QUIET_TIME, self.wait_for_events()).await {
@@ -77,6 +84,7 @@ impl KeyWatch {
                 Err(_) => break,
             }
         }
+        self.has_unreported = false;
         Ok(())
     }
 

@@ -19,20 +19,16 @@ impl KnownKeys {
         self.is_current = false;
     }
 
-    /// Whether nothing has changed since the files were read.
-    pub(crate) fn is_current(&self) -> bool {
-        self.is_current
-    }
-
-    /// Reads the keys and puts them into the status, unless they are current. They stay current only if each later
-    /// change `will_be_seen`. Returns `None` without the file of served keys: then nothing is known about the keys.
+    /// Reads the keys and puts them into the status, unless they are current. They are current only while each change
+    /// `will_be_seen`. Returns whether it has read, and the keys: `None` without the file of served keys.
     pub(crate) fn update(
         &mut self,
         shared_status: &SharedStatus,
         paths: &HostKeyPaths,
         will_be_seen: bool,
-    ) -> Option<&LocalKeys> {
-        if !self.is_current {
+    ) -> (bool, Option<&LocalKeys>) {
+        let reads = !(self.is_current && will_be_seen);
+        if reads {
             let server = SshServer::read(&paths.root);
             shared_status.set_ssh_server(server);
             self.keys = LocalKeys::read(&paths.served);
@@ -45,6 +41,6 @@ impl KnownKeys {
             // A server that is started without being enabled changes no file that is watched.
             self.is_current = will_be_seen && self.keys.is_some() && server != SshServer::NotEnabled;
         }
-        self.keys.as_ref()
+        (reads, self.keys.as_ref())
     }
 }

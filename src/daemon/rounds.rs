@@ -61,8 +61,8 @@ pub(crate) async fn run(mut api: impl Ask, shared_status: SharedStatus, mut inpu
             state.send_host_key_requests(inputs.host_keys, true);
         }
         let looks_at_all = state.begin_round(scheduled.is_some(), keys_changed);
-        let reads_files = !state.known_keys.is_current();
-        let keys = state.known_keys.update(&shared_status, inputs.host_keys, waiting.sees_key_changes());
+        let (reads_files, keys) =
+            state.known_keys.update(&shared_status, inputs.host_keys, waiting.sees_key_changes());
         let result = match is_instance {
             true => round(&mut api, &shared_status, &inputs, &mut state.observer, keys, looks_at_all).await,
             // Nothing is queried and nothing is published, but the status shows the keys.
@@ -249,7 +249,7 @@ mod tests {
         let (mut state, start) = (RoundState::new(), Instant::now());
         while start.elapsed() < 30 * DAY {
             let looks_at_all = state.begin_round(false, true);
-            let keys = state.known_keys.update(&shared_status, &paths, false);
+            let (_, keys) = state.known_keys.update(&shared_status, &paths, false);
             let result =
                 round(&mut &mut service, &shared_status, &inputs, &mut state.observer, keys, looks_at_all)
                     .await;

@@ -17,7 +17,7 @@ const MAX_NETWORK_WAKEUPS: u32 = 20;
 const WAKEUP_REFILL_INTERVAL: Duration = Duration::from_secs(600);
 
 /// What ended a wait.
-#[derive(PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) enum WakeReason {
     Time,
     Network,
@@ -70,8 +70,8 @@ impl<'a> Waiting<'a> {
         if self.keys.as_ref().is_none_or(|watch| !watch.is_complete) {
             self.keys = KeyWatch::new(self.paths).ok();
         }
-        let (reason, result) = tokio::select! {
-            () = wait_until(until) => return WakeReason::Time,
+        let (mut reason, result) = tokio::select! {
+            () = wait_until(until) => (WakeReason::Time, Ok(())),
             result = next_event(&mut self.network, async |network| network.next().await) => (WakeReason::Network, result),
             result = next_event(&mut self.keys, async |keys| keys.next().await) => (WakeReason::Keys, result),
         };
@@ -81,10 +81,15 @@ impl<'a> Waiting<'a> {
             wait_until(until).await;
             return WakeReason::Time;
         }
+        // The time may be up while more changes of the keys are waited for.
+        if reason == WakeReason::Time && self.keys.as_ref().is_some_and(|watch| watch.has_unreported) {
+            reason = WakeReason::Keys;
+        }
         match reason {
+            WakeReason::Time => {}
             WakeReason::Network => self.network_wakeups -= 1,
             // The folder itself may have been replaced: watch the current one.
-            _ => self.renew_key_watch(),
+            WakeReason::Keys => self.renew_key_watch(),
         }
         reason
     }
@@ -117,4 +122,33 @@ fn subscribe() -> Option<NetworkEvents> {
     NetworkEvents::subscribe()
         .inspect_err(|why| tracing::info!("cannot subscribe to network events; retrying on a timer: {why}"))
         .ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::util::random;
+
+    #[tokio::test]
+    async fn h4_key_change_just_before_the_time_is_up_is_kept() {
+        let folder = std::env::temp_dir().join(format!("scw-agent-wait-{:x}", random::generator().u64(..)));
+        fs::create_dir(&folder).expect("made");
+        let served = folder.join("served.json");
+        let paths = HostKeyPaths {
+            keys: folder.clone(),
+            served: served.clone(),
+            root: folder.clone(),
+            ..HostKeyPaths::default()
+        };
+        let mut waiting = Waiting::new(&paths);
+        assert!(waiting.sees_key_changes());
+        let soon = || Instant::now() + Duration::from_millis(20);
+        assert_eq!(waiting.wait(soon(), false).await, WakeReason::Time);
+        fs::write(served, "").expect("written");
+        // More changes are waited for, and that takes longer.
+        assert_eq!(waiting.wait(soon(), false).await, WakeReason::Keys);
+        fs::remove_dir_all(folder).expect("removed");
+    }
 }
