@@ -90,6 +90,9 @@ impl FingerprintChecks {
                     self.shared_status.set_published(sent.moment);
                     state.found_right = Some(sent.instant);
                     state.failure = None;
+                    // The service answers, so what an earlier refusal asked for is over.
+                    let at_the_latest = Some(sent.instant + CHECK_DISTANCE);
+                    state.request_allowed = state.request_allowed.min(at_the_latest);
                     true
                 }
                 Some(ValueEvidence::Wrong) => {
@@ -133,8 +136,8 @@ impl FingerprintChecks {
         self.state.send_modify(|state| {
             state.complete_round_began = state.round_began.take();
             let at_the_latest = Some(now + CHECK_DISTANCE);
-            if state.serves_request || result.is_err() {
-                state.request_allowed = at_the_latest;
+            if state.serves_request {
+                state.request_allowed = state.request_allowed.max(at_the_latest);
             }
             state.failure = None;
             if result.is_ok() {

@@ -60,11 +60,6 @@ impl HostKeyRequests {
         self.pause = FIRST_PAUSE;
     }
 
-    /// Whether there is something to do although no file has changed.
-    pub(crate) fn has_work(&self, instance_known: bool) -> bool {
-        self.is_pending || instance_known && !self.instance_requested
-    }
-
     /// Sends the requests that are due. Returns when to call this again, if that is before the next change.
     pub(crate) fn send(&mut self, paths: &HostKeyPaths, instance_known: bool) -> Option<Instant> {
         let stamps = file_stamps(paths);

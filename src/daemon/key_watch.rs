@@ -25,7 +25,7 @@ const MAX_DELAY: Duration = Duration::from_millis(600);
 /// An inotify watch on the folders.
 pub(crate) struct KeyWatch {
     inotify: AsyncFd<OwnedFd>,
-    /// Whether all folders are watched whose changes matter. One may not exist yet, or the kernel may have no watch left.
+    /// Whether the folder of the served keys is watched. It may not exist yet.
     pub(crate) is_complete: bool,
     /// Whether a change came that [`Self::next`] has not reported yet, because it was dropped while it waited for more of them.
     pub(crate) has_unreported: bool,
@@ -45,17 +45,15 @@ impl KeyWatch {
             | AddWatchFlags::IN_MOVE_SELF
             | AddWatchFlags::IN_ONLYDIR;
         inotify.add_watch(&paths.keys, changes)?;
+        // Checked before the watches are added: a folder that is created meanwhile may not be watched.
+        let is_complete = paths.served.parent().is_some_and(Path::exists);
         let keys = LocalKeys::read(&paths.served).map(|served| served.keys).unwrap_or_default();
         let files = keys.iter().map(|key| &key.path).chain([&paths.served]);
         let folders = files.filter_map(|path| path.parent()).map(Path::to_owned);
-        let mut is_complete = true;
-        for folder in folders {
+        for folder in folders.chain([paths.keys.join("sshd_config.d")]) {
             // Adding a folder twice has no effect.
-            is_complete &= inotify.add_watch(&folder, changes).is_ok();
+            let _ = inotify.add_watch(&folder, changes);
         }
-        // Its creation is a change of sshd's folder.
-        let drop_ins = inotify.add_watch(&paths.keys.join("sshd_config.d"), changes);
-        is_complete &= matches!(drop_ins, Ok(_) | Err(Errno::ENOENT | Errno::ENOTDIR));
         // These change when an OpenSSH server is enabled by a new link, or stops.
         for folder in enablement_folders(&paths.root) {
             let _ = inotify.add_watch(&folder, changes);

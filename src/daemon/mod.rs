@@ -8,7 +8,6 @@
 //! | `rounds` | the periodic work, in this order: request the host-keys units, learn the Instance, publish, list scripts, request the runner |
 //! | `round_state`, `wait` | when the next round starts; the wait for it, which an event may end early |
 //! | `wake_timer` | a wait for a time, with one wake-up of the processor |
-//! | `known_keys` | the host keys as last read, and whether the files must be read again |
 //! | `publisher` | keeps the value of `ssh-host-fingerprints` up to date |
 //! | `fingerprint_checks`, `check_state`, `evidence` | what each answer shows about that value, and when it is checked before its time |
 //! | `observer` | learns which Instance this is, and whether it has scripts |
@@ -27,7 +26,6 @@ pub(crate) mod fingerprint_checks;
 pub(crate) mod heartbeat;
 pub(crate) mod host_key_requests;
 pub(crate) mod key_watch;
-pub(crate) mod known_keys;
 pub(crate) mod metadata_task;
 pub(crate) mod network;
 pub(crate) mod observer;

@@ -10,6 +10,7 @@ use hyper::body::Bytes;
 
 use crate::daemon::fingerprint_checks::FingerprintChecks;
 use crate::daemon::shared_status::SharedStatus;
+use crate::host_keys::paths::HostKeyPaths;
 use crate::host_keys::published_value::{Published, published_value};
 use crate::host_keys::sshd::server::SshServer;
 use crate::host_keys::store::served::LocalKeys;
@@ -19,25 +20,26 @@ use crate::metadata::api::user_data_key::UserDataKey;
 use crate::metadata::error::MetadataError;
 use crate::util::events;
 
-/// Checks the published value once, and updates it if the `keys` are confirmed to be this Instance's. Without them it is
-/// not known which keys sshd serves. Returns whether it is.
+/// Checks the published value once, and updates it if the keys are confirmed to be this Instance's. Returns
+/// whether the host-keys units have written which keys sshd serves.
 pub(crate) async fn update(
     api: &mut impl Ask,
     shared_status: &SharedStatus,
     checks: &FingerprintChecks,
-    keys: Option<&LocalKeys>,
+    paths: &HostKeyPaths,
 ) -> Result<bool, MetadataError> {
+    let keys = report_keys(shared_status, paths);
     let status = shared_status.read();
     let is_enabled = status.ssh_server != SshServer::NotEnabled;
     let instance = status.instance.map(|instance| instance.id);
-    let is_confirmed = |keys: &&LocalKeys| keys.instance == instance || keys.served().next().is_none();
-    let publishable = keys.filter(|keys| is_enabled && is_confirmed(keys));
+    let is_confirmed = |keys: &LocalKeys| keys.instance == instance || keys.served().next().is_none();
+    let publishable = keys.as_ref().filter(|keys| is_enabled && is_confirmed(keys));
     let value = publishable.and_then(|keys| published_value(keys.served()));
     checks.set_right_value(value.as_ref());
     let Some(keys) = keys else { return Ok(false) };
     match value {
         Some(value) => publish(api, shared_status, &value).await?,
-        None if !is_enabled => withdraw(api, shared_status, keys).await?,
+        None if !is_enabled => withdraw(api, shared_status, &keys).await?,
         None if !is_confirmed(&keys) => shared_status.set_keys_not_confirmed(),
         None => shared_status.set_no_keys(),
     }
@@ -87,6 +89,19 @@ async fn withdraw(
     }
     shared_status.set_withdrawn();
     Ok(())
+}
+
+/// Reads the served keys that the host-keys units wrote, and puts them into the status. Returns `None`
+/// without that file: then nothing is known about the keys.
+pub(crate) fn report_keys(shared_status: &SharedStatus, paths: &HostKeyPaths) -> Option<LocalKeys> {
+    let server = SshServer::read(&paths.root);
+    shared_status.set_ssh_server(server);
+    let mut keys = LocalKeys::read(&paths.served)?;
+    if server == SshServer::NotEnabled {
+        keys.mark_not_served();
+    }
+    shared_status.set_host_keys(&keys);
+    Some(keys)
 }
 
 /// Writes the value and reads it back. Another program may delete the value at that very moment (Terraform

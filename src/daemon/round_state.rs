@@ -6,7 +6,6 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::daemon::host_key_requests::HostKeyRequests;
-use crate::daemon::known_keys::KnownKeys;
 use crate::daemon::observer::Observer;
 use crate::daemon::wait::WakeReason;
 use crate::host_keys::paths::HostKeyPaths;
@@ -21,14 +20,13 @@ use crate::util::random;
 /// The first wait while the served keys are not known. It is doubled each time: the host-keys units may be masked.
 const MIN_SERVED_KEYS_WAIT: Duration = Duration::from_secs(5);
 
-/// One round of this many looks at everything, and so does one after [`MAX_WAIT_FOR_ALL`].
-const ROUNDS_PER_LOOK_AT_ALL: u32 = 16;
-const MAX_WAIT_FOR_ALL: Duration = Duration::from_secs(15 * 60);
+/// Scripts are looked for in one round of this many, if it was not done for [`MAX_SCRIPTS_WAIT`].
+const ROUNDS_PER_LOOK_AT_SCRIPTS: u32 = 16;
+const MAX_SCRIPTS_WAIT: Duration = Duration::from_secs(15 * 60);
 
 /// What the task remembers from one round to the next.
 pub(crate) struct RoundState {
     pub(crate) observer: Observer,
-    pub(crate) known_keys: KnownKeys,
     requests: HostKeyRequests,
     retry: Retry,
     random: fastrand::Rng,
@@ -40,9 +38,9 @@ pub(crate) struct RoundState {
     served_keys_wait: Duration,
     /// The wait after a round in which nothing is left to do.
     pace: Pace,
-    /// When the last look at everything was; `None` makes it due.
-    last_look_at_all: Option<Instant>,
-    rounds_since_look_at_all: u32,
+    /// When scripts were last looked for; `None` makes it due.
+    last_look_at_scripts: Option<Instant>,
+    rounds_without_scripts: u32,
 }
 
 impl RoundState {
@@ -50,7 +48,6 @@ impl RoundState {
     pub(crate) fn new() -> Self {
         Self {
             observer: Observer::default(),
-            known_keys: KnownKeys::default(),
             requests: HostKeyRequests::new(),
             retry: Retry::new(Budget::Unlimited),
             random: random::generator(),
@@ -58,15 +55,15 @@ impl RoundState {
             unreachable: false,
             served_keys_wait: MIN_SERVED_KEYS_WAIT,
             pace: Pace::default(),
-            last_look_at_all: None,
-            rounds_since_look_at_all: 0,
+            last_look_at_scripts: None,
+            rounds_without_scripts: 0,
         }
     }
 
     /// The settings were reloaded, which is a reason to check everything again.
     pub(crate) fn check_everything(&mut self) {
         self.observer.reset_backoff();
-        self.last_look_at_all = None;
+        self.last_look_at_scripts = None;
     }
 
     /// After a network event, the retry delay starts small again: a new route may need a moment until it works.
@@ -76,39 +73,22 @@ impl RoundState {
         }
     }
 
-    /// Begins a round, which may only be `asked` for, before its time. Returns whether it looks at everything: at new and
-    /// changed scripts, and at files that may have changed without being noticed. Such rounds are counted by the
-    /// scheduled ones.
-    pub(crate) fn begin_round(&mut self, asked: bool, keys_changed: bool) -> bool {
-        let looks_at_all = (!asked || self.last_look_at_all.is_none()) && self.is_time_for_all();
-        if asked || keys_changed || looks_at_all {
-            self.known_keys.forget();
-        }
-        looks_at_all
-    }
-
-    fn is_time_for_all(&mut self) -> bool {
-        self.rounds_since_look_at_all += 1;
-        let is_time = self.rounds_since_look_at_all >= ROUNDS_PER_LOOK_AT_ALL
-            || self.last_look_at_all.is_none_or(|last| last.elapsed() >= MAX_WAIT_FOR_ALL);
+    /// Whether this round looks for new and changed scripts. A round that was only asked for is not counted, but many
+    /// questions must not delay the look.
+    pub(crate) fn is_time_for_scripts(&mut self, is_scheduled: bool) -> bool {
+        self.rounds_without_scripts += u32::from(is_scheduled);
+        let is_time = self.rounds_without_scripts >= ROUNDS_PER_LOOK_AT_SCRIPTS
+            || self.last_look_at_scripts.is_none_or(|last| last.elapsed() >= MAX_SCRIPTS_WAIT);
         if is_time {
-            self.rounds_since_look_at_all = 0;
-            self.last_look_at_all = Some(Instant::now());
+            self.rounds_without_scripts = 0;
+            self.last_look_at_scripts = Some(Instant::now());
         }
         is_time
     }
 
-    /// Sends the requests to the host-keys units that are due. It looks for changed files only if there may be some. Returns
-    /// when the next request is due.
-    pub(crate) fn send_host_key_requests(
-        &mut self,
-        paths: &HostKeyPaths,
-        may_be_changed: bool,
-    ) -> Option<Instant> {
-        let instance_known = self.observer.root_can_query_instance();
-        (may_be_changed || self.requests.has_work(instance_known))
-            .then(|| self.requests.send(paths, instance_known))
-            .flatten()
+    /// Sends the requests to the host-keys units that are due. Returns when the next one is due.
+    pub(crate) fn send_host_key_requests(&mut self, paths: &HostKeyPaths) -> Option<Instant> {
+        self.requests.send(paths, self.observer.root_can_query_instance())
     }
 
     /// Records the result of a round (whether the served keys are known; whether the right value was published when
@@ -125,12 +105,12 @@ impl RoundState {
         setup: &SetupPaths,
         settings: &Settings,
     ) -> Duration {
-        if let Some(scheduled) = asked.filter(|_| result.is_err() && self.failed) {
-            return scheduled.saturating_duration_since(Instant::now());
-        }
         if result.is_err() {
             // What the round did not come to is due in the next one.
-            self.last_look_at_all = None;
+            self.last_look_at_scripts = None;
+        }
+        if let Some(scheduled) = asked.filter(|_| result.is_err() && self.failed) {
+            return scheduled.saturating_duration_since(Instant::now());
         }
         if result.as_ref().is_err_and(MetadataError::is_locked) {
             self.observer.defer_to_root(setup);
@@ -185,6 +165,38 @@ impl RoundState {
                     RetryDecision::GiveUp => check_interval,
                 }
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failed() -> Result<bool, MetadataError> {
+        Err(MetadataError::Refused(Refusal::ServerError(503, None)))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn h4_questions_do_not_delay_the_look_at_scripts() {
+        let mut state = RoundState::new();
+        assert!(state.is_time_for_scripts(true), "the first round");
+        let start = Instant::now();
+        while !state.is_time_for_scripts(false) {
+            tokio::time::advance(Duration::from_secs(20)).await;
+        }
+        assert_eq!(start.elapsed(), MAX_SCRIPTS_WAIT);
+        let scheduled = (1..).find(|_| state.is_time_for_scripts(true));
+        assert_eq!(scheduled, Some(ROUNDS_PER_LOOK_AT_SCRIPTS));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn h4_failed_question_leaves_the_look_at_scripts_due() {
+        let (setup, settings) = (SetupPaths::default(), Settings::default());
+        let mut state = RoundState::new();
+        for asked in [None, Some(Instant::now() + Duration::from_secs(60)), None] {
+            assert!(state.is_time_for_scripts(asked.is_none()), "{asked:?}");
+            state.finish_round(asked, &failed(), false, &setup, &settings);
         }
     }
 }

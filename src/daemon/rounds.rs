@@ -3,7 +3,7 @@
 //! A round requests the host-keys units, learns which Instance this is ([`crate::daemon::observer`]), publishes the
 //! fingerprints if they are not published ([`publisher`]), learns whether there are scripts, and requests the setup
 //! runner. After a successful round, the next one starts 40 to 55 seconds later, and usually sends one small
-//! request: a read of the published value. One of sixteen rounds looks for scripts, and reads all files again. After a failed round,
+//! request: a read of the published value. Scripts are looked for in one of sixteen rounds. After a failed round,
 //! the retry policy decides when the next one starts. A changed key starts a round at any time, and so do a
 //! request for the status and an answer that contradicts what is known ([`FingerprintChecks`]). A new address or
 //! route does while the service is unreachable (invariant T6).
@@ -22,7 +22,6 @@ use crate::daemon::round_state::RoundState;
 use crate::daemon::shared_status::SharedStatus;
 use crate::daemon::wait::{Waiting, WakeReason};
 use crate::host_keys::paths::HostKeyPaths;
-use crate::host_keys::store::served::LocalKeys;
 use crate::metadata::api::refusal::Refusal;
 use crate::metadata::api::response::Ask;
 use crate::metadata::error::{ErrorKind, MetadataError};
@@ -58,15 +57,13 @@ pub(crate) async fn run(mut api: impl Ask, shared_status: SharedStatus, mut inpu
         let is_instance = shared_status.is_instance();
         inputs.checks.begin_round();
         if is_instance && keys_changed {
-            state.send_host_key_requests(inputs.host_keys, true);
+            state.send_host_key_requests(inputs.host_keys);
         }
-        let looks_at_all = state.begin_round(scheduled.is_some(), keys_changed);
-        let (reads_files, keys) =
-            state.known_keys.update(&shared_status, inputs.host_keys, waiting.sees_key_changes());
+        let looks_at_scripts = is_instance && state.is_time_for_scripts(scheduled.is_none());
         let result = match is_instance {
-            true => round(&mut api, &shared_status, &inputs, &mut state.observer, keys, looks_at_all).await,
+            true => round(&mut api, &shared_status, &inputs, &mut state.observer, looks_at_scripts).await,
             // Nothing is queried and nothing is published, but the status shows the keys.
-            false => Ok(keys.is_some()),
+            false => Ok(publisher::report_keys(&shared_status, inputs.host_keys).is_some()),
         };
         let asked = scheduled.take();
         let wait = state.finish_round(asked, &result, shared_status.is_published(), inputs.setup, &settings);
@@ -77,8 +74,7 @@ pub(crate) async fn run(mut api: impl Ask, shared_status: SharedStatus, mut inpu
         let mut waited = pin!(waiting.wait(until, state.unreachable));
         let mut check_due = pin!(inputs.checks.due());
         loop {
-            let request_due =
-                if is_instance { state.send_host_key_requests(inputs.host_keys, reads_files) } else { None };
+            let request_due = if is_instance { state.send_host_key_requests(inputs.host_keys) } else { None };
             tokio::select! {
                 reason = &mut waited => {
                     keys_changed = reason != WakeReason::Time;
@@ -108,12 +104,12 @@ async fn round(
     shared_status: &SharedStatus,
     inputs: &RoundInputs<'_>,
     observer: &mut Observer,
-    keys: Option<&LocalKeys>,
     looks_at_scripts: bool,
 ) -> Result<bool, MetadataError> {
     // First the Instance: without it, it is not known whose keys these are.
     let learned = observer.learn_instance(api, shared_status).await;
     if let Err(why) = &learned {
+        publisher::report_keys(shared_status, inputs.host_keys);
         if why.kind() == ErrorKind::Unreachable {
             shared_status.set_not_published(why);
         }
@@ -121,7 +117,7 @@ async fn round(
         shared_status.set_answers_usable(&learned);
         return learned.map(|()| false);
     }
-    let published = publisher::update(api, shared_status, &inputs.checks, keys).await;
+    let published = publisher::update(api, shared_status, &inputs.checks, inputs.host_keys).await;
     if let Err(why) = &published {
         if !leaves_value_published(why, shared_status) {
             shared_status.set_not_published(why);
@@ -248,10 +244,9 @@ mod tests {
         let before = cpu_time();
         let (mut state, start) = (RoundState::new(), Instant::now());
         while start.elapsed() < 30 * DAY {
-            let looks_at_all = state.begin_round(false, true);
-            let (_, keys) = state.known_keys.update(&shared_status, &paths, false);
+            let looks_at_scripts = state.is_time_for_scripts(true);
             let result =
-                round(&mut &mut service, &shared_status, &inputs, &mut state.observer, keys, looks_at_all)
+                round(&mut &mut service, &shared_status, &inputs, &mut state.observer, looks_at_scripts)
                     .await;
             let wait = state.finish_round(None, &result, false, &setup, &Settings::default());
             tokio::time::advance(wait).await;
