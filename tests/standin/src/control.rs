@@ -75,7 +75,7 @@ async fn answer(switchboard: &Switchboard, request: &Incoming) -> Answer {
         ("DELETE", "/orders") => set_orders(switchboard, Vec::new()).await,
         ("PUT", "/conf") => match serde_json::from_slice::<Value>(&request.body) {
             Ok(conf) => {
-                shared.platform(|platform| platform.conf = conf);
+                shared.platform(|platform| platform.set_conf(conf));
                 Answer::empty(204)
             }
             Err(error) => Answer::text(400, format!("{error}\n")),

@@ -40,6 +40,25 @@ impl Platform {
         self.added = Some(id);
     }
 
+    /// Replaces the document of `/conf`. If the account is in use, this shows another Instance, or changes the one that is shown.
+    pub(crate) fn set_conf(&mut self, conf: Value) {
+        if let (Some(_), Some(id)) = (&self.added, conf["id"].as_str()) {
+            let id = id.to_owned();
+            self.show(&id);
+            if let Some(server) = self.account.server_mut(&id) {
+                server.document = server_of_conf(&id, &conf);
+            }
+        }
+        self.conf = conf;
+    }
+
+    /// Copies what has changed in the account to `/conf`.
+    pub(crate) fn refresh_conf(&mut self) {
+        if let Some(server) = self.shown().and_then(|id| self.account.server(id)) {
+            self.conf = conf_of_server(&server.document, &self.conf);
+        }
+    }
+
     /// The user data of an Instance of the account.
     pub(crate) fn user_data_of(&mut self, id: &str) -> Option<&mut UserData> {
         if self.shown() == Some(id) {
@@ -54,13 +73,13 @@ impl Platform {
             return;
         }
         let before = self.shown().map(str::to_owned);
-        let user_data = std::mem::take(&mut self.user_data);
+        let Some(next) = self.account.server_mut(id) else { return };
+        let user_data = std::mem::replace(&mut self.user_data, std::mem::take(&mut next.user_data));
         if let Some(server) = before.and_then(|id| self.account.server_mut(&id)) {
             server.user_data = user_data;
         }
-        if let Some(server) = self.account.server_mut(id) {
-            self.user_data = std::mem::take(&mut server.user_data);
-            self.conf = conf_of_server(&server.document);
+        if let Some(server) = self.account.server(id) {
+            self.conf = conf_of_server(&server.document, &self.conf);
             self.added = Some(id.to_owned());
         }
     }

@@ -90,7 +90,7 @@ impl Standin {
 
     /// Replaces the document of `/conf`.
     pub fn set_conf(&self, conf: Value) {
-        self.switchboard.shared.platform(|platform| platform.conf = conf);
+        self.switchboard.shared.platform(|platform| platform.set_conf(conf));
     }
 
     /// The document of `/conf`.

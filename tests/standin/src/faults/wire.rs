@@ -85,6 +85,9 @@ pub(crate) fn replacement(fault: &Fault) -> Option<Answer> {
     match fault {
         Fault::Status { code, body, retry_after, location } => {
             let mut answer = Answer::text(*code, body.as_str());
+            if body.starts_with('{') {
+                answer.headers = vec![("Content-Type".to_owned(), "application/json".to_owned())];
+            }
             if let Some(value) = retry_after {
                 answer = answer.with("Retry-After", value.to_string());
             }

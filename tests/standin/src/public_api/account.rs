@@ -40,6 +40,8 @@ pub(crate) struct Account {
     pub(crate) servers: Vec<Server>,
     pub(super) ips: Vec<Value>,
     pub(super) block_volumes: Vec<Value>,
+    /// The local volumes of Instances that were deleted.
+    pub(super) local_volumes: Vec<Value>,
     pub(super) placement_groups: Vec<Value>,
     /// The number of identifiers that were made.
     identifiers: u64,
@@ -52,6 +54,7 @@ impl Default for Account {
             servers: Vec::new(),
             ips: Vec::new(),
             block_volumes: Vec::new(),
+            local_volumes: Vec::new(),
             placement_groups: Vec::new(),
             identifiers: 0,
         }
@@ -71,6 +74,13 @@ impl Account {
     pub(super) fn server_in(&mut self, zone: &str, id: &str) -> Result<&mut Value, ApiError> {
         let server = self.server_mut(id).filter(|server| server.document["zone"] == zone);
         server.map(|server| &mut server.document).ok_or_else(|| ApiError::not_found("instance_server", id))
+    }
+
+    /// A new MAC address, whose first byte is this.
+    pub(super) fn mac_address(&mut self, first: &str) -> String {
+        self.identifiers += 1;
+        let [.., third, second, last] = self.identifiers.to_be_bytes();
+        format!("{first}:00:00:{third:02x}:{second:02x}:{last:02x}")
     }
 
     /// A new identifier. It is the same in each run.

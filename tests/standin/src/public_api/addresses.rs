@@ -11,19 +11,23 @@ use super::request::Request;
 use crate::http::Answer;
 use crate::platform::Platform;
 
-/// All public addresses of a zone: those that exist by themselves, and those of Instances that came without.
+/// All public addresses of a zone: those that were made by themselves, and those that came with Instances.
 fn addresses(account: &Account, zone: &str) -> Vec<Value> {
     let mut all: Vec<_> = account.ips.iter().filter(|ip| ip["zone"] == zone).cloned().collect();
-    for server in account.servers.iter().map(|server| &server.document) {
-        for own in server["public_ips"].as_array().into_iter().flatten() {
-            let is_listed = all.iter().any(|ip| ip["address"] == own["address"]);
-            if server["zone"] == zone && own["dynamic"] != true && !is_listed {
-                let holder = json!({"id": server["id"], "name": server["name"]});
-                all.push(ip(&own["id"], &own["address"], zone, holder));
-            }
-        }
+    for server in account.servers.iter().filter(|server| server.document["zone"] == zone) {
+        all.extend(of_server_only(account, server.document["id"].as_str().unwrap_or_default()));
     }
     all
+}
+
+/// The lasting addresses of an Instance that came with it.
+pub(super) fn of_server_only(account: &Account, id: &str) -> Vec<Value> {
+    let Some(server) = account.server(id).map(|server| &server.document) else { return Vec::new() };
+    let own = server["public_ips"].as_array().into_iter().flatten().filter(|own| own["dynamic"] != true);
+    let other = own.filter(|own| account.ips.iter().all(|ip| ip["address"] != own["address"]));
+    let zone = server["zone"].as_str().unwrap_or_default();
+    let holder = json!({"id": server["id"], "name": server["name"]});
+    other.map(|own| ip(&own["id"], &own["address"], zone, holder.clone())).collect()
 }
 
 /// The document of an address.
@@ -43,17 +47,21 @@ pub(super) fn list(platform: &mut Platform, request: &Request<'_>) -> Result<Ans
     let part = request.parameter("name").unwrap_or_default();
     let mut all = addresses(&platform.account, request.zone());
     all.retain(|ip| ip["address"].as_str().is_some_and(|address| address.contains(part)));
+    all.retain(|ip| request.is_of_project(ip));
     page::v1_list(request, "ips", all)
 }
 
 /// `GET …/ips/{ip}`, by the id or by the address.
 pub(super) fn get(platform: &mut Platform, request: &Request<'_>) -> Result<Answer, ApiError> {
     let wanted = request.part("ip");
-    let of = |ip: &Value| ip["address"] == wanted || ip["id"] == wanted;
+    // An address of IPv6 has several spellings.
+    let parsed = wanted.parse::<IpAddr>().ok();
+    let is_same = |text: &str| parsed.is_some() && text.parse().ok() == parsed;
+    let of = |ip: &Value| ip["id"] == wanted || ip["address"].as_str().is_some_and(is_same);
     let found = addresses(&platform.account, request.zone()).into_iter().find(of);
-    let id = match wanted.parse::<IpAddr>() {
-        Ok(address) => format!("{address}/{}", if address.is_ipv6() { 128 } else { 32 }),
-        Err(_) => wanted.to_owned(),
+    let id = match parsed {
+        Some(address) => format!("{address}/{}", if address.is_ipv6() { 128 } else { 32 }),
+        None => wanted.to_owned(),
     };
     found
         .map(|ip| Answer::json(&json!({ "ip": ip })))
@@ -100,7 +108,8 @@ pub(super) fn of_server(id: &str, address: &str, is_dynamic: bool) -> Value {
 /// `GET …/servers/{server}/private_nics`
 pub(super) fn private_nics(platform: &mut Platform, request: &Request<'_>) -> Result<Answer, ApiError> {
     let server = platform.account.server_in(request.zone(), request.part("server"))?;
-    Ok(Answer::json(&json!({ "private_nics": server["private_nics"] })))
+    let nics = server["private_nics"].as_array().cloned().unwrap_or_default();
+    page::v1_list(request, "private_nics", nics)
 }
 
 /// `POST …/servers/{server}/private_nics`
@@ -109,12 +118,11 @@ pub(super) fn add_private_nic(platform: &mut Platform, request: &Request<'_>) ->
     let network = body.get("private_network_id").and_then(Value::as_str);
     let network = network.ok_or_else(|| ApiError::required("private_network_id"))?.to_owned();
     let (id, address) = (platform.account.identifier("nic"), platform.account.identifier("ipam"));
-    let all = platform.account.servers.iter().map(|server| &server.document["private_nics"]);
-    let number = all.filter_map(Value::as_array).map(Vec::len).sum::<usize>() + 2;
+    let mac = platform.account.mac_address("02");
     let server = platform.account.server_in(request.zone(), request.part("server"))?;
     let nic = json!({
         "id": id, "server_id": server["id"], "private_network_id": network, "zone": request.zone(), "state": "available",
-        "mac_address": format!("02:00:00:00:00:{number:02x}"), "tags": [], "ipam_ip_ids": [address],
+        "mac_address": mac, "tags": [], "ipam_ip_ids": [address],
         "creation_date": "2026-01-01T00:00:00.000000+00:00",
     });
     server["private_nics"].as_array_mut().into_iter().for_each(|nics| nics.push(nic.clone()));
@@ -128,7 +136,8 @@ pub(super) fn ipam(platform: &mut Platform, request: &Request<'_>) -> Result<Ans
     for server in platform.account.servers.iter().map(|server| &server.document) {
         let zone = server["zone"].as_str().unwrap_or_default();
         let nics = server["private_nics"].as_array().into_iter().flatten();
-        found.extend(nics.filter(|_| zone.starts_with(region)).map(|nic| ipam_address(server, nic, region)));
+        let is_in = zone.rsplit_once('-').is_some_and(|(of, _)| of == region);
+        found.extend(nics.filter(|_| is_in).map(|nic| ipam_address(server, nic, region)));
     }
     found.retain(|ip| {
         let resource = &ip["resource"];
@@ -138,16 +147,20 @@ pub(super) fn ipam(platform: &mut Platform, request: &Request<'_>) -> Result<Ans
             && has("mac_address", &resource["mac_address"])
             && has("resource_type", &resource["type"])
             && has("private_network_id", &ip["source"]["private_network_id"])
+            && has("project_id", &ip["project_id"])
+            // All that exist are attached.
+            && request.parameter("attached").is_none_or(|attached| attached.eq_ignore_ascii_case("true"))
             && named.is_none_or(|part| resource["name"].as_str().is_some_and(|name| name.contains(part)))
     });
     page::list(request, "ips", found)
 }
 
 fn ipam_address(server: &Value, nic: &Value, region: &str) -> Value {
-    let last =
-        nic["mac_address"].as_str().and_then(|mac| u8::from_str_radix(mac.rsplit(':').next()?, 16).ok());
+    let mac = nic["mac_address"].as_str().unwrap_or_default().replace(':', "");
+    let number = u64::from_str_radix(&mac, 16).unwrap_or_default() % 1000 + 2;
+    let address = format!("172.16.{}.{}/22", 4 + number / 256, number % 256);
     json!({
-        "id": nic["ipam_ip_ids"][0], "address": format!("172.16.4.{}/22", last.unwrap_or(1)), "is_ipv6": false,
+        "id": nic["ipam_ip_ids"][0], "address": address, "is_ipv6": false,
         "project_id": PROJECT, "region": region, "zone": server["zone"], "tags": [], "reverses": [],
         "created_at": "2026-01-01T00:00:00.000000Z", "updated_at": "2026-01-01T00:00:00.000000Z",
         "source": {"private_network_id": nic["private_network_id"]},

@@ -10,7 +10,7 @@ use crate::http::Answer;
 use crate::platform::Platform;
 
 /// Sizes are multiples of one gigabyte.
-const GIGABYTE: u64 = 1_000_000_000;
+pub(super) const GIGABYTE: u64 = 1_000_000_000;
 
 /// Adds a volume; returns its id.
 pub(super) fn add(account: &mut Account, zone: &str, name: &str, size: u64, iops: u64) -> String {
@@ -56,7 +56,7 @@ pub(super) fn list(platform: &mut Platform, request: &Request<'_>) -> Result<Ans
     };
     let wanted = |volume: &&Value| {
         let has_name = volume["name"].as_str().is_some_and(|of| of.contains(name));
-        volume["zone"] == request.zone() && has_name && of_resource(volume)
+        volume["zone"] == request.zone() && has_name && of_resource(volume) && request.is_of_project(volume)
     };
     let volumes = platform.account.block_volumes.iter().filter(wanted).cloned().collect();
     page::list(request, "volumes", volumes)
@@ -71,7 +71,9 @@ pub(super) fn create(platform: &mut Platform, request: &Request<'_>) -> Result<A
     if size == 0 || size % GIGABYTE != 0 {
         return Err(ApiError::constraint("from_empty.size", "a multiple of 1 GB"));
     }
-    let iops = body.get("perf_iops").and_then(Value::as_u64).unwrap_or(5000);
+    let iops = body.get("perf_iops").filter(|iops| !iops.is_null()).map_or(Some(5000), Value::as_u64);
+    let iops = iops.filter(|iops| [5000, 15000].contains(iops));
+    let iops = iops.ok_or_else(|| ApiError::constraint("perf_iops", "5000, 15000"))?;
     let id = add(&mut platform.account, request.zone(), &name, size, iops);
     Ok(Answer::json(find(&mut platform.account.block_volumes, "volume", request.zone(), &id)?))
 }

@@ -18,6 +18,7 @@ pub(super) struct ServerType {
     /// The maximum size of local volumes in bytes; 0 means that there are none.
     pub(super) max_local: u64,
     pub(super) max_scratch: u64,
+    pub(super) max_scratch_volumes: u64,
 }
 
 /// An image of the marketplace in one zone.
@@ -54,6 +55,7 @@ pub(super) fn server_type(name: &str) -> Option<ServerType> {
         arch: entry["arch"].as_str().unwrap_or_default().to_owned(),
         max_local: number(&entry["volumes_constraint"]["max_size"]),
         max_scratch: number(&entry["scratch_storage_max_size"]),
+        max_scratch_volumes: number(&entry["scratch_storage_max_volumes_count"]),
     })
 }
 

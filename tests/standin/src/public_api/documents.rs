@@ -92,8 +92,8 @@ pub(super) fn with_image_defaults(image: Value) -> Value {
     Value::Object(document)
 }
 
-/// The `/conf` of an Instance.
-pub(crate) fn conf_of_server(server: &Value) -> Value {
+/// The `/conf` of an Instance. What belongs to the project is that of the `/conf` before.
+pub(crate) fn conf_of_server(server: &Value, before: &Value) -> Value {
     let mut conf = server.clone();
     let of_family = |family: &str| -> Vec<Value> {
         let addresses = server["public_ips"].as_array().into_iter().flatten();
@@ -101,9 +101,10 @@ pub(crate) fn conf_of_server(server: &Value) -> Value {
     };
     conf["public_ips_v4"] = json!(of_family("inet"));
     conf["public_ips_v6"] = json!(of_family("inet6"));
-    for name in ["ssh_public_keys", "extra_networks"] {
-        conf[name] = json!([]);
+    for (name, default) in
+        [("ssh_public_keys", json!([])), ("extra_networks", json!([])), ("bootscript", Value::Null)]
+    {
+        conf[name] = before.get(name).cloned().unwrap_or(default);
     }
-    conf["bootscript"] = Value::Null;
     conf
 }

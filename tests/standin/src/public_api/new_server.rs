@@ -17,7 +17,12 @@ pub(super) fn create(platform: &mut Platform, request: &Request<'_>) -> Result<A
     let body = request.object()?;
     let zone = request.zone();
     let name = body.get("name").and_then(Value::as_str).unwrap_or("srv-stand-in").to_owned();
-    let server_type = server_type(&body)?;
+    let is_permitted = |sign: char| sign.is_ascii_alphanumeric() || ". -".contains(sign);
+    if !name.chars().all(is_permitted) {
+        return Err(ApiError::argument("name", "format", "letters, digits, dots, spaces, dashes"));
+    }
+    let type_name = body.get("commercial_type").and_then(Value::as_str);
+    let server_type = server_type(type_name.ok_or_else(|| ApiError::required("commercial_type"))?)?;
     let (image, is_by_label) = image(&body, zone, &server_type)?;
     let id = platform.account.identifier("server");
     let volumes = body.get("volumes").and_then(Value::as_object);
@@ -40,7 +45,7 @@ pub(super) fn create(platform: &mut Platform, request: &Request<'_>) -> Result<A
         "image": image.map(|image| image_document(&image, zone)), "volumes": volumes, "placement_group": group,
         "public_ip": public_ips.first(), "public_ips": public_ips,
         "dynamic_ip_required": body.get("dynamic_ip_required").and_then(Value::as_bool).unwrap_or(true),
-        "mac_address": format!("de:00:00:00:00:{:02x}", platform.account.servers.len() + 2),
+        "mac_address": platform.account.mac_address("de"),
         "location": {"cluster_id": "15", "hypervisor_id": "402", "node_id": "134", "platform_id": "23", "zone_id": zone},
         "protected": body.get("protected").and_then(Value::as_bool).unwrap_or_default(),
     }));
@@ -49,9 +54,8 @@ pub(super) fn create(platform: &mut Platform, request: &Request<'_>) -> Result<A
     Ok(answer.with("Location", format!("{}/{id}", request.path)))
 }
 
-fn server_type(body: &Map<String, Value>) -> Result<ServerType, ApiError> {
-    let name = body.get("commercial_type").and_then(Value::as_str);
-    let name = name.ok_or_else(|| ApiError::required("commercial_type"))?;
+/// The type with this name.
+pub(super) fn server_type(name: &str) -> Result<ServerType, ApiError> {
     catalogue::server_type(name)
         .ok_or_else(|| ApiError::constraint("commercial_type", format!("{name} is not offered here")))
 }

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::account::find;
-use super::block;
+use super::block::{self, GIGABYTE};
 use super::catalogue::{LocalImage, ServerType};
 use super::error::ApiError;
 use crate::platform::Platform;
@@ -39,10 +39,10 @@ pub(super) fn make(
     target: &Target<'_>,
     wanted: Option<&Map<String, Value>>,
 ) -> Result<Map<String, Value>, ApiError> {
-    let before = platform.account.block_volumes.clone();
-    let made = each(platform, target, wanted);
+    let before = (platform.account.block_volumes.clone(), platform.account.local_volumes.clone());
+    let made = each(platform, target, wanted).and_then(|made| check_sum(target, made));
     if made.is_err() {
-        platform.account.block_volumes = before;
+        (platform.account.block_volumes, platform.account.local_volumes) = before;
     }
     made
 }
@@ -101,7 +101,7 @@ fn one(
         Source::Volume(_) => "",
         Source::Snapshot | Source::Empty => required("name")?,
     };
-    let size = fields.get("size").and_then(Value::as_u64);
+    let size = size(fields, &argument("size"))?;
     if matches!(source, Source::Empty) && size.is_none() {
         return Err(ApiError::required(&argument("size")));
     }
@@ -113,8 +113,11 @@ fn one(
             let id = block::add(&mut platform.account, target.zone, name, size, 5000);
             attached(platform, target, &id)?
         }
-        // Local volumes exist only as a part of an Instance, so a free one never has this id.
-        (_, Source::Volume(id)) => find(&mut [], "instance_volume", target.zone, id)?.clone(),
+        (_, Source::Volume(id)) => {
+            let free = find(&mut platform.account.local_volumes, "instance_volume", target.zone, id)?.clone();
+            platform.account.local_volumes.retain(|volume| volume["id"] != id);
+            free
+        }
         _ => {
             let by_label = target.image.is_some() && target.is_by_label;
             let most = if by_label { IMAGE_SIZE } else { target.server_type.max_local.max(IMAGE_SIZE) };
@@ -129,10 +132,33 @@ fn one(
     Ok(volume)
 }
 
+/// The size in bytes, if there is one.
+fn size(fields: &Map<String, Value>, argument: &str) -> Result<Option<u64>, ApiError> {
+    match fields.get("size") {
+        None | Some(Value::Null) => Ok(None),
+        Some(size) => size.as_u64().map(Some).ok_or_else(|| ApiError::argument(argument, "format", "bytes")),
+    }
+}
+
 /// Attaches a block volume.
 fn attached(platform: &mut Platform, target: &Target<'_>, id: &str) -> Result<Value, ApiError> {
     block::attach(&mut platform.account, target.zone, id, target.id)?;
     Ok(json!({ "id": id }))
+}
+
+/// Checks how much local storage all volumes use, and how many scratch volumes there are.
+fn check_sum(target: &Target<'_>, made: Map<String, Value>) -> Result<Map<String, Value>, ApiError> {
+    let of = |kind: &'static str| made.values().filter(move |volume| volume["volume_type"] == kind);
+    let used: u64 = of("l_ssd").filter_map(|volume| volume["size"].as_u64()).sum();
+    if used > target.server_type.max_local {
+        let help = format!("at most {} bytes of local storage", target.server_type.max_local);
+        return Err(ApiError::constraint("volumes", help));
+    }
+    let count = of("scratch").count() as u64;
+    if count > target.server_type.max_scratch_volumes {
+        return Err(ApiError::constraint("volumes", "too many scratch volumes"));
+    }
+    Ok(made)
 }
 
 /// The type of the image's volume, if the request names none.
@@ -165,9 +191,12 @@ fn check_kind(
     if kind == "scratch" && !matches!(source, Source::Empty) {
         return Err(ApiError::constraint(&argument("volume_type"), "a scratch volume is empty"));
     }
-    let least = if matches!(source, Source::Image) { IMAGE_SIZE } else { 1 };
-    if size.is_some_and(|size| size > limit || size < least) {
+    let least = if matches!(source, Source::Image) { IMAGE_SIZE } else { GIGABYTE };
+    if size.is_some_and(|size| size > limit || size < least || kind == "sbs_volume" && size % GIGABYTE != 0) {
         return Err(ApiError::constraint(&argument("size"), format!("from {least} to {limit} bytes")));
+    }
+    if size.is_some() && kind == "l_ssd" && matches!(source, Source::Snapshot) {
+        return Err(ApiError::constraint(&argument("size"), "it is that of the snapshot"));
     }
     Ok(())
 }

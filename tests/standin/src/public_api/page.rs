@@ -1,5 +1,6 @@
 //! Pages of lists. The Instance API v1 has the total in a header; all newer APIs have it in the document.
 
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value, json};
 
 use super::error::ApiError;
@@ -50,8 +51,11 @@ fn v1<T>(
     let page = Page::of(request, "per_page")?;
     let total = items.len();
     let last = total.div_ceil(page.size).max(1);
+    let encoded = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+    let others = request.query.iter().filter(|(name, _)| name != "page" && name != "per_page");
+    let filters: String = others.map(|(name, value)| format!("{name}={}&", encoded(value))).collect();
     let link = |number: usize, relation: &str| {
-        format!("<{}?page={number}&per_page={}>; rel=\"{relation}\"", request.path, page.size)
+        format!("<{}?{filters}page={number}&per_page={}>; rel=\"{relation}\"", request.path, page.size)
     };
     let mut links = vec![link(last, "last")];
     if page.number < last {

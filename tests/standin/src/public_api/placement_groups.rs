@@ -20,7 +20,8 @@ pub(super) fn list(platform: &mut Platform, request: &Request<'_>) -> Result<Ans
     let wanted = |group: &&Value| {
         group["zone"] == request.zone() && group["name"].as_str().is_some_and(|of| of.contains(name))
     };
-    let groups = platform.account.placement_groups.iter().filter(wanted).cloned().collect();
+    let groups = platform.account.placement_groups.iter().filter(wanted);
+    let groups = groups.filter(|group| request.is_of_project(group)).cloned().collect();
     page::v1_list(request, "placement_groups", groups)
 }
 
@@ -63,15 +64,22 @@ pub(super) fn update(platform: &mut Platform, request: &Request<'_>) -> Result<A
     let body = request.object()?;
     let groups = &mut platform.account.placement_groups;
     let group = find(groups, RESOURCE, request.zone(), request.part("group"))?;
+    let mut changed = group.clone();
     for (field, choices) in CHOICES {
         if let Some(value) = choice(&body, field, &choices)? {
-            group[field] = value;
+            changed[field] = value;
         }
     }
     for field in ["name", "tags"] {
         if let Some(value) = body.get(field) {
-            group[field] = value.clone();
+            changed[field] = value.clone();
         }
+    }
+    *group = changed.clone();
+    let group = changed;
+    let members = platform.account.servers.iter_mut().map(|server| &mut server.document);
+    for server in members.filter(|server| server["placement_group"]["id"] == group["id"]) {
+        server["placement_group"] = group.clone();
     }
     Ok(Answer::json(&json!({ "placement_group": group })))
 }

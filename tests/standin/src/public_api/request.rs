@@ -12,6 +12,8 @@ pub(super) struct Request<'a> {
     pub(super) path: &'a str,
     /// The values of the parts of the path that vary, decoded, with their names.
     pub(super) parts: Vec<(&'static str, String)>,
+    /// The last part of the path: user data keys are bytes.
+    pub(super) last: Vec<u8>,
     /// The query, decoded, in its order.
     pub(super) query: Vec<(String, String)>,
     pub(super) body: &'a [u8],
@@ -38,6 +40,12 @@ impl Request<'_> {
     pub(super) fn list(&self, name: &str) -> Vec<&str> {
         let values = self.query.iter().filter(|(key, _)| key == name);
         values.flat_map(|(_, value)| value.split(',')).filter(|value| !value.is_empty()).collect()
+    }
+
+    /// Whether a resource is of the project and the organization of the query, which SDKs add to every list.
+    pub(super) fn is_of_project(&self, resource: &Value) -> bool {
+        let is_of = |name: &str| self.parameter(name).is_none_or(|wanted| resource[name] == wanted);
+        ["project", "organization", "project_id"].into_iter().all(is_of)
     }
 
     /// The JSON object in the body.

@@ -84,6 +84,7 @@ const ROUTES: &[Route] = &[
 pub(crate) fn answer(platform: &mut Platform, request: &Incoming) -> Answer {
     platform.add_shown();
     let answer = find_and_handle(platform, request).unwrap_or_else(|why| why.answer());
+    platform.refresh_conf();
     answer
         .with("Server", "Scaleway API Gateway (stand-in)")
         .with("X-Request-Id", super::account::uuid(&request.target))
@@ -93,9 +94,10 @@ fn find_and_handle(platform: &mut Platform, incoming: &Incoming) -> Result<Answe
     let (path, query) = incoming.target.split_once('?').unwrap_or((&incoming.target, ""));
     let of_path = |route: &'static Route| Some((route, parts(route.1, path)?));
     let matching: Vec<_> = ROUTES.iter().filter_map(of_path).collect();
-    // A path without variable parts is more exact: `products/servers/availability`.
     let Some((route, parts)) = matching.iter().find(|(route, _)| route.0 == incoming.method) else {
-        check_token(&platform.account, incoming)?;
+        if !path.starts_with("/marketplace/") {
+            check_token(&platform.account, incoming)?;
+        }
         let methods: Vec<_> = matching.iter().map(|(route, _)| route.0).collect();
         return Err(if methods.is_empty() { ApiError::NoRoute } else { ApiError::NoMethod(methods) });
     };
@@ -107,7 +109,9 @@ fn find_and_handle(platform: &mut Platform, incoming: &Incoming) -> Result<Answe
             return Err(ApiError::NotPermitted { resource: route.2, action });
         }
     }
-    let request = Request { path, parts: parts.clone(), query: parse_query(query), body: &incoming.body };
+    let last = percent_decode_str(path.rsplit('/').next().unwrap_or_default()).collect();
+    let request =
+        Request { path, parts: parts.clone(), last, query: parse_query(query), body: &incoming.body };
     if !request.zone().is_empty() && !ZONES.contains(&request.zone()) {
         return Err(ApiError::argument("zone", "format", "not one of the zones"));
     }
@@ -118,7 +122,9 @@ fn find_and_handle(platform: &mut Platform, incoming: &Incoming) -> Result<Answe
 fn check_token(account: &Account, request: &Incoming) -> Result<Rights, ApiError> {
     let token = request.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("x-auth-token"));
     let token = token.map_or("", |(_, value)| value.as_str());
-    let is_uuid = token.len() == 36 && token.bytes().all(|byte| byte == b'-' || byte.is_ascii_hexdigit());
+    let is_dash = |at: usize| [8, 13, 18, 23].contains(&at);
+    let fits = |(at, byte): (usize, u8)| if is_dash(at) { byte == b'-' } else { byte.is_ascii_hexdigit() };
+    let is_uuid = token.len() == 36 && token.bytes().enumerate().all(fits);
     match account.tokens.get(token) {
         Some(Rights::Expired) => Err(ApiError::Unauthenticated("expired")),
         Some(rights) => Ok(*rights),

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::account::find;
+use super::addresses;
 use super::error::ApiError;
 use super::page;
 use super::request::Request;
@@ -40,12 +41,12 @@ fn is_wanted(server: &Value, request: &Request<'_>) -> bool {
     let networks = request.list("private_networks");
     let is_in = |network: &str| nics().any(|nic| nic["private_network_id"] == network);
     has("name", &|name| text("name").contains(name))
-        && has("project", &|project| text("project") == project)
-        && has("organization", &|organization| text("organization") == organization)
+        && request.is_of_project(server)
+        && has("private_ip", &|address| text("private_ip") == address)
         && has("state", &|state| text("state").replace(' ', "_") == state.replace(' ', "_"))
         && has("commercial_type", &|name| text("commercial_type") == name)
         && has("with_ip", &|wanted| addresses().any(|address| address == wanted))
-        && has("without_ip", &|without| (without == "true") == addresses().next().is_none())
+        && has("without_ip", &|without| !without.eq_ignore_ascii_case("true") || addresses().next().is_none())
         && has("private_nic_mac_address", &|mac| nics().any(|nic| nic["mac_address"] == mac))
         && has("private_network", &|network| is_in(network))
         && (networks.is_empty() || networks.iter().any(|network| is_in(network)))
@@ -69,15 +70,30 @@ pub(super) fn update(platform: &mut Platform, request: &Request<'_>) -> Result<A
         }
         None => None,
     };
+    if let Some(name) = changes.get("commercial_type").and_then(Value::as_str) {
+        super::new_server::server_type(name)?;
+    }
+    for (name, value) in &changes {
+        let fits = match name.as_str() {
+            "name" | "boot_type" | "commercial_type" => value.is_string(),
+            "tags" => value.as_array().is_some_and(|tags| tags.iter().all(Value::is_string)),
+            "protected" | "dynamic_ip_required" => value.is_boolean(),
+            "placement_group" => value.is_string() || value.is_null(),
+            _ => {
+                return Err(ApiError::argument(name, "unknown", "the stand-in does not change this field"));
+            }
+        };
+        if !fits {
+            return Err(ApiError::argument(name, "format", ""));
+        }
+    }
     let server = platform.account.server_in(request.zone(), request.part("server"))?;
     for (name, value) in changes {
-        match name.as_str() {
-            "name" | "tags" | "boot_type" | "protected" | "dynamic_ip_required" => server[&name] = value,
-            "placement_group" => server[&name] = group.clone().unwrap_or_default(),
-            _ => {
-                return Err(ApiError::argument(&name, "unknown", "the stand-in does not change this field"));
-            }
-        }
+        server[&name] = if name == "placement_group" { group.clone().unwrap_or_default() } else { value };
+    }
+    let server = server.clone();
+    for ip in platform.account.ips.iter_mut().filter(|ip| ip["server"]["id"] == server["id"]) {
+        ip["server"]["name"] = server["name"].clone();
     }
     Ok(Answer::json(&json!({ "server": server })))
 }
@@ -89,6 +105,9 @@ pub(super) fn delete(platform: &mut Platform, request: &Request<'_>) -> Result<A
     if server["state"] != "stopped" {
         return Err(ApiError::Precondition("instance should be stopped".to_owned()));
     }
+    let volumes = server["volumes"].as_object().into_iter().flat_map(|volumes| volumes.values());
+    let local: Vec<_> = volumes.filter(|volume| volume["volume_type"] != "sbs_volume").cloned().collect();
+    platform.account.local_volumes.extend(local);
     remove(platform, id);
     Ok(Answer::empty(204))
 }
@@ -96,6 +115,9 @@ pub(super) fn delete(platform: &mut Platform, request: &Request<'_>) -> Result<A
 /// Removes an Instance, and detaches its volumes and addresses.
 pub(super) fn remove(platform: &mut Platform, id: &str) {
     let account = &mut platform.account;
+    // An address that came with the Instance stays, too.
+    let own = addresses::of_server_only(account, id);
+    account.ips.extend(own);
     account.servers.retain(|server| server.document["id"] != id);
     for volume in &mut account.block_volumes {
         super::block::detach(volume, id);

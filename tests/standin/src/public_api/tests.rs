@@ -146,6 +146,57 @@ fn volume_that_exists_is_attached_once() {
 }
 
 #[test]
+fn local_volume_of_a_deleted_instance_is_attached_by_its_id() {
+    let mut platform = platform();
+    let data = json!({"volumes": {"1": {"name": "d", "volume_type": "l_ssd", "size": 4_000_000_000_u64}}});
+    let (_, made) = create(&mut platform, &data);
+    let path = format!("{ZONE}/servers/{}", made["server"]["id"].as_str().expect("an id"));
+    let volumes = json!({"volumes": {"1": {"id": made["server"]["volumes"]["1"]["id"]}}});
+    assert_eq!(create(&mut platform, &volumes).0, 404, "it is in use");
+    assert_eq!(ask(&mut platform, "DELETE", &path, &Value::Null).0, 204);
+    let (status, made) = create(&mut platform, &volumes);
+    assert_eq!((status, &made["server"]["volumes"]["1"]["size"]), (201, &json!(4_000_000_000_u64)));
+    assert_eq!(create(&mut platform, &volumes).0, 404);
+}
+
+#[test]
+fn change_is_whole_or_refused_and_reaches_conf() {
+    let mut platform = platform();
+    let id = platform.conf["id"].as_str().expect("an id").to_owned();
+    let path = format!("{ZONE}/servers/{id}");
+    for (change, status) in [
+        (json!({"name": "half", "volumes": {}}), 400),
+        (json!({"name": 5}), 400),
+        (json!({"tags": ["a", 5]}), 400),
+        (json!({"commercial_type": "NO-SUCH"}), 400),
+        (json!({"placement_group": uuid(&"none")}), 404),
+    ] {
+        assert_eq!(ask(&mut platform, "PATCH", &path, &change).0, status, "{change}");
+        assert_eq!(platform.conf["name"], "scw-example", "{change}");
+    }
+    assert_eq!(ask(&mut platform, "PATCH", &path, &json!({"name": "new", "tags": ["t"]})).0, 200);
+    assert_eq!((&platform.conf["name"], &platform.conf["tags"]), (&json!("new"), &json!(["t"])));
+    assert_eq!(platform.conf["ssh_public_keys"], fixture()["ssh_public_keys"]);
+}
+
+#[test]
+fn another_conf_shows_another_instance_with_its_own_user_data() {
+    let mut platform = platform();
+    let first = platform.conf["id"].as_str().expect("an id").to_owned();
+    let (_, made) = create(&mut platform, &json!({}));
+    let second = made["server"]["id"].as_str().expect("an id").to_owned();
+    for (id, key) in [(&first, "of-first"), (&second, "%FF")] {
+        ask(&mut platform, "PATCH", &format!("{ZONE}/servers/{id}/user_data/{key}"), &json!("x"));
+    }
+    let mut conf = fixture();
+    conf["id"] = json!(second);
+    platform.set_conf(conf);
+    assert_eq!(platform.user_data.keys().collect::<Vec<_>>(), [&[0xff_u8][..]]);
+    let (_, list) = ask(&mut platform, "GET", &format!("{ZONE}/servers/{first}/user_data"), &Value::Null);
+    assert_eq!(list["user_data"], json!(["of-first"]));
+}
+
+#[test]
 fn both_kinds_of_404_are_told_apart() {
     let mut platform = platform();
     let id = platform.conf["id"].as_str().expect("an id").to_owned();

@@ -19,10 +19,8 @@ fn keys(values: &UserData) -> Vec<Value> {
     values.keys().map(|key| json!(String::from_utf8_lossy(key))).collect()
 }
 
-/// The key of the path. The path of `cloud-init` has none.
 fn key(request: &Request<'_>) -> Vec<u8> {
-    let key = request.part("key");
-    if key.is_empty() { b"cloud-init".to_vec() } else { key.as_bytes().to_vec() }
+    request.last.clone()
 }
 
 /// `GET …/user_data`
@@ -49,11 +47,18 @@ pub(super) fn delete(platform: &mut Platform, request: &Request<'_>) -> Result<A
     Ok(Answer::empty(204))
 }
 
-/// `GET …/user-data` of version 2alpha1: one page with all keys.
+/// `GET …/user-data` of version 2alpha1. The token of a page is the number of keys before it.
 pub(super) fn list_v2(platform: &mut Platform, request: &Request<'_>) -> Result<Answer, ApiError> {
     let keys = keys(of_server(platform, request)?);
-    let total = keys.len();
-    Ok(Answer::json(&json!({ "keys": keys, "next_page_token": null, "total_count": total })))
+    let number = |name: &str, default: usize| match request.parameter(name) {
+        Some(text) => text.parse().map_err(|_| ApiError::argument(name, "format", "")),
+        None => Ok(default),
+    };
+    let (start, size) = (number("page_token", 0)?, number("page_size", 50)?.clamp(1, 100));
+    let (total, end) = (keys.len(), start.saturating_add(size));
+    let page: Vec<_> = keys.into_iter().skip(start).take(size).collect();
+    let next = (end < total).then(|| end.to_string());
+    Ok(Answer::json(&json!({ "keys": page, "next_page_token": next, "total_count": total })))
 }
 
 /// `GET …/user-data/{key}` of version 2alpha1.

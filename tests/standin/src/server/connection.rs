@@ -2,7 +2,7 @@
 
 use std::io;
 use std::mem::MaybeUninit;
-use std::net::SocketAddr;
+use std::net::{Shutdown, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,17 +30,27 @@ pub(super) async fn run(stream: TcpStream, peer: SocketAddr, tls: Option<Tls>, s
     // Small pieces must be sent at once. This fails only if the client is gone, which later calls report.
     drop(stream.set_nodelay(true));
     let (id, verdict) = shared.record_connection(peer, local);
-    let plain =
-        |stream| Served { stream: Stream::Plain(stream), peer, local, id, shared: Arc::clone(&shared) };
+    let plain = |stream| Served {
+        stream: Stream::Plain(stream),
+        peer,
+        local,
+        id,
+        shared: Arc::clone(&shared),
+        is_cut: false,
+    };
     match (verdict.fault, tls) {
         (Some(Fault::AcceptSilent), _) => plain(stream).ignore().await,
         (Some(_), _) => plain(stream).reset(),
         (None, None) => plain(stream).serve().await,
-        (None, Some(tls)) => match tls.accept(stream).await {
-            Ok(stream) => Served { stream, peer, local, id, shared }.serve().await,
-            Err(error) => {
-                shared.record_error(id, &format!("TLS: {error}"));
-                shared.closed(id, Side::Client, How::Fin);
+        (None, Some(tls)) => match timeout(shared.keep_alive, tls.accept(stream)).await {
+            Ok(Ok(stream)) => Served { stream, peer, local, id, shared, is_cut: false }.serve().await,
+            failed => {
+                let why = failed.map_or_else(
+                    |_| "no handshake".to_owned(),
+                    |failed| failed.err().map_or_else(String::new, |error| error.to_string()),
+                );
+                shared.record_error(id, &format!("TLS: {why}"));
+                shared.closed(id, Side::Server, How::Fin);
             }
         },
     }
@@ -52,6 +62,8 @@ struct Served {
     local: SocketAddr,
     id: u64,
     shared: Arc<Shared>,
+    /// A fault ends the connection in the middle: with TLS, its end is not announced.
+    is_cut: bool,
 }
 
 impl Served {
@@ -93,6 +105,8 @@ impl Served {
             }
             Some(fault) => fault,
         };
+        self.is_cut =
+            matches!(fault, Fault::Drop | Fault::ApplyThenDrop | Fault::CloseInHeaders | Fault::CloseInBody);
         if fault == Fault::ApplyThenDrop {
             self.answer(request);
         }
@@ -191,8 +205,15 @@ impl Served {
         self.look();
         self.shared.closed(self.id, Side::Server, How::Fin);
         // This fails only if the client is gone. Then nothing remains to be done.
-        drop(self.stream.shutdown().await);
-        drop(timeout(LINGER, self.drain()).await);
+        let end = async {
+            if self.is_cut {
+                drop(SockRef::from(self.stream.socket()).shutdown(Shutdown::Write));
+            } else {
+                drop(self.stream.shutdown().await);
+            }
+            self.drain().await
+        };
+        drop(timeout(LINGER, end).await);
     }
 
     fn reset(&mut self) {

@@ -6,7 +6,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose,
+};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
@@ -29,13 +32,18 @@ impl Tls {
         let mut authority = CertificateParams::default();
         authority.distinguished_name.push(DnType::CommonName, "stand-in authority");
         authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        authority.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let authority_key = KeyPair::generate()?;
         let pem = authority.self_signed(&authority_key)?.pem();
         let issuer = Issuer::new(authority, authority_key);
 
         let names = NAMES.into_iter().map(str::to_owned).chain(addresses.iter().map(IpAddr::to_string));
         let key = KeyPair::generate()?;
-        let certificate = CertificateParams::new(names.collect::<Vec<_>>())?.signed_by(&key, &issuer)?;
+        let mut certificate = CertificateParams::new(names.collect::<Vec<_>>())?;
+        // New versions of Python require it.
+        certificate.use_authority_key_identifier_extension = true;
+        certificate.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        let certificate = certificate.signed_by(&key, &issuer)?;
         let key = PrivateKeyDer::Pkcs8(key.serialize_der().into());
         let config = ServerConfig::builder().with_no_client_auth();
         let config = config.with_single_cert(vec![certificate.der().clone()], key)?;
@@ -72,7 +80,13 @@ impl AsyncRead for Stream {
     ) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Stream::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
-            Stream::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
+            // Many clients close without announcing it in TLS.
+            Stream::Tls(stream) => match Pin::new(stream).poll_read(context, buffer) {
+                Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                    Poll::Ready(Ok(()))
+                }
+                polled => polled,
+            },
         }
     }
 }
