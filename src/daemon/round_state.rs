@@ -183,6 +183,7 @@ mod tests {
         assert!(state.is_time_for_scripts(true), "the first round");
         let start = Instant::now();
         while !state.is_time_for_scripts(false) {
+            assert!(start.elapsed() < MAX_SCRIPTS_WAIT, "questions delay it");
             tokio::time::advance(Duration::from_secs(20)).await;
         }
         assert_eq!(start.elapsed(), MAX_SCRIPTS_WAIT);
