@@ -48,11 +48,21 @@ impl KeyWatch {
         // Checked before the watches are added: a folder that is created meanwhile may not be watched.
         let is_complete = paths.served.parent().is_some_and(Path::exists);
         let keys = LocalKeys::read(&paths.served).map(|served| served.keys).unwrap_or_default();
-        let files = keys.iter().map(|key| &key.path).chain([&paths.served]);
-        let folders = files.filter_map(|path| path.parent()).map(Path::to_owned);
+        let folders = keys.iter().filter_map(|key| key.path.parent()).map(Path::to_owned);
         for folder in folders.chain([paths.keys.join("sshd_config.d")]) {
             // Adding a folder twice has no effect.
             let _ = inotify.add_watch(&folder, changes);
+        }
+        // The units also make folders there. Only a file that replaces another matters.
+        if let Some(folder) = paths.served.parent().filter(|folder| **folder != paths.keys) {
+            let _ = inotify.add_watch(
+                folder,
+                AddWatchFlags::IN_MOVE
+                    | AddWatchFlags::IN_DELETE
+                    | AddWatchFlags::IN_DELETE_SELF
+                    | AddWatchFlags::IN_MOVE_SELF
+                    | AddWatchFlags::IN_ONLYDIR,
+            );
         }
         // These change when an OpenSSH server is enabled by a new link, or stops.
         for folder in enablement_folders(&paths.root) {

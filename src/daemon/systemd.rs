@@ -1,7 +1,5 @@
 //! Notifies systemd: READY, STATUS, STOPPING and the watchdog. Without systemd nothing is sent.
 
-use std::time::Duration;
-
 use sd_notify::NotifyState;
 use tokio::time::Instant;
 
@@ -35,9 +33,8 @@ pub(crate) async fn notify_changes(
     connection_heartbeat: &Heartbeat,
 ) {
     let mut changes = shared_status.watch();
-    // Without a watchdog the interval is a year, since the tick has no effect.
     let limit = sd_notify::watchdog_enabled();
-    let interval = limit.map_or(Duration::from_secs(365 * 24 * 3600), |limit| limit / 2);
+    let interval = limit.unwrap_or_default() / 2;
     let mut last_tick = Instant::now();
     loop {
         let is_tick = tokio::select! {
@@ -51,7 +48,7 @@ pub(crate) async fn notify_changes(
                 changes.mark_changed();
                 false
             }
-            () = wait_until(last_tick + interval) => true,
+            () = wait_until(last_tick + interval), if limit.is_some() => true,
         };
         let is_changed = changes.has_changed().unwrap_or_default();
         let line = is_changed.then(|| changes.borrow_and_update().summary_line());
