@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::faults::Order;
-use crate::public_api::Rights;
+use crate::platform::Rights;
 
 /// The options of a stand-in.
 #[derive(Debug, Clone)]

@@ -2,16 +2,17 @@
 
 use serde_json::{Value, json};
 
-use super::documents::set_server_state;
 use super::error::ApiError;
+use super::find;
 use super::request::Request;
 use super::servers;
 use crate::http::Answer;
 use crate::platform::Platform;
+use crate::platform::documents::set_server_state;
 
 /// `GET …/servers/{server}/action`
 pub(super) fn permitted(platform: &mut Platform, request: &Request<'_>) -> Result<Answer, ApiError> {
-    let server = platform.account.server_in(request.zone(), request.part("server"))?;
+    let server = find::server(platform, request)?;
     Ok(Answer::json(&json!({ "actions": server["allowed_actions"] })))
 }
 
@@ -20,7 +21,7 @@ pub(super) fn act(platform: &mut Platform, request: &Request<'_>) -> Result<Answ
     let (zone, id) = (request.zone().to_owned(), request.part("server").to_owned());
     let body = request.object()?;
     let action = body.get("action").and_then(Value::as_str).ok_or_else(|| ApiError::required("action"))?;
-    let server = platform.account.server_in(&zone, &id)?;
+    let server = find::server(platform, request)?;
     if !["poweron", "poweroff", "stop_in_place", "reboot", "backup", "terminate", "enable_routed_ip"]
         .contains(&action)
     {

@@ -4,12 +4,12 @@ use std::net::IpAddr;
 
 use serde_json::{Value, json};
 
-use super::account::{Account, PROJECT};
 use super::error::ApiError;
+use super::find;
 use super::page;
 use super::request::Request;
 use crate::http::Answer;
-use crate::platform::Platform;
+use crate::platform::{Account, PROJECT, Platform};
 
 /// All public addresses of a zone: those that were made by themselves, and those that came with Instances.
 fn addresses(account: &Account, zone: &str) -> Vec<Value> {
@@ -107,7 +107,7 @@ pub(super) fn of_server(id: &str, address: &str, is_dynamic: bool) -> Value {
 
 /// `GET …/servers/{server}/private_nics`
 pub(super) fn private_nics(platform: &mut Platform, request: &Request<'_>) -> Result<Answer, ApiError> {
-    let server = platform.account.server_in(request.zone(), request.part("server"))?;
+    let server = find::server(platform, request)?;
     let nics = server["private_nics"].as_array().cloned().unwrap_or_default();
     page::v1_list(request, "private_nics", nics)
 }
@@ -119,7 +119,7 @@ pub(super) fn add_private_nic(platform: &mut Platform, request: &Request<'_>) ->
     let network = network.ok_or_else(|| ApiError::required("private_network_id"))?.to_owned();
     let (id, address) = (platform.account.identifier("nic"), platform.account.identifier("ipam"));
     let mac = platform.account.mac_address("02");
-    let server = platform.account.server_in(request.zone(), request.part("server"))?;
+    let server = find::server(platform, request)?;
     let nic = json!({
         "id": id, "server_id": server["id"], "private_network_id": network, "zone": request.zone(), "state": "available",
         "mac_address": mac, "tags": [], "ipam_ip_ids": [address],

@@ -2,12 +2,12 @@
 
 use serde_json::{Value, json};
 
-use super::account::{Account, PROJECT, find};
 use super::error::ApiError;
+use super::find;
 use super::page;
 use super::request::Request;
 use crate::http::Answer;
-use crate::platform::Platform;
+use crate::platform::{Account, PROJECT, Platform};
 
 /// Sizes are multiples of one gigabyte.
 pub(super) const GIGABYTE: u64 = 1_000_000_000;
@@ -27,7 +27,7 @@ pub(super) fn add(account: &mut Account, zone: &str, name: &str, size: u64, iops
 /// Attaches a volume to an Instance.
 pub(super) fn attach(account: &mut Account, zone: &str, id: &str, server: &str) -> Result<(), ApiError> {
     let reference = account.identifier("reference");
-    let volume = find(&mut account.block_volumes, "volume", zone, id)?;
+    let volume = find::document(&mut account.block_volumes, "volume", zone, id)?;
     if volume["status"] != "available" {
         return Err(ApiError::Precondition("the volume is in use".to_owned()));
     }
@@ -75,19 +75,19 @@ pub(super) fn create(platform: &mut Platform, request: &Request<'_>) -> Result<A
     let iops = iops.filter(|iops| [5000, 15000].contains(iops));
     let iops = iops.ok_or_else(|| ApiError::constraint("perf_iops", "5000, 15000"))?;
     let id = add(&mut platform.account, request.zone(), &name, size, iops);
-    Ok(Answer::json(find(&mut platform.account.block_volumes, "volume", request.zone(), &id)?))
+    Ok(Answer::json(find::document(&mut platform.account.block_volumes, "volume", request.zone(), &id)?))
 }
 
 /// `GET …/volumes/{volume}`
 pub(super) fn get(platform: &mut Platform, request: &Request<'_>) -> Result<Answer, ApiError> {
     let volumes = &mut platform.account.block_volumes;
-    Ok(Answer::json(find(volumes, "volume", request.zone(), request.part("volume"))?))
+    Ok(Answer::json(find::document(volumes, "volume", request.zone(), request.part("volume"))?))
 }
 
 /// `DELETE …/volumes/{volume}`
 pub(super) fn delete(platform: &mut Platform, request: &Request<'_>) -> Result<Answer, ApiError> {
     let id = request.part("volume");
-    let volume = find(&mut platform.account.block_volumes, "volume", request.zone(), id)?;
+    let volume = find::document(&mut platform.account.block_volumes, "volume", request.zone(), id)?;
     if volume["status"] != "available" {
         return Err(ApiError::Precondition("the volume is in use".to_owned()));
     }

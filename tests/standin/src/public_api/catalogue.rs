@@ -2,13 +2,12 @@
 
 use serde_json::{Value, json};
 
-use super::account::uuid;
 use super::error::ApiError;
 use super::page;
 use super::request::Request;
 use super::routes::ZONES;
 use crate::http::Answer;
-use crate::platform::Platform;
+use crate::platform::{Platform, uuid};
 
 /// A type of Instances, as far as other modules need it.
 #[derive(Debug, Clone)]

@@ -2,15 +2,15 @@
 
 use serde_json::{Map, Value, json};
 
-use super::account::{PROJECT, Server, find};
 use super::addresses;
 use super::catalogue::{self, LocalImage, ServerType};
-use super::documents::{server, with_image_defaults};
 use super::error::ApiError;
+use super::find;
 use super::new_volumes::{self, Target};
 use super::request::Request;
 use crate::http::Answer;
-use crate::platform::{Platform, UserData};
+use crate::platform::documents::{server, with_image_defaults};
+use crate::platform::{PROJECT, Platform, Server, UserData, uuid};
 
 /// `POST …/servers`. Nothing is made if an argument is wrong.
 pub(super) fn create(platform: &mut Platform, request: &Request<'_>) -> Result<Answer, ApiError> {
@@ -87,7 +87,7 @@ fn image(
 fn image_document(image: &LocalImage, zone: &str) -> Value {
     let is_local = image.kind == "instance_local";
     let kind = if is_local { "l_ssd" } else { "sbs_snapshot" };
-    let snapshot = super::account::uuid(&(image.id.as_str(), "snapshot"));
+    let snapshot = uuid(&(image.id.as_str(), "snapshot"));
     let root = json!({"id": snapshot, "name": "", "size": if is_local { 10_000_000_000_u64 } else { 0 }, "volume_type": kind});
     with_image_defaults(
         json!({"id": image.id, "name": image.name, "arch": image.arch, "zone": zone, "root_volume": root}),
@@ -103,7 +103,7 @@ fn public_ips(
     let ids = body.get("public_ips").and_then(Value::as_array).cloned().unwrap_or_default();
     let mut found = Vec::new();
     for id in ids.iter().filter_map(Value::as_str) {
-        let ip = find(&mut platform.account.ips, "instance_ip", zone, id)?;
+        let ip = find::document(&mut platform.account.ips, "instance_ip", zone, id)?;
         if ip["state"] == "attached" {
             return Err(ApiError::Precondition("the address is attached to another instance".to_owned()));
         }
@@ -120,7 +120,8 @@ fn public_ips(
 fn group(platform: &mut Platform, body: &Map<String, Value>, zone: &str) -> Result<Value, ApiError> {
     match body.get("placement_group").and_then(Value::as_str) {
         Some(id) => {
-            Ok(find(&mut platform.account.placement_groups, "instance_placement_group", zone, id)?.clone())
+            Ok(find::document(&mut platform.account.placement_groups, "instance_placement_group", zone, id)?
+                .clone())
         }
         None => Ok(Value::Null),
     }

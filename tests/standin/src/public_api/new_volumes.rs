@@ -2,10 +2,10 @@
 
 use serde_json::{Map, Value, json};
 
-use super::account::find;
 use super::block::{self, GIGABYTE};
 use super::catalogue::{LocalImage, ServerType};
 use super::error::ApiError;
+use super::find;
 use crate::platform::Platform;
 
 /// The size of an image's snapshot.
@@ -114,9 +114,10 @@ fn one(
             attached(platform, target, &id)?
         }
         (_, Source::Volume(id)) => {
-            let free = find(&mut platform.account.local_volumes, "instance_volume", target.zone, id)?.clone();
-            platform.account.local_volumes.retain(|volume| volume["id"] != id);
-            free
+            let free = &mut platform.account.local_volumes;
+            let volume = find::document(free, "instance_volume", target.zone, id)?.clone();
+            free.retain(|other| other["id"] != id);
+            volume
         }
         _ => {
             let by_label = target.image.is_some() && target.is_by_label;

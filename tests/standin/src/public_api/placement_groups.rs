@@ -2,12 +2,12 @@
 
 use serde_json::{Value, json};
 
-use super::account::{PROJECT, find};
 use super::error::ApiError;
+use super::find;
 use super::page;
 use super::request::Request;
 use crate::http::Answer;
-use crate::platform::Platform;
+use crate::platform::{PROJECT, Platform};
 
 const RESOURCE: &str = "instance_placement_group";
 /// The fields with a fixed set of values; the first is the default.
@@ -55,7 +55,7 @@ fn choice(
 /// `GET …/placement_groups/{group}`
 pub(super) fn get(platform: &mut Platform, request: &Request<'_>) -> Result<Answer, ApiError> {
     let groups = &mut platform.account.placement_groups;
-    let group = find(groups, RESOURCE, request.zone(), request.part("group"))?;
+    let group = find::document(groups, RESOURCE, request.zone(), request.part("group"))?;
     Ok(Answer::json(&json!({ "placement_group": group })))
 }
 
@@ -63,7 +63,7 @@ pub(super) fn get(platform: &mut Platform, request: &Request<'_>) -> Result<Answ
 pub(super) fn update(platform: &mut Platform, request: &Request<'_>) -> Result<Answer, ApiError> {
     let body = request.object()?;
     let groups = &mut platform.account.placement_groups;
-    let group = find(groups, RESOURCE, request.zone(), request.part("group"))?;
+    let group = find::document(groups, RESOURCE, request.zone(), request.part("group"))?;
     let mut changed = group.clone();
     for (field, choices) in CHOICES {
         if let Some(value) = choice(&body, field, &choices)? {
@@ -87,7 +87,7 @@ pub(super) fn update(platform: &mut Platform, request: &Request<'_>) -> Result<A
 /// `DELETE …/placement_groups/{group}`
 pub(super) fn delete(platform: &mut Platform, request: &Request<'_>) -> Result<Answer, ApiError> {
     let id = request.part("group");
-    find(&mut platform.account.placement_groups, RESOURCE, request.zone(), id)?;
+    find::document(&mut platform.account.placement_groups, RESOURCE, request.zone(), id)?;
     if platform.account.servers.iter().any(|server| server.document["placement_group"]["id"] == id) {
         return Err(ApiError::Precondition("the placement group has instances".to_owned()));
     }
@@ -98,7 +98,7 @@ pub(super) fn delete(platform: &mut Platform, request: &Request<'_>) -> Result<A
 /// `GET …/placement_groups/{group}/servers`
 pub(super) fn servers(platform: &mut Platform, request: &Request<'_>) -> Result<Answer, ApiError> {
     let id = request.part("group");
-    find(&mut platform.account.placement_groups, RESOURCE, request.zone(), id)?;
+    find::document(&mut platform.account.placement_groups, RESOURCE, request.zone(), id)?;
     let all = platform.account.servers.iter().map(|server| &server.document);
     let in_group = all.filter(|server| server["placement_group"]["id"] == id);
     let of = |server: &Value| json!({"id": server["id"], "name": server["name"], "policy_respected": true});

@@ -25,7 +25,7 @@ impl Request<'_> {
         self.parts.iter().find(|(part, _)| *part == name).map_or("", |(_, value)| value)
     }
 
-    /// The zone of the path, or of the query for an API without zones in paths.
+    /// The zone of the path. It is empty in an API without zones in paths.
     pub(super) fn zone(&self) -> &str {
         self.part("zone")
     }

@@ -2,12 +2,11 @@
 
 use percent_encoding::percent_decode_str;
 
-use super::account::{Account, Rights};
 use super::error::ApiError;
 use super::request::{Request, parse_query};
 use super::{actions, addresses, block, catalogue, new_server, placement_groups, servers, user_data};
 use crate::http::{Answer, Incoming};
-use crate::platform::Platform;
+use crate::platform::{Account, Platform, Rights, uuid};
 
 /// The zones of Instances.
 pub(super) const ZONES: [&str; 10] = [
@@ -17,10 +16,11 @@ pub(super) const ZONES: [&str; 10] = [
 
 type Handler = fn(&mut Platform, &Request<'_>) -> Result<Answer, ApiError>;
 
-/// A path with its parts in braces, its method, and the kind of resource for permissions; an empty kind needs no token.
+/// A method, a path with its parts in braces, the kind of resource for permissions, and the function that answers. An empty kind needs no
+/// token.
 struct Route(&'static str, &'static str, &'static str, Handler);
 
-/// The routes below `/instance/v1/zones/{zone}`.
+/// The beginning of a path without a slash.
 const INSTANCE: &str = "/instance/v1/zones/{zone}";
 const SERVER: &str = "instance_server";
 const GROUP: &str = "instance_placement_group";
@@ -85,28 +85,29 @@ pub(crate) fn answer(platform: &mut Platform, request: &Incoming) -> Answer {
     platform.add_shown();
     let answer = find_and_handle(platform, request).unwrap_or_else(|why| why.answer());
     platform.refresh_conf();
-    answer
-        .with("Server", "Scaleway API Gateway (stand-in)")
-        .with("X-Request-Id", super::account::uuid(&request.target))
+    answer.with("Server", "Scaleway API Gateway (stand-in)").with("X-Request-Id", uuid(&request.target))
 }
 
 fn find_and_handle(platform: &mut Platform, incoming: &Incoming) -> Result<Answer, ApiError> {
     let (path, query) = incoming.target.split_once('?').unwrap_or((&incoming.target, ""));
-    let of_path = |route: &'static Route| Some((route, parts(route.1, path)?));
+    let of_path = |Route(method, pattern, kind, handler): &'static Route| {
+        Some((*method, parts(pattern, path)?, *kind, handler))
+    };
     let matching: Vec<_> = ROUTES.iter().filter_map(of_path).collect();
-    let Some((route, parts)) = matching.iter().find(|(route, _)| route.0 == incoming.method) else {
+    let Some((_, parts, kind, handler)) = matching.iter().find(|(method, ..)| *method == incoming.method)
+    else {
         if !path.starts_with("/marketplace/") {
             check_token(&platform.account, incoming)?;
         }
-        let methods: Vec<_> = matching.iter().map(|(route, _)| route.0).collect();
+        let methods: Vec<_> = matching.iter().map(|(method, ..)| *method).collect();
         return Err(if methods.is_empty() { ApiError::NoRoute } else { ApiError::NoMethod(methods) });
     };
-    if !route.2.is_empty() {
+    if !kind.is_empty() {
         let rights = check_token(&platform.account, incoming)?;
         let is_read = incoming.method == "GET";
         if rights == Rights::None || rights == Rights::Read && !is_read {
             let action = if is_read { "read" } else { "write" };
-            return Err(ApiError::NotPermitted { resource: route.2, action });
+            return Err(ApiError::NotPermitted { resource: kind, action });
         }
     }
     let last = percent_decode_str(path.rsplit('/').next().unwrap_or_default()).collect();
@@ -115,7 +116,7 @@ fn find_and_handle(platform: &mut Platform, incoming: &Incoming) -> Result<Answe
     if !request.zone().is_empty() && !ZONES.contains(&request.zone()) {
         return Err(ApiError::argument("zone", "format", "not one of the zones"));
     }
-    (route.3)(platform, &request)
+    handler(platform, &request)
 }
 
 /// What the token of the request permits.

@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::account::find;
 use super::addresses;
 use super::error::ApiError;
+use super::find;
 use super::page;
 use super::request::Request;
 use crate::http::Answer;
@@ -56,7 +56,7 @@ fn is_wanted(server: &Value, request: &Request<'_>) -> bool {
 
 /// `GET …/servers/{server}`
 pub(super) fn get(platform: &mut Platform, request: &Request<'_>) -> Result<Answer, ApiError> {
-    let server = platform.account.server_in(request.zone(), request.part("server"))?;
+    let server = find::server(platform, request)?;
     Ok(Answer::json(&json!({ "server": server })))
 }
 
@@ -66,7 +66,7 @@ pub(super) fn update(platform: &mut Platform, request: &Request<'_>) -> Result<A
     let group = match changes.get("placement_group").and_then(Value::as_str) {
         Some(id) => {
             let groups = &mut platform.account.placement_groups;
-            Some(find(groups, "instance_placement_group", request.zone(), id)?.clone())
+            Some(find::document(groups, "instance_placement_group", request.zone(), id)?.clone())
         }
         None => None,
     };
@@ -87,7 +87,7 @@ pub(super) fn update(platform: &mut Platform, request: &Request<'_>) -> Result<A
             return Err(ApiError::argument(name, "format", ""));
         }
     }
-    let server = platform.account.server_in(request.zone(), request.part("server"))?;
+    let server = find::server(platform, request)?;
     for (name, value) in changes {
         server[&name] = if name == "placement_group" { group.clone().unwrap_or_default() } else { value };
     }
@@ -101,7 +101,7 @@ pub(super) fn update(platform: &mut Platform, request: &Request<'_>) -> Result<A
 /// `DELETE …/servers/{server}`: its volumes stay.
 pub(super) fn delete(platform: &mut Platform, request: &Request<'_>) -> Result<Answer, ApiError> {
     let id = request.part("server");
-    let server = platform.account.server_in(request.zone(), id)?;
+    let server = find::server(platform, request)?;
     if server["state"] != "stopped" {
         return Err(ApiError::Precondition("instance should be stopped".to_owned()));
     }

@@ -2,12 +2,11 @@
 
 use serde_json::{Value, json};
 
-use super::account::{Rights, uuid};
-use super::{OWNER_TOKEN, answer};
+use super::answer;
 use crate::http::{Answer, Incoming};
 use crate::metadata_api::{self, Call};
 use crate::options::{Dialect, fixture};
-use crate::platform::Platform;
+use crate::platform::{OWNER_TOKEN, Platform, Rights, uuid};
 
 const ZONE: &str = "/instance/v1/zones/nl-ams-1";
 
@@ -194,6 +193,12 @@ fn another_conf_shows_another_instance_with_its_own_user_data() {
     assert_eq!(platform.user_data.keys().collect::<Vec<_>>(), [&[0xff_u8][..]]);
     let (_, list) = ask(&mut platform, "GET", &format!("{ZONE}/servers/{first}/user_data"), &Value::Null);
     assert_eq!(list["user_data"], json!(["of-first"]));
+    // One that the account does not have yet begins without user data.
+    let third = uuid(&"third");
+    platform.set_conf(json!({"id": third, "zone": "nl-ams-1"}));
+    assert!(platform.user_data.is_empty());
+    let (_, list) = ask(&mut platform, "GET", &format!("{ZONE}/servers/{third}/user_data"), &Value::Null);
+    assert_eq!(list["user_data"], json!([]));
 }
 
 #[test]

@@ -4,6 +4,7 @@ use base64ct::{Base64, Encoding};
 use serde_json::{Value, json};
 
 use super::error::ApiError;
+use super::find;
 use super::request::Request;
 use crate::http::Answer;
 use crate::platform::{Platform, UserData};
@@ -11,7 +12,7 @@ use crate::platform::{Platform, UserData};
 /// The user data of the Instance of the path.
 fn of_server<'a>(platform: &'a mut Platform, request: &Request<'_>) -> Result<&'a mut UserData, ApiError> {
     let id = request.part("server");
-    platform.account.server_in(request.zone(), id)?;
+    find::server(platform, request)?;
     platform.user_data_of(id).ok_or_else(|| ApiError::not_found("instance_server", id))
 }
 

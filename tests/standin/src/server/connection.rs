@@ -30,28 +30,20 @@ pub(super) async fn run(stream: TcpStream, peer: SocketAddr, tls: Option<Tls>, s
     // Small pieces must be sent at once. This fails only if the client is gone, which later calls report.
     drop(stream.set_nodelay(true));
     let (id, verdict) = shared.record_connection(peer, local);
-    let plain = |stream| Served {
-        stream: Stream::Plain(stream),
-        peer,
-        local,
-        id,
-        shared: Arc::clone(&shared),
-        is_cut: false,
+    let served = |stream| Served { stream, peer, local, id, shared: Arc::clone(&shared), is_cut: false };
+    let plain = |stream| served(Stream::Plain(stream));
+    let handshake_failed = |why: &str| {
+        shared.record_error(id, &format!("TLS: {why}"));
+        shared.closed(id, Side::Server, How::Fin);
     };
     match (verdict.fault, tls) {
         (Some(Fault::AcceptSilent), _) => plain(stream).ignore().await,
         (Some(_), _) => plain(stream).reset(),
         (None, None) => plain(stream).serve().await,
         (None, Some(tls)) => match timeout(shared.keep_alive, tls.accept(stream)).await {
-            Ok(Ok(stream)) => Served { stream, peer, local, id, shared, is_cut: false }.serve().await,
-            failed => {
-                let why = failed.map_or_else(
-                    |_| "no handshake".to_owned(),
-                    |failed| failed.err().map_or_else(String::new, |error| error.to_string()),
-                );
-                shared.record_error(id, &format!("TLS: {why}"));
-                shared.closed(id, Side::Server, How::Fin);
-            }
+            Ok(Ok(stream)) => served(stream).serve().await,
+            Ok(Err(error)) => handshake_failed(&error.to_string()),
+            Err(_) => handshake_failed("no handshake in time"),
         },
     }
 }

@@ -55,7 +55,7 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reads or changes the data behind the API.
+    /// Reads or changes the data behind both APIs.
     pub(crate) fn platform<T>(&self, f: impl FnOnce(&mut Platform) -> T) -> T {
         f(&mut self.lock().platform)
     }

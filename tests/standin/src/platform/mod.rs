@@ -1,13 +1,14 @@
-//! The data behind both APIs. The Metadata API shows one Instance, the one that was powered on last; the public API shows all of them.
+//! The data behind both APIs. The Metadata API shows one Instance, the one that was powered on last; the public API shows all of them. This
+//! module knows no requests.
 
-use std::collections::BTreeMap;
+mod account;
+pub(crate) mod documents;
 
 use serde_json::Value;
 
-use crate::public_api::{Account, Server, conf_of_server, server_of_conf};
-
-/// The user data of one Instance: keys and values, both as bytes.
-pub(crate) type UserData = BTreeMap<Vec<u8>, Vec<u8>>;
+pub(crate) use account::{Account, PROJECT, Server, UserData, uuid};
+pub use account::{OWNER_TOKEN, Rights};
+use documents::{conf_of_server, server_of_conf};
 
 /// The data.
 #[derive(Debug, Default)]
@@ -43,11 +44,12 @@ impl Platform {
     /// Replaces the document of `/conf`. If the account is in use, this shows another Instance, or changes the one that is shown.
     pub(crate) fn set_conf(&mut self, conf: Value) {
         if let (Some(_), Some(id)) = (&self.added, conf["id"].as_str()) {
-            let id = id.to_owned();
-            self.show(&id);
-            if let Some(server) = self.account.server_mut(&id) {
-                server.document = server_of_conf(&id, &conf);
+            let document = server_of_conf(id, &conf);
+            match self.account.server_mut(id) {
+                Some(server) => server.document = document,
+                None => self.account.servers.push(Server { document, user_data: UserData::new() }),
             }
+            self.show(id);
         }
         self.conf = conf;
     }

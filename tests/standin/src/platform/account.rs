@@ -5,13 +5,13 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use serde_json::Value;
 
-use super::error::ApiError;
-use crate::platform::UserData;
+/// The user data of one Instance: keys and values, both as bytes.
+pub(crate) type UserData = BTreeMap<Vec<u8>, Vec<u8>>;
 
 /// The secret key of the account's owner.
 pub const OWNER_TOKEN: &str = "11111111-1111-4111-8111-111111111111";
 /// The account's only project, and its organization.
-pub(super) const PROJECT: &str = "5a1e0c7d-0000-4000-8000-000000000000";
+pub(crate) const PROJECT: &str = "5a1e0c7d-0000-4000-8000-000000000000";
 
 /// What a secret key permits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub enum Rights {
     Expired,
 }
 
-/// An Instance. While the Metadata API shows it, its user data is in [`crate::platform::Platform`].
+/// An Instance. While the Metadata API shows it, its user data is in [`super::Platform`].
 #[derive(Debug)]
 pub(crate) struct Server {
     pub(crate) document: Value,
@@ -38,11 +38,11 @@ pub(crate) struct Server {
 pub(crate) struct Account {
     pub(crate) tokens: BTreeMap<String, Rights>,
     pub(crate) servers: Vec<Server>,
-    pub(super) ips: Vec<Value>,
-    pub(super) block_volumes: Vec<Value>,
+    pub(crate) ips: Vec<Value>,
+    pub(crate) block_volumes: Vec<Value>,
     /// The local volumes of Instances that were deleted.
-    pub(super) local_volumes: Vec<Value>,
-    pub(super) placement_groups: Vec<Value>,
+    pub(crate) local_volumes: Vec<Value>,
+    pub(crate) placement_groups: Vec<Value>,
     /// The number of identifiers that were made.
     identifiers: u64,
 }
@@ -70,39 +70,22 @@ impl Account {
         self.servers.iter_mut().find(|server| server.document["id"] == id)
     }
 
-    /// An Instance of this zone.
-    pub(super) fn server_in(&mut self, zone: &str, id: &str) -> Result<&mut Value, ApiError> {
-        let server = self.server_mut(id).filter(|server| server.document["zone"] == zone);
-        server.map(|server| &mut server.document).ok_or_else(|| ApiError::not_found("instance_server", id))
-    }
-
     /// A new MAC address, whose first byte is this.
-    pub(super) fn mac_address(&mut self, first: &str) -> String {
+    pub(crate) fn mac_address(&mut self, first: &str) -> String {
         self.identifiers += 1;
         let [.., third, second, last] = self.identifiers.to_be_bytes();
         format!("{first}:00:00:{third:02x}:{second:02x}:{last:02x}")
     }
 
     /// A new identifier. It is the same in each run.
-    pub(super) fn identifier(&mut self, kind: &str) -> String {
+    pub(crate) fn identifier(&mut self, kind: &str) -> String {
         self.identifiers += 1;
         uuid(&(kind, self.identifiers))
     }
 }
 
-/// The document with this id in this zone.
-pub(super) fn find<'a>(
-    documents: &'a mut [Value],
-    resource: &'static str,
-    zone: &str,
-    id: &str,
-) -> Result<&'a mut Value, ApiError> {
-    let mut found = documents.iter_mut().filter(|document| document["zone"] == zone && document["id"] == id);
-    found.next().ok_or_else(|| ApiError::not_found(resource, id))
-}
-
 /// An identifier that depends on nothing but this.
-pub(super) fn uuid(of: &impl Hash) -> String {
+pub(crate) fn uuid(of: &impl Hash) -> String {
     let half = |salt: u8| {
         let mut hasher = DefaultHasher::new();
         (salt, of).hash(&mut hasher);

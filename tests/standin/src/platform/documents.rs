@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::account::PROJECT;
+use super::PROJECT;
 
 /// The fields that only `/conf` has.
 const CONF_ONLY: [&str; 5] =
@@ -31,7 +31,7 @@ fn object(value: Value) -> Map<String, Value> {
 }
 
 /// The document of an Instance with these fields. Its name for DNS follows from its id.
-pub(super) fn server(fields: Value) -> Value {
+pub(crate) fn server(fields: Value) -> Value {
     let mut document = object(defaults());
     document.extend(object(fields));
     let id = document.get("id").and_then(Value::as_str).unwrap_or_default().to_owned();
@@ -41,7 +41,7 @@ pub(super) fn server(fields: Value) -> Value {
 }
 
 /// Changes the state, and the fields that follow from it.
-pub(super) fn set_server_state(document: &mut Value, state: &str) {
+pub(crate) fn set_server_state(document: &mut Value, state: &str) {
     if let Value::Object(document) = document {
         document.insert("state".to_owned(), json!(state));
         set_state(document);
@@ -82,7 +82,7 @@ pub(crate) fn server_of_conf(id: &str, conf: &Value) -> Value {
 }
 
 /// The document of an image in that of an Instance, with the fields that it always has.
-pub(super) fn with_image_defaults(image: Value) -> Value {
+pub(crate) fn with_image_defaults(image: Value) -> Value {
     let mut document = object(json!({
         "creation_date": "2026-01-01T00:00:00.000000+00:00", "default_bootscript": null, "extra_volumes": {},
         "from_server": "", "modification_date": "2026-01-01T00:00:00.000000+00:00", "organization": PROJECT,
