@@ -87,6 +87,8 @@ fn h3_own_reading_sshd_answer_and_client_view_agree() {
 fn h3_h4_sshd_configuration_change_is_published() {
     World::builder().with_sshd().run(|world| {
         assert_eq!(agent(world, &["host-keys", "ensure"]).code, 0);
+        // So that no check finds the change before the kernel reports it.
+        fs::write("/etc/scw-agent.toml", "[metadata]\nlook-again = \"1h\"\n").expect("written");
         let daemon = start_daemon(world);
         assert_eq!(published_types(&wait_until_published(world)).len(), 3);
         assert!(!fs::exists(CHECK_REQUESTED).expect("checked"), "the settle pass removes the request");

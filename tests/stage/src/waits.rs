@@ -40,8 +40,8 @@ pub fn calls(trace: &Path) -> usize {
     fs::read_to_string(trace).unwrap_or_default().lines().filter(|line| line.contains(" = ")).count()
 }
 
-/// The lines of `trace` that are the end of a wait, or set a timer of the kernel. tokio's event for itself is not one: it is signalled before the wait begins, so that
-/// the program does not wait. Neither is a look without a wait, with a timeout of zero.
+/// The lines of `trace` that are the end of a wait, or set a timer of the kernel. tokio's event for itself is not the end of a wait: it is
+/// signalled before the wait begins. Neither is a look with a timeout of zero.
 pub fn ended_waits(trace: &Path) -> Vec<String> {
     let own = |line: &&str| line.contains("[{events=EPOLLIN, data={u32=0, u64=0}}]");
     let trace = fs::read_to_string(trace).unwrap_or_default();
