@@ -25,7 +25,7 @@ fn every_test_named_in_the_documents_exists() {
     let named: Vec<_> = named.filter(|name| name.contains('_') && name.matches('_').count() > 2).collect();
     assert!(named.len() > 300, "{named:?}");
     let sources = Command::new("grep")
-        .args(["-rhE", "^ *(async )?fn [a-z0-9_]+\\(\\)", "src", "tests", "packaging"])
+        .args(["-rhE", "^ *(async )?fn [a-z0-9_]+\\(\\)", "src", "client", "tests", "packaging"])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
         .expect("started");

@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use base64ct::{Base64, Encoding};
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose,
@@ -34,7 +35,7 @@ impl Tls {
         authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         authority.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let authority_key = KeyPair::generate()?;
-        let pem = authority.self_signed(&authority_key)?.pem();
+        let pem = pem(authority.self_signed(&authority_key)?.der());
         let issuer = Issuer::new(authority, authority_key);
 
         let names = NAMES.into_iter().map(str::to_owned).chain(addresses.iter().map(IpAddr::to_string));
@@ -54,6 +55,13 @@ impl Tls {
     pub(super) async fn accept(&self, stream: TcpStream) -> io::Result<Stream> {
         Ok(Stream::Tls(Box::new(self.0.accept(stream).await?)))
     }
+}
+
+/// A certificate as PEM: base64 in lines of 64 characters.
+fn pem(der: &[u8]) -> String {
+    let base64 = Base64::encode_string(der);
+    let lines = base64.as_bytes().chunks(64).map(|line| String::from_utf8_lossy(line) + "\n");
+    format!("-----BEGIN CERTIFICATE-----\n{}-----END CERTIFICATE-----\n", lines.collect::<String>())
 }
 
 /// The stream of a connection.

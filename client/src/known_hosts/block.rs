@@ -1,0 +1,196 @@
+//! The marked block in a known_hosts file. All other lines stay as they are, byte by byte. Pure.
+//!
+//! A line of the block is `NAMES TYPE KEY scw:ID`. The lines of an Instance are replaced together. A name belongs to one
+//! Instance: it is taken out of the lines of others.
+
+const BEGIN: &str = "# scw-known-hosts: begin; written by `scw-known-hosts write`";
+const END: &str = "# scw-known-hosts: end";
+
+/// What comes before the id in the last field.
+const MARK: &str = "scw:";
+
+/// The keys of one Instance.
+pub struct Keys {
+    /// Its id.
+    pub id: String,
+    /// Its names, as known_hosts has them: `[name]:port` if the port is not 22.
+    pub names: Vec<String>,
+    /// Type and key in base64.
+    pub keys: Vec<(String, String)>,
+}
+
+/// Why the file cannot be changed.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("line {line}: the block that begins here has no end; delete this line")]
+pub struct NoEnd {
+    /// The line, from 1.
+    pub line: usize,
+}
+
+/// The content with these keys in the block, which is made at the end if there is none.
+pub fn with_keys<'a>(content: &[u8], all: impl IntoIterator<Item = &'a Keys>) -> Result<Vec<u8>, NoEnd> {
+    let lines: Vec<&[u8]> = content.split_inclusive(|byte| *byte == b'\n').collect();
+    let (before, own, after) = split(&lines)?;
+    let mut block: Vec<String> = own
+        .iter()
+        .filter_map(|line| std::str::from_utf8(line).ok())
+        .map(|line| line.trim().to_owned())
+        .collect();
+    for Keys { id, names, keys } in all {
+        block.retain(|line| !line.ends_with(&format!(" {MARK}{id}")));
+        block = block.iter().filter_map(|line| without(line, names)).collect();
+        let names = names.join(",");
+        block.extend(keys.iter().map(|(kind, key)| format!("{names} {kind} {key} {MARK}{id}")));
+    }
+    let mut new: Vec<u8> = before.concat();
+    if new.last().is_some_and(|byte| *byte != b'\n') {
+        new.push(b'\n');
+    }
+    for line in std::iter::once(BEGIN).chain(block.iter().map(String::as_str)).chain([END]) {
+        new.extend_from_slice(line.as_bytes());
+        new.push(b'\n');
+    }
+    new.extend(after.concat());
+    Ok(new)
+}
+
+/// The keys that the block has for an Instance: type and key in base64.
+pub fn keys_of(content: &[u8], id: &str) -> Vec<(String, String)> {
+    let lines: Vec<&[u8]> = content.split_inclusive(|byte| *byte == b'\n').collect();
+    let Ok((_, own, _)) = split(&lines) else { return Vec::new() };
+    let key = |line: &&[u8]| {
+        let text = std::str::from_utf8(line).ok()?;
+        let [_, kind, key, mark] = text.split_ascii_whitespace().collect::<Vec<_>>()[..] else { return None };
+        (mark.strip_prefix(MARK) == Some(id)).then(|| (kind.to_owned(), key.to_owned()))
+    };
+    own.iter().filter_map(key).collect()
+}
+
+/// The numbers of the lines outside of the block that have one of these names with a key that is not among these.
+pub fn stale_lines(content: &[u8], keys: &Keys) -> Vec<usize> {
+    let lines: Vec<&[u8]> = content.split_inclusive(|byte| *byte == b'\n').collect();
+    let Ok((before, own, _)) = split(&lines) else { return Vec::new() };
+    let is_own =
+        |index: usize| (before.len()..before.len() + own.len() + 2).contains(&index) && !own.is_empty();
+    let is_stale = |line: &[u8]| {
+        let text = String::from_utf8_lossy(line);
+        let mut fields = text.split_ascii_whitespace();
+        let (Some(names), Some(_), Some(key)) = (fields.next(), fields.next(), fields.next()) else {
+            return false;
+        };
+        let has_name = names.split(',').any(|name| keys.names.iter().any(|other| other == name));
+        has_name && keys.keys.iter().all(|(_, other)| other != key)
+    };
+    let numbered = lines.iter().enumerate().filter(|(index, line)| !is_own(*index) && is_stale(line));
+    numbered.map(|(index, _)| index + 1).collect()
+}
+
+type Parts<'a> = (&'a [&'a [u8]], &'a [&'a [u8]], &'a [&'a [u8]]);
+
+/// The lines before the block, in it, and after it.
+fn split<'a>(lines: &'a [&'a [u8]]) -> Result<Parts<'a>, NoEnd> {
+    let is = |line: &[u8], mark: &str| line.trim_ascii() == mark.as_bytes();
+    let Some(begin) = lines.iter().position(|line| is(line, BEGIN)) else {
+        return Ok((lines, &[], &[]));
+    };
+    let (before, rest) = lines.split_at(begin);
+    let end = rest.iter().position(|line| is(line, END)).ok_or(NoEnd { line: begin + 1 })?;
+    Ok((before, &rest[1..end], &rest[end + 1..]))
+}
+
+/// The line without these names; `None` if it has no other.
+fn without(line: &str, names: &[String]) -> Option<String> {
+    let (old, rest) = line.split_once(' ')?;
+    let left: Vec<_> = old.split(',').filter(|name| names.iter().all(|other| other != name)).collect();
+    (!left.is_empty()).then(|| format!("{} {rest}", left.join(",")))
+}
+
+/// A name as known_hosts has it.
+pub fn name_with_port(name: &str, port: u16) -> Option<String> {
+    let is_literal = !name.is_empty()
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':'));
+    is_literal.then(|| if port == 22 { name.to_owned() } else { format!("[{name}]:{port}") })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keys(id: &str, names: &[&str], keys: &[&str]) -> Keys {
+        Keys {
+            id: id.to_owned(),
+            names: names.iter().map(|name| (*name).to_owned()).collect(),
+            keys: keys.iter().map(|key| ("ssh-ed25519".to_owned(), (*key).to_owned())).collect(),
+        }
+    }
+
+    fn text(content: &[u8], all: &[Keys]) -> String {
+        String::from_utf8(with_keys(content, all).expect("content")).expect("text")
+    }
+
+    #[test]
+    fn other_lines_are_unchanged() {
+        let before = b"github.com ssh-rsa AAAA\n|1|hash= ssh-ed25519 AAAA\n\xff\xfe odd";
+        let new = with_keys(before, &[keys("a", &["web"], &["K"])]).expect("content");
+        assert!(new.starts_with(before));
+        let again = with_keys(&new, &[keys("a", &["web"], &["K"])]).expect("content");
+        assert_eq!(new, again);
+        let with_more = [&new[..], b"later ssh-rsa AAAA\n"].concat();
+        assert!(
+            with_keys(&with_more, &[keys("b", &["db"], &["L"])])
+                .expect("content")
+                .ends_with(b"later ssh-rsa AAAA\n")
+        );
+    }
+
+    #[test]
+    fn new_keys_and_names_replace_old_ones() {
+        let first =
+            text(b"", &[keys("a", &["web", "192.0.2.1"], &["OLD"]), keys("b", &["db", "192.0.2.2"], &["K"])]);
+        let second = text(first.as_bytes(), &[keys("a", &["web", "192.0.2.2"], &["NEW", "NEW2"])]);
+        assert!(
+            !second.contains("OLD") && second.contains("web,192.0.2.2 ssh-ed25519 NEW2 scw:a\n"),
+            "{second}"
+        );
+        assert!(second.contains("\ndb ssh-ed25519 K scw:b\n"), "{second}");
+    }
+
+    #[test]
+    fn keys_of_an_instance_are_read_back() {
+        let content = text(
+            b"x ssh-rsa OTHER scw:a\n",
+            &[keys("a", &["web"], &["K", "L"]), keys("ab", &["db"], &["M"])],
+        );
+        let found: Vec<_> = keys_of(content.as_bytes(), "a").into_iter().map(|(_, key)| key).collect();
+        assert_eq!(found, ["K", "L"]);
+    }
+
+    #[test]
+    fn block_without_an_end_is_an_error() {
+        let content = format!("a\n{BEGIN}\nb\n");
+        assert_eq!(with_keys(content.as_bytes(), &[]), Err(NoEnd { line: 2 }));
+    }
+
+    #[test]
+    fn stale_lines_outside_of_the_block_are_found() {
+        let new = text(
+            b"web ssh-rsa OLD\nweb ssh-ed25519 K\n# web\nother ssh-rsa X\n",
+            &[keys("a", &["web"], &["K"])],
+        );
+        assert_eq!(stale_lines(new.as_bytes(), &keys("a", &["web"], &["K"])), [1]);
+        assert_eq!(stale_lines(b"web ssh-rsa OLD\n", &keys("a", &["web"], &["K"])), [1]);
+    }
+
+    #[test]
+    fn names_have_their_port() {
+        for (name, port, expected) in [
+            ("web", 22, Some("web")),
+            ("2001:db8::1", 2222, Some("[2001:db8::1]:2222")),
+            ("a b", 22, None),
+            ("*", 22, None),
+            ("", 22, None),
+        ] {
+            assert_eq!(name_with_port(name, port).as_deref(), expected, "{name}");
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! The addresses of a name. The resolver has no limit of its own, so it runs beside the run.
+
+use std::net::{IpAddr, ToSocketAddrs};
+use std::sync::mpsc::channel;
+use std::thread;
+
+use crate::util::deadline::Deadline;
+
+/// More addresses are not asked about.
+const MAX: usize = 8;
+
+/// The addresses; none if the name does not resolve in time.
+pub(super) fn addresses(host: &str, deadline: Deadline) -> Vec<IpAddr> {
+    let (sender, receiver) = channel();
+    let host = host.to_owned();
+    thread::spawn(move || {
+        let resolved = (host.as_str(), 0).to_socket_addrs();
+        drop(
+            sender.send(resolved.map(|all| all.map(|one| one.ip()).collect::<Vec<_>>()).unwrap_or_default()),
+        );
+    });
+    let mut addresses = receiver.recv_timeout(deadline.left().unwrap_or_default()).unwrap_or_default();
+    addresses.dedup();
+    addresses.truncate(MAX);
+    addresses
+}
