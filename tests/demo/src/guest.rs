@@ -1,6 +1,6 @@
 //! The Instance of the demo: its world, its running daemons, and functions that run programs in it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use scw_stage::{Daemon, Notify, PathUnit, Programs, Sshd, World};
@@ -41,6 +41,8 @@ pub(crate) struct Ready {
 pub(crate) struct Guest<'w> {
     pub(crate) world: &'w World,
     programs: Programs,
+    /// `scw-known-hosts`, on the user's side.
+    pub(crate) client: PathBuf,
     daemon: Option<Daemon>,
     /// In place of PID 1: the path unit of the host-keys role.
     path_unit: Option<PathUnit>,
@@ -54,10 +56,11 @@ pub(crate) struct Guest<'w> {
 }
 
 impl<'w> Guest<'w> {
-    pub(crate) fn new(world: &'w World, programs: Programs) -> Guest<'w> {
+    pub(crate) fn new(world: &'w World, programs: Programs, client: PathBuf) -> Guest<'w> {
         Guest {
             world,
             programs,
+            client,
             daemon: None,
             path_unit: None,
             sshd: None,

@@ -2,6 +2,7 @@
 //! Exit code 0: all steps succeeded; 1: a step failed; 2: the demo cannot run here.
 //! It must not leave anything on the machine, and must not start a client outside of the Instance.
 
+mod client;
 mod fingerprint;
 mod guest;
 mod owner;
@@ -49,7 +50,7 @@ fn main() -> ExitCode {
 /// Runs the demo, and then a shell if that is wanted; returns whether all steps succeeded.
 fn show(with_shell: bool) -> Result<bool, String> {
     programs::check_tools()?;
-    let programs = Programs::build()?;
+    let (programs, client) = (Programs::build()?, Programs::build_client()?);
     drop(Package::OpensshServer.find().map_err(|error| error.to_string())?);
     // The build runs before this, as the original user. The process still has only one thread.
     enter_user_namespace_if_needed().map_err(|error| error.to_string())?;
@@ -70,7 +71,7 @@ fn show(with_shell: bool) -> Result<bool, String> {
              separation, are left out",
         );
     }
-    let mut guest = Guest::new(&world, programs);
+    let mut guest = Guest::new(&world, programs, client);
     let held = story::run_steps(&mut guest, &mut screen);
     if !held {
         screen.output_of("the daemon", &guest.daemon_output());

@@ -9,6 +9,7 @@ use std::time::Duration;
 use scw_standin::Request;
 use serde_json::json;
 
+use crate::client;
 use crate::fingerprint::Fingerprint;
 use crate::guest::{Guest, PATIENCE, run};
 use crate::owner;
@@ -27,16 +28,18 @@ const CAPABILITIES: &str = "0000000000002400";
 const KNOWN_HOSTS: &str = "/run/known_hosts";
 
 /// What a step found, or why it failed.
-type Seen = Result<Vec<String>, String>;
+pub(crate) type Seen = Result<Vec<String>, String>;
 type Step = (&'static str, fn(&mut Guest) -> Seen);
 
-const STEPS: [Step; 10] = [
+const STEPS: [Step; 12] = [
     ("an owner creates an Instance through the API, with a volume and a setup script", create),
     ("the machine boots without host keys, and gets them", host_keys),
     ("sshd starts with them", sshd),
     ("the daemon is ready, with two capabilities", daemon),
     ("the fingerprints that the API has are those of the running sshd", fingerprints),
     ("a first ssh login, where only keys with a published fingerprint are trusted", login),
+    ("ssh with nothing but `scw-known-hosts setup` connects without a question", client::checked_login),
+    ("a server with another key at the same address is refused", client::other_server),
     ("the owner's setup script runs", setup_script),
     ("programs on the machine list, read and set user data", user_data),
     ("\"set all user data\" deletes the fingerprints, and they are published again", set_all),
@@ -67,7 +70,7 @@ fn ms(time: Duration) -> String {
     format!("{} ms", time.as_millis())
 }
 
-fn ensure(holds: bool, otherwise: impl Into<String>) -> Result<(), String> {
+pub(crate) fn ensure(holds: bool, otherwise: impl Into<String>) -> Result<(), String> {
     if holds { Ok(()) } else { Err(otherwise.into()) }
 }
 

@@ -16,7 +16,9 @@ fn demo_with(name: &str, line: &str) -> Output {
         path
     };
     let agent = write("scw-agent", format!("#!/bin/sh\n{line}\n"));
-    let cargo = format!("#!/bin/sh\necho '{{\"executable\":\"{}\"}}'\n", agent.display());
+    let client = write("scw-known-hosts", format!("#!/bin/sh\n{line}\n"));
+    let message = |path: &Path| format!("echo '{{\"executable\":\"{}\"}}'\n", path.display());
+    let cargo = format!("#!/bin/sh\n{}{}", message(&agent), message(&client));
     let cargo = write("cargo", cargo);
     Command::new(DEMO).env("CARGO", cargo).output().expect("run")
 }
@@ -27,8 +29,8 @@ fn failing_or_idle_agent_fails_every_step() {
         let output = demo_with(name, line);
         let text = String::from_utf8_lossy(&output.stdout);
         assert_eq!(output.status.code(), Some(1), "{text}{}", String::from_utf8_lossy(&output.stderr));
-        assert_eq!((text.matches('✗').count(), text.matches('✓').count()), (9, 1), "{text}");
-        assert!(text.contains("1 of 10 steps held"), "{text}");
+        assert_eq!((text.matches('✗').count(), text.matches('✓').count()), (11, 1), "{text}");
+        assert!(text.contains("1 of 12 steps held"), "{text}");
         assert_eq!(text.contains("no luck"), name == "fails", "{text}");
     }
 }

@@ -1,4 +1,4 @@
-//! The agent's programs, built as for a release, for the demo, the benchmarks and the soak tests.
+//! The programs, built for the demo, the benchmarks and the soak tests.
 //! This module must build no other programs, and must not start those that it built.
 
 use std::ffi::OsString;
@@ -21,20 +21,29 @@ pub struct Programs {
 impl Programs {
     /// Builds the programs as for a release. cargo prints its progress.
     pub fn build() -> Result<Programs, String> {
-        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
-        let mut command = Command::new(cargo);
-        command.args(["build", "--release", "--locked", "--package", "scw-agent", "--bin", "scw-agent"]);
-        command.arg("--message-format=json-render-diagnostics").stderr(Stdio::inherit());
-        let output = command.output().map_err(|error| format!("cargo cannot be run: {error}"))?;
-        if !output.status.success() {
-            return Err("the agent does not build".to_owned());
-        }
-        let messages = String::from_utf8_lossy(&output.stdout);
-        let agent = built(&messages, "scw-agent").ok_or("cargo built no scw-agent")?;
+        let agent = build("scw-agent", &["--release"])?;
         let userdata = agent.with_file_name("scw-userdata");
         link(&agent, &userdata).map_err(|error| format!("cannot make {}: {error}", userdata.display()))?;
         Ok(Programs { agent, userdata })
     }
+
+    /// Builds `scw-known-hosts` for development: the test tools have most of its dependencies in that form.
+    pub fn build_client() -> Result<PathBuf, String> {
+        build("scw-known-hosts", &[])
+    }
+}
+
+/// Builds the program of the package with the same name.
+fn build(name: &str, options: &[&str]) -> Result<PathBuf, String> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
+    let mut command = Command::new(cargo);
+    command.args(["build", "--locked", "--package", name, "--bin", name]).args(options);
+    command.arg("--message-format=json-render-diagnostics").stderr(Stdio::inherit());
+    let output = command.output().map_err(|error| format!("cargo cannot be run: {error}"))?;
+    if !output.status.success() {
+        return Err(format!("{name} does not build"));
+    }
+    built(&String::from_utf8_lossy(&output.stdout), name).ok_or_else(|| format!("cargo built no {name}"))
 }
 
 /// Makes `path` a link to `target`, whatever is there. Another process may do the same.

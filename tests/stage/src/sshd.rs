@@ -57,6 +57,16 @@ impl Sshd {
         self.port
     }
 
+    /// The user that it lets in.
+    pub fn user(&self) -> &'static str {
+        self.user
+    }
+
+    /// The private key with which it lets the user in.
+    pub fn identity(&self) -> &Path {
+        &self.identity
+    }
+
     /// The running process.
     pub fn daemon(&self) -> &Daemon {
         &self.daemon
