@@ -10,6 +10,12 @@ use base64ct::{Base64Unpadded, Encoding};
 /// The user data key.
 pub(crate) const KEY: &str = "ssh-host-fingerprints";
 
+/// More entries are ignored. A server has a handful of keys.
+const MAX_ENTRIES: usize = 64;
+
+/// A message has no more.
+const MAX_LISTED: usize = 8;
+
 /// The SHA-256 fingerprint of a key.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Fingerprint([u8; 32]);
@@ -68,6 +74,9 @@ impl Published {
             }
             let kind = fields.last().and_then(|last| last.strip_prefix('(')?.strip_suffix(')'));
             let is_type = |kind: &&str| kind.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+            if entries.len() == MAX_ENTRIES {
+                break;
+            }
             entries.push(Entry { fingerprint, kind: kind.filter(is_type).unwrap_or_default().to_owned() });
         }
         (!entries.is_empty()).then_some(Self(entries))
@@ -83,10 +92,11 @@ impl Published {
         &self.0
     }
 
-    /// All fingerprints, for a message.
+    /// The fingerprints, for a message.
     pub fn list(&self) -> String {
-        let list: Vec<_> = self.0.iter().map(|entry| entry.fingerprint.to_string()).collect();
-        list.join(", ")
+        let shown = self.0.iter().take(MAX_LISTED).map(|entry| entry.fingerprint.to_string());
+        let more = (self.0.len() > MAX_LISTED).then(|| format!("{} more", self.0.len() - MAX_LISTED));
+        shown.chain(more).collect::<Vec<_>>().join(", ")
     }
 }
 

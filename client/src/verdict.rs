@@ -8,22 +8,22 @@ use crate::search::find::Found;
 pub(crate) enum Verdict<T> {
     /// One of the Instances published this key.
     Published(T),
-    /// All of them published something, and none this key.
+    /// At least this one published something, and none of them this key.
     Contradicted(T),
-    /// This Instance published nothing.
+    /// None of them published anything, this one included.
     NotPublished(T),
 }
 
-/// The verdict on a key that one of these Instances must have. There is at least one.
-pub(crate) fn verdict<'a>(found: &'a [Found], offered: &Fingerprint) -> Option<Verdict<&'a Found>> {
-    let has_key = |one: &&Found| one.published.as_ref().is_some_and(|published| published.contains(offered));
+/// The verdict on a key that one of these Instances must have. There is at least one. A key that cannot be used is that of none.
+pub(crate) fn verdict<'a>(found: &'a [Found], offered: Option<&Fingerprint>) -> Option<Verdict<&'a Found>> {
+    let has_key = |one: &&Found| {
+        one.published.as_ref().zip(offered).is_some_and(|(published, offered)| published.contains(offered))
+    };
     if let Some(one) = found.iter().find(has_key) {
         return Some(Verdict::Published(one));
     }
-    if let Some(one) = found.iter().find(|one| one.published.is_none()) {
-        return Some(Verdict::NotPublished(one));
-    }
-    found.first().map(Verdict::Contradicted)
+    let with_keys = found.iter().find(|one| one.published.is_some());
+    with_keys.map(Verdict::Contradicted).or_else(|| found.first().map(Verdict::NotPublished))
 }
 
 #[cfg(test)]
@@ -59,18 +59,26 @@ mod tests {
             (&[&[2]], "contradicted"),
             (&[&[]], "not published"),
             (&[&[2], &[1]], "published"),
-            (&[&[2], &[]], "not published"),
+            (&[&[2], &[]], "contradicted"),
+            (&[&[], &[2]], "contradicted"),
+            (&[&[], &[]], "not published"),
             (&[&[2], &[3]], "contradicted"),
             (&[], "nothing"),
         ] {
             let found: Vec<_> = published.iter().map(|bytes| found(bytes)).collect();
-            let text = match verdict(&found, &fingerprint(1)) {
+            let text = match verdict(&found, Some(&fingerprint(1))) {
                 Some(Verdict::Published(_)) => "published",
                 Some(Verdict::Contradicted(_)) => "contradicted",
                 Some(Verdict::NotPublished(_)) => "not published",
                 None => "nothing",
             };
             assert_eq!(text, expected, "{published:?}");
+            let unusable = verdict(&found, None);
+            assert!(!matches!(unusable, Some(Verdict::Published(_))), "{published:?}");
+            assert_eq!(
+                matches!(unusable, Some(Verdict::Contradicted(_))),
+                matches!(text, "contradicted" | "published")
+            );
         }
     }
 }

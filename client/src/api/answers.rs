@@ -96,7 +96,7 @@ struct PrivateIp {
     #[serde(default)]
     resource: Option<Resource>,
     #[serde(default)]
-    zone: Option<Zone>,
+    zone: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -179,7 +179,8 @@ impl PrivateIps {
         self.ips.into_iter().filter_map(|ip| {
             let resource = ip.resource.filter(|resource| resource.kind == "instance_private_nic")?;
             let (address, nic) = (parse_address(&ip.address)?, Id::parse(&resource.id)?);
-            Some(NicAddress { address, nic, mac: resource.mac_address, zone: ip.zone })
+            let zone = ip.zone.as_deref().and_then(Zone::parse);
+            Some(NicAddress { address, nic, mac: resource.mac_address, zone })
         })
     }
 }
@@ -204,7 +205,7 @@ impl Refusal {
 
 /// An address, also with a prefix length behind it.
 fn parse_address(text: &str) -> Option<IpAddr> {
-    text.split('/').next()?.parse().ok()
+    text.split('/').next()?.parse().ok().map(|address: IpAddr| address.to_canonical())
 }
 
 /// Everything that is read from the API's answers, for tests with hostile ones.

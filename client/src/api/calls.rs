@@ -14,8 +14,11 @@ use crate::published::KEY;
 /// Items a page; the API allows no more.
 const PAGE: usize = 100;
 
-/// A list with more pages is not read to its end: 10,000 items.
+/// A list with more pages is an error: 10,000 items.
 const MAX_PAGES: usize = 100;
+
+const INCOMPLETE: ApiError = ApiError::Unusable("the list is not complete");
+const NOT_THE_API: ApiError = ApiError::Unusable("this 404 is not one of the API; is api_url right?");
 
 /// The value of the user data key with the fingerprints.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,23 +43,24 @@ impl Api {
         Ok(instance)
     }
 
-    /// All Instances of a zone, or those that a filter such as `name=web` leaves.
+    /// All Instances of a zone, or those that a filter such as `name=web` leaves. A part of them is an error.
     pub(crate) fn list(&self, zone: &Zone, filter: Option<(&str, &str)>) -> Result<Vec<Instance>, ApiError> {
         let filter = filter.map(|(name, value)| format!("&{name}={}", encoded(value))).unwrap_or_default();
         let mut all = Vec::new();
         for page in 1..=MAX_PAGES {
             let path = format!("{}/servers?page={page}&per_page={PAGE}{filter}", instances(zone));
             let answer = self.get(&path)?;
-            let total = answer.total;
-            let Some(servers) = document::<Servers>(&answer)? else { break };
+            let Some(servers) = list_document::<Servers>(&answer)? else { return Ok(all) };
             let instances = servers.instances(zone);
-            let is_last = instances.is_empty();
+            let is_last = instances.len() < PAGE;
             all.extend(instances);
-            if is_last || total.is_none_or(|total| all.len() >= total) {
-                break;
+            match (is_last, answer.total) {
+                (true, Some(total)) if all.len() < total => return Err(INCOMPLETE),
+                (true, _) => return Ok(all),
+                (false, _) => {}
             }
         }
-        Ok(all)
+        Err(INCOMPLETE)
     }
 
     /// The Instance with this public address in this zone.
@@ -74,11 +78,12 @@ impl Api {
     /// The fingerprints that the Instance published.
     pub(crate) fn published(&self, zone: &Zone, id: &Id) -> Result<UserData, ApiError> {
         let answer = self.get(&format!("{}/servers/{id}/user_data/{KEY}", instances(zone)))?;
-        Ok(match answer {
-            Answer { is_found: true, body, .. } => UserData::Value(body),
-            Answer { is_json: true, .. } => UserData::NoInstance,
-            Answer { .. } => UserData::NotSet,
-        })
+        match answer {
+            Answer { status: 200, body, .. } => Ok(UserData::Value(body)),
+            Answer { is_json: true, .. } => Ok(UserData::NoInstance),
+            Answer { body, .. } if body.is_empty() => Ok(UserData::NotSet),
+            _ => Err(NOT_THE_API),
+        }
     }
 
     /// The addresses of Instances in the Private Networks of a region, or of one NIC.
@@ -88,20 +93,21 @@ impl Api {
         nic: Option<&Id>,
     ) -> Result<Vec<NicAddress>, ApiError> {
         let nic = nic.map(|nic| format!("&resource_id={nic}")).unwrap_or_default();
-        let (mut all, mut seen) = (Vec::new(), 0);
+        let mut all = Vec::new();
         for page in 1..=MAX_PAGES {
             let path = format!(
                 "/ipam/v1/regions/{region}/ips?attached=true&resource_type=instance_private_nic{nic}&page={page}&page_size={PAGE}"
             );
-            let Some(ips) = document::<PrivateIps>(&self.get(&path)?)? else { break };
-            let (count, total) = (ips.len(), ips.total_count);
-            seen += count;
+            let Some(ips) = list_document::<PrivateIps>(&self.get(&path)?)? else { return Ok(all) };
+            let (is_last, is_all) = (ips.len() < PAGE, ips.total_count <= (page - 1) * PAGE + ips.len());
             all.extend(ips.addresses());
-            if count == 0 || seen >= total {
-                break;
+            match (is_last, is_all) {
+                (true, false) => return Err(INCOMPLETE),
+                (true, true) => return Ok(all),
+                (false, _) => {}
             }
         }
-        Ok(all)
+        Err(INCOMPLETE)
     }
 }
 
@@ -113,11 +119,24 @@ fn encoded(value: &str) -> String {
     utf8_percent_encode(value, NON_ALPHANUMERIC).to_string()
 }
 
-/// The document of an answer; `None` for a 404.
+/// The document of an answer; `None` for a 404 of the API, which is JSON.
 fn document<T: DeserializeOwned>(answer: &Answer) -> Result<Option<T>, ApiError> {
-    if !answer.is_found {
-        return Ok(None);
+    match answer {
+        Answer { status: 200, body, .. } => parsed(body).map(Some),
+        Answer { is_json: true, .. } => Ok(None),
+        _ => Err(NOT_THE_API),
     }
-    let parsed = serde_json::from_slice(&answer.body);
-    parsed.map(Some).map_err(|_| ApiError::Unusable("its body is not the expected JSON"))
+}
+
+/// The document of a list; `None` if the zone does not have the product. A list is never "not found".
+fn list_document<T: DeserializeOwned>(answer: &Answer) -> Result<Option<T>, ApiError> {
+    match answer {
+        Answer { status: 200, body, .. } => parsed(body).map(Some),
+        Answer { status: 501, .. } => Ok(None),
+        _ => Err(NOT_THE_API),
+    }
+}
+
+fn parsed<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+    serde_json::from_slice(body).map_err(|_| ApiError::Unusable("its body is not the expected JSON"))
 }

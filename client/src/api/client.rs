@@ -34,11 +34,12 @@ pub(crate) struct Api {
     deadline: Deadline,
 }
 
-/// A 200, or a 404.
+/// An answer with status 200, 404 or 501.
 #[derive(Debug)]
 pub(crate) struct Answer {
-    pub(crate) is_found: bool,
-    /// Whether the body is JSON. A 404 without JSON is that of a user data key.
+    pub(crate) status: u16,
+    /// Whether the body is JSON. A 404 without JSON is that of a user data key. A 501 counts as JSON: the zone does not have
+    /// the product.
     pub(crate) is_json: bool,
     /// The number of items in all pages.
     pub(crate) total: Option<usize>,
@@ -68,7 +69,7 @@ impl Api {
         }
     }
 
-    /// The answer to a GET. A 501 is a 404: the product does not exist in that zone.
+    /// The answer to a GET.
     pub(crate) fn get(&self, path: &str) -> Result<Answer, ApiError> {
         let mut pause = PAUSE;
         loop {
@@ -102,7 +103,7 @@ impl Api {
             200 | 404 | 501 => {
                 let body = response.body_mut().with_config().limit(MAX_BODY).read_to_vec();
                 let body = body.map_err(|error| failure(&error))?;
-                Ok(Answer { is_found: status == 200, is_json, total, body })
+                Ok(Answer { status, is_json: is_json || status == 501, total, body })
             }
             _ => Err(refusal(status, &mut response)),
         }
@@ -113,6 +114,11 @@ impl Api {
 fn failure(error: &ureq::Error) -> ApiError {
     match error {
         ureq::Error::Timeout(_) => ApiError::Timeout,
+        ureq::Error::Tls(_) | ureq::Error::Rustls(_) => ApiError::Certificate(printable(&error.to_string())),
+        // The handshake is part of the first read or write.
+        ureq::Error::Io(io) if io.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) => {
+            ApiError::Certificate(printable(&io.to_string()))
+        }
         ureq::Error::BodyExceedsLimit(_) => ApiError::Unusable("its body is too long"),
         ureq::Error::HostNotFound => ApiError::Unreachable("its name does not resolve".to_owned()),
         ureq::Error::Protocol(_) | ureq::Error::Http(_) => ApiError::Unusable("it is not HTTP"),

@@ -9,6 +9,11 @@ pub(crate) enum ApiError {
     /// No connection, or it broke.
     #[error("the API is unreachable: {0}")]
     Unreachable(String),
+    /// TLS failed, which a second attempt does not change.
+    #[error(
+        "no trusted connection to the API: {0} (the system's authorities are trusted, or those in SSL_CERT_FILE)"
+    )]
+    Certificate(String),
     /// The time of the run is over.
     #[error("the API did not answer in time")]
     Timeout,

@@ -46,9 +46,9 @@ pub(crate) struct Setup {
     /// What happens if the key of another candidate cannot be checked [default: ask, or as configured]
     #[arg(long, value_enum, value_name = "POLICY")]
     pub(crate) unknown: Option<Policy>,
-    /// Ask the API about each host, not only about candidates
-    #[arg(long)]
-    pub(crate) all_hosts: bool,
+    /// Ask the API about each host, not only about candidates [default: no, or as configured]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub(crate) all_hosts: Option<bool>,
     /// Print the configuration and change nothing
     #[arg(long, conflicts_with = "remove")]
     pub(crate) print: bool,
@@ -96,9 +96,9 @@ pub(crate) struct Write {
 
 #[derive(Args)]
 pub(crate) struct Check {
-    /// The host was declared: it is a candidate, and refused if its key cannot be checked
-    #[arg(long)]
-    pub(crate) declared: bool,
+    /// Hosts that are candidates, and refused if their keys cannot be checked; patterns with commas between them
+    #[arg(long, value_name = "PATTERN", value_delimiter = ',')]
+    pub(crate) declared: Vec<String>,
     /// What happens if the key cannot be checked
     #[arg(long, value_enum, value_name = "POLICY", default_value = "ask")]
     pub(crate) unknown: Policy,

@@ -3,25 +3,32 @@
 //! A contradiction ends with a non-zero status, the only answer that refuses under every `StrictHostKeyChecking` (invariant
 //! C1). A host that is no candidate gets nothing and 0, without the network (C2). "Cannot tell" is said in one line (C3).
 
+use std::sync::mpsc::channel;
+use std::thread;
 use std::time::Duration;
 
 use super::arguments::{Check, Policy};
 use super::exit::Exit;
 use super::{fail, print, say};
+use crate::api::error::ApiError;
 use crate::credentials::load::credentials;
 use crate::instances::list::InstanceList;
 use crate::instances::store;
-use crate::search::find::{Found, Search};
+use crate::search::find::{Findings, Found, Search};
 use crate::search::unknown::{Unknown, label};
-use crate::search::wanted::{Wanted, is_candidate};
-use crate::ssh::call::{Call, Invocation};
-use crate::ssh::host_key::HostKey;
+use crate::search::wanted::is_candidate;
+use crate::ssh::call::{Call, Invocation, Target};
+use crate::ssh::host_key::{HostKey, KeyError};
+use crate::ssh::pattern::matches;
 use crate::util::deadline::Deadline;
 use crate::util::printable::printable;
 use crate::verdict::{Verdict, verdict};
 
 /// A connection waits this long at most. ssh has no limit of its own, and the server has one of two minutes.
 const LIMIT: Duration = Duration::from_millis(4500);
+
+/// After the limit, for what has no limit of its own.
+const GRACE: Duration = Duration::from_millis(300);
 
 pub(super) fn run(options: &Check) -> Exit {
     let call = match Call::parse(&options.tokens) {
@@ -32,22 +39,48 @@ pub(super) fn run(options: &Check) -> Exit {
         return Exit::Success;
     }
     let list = store::read();
-    let is_candidate = options.declared || is_candidate(&call.target, &list);
+    let is_declared = is_declared(&options.declared, &call.target);
+    let is_candidate = is_declared || is_candidate(&call.target, &list);
     if !is_candidate && !options.all_hosts {
         return Exit::Success;
     }
-    match answer(&call, list) {
+    let (answer, change) = in_time(call.clone(), list);
+    let exit = match answer {
         Ok(Answer::Line(line)) => print(line.as_bytes()),
         Ok(Answer::Refused(message)) => fail(&message, Exit::Failure),
         Err(Unknown::NoInstance(_) | Unknown::NotResolved) if !is_candidate => Exit::Success,
         Err(unknown) => {
-            let is_refused = options.declared || options.unknown == Policy::Refuse;
+            let is_refused = is_declared || (is_candidate && options.unknown == Policy::Refuse);
             let host = printable(&call.target.typed);
             let then = if is_refused { "refused" } else { "ssh decides alone" };
             say(&format!("cannot check the host key of {host}: {unknown}; {then}"));
             if is_refused { Exit::from(&unknown) } else { Exit::Success }
         }
+    };
+    // The list is only a hint, so a failure is none of the check.
+    if let Some(change) = change {
+        drop(store::change_if_free(change));
     }
+    exit
+}
+
+/// Whether a pattern matches the host, or what was typed.
+pub(super) fn is_declared(patterns: &[String], target: &Target) -> bool {
+    let is_match = |pattern: &String| matches(pattern, &target.host) || matches(pattern, &target.typed);
+    patterns.iter().any(is_match)
+}
+
+/// A change of the local list.
+type Change = Box<dyn FnOnce(&mut InstanceList) + Send>;
+
+/// The answer within the limit, whatever hangs: a resolver, a home folder on the network.
+fn in_time(call: Call, list: InstanceList) -> (Result<Answer, Unknown>, Option<Change>) {
+    let (sender, receiver) = channel();
+    let run = move || drop(sender.send(answer(&call, list)));
+    if thread::Builder::new().spawn(run).is_err() {
+        return (Err(ApiError::Unreachable("no thread can be started".to_owned()).into()), None);
+    }
+    receiver.recv_timeout(LIMIT + GRACE).unwrap_or((Err(ApiError::Timeout.into()), None))
 }
 
 enum Answer {
@@ -57,53 +90,59 @@ enum Answer {
     Refused(String),
 }
 
-fn answer(call: &Call, list: InstanceList) -> Result<Answer, Unknown> {
-    let key = call.host_key()?;
-    let credentials = credentials()?;
-    let search = Search::new(&credentials, list, Deadline::after(LIMIT));
-    let found = search.find(&call.target);
-    remember(&credentials.account, &search.list, &Wanted::of(&call.target), &found);
-    let found = found?;
-    match verdict(&found, &key.fingerprint()) {
-        Some(Verdict::Published(_)) => call.line(&key).map(Answer::Line).ok_or(Unknown::NoName),
-        Some(Verdict::Contradicted(one)) => Ok(Answer::Refused(refusal(call, &key, one))),
-        Some(Verdict::NotPublished(one)) => Err(Unknown::NotPublished(label(&one.instance))),
+/// The answer, and how the list changes by what was seen. A key that cannot be used is looked up as well: an attacker chooses it.
+fn answer(call: &Call, list: InstanceList) -> (Result<Answer, Unknown>, Option<Change>) {
+    let deadline = Deadline::after(LIMIT);
+    let credentials = match credentials() {
+        Ok(credentials) => credentials,
+        Err(error) => return (Err(error.into()), None),
+    };
+    let search = Search::new(&credentials, list, deadline);
+    let findings = search.find(&call.target);
+    let found = findings.as_ref().map(|findings| findings.found.as_slice()).unwrap_or_default();
+    let change = change(credentials.account, &search.list, found);
+    (findings.and_then(|findings| compare(call, findings)), change)
+}
+
+fn compare(call: &Call, findings: Findings) -> Result<Answer, Unknown> {
+    let key = call.host_key();
+    match verdict(&findings.found, key.as_ref().ok().map(HostKey::fingerprint).as_ref()) {
+        Some(Verdict::Contradicted(one)) => Ok(Answer::Refused(refusal(call, key.as_ref(), one))),
+        Some(Verdict::Published(_)) => {
+            let line = call.line(&key?).ok_or(Unknown::NoName)?;
+            findings.doubt.map_or(Ok(Answer::Line(line)), Err)
+        }
+        Some(Verdict::NotPublished(one)) => {
+            Err(findings.doubt.unwrap_or(Unknown::NotPublished(label(&one.instance))))
+        }
         None => Err(Unknown::NotResolved),
     }
 }
 
 /// The message for a key that is not published.
-fn refusal(call: &Call, key: &HostKey, found: &Found) -> String {
+fn refusal(call: &Call, key: Result<&HostKey, &KeyError>, found: &Found) -> String {
     let host = printable(&call.target.typed);
     let published = found.published.as_ref().map(|published| published.list()).unwrap_or_default();
+    let offered = match key {
+        Ok(key) => format!("the {} key of {host}, {},", key.short_kind(), key.fingerprint()),
+        Err(error) => format!("{error}, so it"),
+    };
     format!(
-        "refused: the {} key of {host}, {}, is not one that {} published ({published}). Someone may be intercepting this \
+        "refused: {offered} is not one that {} published ({published}). Someone may be intercepting this \
          connection. If the keys of the Instance were just replaced, try again in a minute; otherwise do not connect, \
          and run `scw-known-hosts verify {host}`",
-        key.short_kind(),
-        key.fingerprint(),
         label(&found.instance),
     )
 }
 
-/// Keeps the local list current. It is only a hint, so a failure is none of the check.
-fn remember(account: &str, list: &InstanceList, wanted: &Wanted, found: &Result<Vec<Found>, Unknown>) {
-    let changed = match found {
-        Ok(found) => {
-            let is_known = |one: &Found| {
-                list.with_id(&one.instance.id).is_some_and(|known| known.is_same(&one.instance))
-            };
-            if found.iter().all(is_known) {
-                return;
-            }
-            store::change(|list| found.iter().for_each(|one| list.put(account, &one.instance)))
-        }
-        Err(Unknown::NoInstance(_)) => store::change(|list| match wanted {
-            Wanted::Id(id) => list.forget_id(account, id),
-            Wanted::Address(address) => list.forget_address(account, *address),
-            Wanted::Name(_) => {}
-        }),
-        Err(_) => return,
-    };
-    drop(changed);
+/// How the list changes by what was seen, if it does. Nothing is removed from it here: with another account, an address
+/// that is not found would be unchecked from then on.
+fn change(account: String, list: &InstanceList, found: &[Found]) -> Option<Change> {
+    let is_known =
+        |one: &Found| list.with_id(&one.instance.id).is_some_and(|known| known.is_same(&one.instance));
+    if found.iter().all(is_known) {
+        return None;
+    }
+    let seen: Vec<_> = found.iter().map(|one| one.instance.clone()).collect();
+    Some(Box::new(move |list: &mut InstanceList| seen.iter().for_each(|one| list.put(&account, one))))
 }

@@ -3,15 +3,18 @@
 use std::fmt::Display;
 
 use super::arguments::Doctor;
+use super::check::is_declared;
 use super::exit::Exit;
 use super::look_up::LIMIT;
 use super::print;
 use crate::credentials::load::credentials;
 use crate::instances::store;
-use crate::search::find::Search;
+use crate::search::find::{Everything, Search};
 use crate::search::parallel;
 use crate::search::unknown::Unknown;
-use crate::ssh::programs::{self, NEEDED_VERSION};
+use crate::search::wanted::is_candidate;
+use crate::ssh::programs::{self, Effective, NEEDED_VERSION};
+use crate::ssh_config::install::Files;
 use crate::util::deadline::Deadline;
 use crate::util::printable::printable;
 
@@ -61,7 +64,7 @@ fn check_api(report: &mut Report) {
         report.note(&"SCW_INSECURE is ignored: the certificate of the API is always checked");
     }
     let search = Search::new(&credentials, store::read(), Deadline::after(LIMIT));
-    let (instances, failed) = search.everything();
+    let Everything { instances, failed, .. } = search.everything();
     let zones = search.zones.len() - failed.len();
     if zones > 0 {
         report.good(&format!(
@@ -127,7 +130,32 @@ fn check_ssh(report: &mut Report, host: &str) {
             Exit::Failure,
         ),
     }
-    if matches!(effective.strict_checking.as_str(), "no" | "off" | "false") {
-        report.note(&"StrictHostKeyChecking is off: a host whose key cannot be checked is trusted");
+    check_host(report, host, &effective);
+}
+
+/// Whether the host is checked, and what happens if it cannot be.
+fn check_host(report: &mut Report, host: &str, effective: &Effective) {
+    let is_off = matches!(effective.strict_checking.as_str(), "no" | "off" | "false");
+    if host == SAMPLE {
+        if is_off {
+            report.note(&"StrictHostKeyChecking is off: a host whose key cannot be checked is trusted");
+        }
+        return;
+    }
+    let choices = Files::of_user().and_then(|files| files.choices().ok()).unwrap_or_default();
+    let (target, shown) = (effective.target(host), printable(host));
+    if is_declared(&choices.hosts, &target) {
+        report.good(&format!("{shown} is declared: it is refused if its key cannot be checked"));
+        if is_off || effective.known_hosts != "none" {
+            report.note(
+                &"an earlier line of your configuration has StrictHostKeyChecking or UserKnownHostsFile for it: \
+                  if this program is missing, ssh decides alone",
+            );
+        }
+    } else if is_candidate(&target, &store::read()) {
+        report.good(&format!("{shown} is one of your Instances, as far as is known here"));
+    } else {
+        let why = "is not known as one of your Instances, so it is not checked; `scw-known-hosts show` looks for it";
+        report.problem(&format!("{shown} {why}"), Exit::Nothing);
     }
 }

@@ -50,7 +50,10 @@ impl From<&Unknown> for Exit {
             Unknown::Credentials(_) => Exit::Denied,
             Unknown::Api(error) => match error {
                 ApiError::Denied(_) | ApiError::Forbidden(_) => Exit::Denied,
-                ApiError::Unreachable(_) | ApiError::Timeout | ApiError::TooMany(_) => Exit::Unreachable,
+                ApiError::Unreachable(_)
+                | ApiError::Certificate(_)
+                | ApiError::Timeout
+                | ApiError::TooMany(_) => Exit::Unreachable,
                 ApiError::Status { .. } | ApiError::Unusable(_) => Exit::Unusable,
             },
             Unknown::NoInstance(_) | Unknown::NotPublished(_) | Unknown::NotResolved => Exit::Nothing,

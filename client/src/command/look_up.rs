@@ -11,7 +11,7 @@ use crate::api::ids::{Id, Zone};
 use crate::credentials::load::{Credentials, credentials};
 use crate::instances::list::{InstanceList, is_private};
 use crate::instances::store;
-use crate::search::find::{Found, Search};
+use crate::search::find::{Everything, Findings, Found, Search};
 use crate::search::unknown::{Unknown, label};
 use crate::ssh::call::Target;
 use crate::ssh::programs::{self, Effective, ProgramError};
@@ -67,7 +67,8 @@ pub(super) fn look_up(host: &str) -> Result<LookedUp, LookUpError> {
         None => search.find(&target),
     };
     let found = match found {
-        Ok(found) => found.into_iter().next().ok_or(Unknown::NotResolved)?,
+        Ok(Findings { doubt: Some(doubt), .. }) => return Err(doubt.into()),
+        Ok(Findings { found, .. }) => found.into_iter().next().ok_or(Unknown::NotResolved)?,
         Err(error @ (Unknown::NotResolved | Unknown::NoInstance(_))) => {
             by_name(&search, host, error, failed)?
         }
@@ -97,7 +98,7 @@ fn by_name(
         [known] => {
             let target =
                 Target { host: String::new(), typed: name.to_owned(), alias: Some(known.id.to_string()) };
-            let found = search.find(&target)?.into_iter().next();
+            let found = search.find(&target)?.found.into_iter().next();
             Ok(found.ok_or(otherwise)?)
         }
         several => {
@@ -110,12 +111,16 @@ fn by_name(
 /// Brings the local list up to date. Returns it, and the zones that could not be asked.
 pub(super) fn refresh(credentials: &Credentials) -> (InstanceList, Vec<(Zone, ApiError)>) {
     let search = Search::new(credentials, store::read(), Deadline::after(LIMIT));
-    let (instances, failed) = search.everything();
-    let asked: Vec<_> =
-        search.zones.iter().filter(|zone| failed.iter().all(|(other, _)| other != *zone)).cloned().collect();
+    let Everything { instances, failed, without_private } = search.everything();
+    let has_failed = |zone: &&Zone| failed.iter().any(|(other, _)| other == *zone);
+    let asked: Vec<_> = search.zones.iter().filter(|zone| !has_failed(zone)).cloned().collect();
+    let replace = |list: &mut InstanceList| {
+        let is_read = |zone: &Zone| !without_private.contains(zone.region());
+        list.replace(&credentials.account, &asked, &instances, is_read);
+    };
     let mut list = search.list;
-    list.replace(&credentials.account, &asked, &instances);
-    if let Err(error) = store::change(|stored| stored.replace(&credentials.account, &asked, &instances)) {
+    replace(&mut list);
+    if let Err(error) = store::change(replace) {
         say(&format!("cannot write the list of Instances: {error}"));
     }
     (list, failed)

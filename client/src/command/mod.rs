@@ -44,15 +44,18 @@ pub fn run() -> ExitCode {
         Command::Verify(options) => verify::run(&options),
         Command::Doctor(options) => doctor::run(&options),
         Command::Write(options) => write::run(&options),
-        Command::Completions { shell } => completions(shell),
+        Command::Completions { shell } => print(completion(shell).as_bytes()),
     };
     exit.into()
 }
 
-fn completions(shell: clap_complete::Shell) -> Exit {
+/// The completions for a shell.
+pub fn completion(shell: clap_complete::Shell) -> String {
     let mut text = Vec::new();
     clap_complete::generate(shell, &mut arguments::command(), arguments::NAME, &mut text);
-    print(&text)
+    let text = String::from_utf8_lossy(&text).into_owned();
+    // clap_complete 4.6 gives a command two labels in bash if the program's name has a hyphen. With both, no option is completed.
+    text.replace(&arguments::NAME.replace('-', "__subcmd__"), &arguments::NAME.replace('-', "__"))
 }
 
 /// Writes to standard output. A reader that closed it early is no failure.

@@ -4,8 +4,9 @@ use super::arguments::{Policy, Setup};
 use super::exit::Exit;
 use super::{fail, look_up, print, say};
 use crate::credentials::load::credentials;
+use crate::instances::store;
 use crate::ssh::programs::{self, NEEDED_VERSION};
-use crate::ssh_config::install::{self, Files};
+use crate::ssh_config::install::{self, Files, InstallError};
 use crate::ssh_config::own_file::{ChoiceError, Choices};
 
 /// Why it ended.
@@ -21,6 +22,8 @@ enum SetupError {
         "this ssh ({0}) does not know KnownHostsCommand; OpenSSH 8.5 or newer is needed. Use `scw-known-hosts write HOST` instead"
     )]
     OldSsh(String),
+    #[error("{0}")]
+    Install(#[from] InstallError),
     #[error("cannot change the configuration of ssh: {0}")]
     Io(#[from] std::io::Error),
 }
@@ -40,7 +43,8 @@ pub(super) fn run(options: &Setup) -> Exit {
 }
 
 fn remove() -> Result<Exit, SetupError> {
-    let changed = Files::of_user().ok_or(SetupError::NoHome)?.remove()?;
+    let mut changed = Files::of_user().ok_or(SetupError::NoHome)?.remove()?;
+    changed.extend(store::remove()?);
     let lines: Vec<_> =
         changed.iter().map(|path| format!("changed or removed {}\n", path.display())).collect();
     let text = if lines.is_empty() { "there was nothing to remove\n".to_owned() } else { lines.concat() };
@@ -56,7 +60,7 @@ fn set_up(options: &Setup) -> Result<Exit, SetupError> {
     if let Some(policy) = options.unknown {
         choices.is_strict = policy == Policy::Refuse;
     }
-    choices.all_hosts |= options.all_hosts;
+    choices.all_hosts = options.all_hosts.unwrap_or(choices.all_hosts);
     let content = choices.content(&install::program()?)?;
     if options.print {
         return Ok(print(content.as_bytes()));

@@ -17,7 +17,7 @@ use crate::search::unknown::{Unknown, label};
 const INTERVAL: Duration = Duration::from_secs(3);
 
 pub(super) fn run(options: &Show) -> Exit {
-    let end = options.wait.map(|wait| Instant::now() + wait);
+    let end = options.wait.map(|wait| Instant::now().checked_add(wait).unwrap_or_else(far_away));
     let mut is_told = false;
     loop {
         let looked_up = look_up(&options.host);
@@ -46,9 +46,28 @@ pub(super) fn run(options: &Show) -> Exit {
     }
 }
 
+/// For a time that no clock can show.
+fn far_away() -> Instant {
+    Instant::now() + Duration::from_secs(366 * 24 * 60 * 60)
+}
+
+/// A JSON document in ASCII, so that no name in it can control a terminal.
+pub(super) fn document(value: &Value) -> String {
+    let escape = |c: char| {
+        let mut units = [0; 2];
+        c.encode_utf16(&mut units).iter().map(|unit| format!("\\u{unit:04x}")).collect::<String>()
+    };
+    let text = format!("{value:#}\n");
+    let characters = text.chars().map(|c| match c {
+        '\n' | ' '..='~' => c.to_string(),
+        _ => escape(c),
+    });
+    characters.collect()
+}
+
 fn text(found: &Found, published: &Published, is_json: bool) -> String {
     if is_json {
-        return format!("{:#}\n", json!({"instance": instance(found), "published": entries(published)}));
+        return document(&json!({"instance": instance(found), "published": entries(published)}));
     }
     let mut text = heading(found);
     for entry in published.entries() {
@@ -66,4 +85,17 @@ pub(super) fn instance(found: &Found) -> Value {
 fn entries(published: &Published) -> Value {
     let entries = published.entries().iter();
     entries.map(|entry| json!({"type": entry.kind, "fingerprint": entry.fingerprint.to_string()})).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_document_is_ascii() {
+        let value = json!({"name": "a\u{9b}\u{202e}\u{1f600}\u{1b}"});
+        let text = document(&value);
+        assert!(text.is_ascii() && !text.contains('\u{1b}'), "{text}");
+        assert_eq!(serde_json::from_str::<Value>(&text).ok(), Some(value));
+    }
 }

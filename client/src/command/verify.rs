@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::arguments::Verify;
 use super::exit::Exit;
 use super::look_up::{LookUpError, LookedUp, heading, look_up};
-use super::show::instance;
+use super::show::{document, instance};
 use super::{fail, print};
 use crate::published::{Fingerprint, Published};
 use crate::search::unknown::{Unknown, label};
@@ -72,9 +72,8 @@ fn text(looked_up: &LookedUp, rows: &[Row], is_json: bool) -> String {
         };
         let keys: Vec<_> = rows.iter().map(row).collect();
         let (host, port) = &looked_up.server;
-        let document =
-            json!({"instance": instance(&looked_up.found), "host": host, "port": port, "keys": keys});
-        return format!("{document:#}\n");
+        let instance = instance(&looked_up.found);
+        return document(&json!({"instance": instance, "host": host, "port": port, "keys": keys}));
     }
     let mut text = heading(&looked_up.found);
     for row in rows {

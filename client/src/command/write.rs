@@ -1,6 +1,7 @@
 //! `write`: the keys that hosts offer and that are published, into a known_hosts file. Keys of all types, since some programs
 //! take the first type of their own order and refuse if the file lacks it.
 
+use std::net::IpAddr;
 use std::path::Path;
 
 use super::arguments::Write;
@@ -8,7 +9,7 @@ use super::exit::Exit;
 use super::look_up::{LookUpError, LookedUp, look_up};
 use super::{fail, print, say};
 use crate::credentials::paths;
-use crate::known_hosts::block::{Keys, NoEnd, keys_of, name_with_port, stale_lines, with_keys};
+use crate::known_hosts::block::{Keys, NoEnd, keys_of, name_with_port, names_of, stale_lines, with_keys};
 use crate::published::Published;
 use crate::search::unknown::{Unknown, label};
 use crate::ssh::host_key::HostKey;
@@ -36,6 +37,7 @@ pub(super) fn run(options: &Write) -> Exit {
     if all.is_empty() {
         return exit;
     }
+    let mut all = merged(all);
     if let Err(error) = write(&file, &mut all) {
         return fail(&format!("cannot write {}: {error}", file.display()), Exit::Failure);
     }
@@ -70,6 +72,29 @@ fn verified(host: &str) -> Result<Verified, (String, Exit)> {
     Ok(Verified { keys: Keys { id, names: names(&looked_up), keys: pairs }, published, label })
 }
 
+/// One entry for each Instance, also if several names or ports of it were given.
+fn merged(all: Vec<Verified>) -> Vec<Verified> {
+    let mut merged: Vec<Verified> = Vec::new();
+    for one in all {
+        match merged.iter_mut().find(|other| other.keys.id == one.keys.id) {
+            None => merged.push(one),
+            Some(other) => {
+                add_new(&mut other.keys.names, one.keys.names);
+                add_new(&mut other.keys.keys, one.keys.keys);
+            }
+        }
+    }
+    merged
+}
+
+fn add_new<T: PartialEq>(list: &mut Vec<T>, more: Vec<T>) {
+    for one in more {
+        if !list.contains(&one) {
+            list.push(one);
+        }
+    }
+}
+
 /// All names under which a program may look the host up.
 fn names(looked_up: &LookedUp) -> Vec<String> {
     let instance = &looked_up.found.instance;
@@ -82,12 +107,8 @@ fn names(looked_up: &LookedUp) -> Vec<String> {
         .chain(&target.alias)
         .chain(&addresses)
         .chain([&dns]);
-    let mut names: Vec<String> = Vec::new();
-    for name in all.filter_map(|name| name_with_port(name, *port)) {
-        if !names.contains(&name) {
-            names.push(name);
-        }
-    }
+    let mut names = Vec::new();
+    add_new(&mut names, all.filter_map(|name| name_with_port(name, *port)).collect());
     names
 }
 
@@ -106,11 +127,13 @@ fn write(file: &Path, all: &mut [Verified]) -> Result<(), WriteError> {
     for Verified { keys, published, .. } in all.iter_mut() {
         // A busy server does not answer for all types each time. A key that was written before stays while it is published.
         for (kind, text) in keys_of(&old, &keys.id) {
-            let is_published = HostKey::parse(&text).is_ok_and(|key| published.contains(&key.fingerprint()));
-            if is_published && keys.keys.iter().all(|(_, other)| *other != text) {
-                keys.keys.push((kind, text));
+            if HostKey::parse(&text).is_ok_and(|key| published.contains(&key.fingerprint())) {
+                add_new(&mut keys.keys, vec![(kind, text)]);
             }
         }
+        // An old address may be another machine's now.
+        let is_name = |name: &String| !is_address(name);
+        add_new(&mut keys.names, names_of(&old, &keys.id).into_iter().filter(is_name).collect());
         keys.keys.sort_unstable();
     }
     let new = with_keys(&old, all.iter().map(|verified| &verified.keys))?;
@@ -121,6 +144,12 @@ fn write(file: &Path, all: &mut [Verified]) -> Result<(), WriteError> {
         warn_of_stale_lines(file, &new, &verified.keys);
     }
     Ok(())
+}
+
+/// Whether a name of known_hosts is an address, also with a port.
+fn is_address(name: &str) -> bool {
+    let without_port = name.strip_prefix('[').and_then(|rest| rest.rsplit_once("]:"));
+    without_port.map_or(name, |(host, _)| host).parse::<IpAddr>().is_ok()
 }
 
 fn warn_of_stale_lines(file: &Path, content: &[u8], keys: &Keys) {

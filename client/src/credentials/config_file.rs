@@ -7,8 +7,6 @@ use yaml_rust2::{Yaml, YamlLoader};
 /// What a profile can set, as far as this program needs it.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Profile {
-    /// `access_key`
-    pub access_key: Option<String>,
     /// `secret_key`
     pub secret_key: Option<String>,
     /// `api_url`
@@ -61,8 +59,11 @@ pub fn active_profile(text: &str, wanted: Option<&str>) -> Result<Profile, Confi
         (None, Some(name)) => (name.as_str(), "`active_profile`"),
         (None, None) => return Ok(base),
     };
+    // The SDK calls the top level so, whatever profiles there are.
+    if name == "default" {
+        return Ok(base);
+    }
     match &top["profiles"][name] {
-        Yaml::BadValue if name == "default" => Ok(base),
         Yaml::BadValue => Err(ConfigError::NoProfile { wanted_by }),
         named => Ok(profile(named)?.over(base)),
     }
@@ -72,7 +73,6 @@ impl Profile {
     /// This profile, and what it does not set from another one.
     pub fn over(self, other: Self) -> Self {
         Self {
-            access_key: self.access_key.or(other.access_key),
             secret_key: self.secret_key.or(other.secret_key),
             api_url: self.api_url.or(other.api_url),
             default_zone: self.default_zone.or(other.default_zone),
@@ -82,7 +82,6 @@ impl Profile {
 
 fn profile(from: &Yaml) -> Result<Profile, ConfigError> {
     Ok(Profile {
-        access_key: text_of(from, "access_key")?,
         secret_key: text_of(from, "secret_key")?,
         api_url: text_of(from, "api_url")?,
         default_zone: text_of(from, "default_zone")?,
@@ -103,7 +102,7 @@ mod tests {
     use super::*;
 
     const FILE: &str = "\
-access_key: SCWTOP
+api_url: https://top
 secret_key: top
 default_zone: fr-par-1
 profiles:
@@ -134,7 +133,7 @@ profiles:
     #[test]
     fn profile_is_laid_over_the_top_level() {
         let profile = active_profile(FILE, Some("work")).expect("a profile");
-        assert_eq!(profile.access_key.as_deref(), Some("SCWTOP"));
+        assert_eq!(profile.api_url.as_deref(), Some("https://top"));
         assert_eq!(profile.default_zone.as_deref(), Some("nl-ams-1"));
     }
 

@@ -5,6 +5,8 @@
 use std::env;
 use std::path::PathBuf;
 
+use sha2::{Digest, Sha256};
+
 use super::config_file::{ConfigError, Profile, active_profile};
 use super::paths;
 use crate::util::files;
@@ -29,7 +31,7 @@ pub(crate) struct Credentials {
     /// Without a slash at its end.
     pub(crate) api_url: String,
     pub(crate) default_zone: Option<String>,
-    /// Whose they are, for the local list: the access key, or else what it stands in place of.
+    /// Whose they are, for the local list: a digest of the secret key.
     pub(crate) account: String,
     /// Where the secret key comes from, for people.
     pub(crate) source: String,
@@ -44,7 +46,7 @@ pub(crate) enum CredentialsError {
     None,
     #[error("the secret key of {place} is not valid: it must be a UUID")]
     NotValid { place: String },
-    #[error("api_url must begin with https:// and end without a slash")]
+    #[error("api_url must begin with https://, end without a slash, and have no user name")]
     Url,
     #[error("cannot read {}: {error}", path.display())]
     Read { path: PathBuf, error: std::io::Error },
@@ -81,7 +83,6 @@ fn environment() -> (Profile, Option<&'static str>) {
     let secret_key = variable(&["SCW_SECRET_KEY", "SCW_TOKEN", "SCALEWAY_TOKEN", "SCALEWAY_ACCESS_KEY"]);
     let value = |names: &[&'static str]| variable(names).map(|(_, value)| value);
     let profile = Profile {
-        access_key: value(&["SCW_ACCESS_KEY", "SCALEWAY_ACCESS_KEY"]),
         secret_key: secret_key.as_ref().map(|(_, value)| value.clone()),
         api_url: value(&["SCW_API_URL"]),
         default_zone: value(&["SCW_DEFAULT_ZONE"]),
@@ -95,22 +96,24 @@ fn combine(
     path: &str,
 ) -> Result<Credentials, CredentialsError> {
     let source = variable.map_or_else(|| path.to_owned(), str::to_owned);
-    // The old variable holds a secret key under the name of an access key.
-    let access_key =
-        if variable == Some("SCALEWAY_ACCESS_KEY") { None } else { environment.access_key.clone() };
-    let profile = Profile { access_key, ..environment }.over(file);
+    let profile = environment.over(file);
     let secret_key = profile.secret_key.ok_or(CredentialsError::None)?;
     if !is_uuid(&secret_key) {
         return Err(CredentialsError::NotValid { place: source });
     }
     let api_url = profile.api_url.unwrap_or_else(|| API_URL.to_owned());
-    if !api_url.starts_with("https://") || api_url.ends_with('/') {
+    if !api_url.starts_with("https://") || api_url.ends_with('/') || api_url.contains('@') {
         return Err(CredentialsError::Url);
     }
-    let is_access_key = |key: &String| key.starts_with("SCW") && !is_uuid(key);
-    let account = profile.access_key.filter(is_access_key).unwrap_or_else(|| source.clone());
+    let account = account(&secret_key);
     let secret_key = SecretKey(secret_key);
     Ok(Credentials { secret_key, api_url, default_zone: profile.default_zone, account, source })
+}
+
+/// What distinguishes accounts. The secret key, which is random, cannot be found from it.
+fn account(secret_key: &str) -> String {
+    let digest = Sha256::digest(format!("scw-known-hosts account {secret_key}"));
+    digest[..8].iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Whether the text is a UUID.
@@ -161,6 +164,7 @@ mod tests {
             (with_secret("hunter2"), "/config.yaml is not valid"),
             (url("http://api.scaleway.com"), "https://"),
             (url("https://api.scaleway.com/"), "https://"),
+            (url("https://me:hunter2@api.scaleway.com"), "https://"),
         ] {
             let error = combined(Profile::default(), profile).err().expect(text).to_string();
             assert!(error.contains(text) && !error.contains("hunter2"), "{error}");

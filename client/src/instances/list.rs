@@ -21,7 +21,7 @@ pub struct Known {
     pub zone: Zone,
     /// Its addresses, public and private.
     pub addresses: Vec<IpAddr>,
-    /// The access key that sees it, or where its secret key comes from.
+    /// The account that sees it.
     pub account: String,
 }
 
@@ -84,21 +84,20 @@ impl InstanceList {
         self.0.push(new);
     }
 
-    /// Removes an Instance that the API just said does not exist. Another account may have it.
-    pub fn forget_id(&mut self, account: &str, id: &Id) {
-        self.0.retain(|known| known.account != account || known.id != *id);
-    }
-
-    /// Removes an address that no Instance of the account has.
-    pub fn forget_address(&mut self, account: &str, address: IpAddr) {
-        for known in self.0.iter_mut().filter(|known| known.account == account) {
-            known.addresses.retain(|other| *other != address);
+    /// Replaces all Instances of an account in these zones. The old private addresses of an Instance are kept if those of its
+    /// region could not be read.
+    pub fn replace(
+        &mut self,
+        account: &str,
+        zones: &[Zone],
+        instances: &[Instance],
+        is_read: impl Fn(&Zone) -> bool,
+    ) {
+        let is_old = |known: &Known| known.account == account && zones.contains(&known.zone);
+        self.0.retain(|known| !is_old(known) || instances.iter().any(|one| one.id == known.id));
+        for known in self.0.iter_mut().filter(|known| is_old(known) && is_read(&known.zone)) {
+            known.addresses.retain(|address| !is_private(*address));
         }
-    }
-
-    /// Replaces all Instances of an account, as far as they are in these zones.
-    pub fn replace(&mut self, account: &str, zones: &[Zone], instances: &[Instance]) {
-        self.0.retain(|known| known.account != account || !zones.contains(&known.zone));
         instances.iter().for_each(|instance| self.put(account, instance));
     }
 
@@ -132,6 +131,17 @@ fn known(account: &str, instance: &Instance) -> Known {
         zone: instance.zone.clone(),
         addresses: instance.addresses.clone(),
         account: account.to_owned(),
+    }
+}
+
+/// The address as all places compare it: an IPv4 address that is written as an IPv6 one, also behind NAT64, as IPv4.
+pub fn canonical(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V6(v6) if v6.segments()[..6] == [0x64, 0xff9b, 0, 0, 0, 0] => {
+            let [.., a, b, c, d] = v6.octets();
+            IpAddr::from([a, b, c, d])
+        }
+        other => other.to_canonical(),
     }
 }
 
@@ -201,9 +211,27 @@ mod tests {
             "SCWA",
             &Instance { zone: Zone::parse("nl-ams-1").expect("a zone"), ..instance(3, "failed", &[]) },
         );
-        list.replace("SCWA", &[Zone::parse("fr-par-1").expect("a zone")], &[instance(4, "new", &[])]);
+        list.replace("SCWA", &[Zone::parse("fr-par-1").expect("a zone")], &[instance(4, "new", &[])], |_| {
+            true
+        });
         let names = |name: &str| list.named(name).count();
         assert_eq!([names("gone"), names("OTHER"), names("failed"), names("new")], [0, 1, 1, 1]);
+    }
+
+    #[test]
+    fn private_addresses_stay_if_they_could_not_be_read() {
+        for is_read in [true, false] {
+            let mut list = InstanceList::default();
+            list.put("SCWA", &instance(1, "web-1", &["10.0.0.5", "51.15.0.1"]));
+            list.replace(
+                "SCWA",
+                &[Zone::parse("fr-par-1").expect("a zone")],
+                &[instance(1, "web-1", &[])],
+                |_| is_read,
+            );
+            let count = |address: &str| list.with_address(address.parse().expect("one")).count();
+            assert_eq!((count("10.0.0.5") == 1, count("51.15.0.1")), (!is_read, 0));
+        }
     }
 
     #[test]
@@ -218,8 +246,12 @@ mod tests {
             ("169.254.1.1", false, false),
             ("fe80::1", false, false),
             ("::", false, false),
+            ("::ffff:51.15.0.1", false, true),
+            ("::ffff:10.0.0.1", true, true),
+            ("64:ff9b::10.0.0.1", true, true),
+            ("::ffff:127.0.0.1", false, false),
         ] {
-            let parsed = address.parse().expect("an address");
+            let parsed = canonical(address.parse().expect("an address"));
             assert_eq!((is_private(parsed), is_of_an_instance(parsed)), (private, possible), "{address}");
         }
     }

@@ -1,11 +1,14 @@
 //! The file of the list. Two runs at once lose nothing: a run reads it again under a lock before it changes it.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::list::InstanceList;
 use crate::credentials::paths;
 use crate::util::files;
+
+/// A longer file is ignored. It would have some 100,000 Instances.
+const MAX_FILE: u64 = 32 * 1024 * 1024;
 
 /// The file: `scw-known-hosts.json` in the cache folder of Scaleway's tools.
 pub(crate) fn path() -> Option<PathBuf> {
@@ -14,18 +17,45 @@ pub(crate) fn path() -> Option<PathBuf> {
 
 /// The list; empty if there is none, or none that can be used. It is only a hint, so this is no error.
 pub(crate) fn read() -> InstanceList {
-    let content = path().and_then(|path| files::read(&path).ok().flatten());
+    // Anything else, such as a FIFO, could make each ssh hang.
+    let path = path()
+        .filter(|path| std::fs::metadata(path).is_ok_and(|file| file.is_file() && file.len() < MAX_FILE));
+    let content = path.and_then(|path| files::read(&path).ok().flatten());
     content.and_then(|content| InstanceList::parse(&content)).unwrap_or_default()
 }
 
-/// Changes the list.
+/// Changes the list, when no other run does.
 pub(crate) fn change(change: impl FnOnce(&mut InstanceList)) -> io::Result<()> {
-    let Some(path) = path() else {
-        return Err(io::Error::other("there is no home folder for it"));
-    };
+    let path = needed_path()?;
     let _lock = files::lock(&path)?;
+    change_locked(&path, change)
+}
+
+/// Changes the list, unless another run does at this moment: a check waits for nothing.
+pub(crate) fn change_if_free(change: impl FnOnce(&mut InstanceList)) -> io::Result<()> {
+    let path = needed_path()?;
+    let _lock = files::lock_if_free(&path)?;
+    change_locked(&path, change)
+}
+
+fn needed_path() -> io::Result<PathBuf> {
+    path().ok_or_else(|| io::Error::other("there is no home folder for it"))
+}
+
+fn change_locked(path: &Path, change: impl FnOnce(&mut InstanceList)) -> io::Result<()> {
     let old = read();
     let mut new = old.clone();
     change(&mut new);
-    if new == old { Ok(()) } else { files::write(&path, &new.content()) }
+    if new == old { Ok(()) } else { files::write(path, &new.content()) }
+}
+
+/// Removes the file. Returns it, if it existed.
+pub(crate) fn remove() -> io::Result<Option<PathBuf>> {
+    let Some(path) = path() else { return Ok(None) };
+    files::remove_lock(&path);
+    match std::fs::remove_file(&path) {
+        Ok(()) => Ok(Some(path)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
 }

@@ -56,14 +56,27 @@ pub fn with_keys<'a>(content: &[u8], all: impl IntoIterator<Item = &'a Keys>) ->
 
 /// The keys that the block has for an Instance: type and key in base64.
 pub fn keys_of(content: &[u8], id: &str) -> Vec<(String, String)> {
+    own_lines(content, id).into_iter().map(|[_, kind, key]| (kind, key)).collect()
+}
+
+/// The names that the block has for an Instance.
+pub fn names_of(content: &[u8], id: &str) -> Vec<String> {
+    let names = own_lines(content, id).into_iter().map(|[names, ..]| names);
+    names.flat_map(|names| names.split(',').map(str::to_owned).collect::<Vec<_>>()).collect()
+}
+
+/// Names, type and key of each line that the block has for an Instance.
+fn own_lines(content: &[u8], id: &str) -> Vec<[String; 3]> {
     let lines: Vec<&[u8]> = content.split_inclusive(|byte| *byte == b'\n').collect();
     let Ok((_, own, _)) = split(&lines) else { return Vec::new() };
-    let key = |line: &&[u8]| {
+    let fields = |line: &&[u8]| {
         let text = std::str::from_utf8(line).ok()?;
-        let [_, kind, key, mark] = text.split_ascii_whitespace().collect::<Vec<_>>()[..] else { return None };
-        (mark.strip_prefix(MARK) == Some(id)).then(|| (kind.to_owned(), key.to_owned()))
+        let [names, kind, key, mark] = text.split_ascii_whitespace().collect::<Vec<_>>()[..] else {
+            return None;
+        };
+        (mark.strip_prefix(MARK) == Some(id)).then(|| [names, kind, key].map(str::to_owned))
     };
-    own.iter().filter_map(key).collect()
+    own.iter().filter_map(fields).collect()
 }
 
 /// The numbers of the lines outside of the block that have one of these names with a key that is not among these.

@@ -2,13 +2,14 @@
 //!
 //! The local list says where to ask first; its answer is confirmed there. Fingerprints are asked for in each run.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use super::parallel;
 use super::private;
 use super::resolve;
 use super::unknown::{Unknown, label, label_known};
-use super::wanted::{Wanted, other_of_that_name};
+use super::wanted::{Wanted, others_of_that_name};
 use crate::api::answers::Instance;
 use crate::api::calls::UserData;
 use crate::api::client::Api;
@@ -35,6 +36,29 @@ pub(crate) struct Found {
     pub(crate) published: Option<Published>,
 }
 
+/// The Instances that a host may be.
+#[derive(Default)]
+pub(crate) struct Findings {
+    pub(crate) found: Vec<Found>,
+    /// Why it is not known which of them is meant. A key that none of them published is refused nevertheless.
+    pub(crate) doubt: Option<Unknown>,
+}
+
+impl Findings {
+    fn add(&mut self, more: Findings) {
+        let is_new = |one: &Found| self.found.iter().all(|other| other.instance.id != one.instance.id);
+        let new: Vec<_> = more.found.into_iter().filter(is_new).collect();
+        self.found.extend(new);
+        self.doubt = self.doubt.take().or(more.doubt);
+    }
+}
+
+impl From<Found> for Findings {
+    fn from(found: Found) -> Self {
+        Self { found: vec![found], doubt: None }
+    }
+}
+
 impl Search {
     /// With these credentials. All known zones are asked, and those that the credentials and the list name.
     pub(crate) fn new(credentials: &Credentials, list: InstanceList, deadline: Deadline) -> Self {
@@ -45,25 +69,33 @@ impl Search {
         Self { api: Api::new(credentials, deadline), zones, list, deadline }
     }
 
-    /// The Instances that this host may be; at least one. Several only if a name has several addresses.
-    pub(crate) fn find(&self, target: &Target) -> Result<Vec<Found>, Unknown> {
-        let found = match Wanted::of(target) {
-            Wanted::Id(id) => return self.with_id(&id).map(|found| vec![found]),
-            Wanted::Address(address) => vec![self.with_address(target, address)?],
+    /// The Instances that this host may be; at least one.
+    pub(crate) fn find(&self, target: &Target) -> Result<Findings, Unknown> {
+        let mut findings = match Wanted::of(target) {
+            Wanted::Id(id) => {
+                return self.with_id(&id).map(|found| Findings { found: vec![found], doubt: None });
+            }
+            Wanted::Address(address) => self.with_address(target, address)?,
             Wanted::Name(name) => self.with_name(target, &name)?,
         };
-        for Found { instance, .. } in &found {
-            if let Some(named) = other_of_that_name(target, instance, &self.list) {
-                return Err(Unknown::OtherName { named: label_known(named), found: label(instance) });
+        let address_of = findings.found.iter().map(|one| one.instance.clone()).collect::<Vec<_>>();
+        for instance in &address_of {
+            for named in others_of_that_name(target, instance, &self.list) {
+                // Its keys are those that the user wants, whatever the address.
+                findings.found.extend(self.at(&named.zone, &named.id)?);
+                let (named, found) = (label_known(named), label(instance));
+                findings.doubt.get_or_insert(Unknown::OtherName { named, found });
             }
         }
-        Ok(found)
+        Ok(findings)
     }
 
     fn with_id(&self, id: &Id) -> Result<Found, Unknown> {
-        if let Some(known) = self.list.with_id(id)
-            && let Some(found) = self.at(&known.zone, id)?
-        {
+        let hinted = match self.list.with_id(id) {
+            Some(known) => self.at(&known.zone, id)?,
+            None => None,
+        };
+        if let Some(found) = hinted {
             return Ok(found);
         }
         let (api, wanted) = (self.api.clone(), id.clone());
@@ -74,54 +106,55 @@ impl Search {
         Ok(self.with_published(instance)?)
     }
 
-    fn with_name(&self, target: &Target, name: &str) -> Result<Vec<Found>, Unknown> {
+    fn with_name(&self, target: &Target, name: &str) -> Result<Findings, Unknown> {
         let addresses = resolve::addresses(name, self.deadline);
-        if addresses.is_empty() {
-            return Err(Unknown::NotResolved);
-        }
-        let (mut all, mut last): (Vec<Found>, _) = (Vec::new(), None);
+        let (mut all, mut last) = (Findings::default(), Unknown::NotResolved);
         for address in addresses {
             match self.with_address(target, address) {
-                Ok(found) if all.iter().any(|other| other.instance.id == found.instance.id) => {}
-                Ok(found) => all.push(found),
-                Err(error @ Unknown::NoInstance(_)) => last = Some(error),
+                Ok(more) => all.add(more),
+                Err(error @ Unknown::NoInstance(_)) => last = error,
                 Err(error) => return Err(error),
             }
         }
-        if all.is_empty() { Err(last.unwrap_or(Unknown::NotResolved)) } else { Ok(all) }
+        if all.found.is_empty() { Err(last) } else { Ok(all) }
     }
 
-    fn with_address(&self, target: &Target, address: IpAddr) -> Result<Found, Unknown> {
+    fn with_address(&self, target: &Target, address: IpAddr) -> Result<Findings, Unknown> {
         let nothing = || Unknown::NoInstance(format!("the address {address}"));
         if !is_of_an_instance(address) {
             return Err(nothing());
         }
-        if !is_private(address) {
-            if let Some(found) = self.hinted(address)? {
-                return Ok(found);
-            }
-            let api = self.api.clone();
-            let zones = parallel::each(self.zones.clone(), self.deadline, move |zone| {
-                api.with_address(zone, address)
-            });
-            return Ok(self.with_published(parallel::first(zones)?.ok_or_else(nothing)?)?);
+        // A private address is unique only if the list knows one Instance with it.
+        let is_hinted = !is_private(address) || self.list.with_address(address).count() == 1;
+        let hinted = if is_hinted { self.hinted(address)? } else { None };
+        if let Some(found) = hinted {
+            return Ok(found.into());
         }
-        // A private address is unique only if the list knows one Instance with it, and the API confirms that.
-        if self.list.with_address(address).count() == 1
-            && let Some(found) = self.hinted(address)?
-        {
-            return Ok(found);
+        if is_private(address) {
+            return self.with_private_address(target, address, nothing());
         }
+        let api = self.api.clone();
+        let zones =
+            parallel::each(self.zones.clone(), self.deadline, move |zone| api.with_address(zone, address));
+        Ok(self.with_published(parallel::first(zones)?.ok_or_else(nothing)?)?.into())
+    }
+
+    fn with_private_address(
+        &self,
+        target: &Target,
+        address: IpAddr,
+        nothing: Unknown,
+    ) -> Result<Findings, Unknown> {
         let mut instances = private::instances_with(self, address)?;
-        if instances.len() > 1 {
-            let is_named = |one: &Instance| one.name.eq_ignore_ascii_case(&target.typed);
-            if instances.iter().filter(|one| is_named(one)).count() != 1 {
-                let candidates = instances.iter().map(label).collect::<Vec<_>>().join(", ");
-                return Err(Unknown::Ambiguous { address, candidates });
-            }
+        let is_named = |one: &Instance| one.name.eq_ignore_ascii_case(&target.typed);
+        if instances.iter().filter(|one| is_named(one)).count() == 1 {
             instances.retain(is_named);
         }
-        Ok(self.with_published(instances.pop().ok_or_else(nothing)?)?)
+        let candidates = instances.iter().map(label).collect::<Vec<_>>().join(", ");
+        let doubt = (instances.len() > 1).then_some(Unknown::Ambiguous { address, candidates });
+        let found = instances.into_iter().map(|instance| self.with_published(instance));
+        let found = found.collect::<Result<Vec<_>, _>>()?;
+        if found.is_empty() { Err(nothing) } else { Ok(Findings { found, doubt }) }
     }
 
     /// The Instance to which the list gives this address, if it still has it.
@@ -152,9 +185,8 @@ impl Search {
         Ok(Found { published: published(value), instance })
     }
 
-    /// All Instances of all zones, with their private addresses as far as the key may read them; and the zones whose
-    /// Instances could not be listed.
-    pub(crate) fn everything(&self) -> (Vec<Instance>, Vec<(Zone, ApiError)>) {
+    /// All Instances of all zones, with their private addresses as far as the key may read them.
+    pub(crate) fn everything(&self) -> Everything {
         let api = self.api.clone();
         let zones = parallel::each(self.zones.clone(), self.deadline, move |zone| {
             Ok((zone.clone(), api.list(zone, None)))
@@ -169,12 +201,18 @@ impl Search {
             }
         }
         failed.extend(missing.into_iter().map(|zone| (zone, ApiError::Timeout)));
-        let with_nics: Vec<_> =
-            instances.iter().filter(|one| !one.nics.is_empty()).map(|one| one.zone.clone()).collect();
-        // Without permission for them, private addresses are not in the list. `doctor` says so.
-        drop(private::add_addresses(&self.api, &with_nics, &mut instances));
-        (instances, failed)
+        let without_private = private::add_addresses(&self.api, &mut instances);
+        Everything { instances, failed, without_private }
     }
+}
+
+/// The Instances of an account.
+pub(crate) struct Everything {
+    pub(crate) instances: Vec<Instance>,
+    /// The zones whose Instances could not be listed.
+    pub(crate) failed: Vec<(Zone, ApiError)>,
+    /// The regions whose private addresses could not be read.
+    pub(crate) without_private: BTreeSet<String>,
 }
 
 fn published(value: UserData) -> Option<Published> {

@@ -25,8 +25,10 @@ where
     let (sender, receiver) = channel();
     let (call, left) = (Arc::new(call), items.len());
     for item in items {
-        let (sender, call) = (sender.clone(), Arc::clone(&call));
-        thread::spawn(move || drop(sender.send(call(&item))));
+        let (to_us, call) = (sender.clone(), Arc::clone(&call));
+        if thread::Builder::new().spawn(move || drop(to_us.send(call(&item)))).is_err() {
+            drop(sender.send(Err(ApiError::Unreachable("no thread can be started".to_owned()))));
+        }
     }
     Results { receiver, left, deadline }
 }

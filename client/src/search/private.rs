@@ -14,26 +14,35 @@ use crate::api::ids::Zone;
 /// The Instances with this address in any region.
 pub(super) fn instances_with(search: &Search, address: IpAddr) -> Result<Vec<Instance>, ApiError> {
     let regions: BTreeSet<_> = search.zones.iter().map(|zone| zone.region().to_owned()).collect();
-    let api = search.api.clone();
+    let (api, zones) = (search.api.clone(), search.zones.clone());
     let found = parallel::each(regions.into_iter().collect(), search.deadline, move |region: &String| {
         let all = api.private_addresses(region, None)?;
         all.into_iter()
             .filter(|nic| nic.address == address)
-            .map(|nic| instance_of(&api, nic))
+            .map(|nic| instance_of(&api, &zones, region, nic))
             .collect::<Result<Vec<_>, _>>()
     });
     Ok(parallel::all(found)?.into_iter().flatten().collect())
 }
 
-/// The Instance of a NIC.
-fn instance_of(api: &Api, nic: NicAddress) -> Result<Option<Instance>, ApiError> {
-    let (Some(zone), Some(mac)) = (nic.zone, nic.mac) else { return Ok(None) };
-    let listed = api.list(&zone, Some(("private_nic_mac_address", &mac)))?;
-    let with_nic = listed.into_iter().find(|instance| instance.nics.contains(&nic.nic));
-    Ok(with_nic.map(|mut instance| {
-        instance.addresses.push(nic.address);
-        instance
-    }))
+/// The Instance of a NIC, which is in any zone of the region if none is named.
+fn instance_of(
+    api: &Api,
+    zones: &[Zone],
+    region: &str,
+    nic: NicAddress,
+) -> Result<Option<Instance>, ApiError> {
+    let Some(mac) = nic.mac else { return Ok(None) };
+    let in_region = zones.iter().filter(|zone| zone.region() == region);
+    let zones: Vec<_> = nic.zone.as_ref().map_or_else(|| in_region.collect(), |zone| vec![zone]);
+    for zone in zones {
+        let listed = api.list(zone, Some(("private_nic_mac_address", &mac)))?;
+        if let Some(mut instance) = listed.into_iter().find(|instance| instance.nics.contains(&nic.nic)) {
+            instance.addresses.push(nic.address);
+            return Ok(Some(instance));
+        }
+    }
+    Ok(None)
 }
 
 /// Whether an Instance has this private address.
@@ -47,14 +56,20 @@ pub(super) fn has_address(api: &Api, instance: &Instance, address: IpAddr) -> Re
     Ok(false)
 }
 
-/// Puts the private addresses of these zones into the Instances.
-pub(crate) fn add_addresses(api: &Api, zones: &[Zone], instances: &mut [Instance]) -> Result<(), ApiError> {
-    let regions: BTreeSet<_> = zones.iter().map(Zone::region).collect();
+/// Puts the private addresses into the Instances. Returns the regions whose addresses could not be read.
+pub(crate) fn add_addresses(api: &Api, instances: &mut [Instance]) -> BTreeSet<String> {
+    let with_nics = instances.iter().filter(|instance| !instance.nics.is_empty());
+    let regions: BTreeSet<_> = with_nics.map(|instance| instance.zone.region().to_owned()).collect();
+    let mut failed = BTreeSet::new();
     for region in regions {
-        for found in api.private_addresses(region, None)? {
+        let Ok(addresses) = api.private_addresses(&region, None) else {
+            failed.insert(region);
+            continue;
+        };
+        for found in addresses {
             let with_nic = instances.iter_mut().find(|instance| instance.nics.contains(&found.nic));
             with_nic.into_iter().for_each(|instance| instance.addresses.push(found.address));
         }
     }
-    Ok(())
+    failed
 }

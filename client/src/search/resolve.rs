@@ -4,6 +4,7 @@ use std::net::{IpAddr, ToSocketAddrs};
 use std::sync::mpsc::channel;
 use std::thread;
 
+use crate::instances::list::canonical;
 use crate::util::deadline::Deadline;
 
 /// More addresses are not asked about.
@@ -13,13 +14,15 @@ const MAX: usize = 8;
 pub(super) fn addresses(host: &str, deadline: Deadline) -> Vec<IpAddr> {
     let (sender, receiver) = channel();
     let host = host.to_owned();
-    thread::spawn(move || {
+    // Without a thread, nothing resolves.
+    drop(thread::Builder::new().spawn(move || {
         let resolved = (host.as_str(), 0).to_socket_addrs();
-        drop(
-            sender.send(resolved.map(|all| all.map(|one| one.ip()).collect::<Vec<_>>()).unwrap_or_default()),
-        );
-    });
+        let addresses = resolved.map(|all| all.map(|one| one.ip()).collect::<Vec<_>>());
+        drop(sender.send(addresses.unwrap_or_default()));
+    }));
     let mut addresses = receiver.recv_timeout(deadline.left().unwrap_or_default()).unwrap_or_default();
+    addresses.iter_mut().for_each(|address| *address = canonical(*address));
+    addresses.sort_unstable();
     addresses.dedup();
     addresses.truncate(MAX);
     addresses

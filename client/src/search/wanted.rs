@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use crate::api::answers::Instance;
 use crate::api::ids::Id;
-use crate::instances::list::InstanceList;
+use crate::instances::list::{InstanceList, Known, canonical};
 use crate::ssh::call::Target;
 
 /// What to look for.
@@ -38,23 +38,22 @@ pub fn is_candidate(target: &Target, list: &InstanceList) -> bool {
     matches!(Wanted::of(target), Wanted::Id(_)) || is_known(&target.host) || is_known(&target.typed)
 }
 
-/// Whether the user may have meant another Instance than this one: what was typed is the name of Instances, and
-/// this one is none of them. Returns the first of them.
-pub fn other_of_that_name<'a>(
+/// The Instances that the user may have meant instead of this one: what was typed is their name, and not that of this one.
+pub fn others_of_that_name<'a>(
     target: &'a Target,
     found: &Instance,
     list: &'a InstanceList,
-) -> Option<&'a crate::instances::list::Known> {
-    [&target.typed, &target.host].into_iter().find_map(|name| {
-        let is_named = found.name.eq_ignore_ascii_case(name);
-        let is_same = is_named || list.named(name).any(|known| known.id == found.id);
-        if is_same { None } else { list.named(name).next() }
-    })
+) -> Vec<&'a Known> {
+    let names = [&target.typed, &target.host];
+    let is_same = |name: &String| {
+        found.name.eq_ignore_ascii_case(name) || list.named(name).any(|known| known.id == found.id)
+    };
+    names.into_iter().filter(|name| !is_same(name)).flat_map(|name| list.named(name)).collect()
 }
 
 /// An address, also one with a zone (`fe80::1%eth0`), which no Instance has for others.
 fn literal(host: &str) -> Option<IpAddr> {
-    host.split('%').next()?.parse().ok()
+    host.split('%').next()?.parse().ok().map(canonical)
 }
 
 #[cfg(test)]
@@ -107,6 +106,7 @@ mod tests {
         for (host, typed, alias, candidate) in [
             ("51.15.0.1", "51.15.0.1", None, true),
             ("51.15.0.9", "51.15.0.9", None, false),
+            ("::ffff:51.15.0.1", "::ffff:51.15.0.1", None, true),
             ("web-1", "web-1", None, true),
             ("51.15.0.9", "web-1", None, true),
             ("github.com", "github.com", None, false),
@@ -129,7 +129,8 @@ mod tests {
             ("www.example.com", &db, None),
         ] {
             let target = target("www", typed, None);
-            let named = other_of_that_name(&target, found, &list).map(|known| known.name.as_str());
+            let others = others_of_that_name(&target, found, &list);
+            let named = others.first().map(|known| known.name.as_str());
             assert_eq!(named, other, "{typed}");
         }
     }

@@ -32,6 +32,8 @@ pub(crate) struct Effective {
     pub(crate) alias: Option<String>,
     pub(crate) command: Option<String>,
     pub(crate) strict_checking: String,
+    /// `UserKnownHostsFile`
+    pub(crate) known_hosts: String,
 }
 
 impl Effective {
@@ -78,6 +80,7 @@ fn parse_effective(text: &str) -> Effective {
             "port" => effective.port = value.parse().unwrap_or(22),
             "hostkeyalias" => effective.alias = is_set(),
             "knownhostscommand" => effective.command = is_set(),
+            "userknownhostsfile" => value.clone_into(&mut effective.known_hosts),
             "stricthostkeychecking" => value.clone_into(&mut effective.strict_checking),
             _ => {}
         }
@@ -110,10 +113,9 @@ fn scan(host: &str, port: u16) -> Result<Vec<HostKey>, ProgramError> {
 
 fn parse_scan(text: &str) -> Vec<HostKey> {
     let mut keys = Vec::new();
-    for line in text.lines().filter(|line| !line.starts_with('#')) {
-        if let Some(Ok(key)) = line.split_ascii_whitespace().nth(2).map(HostKey::parse)
-            && !keys.contains(&key)
-        {
+    let lines = text.lines().filter(|line| !line.starts_with('#'));
+    for key in lines.filter_map(|line| HostKey::parse(line.split_ascii_whitespace().nth(2)?).ok()) {
+        if !keys.contains(&key) {
             keys.push(key);
         }
     }

@@ -4,10 +4,20 @@ use std::env;
 use std::io;
 use std::path::{Path, PathBuf};
 
+pub(crate) use super::include::ChangedBlock;
 use super::include::{OWN_FILE, with_include, without_include};
 use super::own_file::Choices;
 use crate::credentials::paths;
 use crate::util::files;
+
+/// Why the files were not changed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum InstallError {
+    #[error("{0}")]
+    Block(#[from] ChangedBlock),
+    #[error("cannot change the configuration of ssh: {0}")]
+    Io(#[from] io::Error),
+}
 
 /// The files.
 pub(crate) struct Files {
@@ -34,26 +44,28 @@ impl Files {
     }
 
     /// Writes our file, then the lines that include it. Returns which of them changed.
-    pub(crate) fn install(&self, content: &str) -> io::Result<Vec<PathBuf>> {
+    pub(crate) fn install(&self, content: &str) -> Result<Vec<PathBuf>, InstallError> {
         let _lock = files::lock(&self.users())?;
         let old = text(&self.users())?.unwrap_or_default();
+        let new = with_include(&old)?;
         let mut changed = Vec::new();
         changed.extend(replace(self.own(), text(&self.own())?.as_deref(), content)?);
-        changed.extend(replace(self.users(), Some(&old), &with_include(&old))?);
+        changed.extend(replace(self.users(), Some(&old), &new)?);
         Ok(changed)
     }
 
     /// Takes the lines out, then removes our file.
-    pub(crate) fn remove(&self) -> io::Result<Vec<PathBuf>> {
+    pub(crate) fn remove(&self) -> Result<Vec<PathBuf>, InstallError> {
         let mut changed = Vec::new();
         if let Some(old) = text(&self.users())? {
             let _lock = files::lock(&self.users())?;
-            changed.extend(replace(self.users(), Some(&old), &without_include(&old))?);
+            changed.extend(replace(self.users(), Some(&old), &without_include(&old)?)?);
         }
+        files::remove_lock(&self.users());
         match std::fs::remove_file(self.own()) {
             Ok(()) => changed.push(self.own()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
+            Err(error) => return Err(error.into()),
         }
         Ok(changed)
     }

@@ -81,24 +81,26 @@ impl Choices {
         let yes = if self.all_hosts { "yes" } else { "no" };
         let _ = writeln!(text, "{RECORD} unknown={policy} all-hosts={yes}");
         text.push_str(
-            "\n# ssh before 8.5 does not know KnownHostsCommand. It connects without this check.\n",
+            "\n# ssh before 8.5 does not know KnownHostsCommand. It connects without this check, but not to declared hosts.\n",
         );
         text.push_str("IgnoreUnknown KnownHostsCommand\n");
-        // A name may be declared as it is typed, or as it is after HostName.
-        let patterns = self.hosts.join(",");
-        let keywords: &[&str] = if patterns.is_empty() { &[] } else { &["originalhost", "host"] };
-        for keyword in keywords {
-            let _ = write!(
-                text,
-                "\nMatch {keyword} {patterns}\n    KnownHostsCommand {program} check --declared {TOKENS}\n    \
-                 StrictHostKeyChecking yes\n    UserKnownHostsFile none\n    GlobalKnownHostsFile none\n"
-            );
+        if !self.hosts.is_empty() {
+            // A name may be declared as it is typed, or as it is after HostName; and a dot at its end makes no difference to DNS.
+            let patterns: Vec<_> = self.hosts.iter().map(|host| format!("{host},{host}.")).collect();
+            for keyword in ["originalhost", "host"] {
+                let _ = write!(
+                    text,
+                    "\nMatch {keyword} {}\n    StrictHostKeyChecking yes\n    VerifyHostKeyDNS no\n    \
+                     UserKnownHostsFile none\n    GlobalKnownHostsFile none\n",
+                    patterns.join(",")
+                );
+            }
         }
         let all = if self.all_hosts { " --all-hosts" } else { "" };
-        let _ = write!(
-            text,
-            "\nMatch all\n    KnownHostsCommand {program} check --unknown={policy}{all} {TOKENS}\n"
-        );
+        let hosts = self.hosts.join(",");
+        let declared = if hosts.is_empty() { String::new() } else { format!(" --declared={hosts}") };
+        let command = format!("{program} check --unknown={policy}{all}{declared} {TOKENS}");
+        let _ = write!(text, "\nMatch all\n    KnownHostsCommand {command}\n");
         Ok(text)
     }
 }

@@ -5,7 +5,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::{Flock, FlockArg};
@@ -13,17 +13,23 @@ use nix::fcntl::{Flock, FlockArg};
 /// The mode of a file that did not exist.
 const PRIVATE_FILE: u32 = 0o600;
 
-/// Replaces the content of a file. Its mode is kept; a new file and a new folder are private.
+/// Replaces the content of a file. Its mode and its owner are kept; a new file and a new folder are private.
 pub(crate) fn write(path: &Path, content: &[u8]) -> io::Result<()> {
-    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let path = real(path);
     let folder = path.parent().unwrap_or(Path::new("/"));
     private_folder(folder)?;
-    let mode = fs::metadata(&path).map_or(PRIVATE_FILE, |metadata| metadata.permissions().mode() & 0o7777);
+    let old = fs::metadata(&path).ok();
+    let mode = old.as_ref().map_or(PRIVATE_FILE, |old| old.permissions().mode() & 0o7777);
     let new = beside(&path, &format!("new-{}", std::process::id()));
     let written = (|| {
         drop(fs::remove_file(&new));
         let mut file = OpenOptions::new().write(true).create_new(true).mode(PRIVATE_FILE).open(&new)?;
         file.write_all(content)?;
+        // root may do this for another user, whose ssh would refuse a file of root.
+        let own = file.metadata()?.uid();
+        if let Some(old) = old.filter(|old| old.uid() != own) {
+            fchown(&file, Some(old.uid()), Some(old.gid()))?;
+        }
         file.set_permissions(fs::Permissions::from_mode(mode))?;
         file.sync_all()?;
         fs::rename(&new, &path)
@@ -32,6 +38,15 @@ pub(crate) fn write(path: &Path, content: &[u8]) -> io::Result<()> {
         drop(fs::remove_file(&new));
     }
     written
+}
+
+/// The path behind links, also behind one whose target does not exist.
+fn real(path: &Path) -> PathBuf {
+    let behind = || {
+        let target = path.parent()?.join(fs::read_link(path).ok()?);
+        Some(fs::canonicalize(target.parent()?).ok()?.join(target.file_name()?))
+    };
+    fs::canonicalize(path).ok().or_else(behind).unwrap_or_else(|| path.to_owned())
 }
 
 /// Makes the folder and those above it, if they do not exist.
@@ -43,19 +58,33 @@ pub(crate) fn private_folder(folder: &Path) -> io::Result<()> {
 pub(crate) fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
     match fs::read(path) {
         Ok(content) => Ok(Some(content)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            Ok(None)
+        }
         Err(error) => Err(error),
     }
 }
 
 /// Waits until no other run has the lock of this file. It ends with the returned value.
 pub(crate) fn lock(path: &Path) -> io::Result<Flock<File>> {
-    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    Flock::lock(lock_file(path)?, FlockArg::LockExclusive).map_err(|(_, error)| error.into())
+}
+
+/// The same without waiting: an error if another run has the lock.
+pub(crate) fn lock_if_free(path: &Path) -> io::Result<Flock<File>> {
+    Flock::lock(lock_file(path)?, FlockArg::LockExclusiveNonblock).map_err(|(_, error)| error.into())
+}
+
+fn lock_file(path: &Path) -> io::Result<File> {
+    let path = real(path);
     path.parent().map_or(Ok(()), private_folder)?;
     let mut options = OpenOptions::new();
-    options.create(true).truncate(false).write(true).mode(PRIVATE_FILE);
-    let file = options.open(beside(&path, "lock"))?;
-    Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, error)| error.into())
+    options.create(true).truncate(false).write(true).mode(PRIVATE_FILE).open(beside(&path, "lock"))
+}
+
+/// Removes the lock of this file, which must not be held.
+pub(crate) fn remove_lock(path: &Path) {
+    drop(fs::remove_file(beside(&real(path), "lock")));
 }
 
 /// A hidden file in the same folder: `.NAME.SUFFIX`.

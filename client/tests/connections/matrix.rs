@@ -5,11 +5,11 @@ use std::fs;
 use crate::desk::*;
 
 /// The values of `StrictHostKeyChecking`, in the order of the columns. With BatchMode, `ask` refuses what it would ask about.
-const CHECKING: [&str; 4] = ["yes", "ask", "accept-new", "no"];
+pub(crate) const CHECKING: [&str; 4] = ["yes", "ask", "accept-new", "no"];
 
 /// What is the case when ssh connects.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Situation {
+pub(crate) enum Situation {
     Published,
     Contradicted,
     NothingPublished,
@@ -20,10 +20,10 @@ enum Situation {
     ToolMissing,
 }
 
-use Situation::*;
+pub(crate) use Situation::*;
 
 /// For each situation: whether ssh connects by column, for a host of the list and for a declared one; and what is said.
-const TABLE: [(Situation, [bool; 4], [bool; 4], &str); 8] = [
+pub(crate) const TABLE: [(Situation, [bool; 4], [bool; 4], &str); 8] = [
     (Published, [true; 4], [true; 4], ""),
     (Contradicted, [false; 4], [false; 4], "is not one that scw-example"),
     (NothingPublished, [false, false, true, true], [false; 4], "has published no fingerprints"),
@@ -34,7 +34,8 @@ const TABLE: [(Situation, [bool; 4], [bool; 4], &str); 8] = [
     (ToolMissing, [false, false, true, true], [false; 4], ""),
 ];
 
-fn arrange(desk: &mut Desk, situation: Situation) {
+/// Brings the situation about, after `setup`.
+pub(crate) fn arrange(desk: &mut Desk, situation: Situation) {
     match situation {
         Contradicted => desk.publish_another(),
         NothingPublished => desk.world.standin().delete_user_data(FINGERPRINTS),

@@ -8,7 +8,7 @@ use scw_stage::Sshd;
 use crate::desk::*;
 
 /// A child that ends with the test.
-struct Background(Child);
+pub(crate) struct Background(pub(crate) Child);
 
 impl Drop for Background {
     fn drop(&mut self) {

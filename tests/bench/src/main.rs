@@ -3,8 +3,10 @@
 //!
 //! With `--write` it also writes them into the documentation (`docs` and the README), with the date and the machine.
 //! `cargo measure idle [SECONDS]` measures only the cost of the idle daemon (by default for 60 seconds).
+//! `cargo measure client` measures only what scw-known-hosts adds to an ssh connection.
 
 mod boot;
+mod client;
 mod cloud_init;
 mod document;
 mod growth;
@@ -39,7 +41,7 @@ fn main() -> ExitCode {
     }
 }
 
-const USAGE: &str = "cargo measure [--write], or cargo measure idle [SECONDS]";
+const USAGE: &str = "cargo measure [--write], cargo measure idle [SECONDS], or cargo measure client";
 
 fn measure(words: &[String]) -> Result<(), String> {
     let words: Vec<_> = words.iter().map(String::as_str).collect();
@@ -49,6 +51,7 @@ fn measure(words: &[String]) -> Result<(), String> {
             let (report, machine) = everything()?;
             document::write(&report, &machine)
         }
+        ["client"] => client::measure(&Programs::build_released_client()?),
         ["idle"] => idle::measure(&Programs::build()?, Duration::from_secs(60)),
         ["idle", seconds] => {
             let parsed = seconds.parse().ok().filter(|seconds| (1..=366 * 24 * 3600).contains(seconds));

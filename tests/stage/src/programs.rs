@@ -31,6 +31,11 @@ impl Programs {
     pub fn build_client() -> Result<PathBuf, String> {
         build("scw-known-hosts", &[])
     }
+
+    /// Builds `scw-known-hosts` as for a release.
+    pub fn build_released_client() -> Result<PathBuf, String> {
+        build("scw-known-hosts", &["--release"])
+    }
 }
 
 /// Builds the program of the package with the same name.
