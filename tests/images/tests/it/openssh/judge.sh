@@ -41,13 +41,15 @@ reset() {
 }
 
 stop() {
-    for file in /run/test-sshd.pid /run/test-agent.pid; do
-        [ ! -e "$file" ] || kill "$(cat "$file")" 2>/dev/null || true
-        rm -f "$file"
+    sshd=$(cat /run/test-sshd.pid 2>/dev/null || true)
+    [ ! -e /run/test-agent.pid ] || kill "$(cat /run/test-agent.pid)" 2>/dev/null || true
+    rm -f /run/test-sshd.pid /run/test-agent.pid /run/agent.sock
+    # sshd of 8.4 does not notice a signal that comes just before it waits for connections, so it may need a second one. A killed sshd, or
+    # a child that it has just forked, still listens for a moment, so that the next sshd could not bind the port.
+    while listens; do
+        [ -z "$sshd" ] || kill "$sshd" 2>/dev/null || true
+        sleep 0.01
     done
-    rm -f /run/agent.sock
-    # A killed sshd, or a child that it has just forked, still listens for a moment, so that the next sshd could not bind the port.
-    while listens; do sleep 0.01; done
 }
 
 # Whether any process listens on the port.
