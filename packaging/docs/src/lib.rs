@@ -1,8 +1,9 @@
 //! What is generated from the programs' own tables: the manual pages ([`man`]), the completions of bash, zsh and fish, the journal's message
-//! catalog ([`events`]), the example of the configuration, and parts of the pages in docs/reference ([`markdown`]). This library only makes
-//! the texts; the program writes the files.
+//! catalog ([`events`]), the example of the configuration, and parts of the pages in docs/reference ([`markdown`]). The completions of
+//! scw-known-hosts are clap's ([`client`]). This library only makes the texts; the program writes the files.
 
 mod bash;
+mod client;
 mod diagnoses;
 mod events;
 mod fish;
@@ -20,6 +21,9 @@ pub use markdown::{Part, parts};
 /// The JSON Schema of the status document, below the checkout. It is written by hand; docs/reference/status.md has its fields.
 pub const SCHEMA: &str = "docs/reference/status.schema.json";
 
+/// The manual page of scw-known-hosts, below the checkout. It is written by hand.
+pub const CLIENT_PAGE: &str = "packaging/usr/share/man/man1/scw-known-hosts.1";
+
 /// Every generated file: its path below the checkout, and its text.
 pub fn files() -> Vec<(String, String)> {
     let share = |path: &str| format!("packaging/usr/share/{path}");
@@ -36,6 +40,7 @@ pub fn files() -> Vec<(String, String)> {
         files.push((share(&format!("zsh/site-functions/_{name}")), zsh::completion(program)));
         files.push((share(&format!("fish/vendor_completions.d/{name}.fish")), fish::completion(program)));
     }
+    files.extend(client::completions().map(|(path, text)| (share(&path), text)));
     files
 }
 

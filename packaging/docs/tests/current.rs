@@ -7,6 +7,8 @@ use std::process::{Command, Output};
 
 use scw_agent::command::AGENT;
 use scw_docs::event_ids;
+use scw_known_hosts::command::arguments;
+use scw_known_hosts::command::exit::Exit;
 
 /// The checkout.
 fn checkout() -> PathBuf {
@@ -122,14 +124,48 @@ fn catalog_has_an_entry_for_each_event() {
 
 #[test]
 fn manual_pages_have_no_warnings() {
-    for (name, _) in scw_docs::files().iter().filter(|(name, _)| name.contains("/man/")) {
-        run(Command::new("mandoc").args(["-T", "lint", "-W", "warning"]).arg(checkout().join(name)));
-        let page = run(Command::new("man")
-            .args(["--warnings", "-l"])
-            .arg(checkout().join(name))
-            .env("MANWIDTH", "80")
-            .env("LC_ALL", "C.UTF-8"));
+    let files = scw_docs::files().into_iter().map(|(name, _)| name);
+    for name in files.filter(|name| name.contains("/man/")).chain([scw_docs::CLIENT_PAGE.to_owned()]) {
+        run(Command::new("mandoc").args(["-T", "lint", "-W", "warning"]).arg(checkout().join(&name)));
+        let page = shown(&name);
         assert!(page.contains("EXAMPLES") && page.contains("SEE ALSO"), "{page}");
+    }
+}
+
+/// A manual page as `man` shows it.
+fn shown(name: &str) -> String {
+    let mut man = Command::new("man");
+    man.args(["--warnings", "-l"]).arg(checkout().join(name));
+    run(man.env("MANWIDTH", "80").env("LC_ALL", "C.UTF-8"))
+}
+
+/// The page is written by hand. Each command begins a paragraph, with its options below it.
+#[test]
+fn manual_page_of_the_client_has_each_command_and_option() {
+    let page = shown(scw_docs::CLIENT_PAGE);
+    let (_, commands) = page.split_once("\nCOMMANDS\n").expect("the section");
+    let (commands, rest) = commands.split_once("\nCHECKING\n").expect("the next section");
+    let mut described = arguments::command();
+    described.build();
+    for command in described.get_subcommands() {
+        let name = command.get_name();
+        let is_heading = |line: &&str| line.split(' ').next() == Some(name);
+        let mut lines = commands.lines().filter_map(|line| line.strip_prefix("     "));
+        assert!(lines.by_ref().any(|line| is_heading(&line)), "{name} is not in the page");
+        let of_command: Vec<_> = lines.take_while(|line| line.is_empty() || line.starts_with(' ')).collect();
+        let options = command.get_arguments().filter_map(|argument| argument.get_long());
+        for option in options.filter(|option| *option != "help") {
+            let is_described = of_command
+                .iter()
+                .any(|line| line.trim().split([' ', '[']).next() == Some(&format!("--{option}")));
+            assert!(is_described, "{name} --{option} is not in the page");
+        }
+    }
+    for option in described.get_arguments().filter_map(|argument| argument.get_long()) {
+        assert!(commands.contains(&format!("--{option}")), "--{option} is not in the page");
+    }
+    for (exit, _) in Exit::MEANINGS {
+        assert!(rest.contains(&format!("\n     {}   ", exit as u8)), "{exit:?} is not in the page");
     }
 }
 
@@ -138,11 +174,13 @@ fn bash_completes_commands_and_options() {
     let complete = |line: &str| {
         let words: Vec<_> = line.split(' ').collect();
         let script = format!(
-            "set -eu; . {}/bash-completion/completions/{name}; COMP_WORDS=({}); COMP_CWORD={}; _{} ; echo \"${{COMPREPLY[*]}}\"",
+            // What bash itself does: the function that `complete -F` named gets the program, the word and the one before.
+            "set -eu; . {}/bash-completion/completions/{name}; COMP_WORDS=({}); COMP_CWORD={last}; \
+             function=$(complete -p {name} | sed 's/.* -F \\([^ ]*\\) .*/\\1/'); \
+             $function {name} \"${{COMP_WORDS[-1]}}\" \"${{COMP_WORDS[-2]}}\"; echo \"${{COMPREPLY[*]}}\"",
             top().display(),
             words.iter().map(|word| format!("'{word}'")).collect::<Vec<_>>().join(" "),
-            words.len() - 1,
-            words[0].replace('-', "_"),
+            last = words.len() - 1,
             name = words[0],
         );
         run(Command::new("bash").args(["--norc", "-c", &script])).trim().to_owned()
@@ -163,6 +201,9 @@ fn bash_completes_commands_and_options() {
     assert_eq!(complete("scw-userdata --del"), "--delete");
     assert_eq!(complete("scw-userdata key --file /etc/host"), complete("scw-userdata key -f /etc/host"));
     assert!(complete("scw-userdata key -f /etc/host").contains("/etc/hosts"));
+    assert_eq!(complete("scw-known-hosts ver"), "verify");
+    assert_eq!(complete("scw-known-hosts setup --unknown "), "ask refuse");
+    assert_eq!(complete("scw-known-hosts show --"), "--wait --json --help");
 }
 
 #[test]
@@ -193,6 +234,8 @@ fn fish_completes_commands_and_options() {
     assert!(complete("scw-userdata key --file /etc/host").contains("/etc/hosts"));
     let after_key = complete("scw-userdata key --");
     assert!(after_key.contains("--file") && !after_key.contains("--delete"), "{after_key}");
+    assert!(complete("scw-known-hosts ver").starts_with("verify\tCompare the keys"));
+    assert!(complete("scw-known-hosts setup --unknown=").contains("--unknown=refuse\t"));
 }
 
 /// zsh completes only in an interactive shell. The test starts one in a pseudo-terminal, and reads the list of matches.
@@ -223,4 +266,6 @@ fn zsh_completes_commands_and_options() {
     assert!(seen.contains("hostname"), "{seen}");
     let seen = complete("scw-userdata --", "show the version");
     assert!(seen.contains("--file") && seen.contains("take the value"), "{seen}");
+    let seen = complete("scw-known-hosts show --", "Wait until the Instance");
+    assert!(seen.contains("--json") && !seen.contains("--file"), "{seen}");
 }

@@ -1,4 +1,4 @@
-//! The budgets: the highest permitted costs of the agent, in one table. It has only costs that can be counted, so that they are equal on all
+//! The budgets: the highest permitted costs of the agent, and the sizes of the client's packages, in one table. It has only costs that can be counted, so that they are equal on all
 //! machines; `cargo measure` measures times. A budget is a promise in the README. It is lowered when the figure has become lower, and
 //! raised only on purpose.
 
@@ -21,6 +21,12 @@ pub const CRATES: Budget = Budget { what: "crates in the program", limit: 58, un
 pub const DEB: Budget = Budget { what: "the .deb", limit: 897_000, unit: "bytes" };
 /// The package for RHEL and similar distributions, for x86_64.
 pub const RPM: Budget = Budget { what: "the .rpm", limit: 908_000, unit: "bytes" };
+/// The same for scw-known-hosts.
+pub const CLIENT_DEB: Budget =
+    Budget { what: "the .deb of scw-known-hosts", limit: 1_025_000, unit: "bytes" };
+/// The same for scw-known-hosts.
+pub const CLIENT_RPM: Budget =
+    Budget { what: "the .rpm of scw-known-hosts", limit: 1_025_000, unit: "bytes" };
 /// The size of the installed files.
 pub const INSTALLED: Budget = Budget { what: "installed files", limit: 2_390, unit: "KiB" };
 /// `scw-userdata KEY`, which sends its request to the API itself.

@@ -51,9 +51,20 @@ pub struct Kit {
     root: PathBuf,
 }
 
-/// The packages of one build, which all have the same program or its debug information.
+/// The packages of one build.
+#[derive(Debug)]
+pub struct Build {
+    /// Those of scw-agent.
+    pub agent: Packages,
+    /// Those of scw-known-hosts.
+    pub client: Packages,
+}
+
+/// The packages of one program, which all have the program or its debug information.
 #[derive(Debug)]
 pub struct Packages {
+    /// The name of the program, and of its packages.
+    pub program: &'static str,
     /// The .deb.
     pub deb: PathBuf,
     /// The .deb with the debug information.
@@ -102,14 +113,19 @@ impl Kit {
         &Kit::packages().rpm
     }
 
-    /// The packages of this checkout for this machine, built once in this process.
+    /// The agent's packages of this checkout, for this machine.
     pub fn packages() -> &'static Packages {
-        static BUILT: OnceLock<Packages> = OnceLock::new();
+        &Kit::build().agent
+    }
+
+    /// All packages of this checkout for this machine, built once in this process.
+    pub fn build() -> &'static Build {
+        static BUILT: OnceLock<Build> = OnceLock::new();
         BUILT.get_or_init(|| build(&["all"]))
     }
 
-    /// The packages of this checkout for aarch64.
-    pub fn aarch64() -> Packages {
+    /// All packages of this checkout for aarch64.
+    pub fn aarch64() -> Build {
         build(&["all", "aarch64"])
     }
 
@@ -129,11 +145,21 @@ impl Kit {
 }
 
 /// Builds all packages, with the default maintainer.
-fn build(words: &[&str]) -> Packages {
+fn build(words: &[&str]) -> Build {
     let printed = script("packaging/build", words);
-    let paths: Vec<_> = printed.lines().map(PathBuf::from).collect();
-    let [deb, dbgsym, rpm, debuginfo] = paths.try_into().expect("four paths");
-    Packages { deb, dbgsym, rpm, debuginfo }
+    let mut paths = printed.lines().map(PathBuf::from);
+    let mut packages = |program| {
+        let mut next = || paths.next().expect("eight paths");
+        Packages { program, deb: next(), dbgsym: next(), rpm: next(), debuginfo: next() }
+    };
+    Build { agent: packages("scw-agent"), client: packages("scw-known-hosts") }
+}
+
+impl Build {
+    /// The packages of both programs.
+    pub fn each(&self) -> [&Packages; 2] {
+        [&self.agent, &self.client]
+    }
 }
 
 /// Runs a script of the repository; returns its standard output.

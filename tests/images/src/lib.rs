@@ -25,7 +25,7 @@ mod permit;
 mod ran;
 
 pub use disk::Disk;
-pub use kit::{Kit, Packages, Suite};
+pub use kit::{Build, Kit, Packages, Suite};
 pub use machine::{Machine, pause};
 
 pub use ran::Ran;

@@ -3,6 +3,7 @@
 mod bad_states;
 mod boot;
 mod checks;
+mod client;
 mod cloud_init;
 mod common;
 mod console;

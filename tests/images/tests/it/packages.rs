@@ -4,8 +4,8 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use scw_budgets::{DEB, INSTALLED, RPM};
-use scw_images::{Kit, Packages, Ran, Suite};
+use scw_budgets::{CLIENT_DEB, CLIENT_RPM, DEB, INSTALLED, RPM};
+use scw_images::{Build, Kit, Packages, Ran, Suite};
 use scw_stage::World;
 
 fn run(program: &str, words: &[&str]) -> Ran {
@@ -16,33 +16,42 @@ fn text(path: &Path) -> &str {
     path.to_str().expect("UTF-8")
 }
 
-#[test]
-fn packages_stay_small() {
-    let kit = Kit::new(Suite::Trixie);
-    let rpm = Kit::rpm();
-    let Packages { dbgsym, debuginfo, .. } = Kit::packages();
-    let size = |path: &Path| fs::metadata(path).expect("there").len();
-    println!("debug information: .deb {} bytes, .rpm {} bytes", size(dbgsym), size(debuginfo));
-    let installed: u64 = run("dpkg-deb", &["--field", text(kit.deb()), "Installed-Size"])
-        .ok("dpkg-deb")
-        .parse()
-        .expect("a number");
-    DEB.check(size(kit.deb()));
-    RPM.check(size(rpm));
-    INSTALLED.check(installed);
+fn size(path: &Path) -> u64 {
+    fs::metadata(path).expect("there").len()
 }
 
 #[test]
-fn program_needs_only_glibc_2_28() {
-    let Packages { deb, dbgsym, .. } = Kit::packages();
-    assert_needs_only_glibc(deb, "amd64", "X86-64");
-    assert_has_debug_information(&Kit::target().join("tmp/deb-unpacked-amd64"), dbgsym, "amd64");
+fn packages_stay_small() {
+    let Build { agent, client } = Kit::build();
+    for Packages { program, dbgsym, debuginfo, .. } in [agent, client] {
+        println!(
+            "debug information of {program}: .deb {} bytes, .rpm {} bytes",
+            size(dbgsym),
+            size(debuginfo)
+        );
+    }
+    let installed = run("dpkg-deb", &["--field", text(&agent.deb), "Installed-Size"]).ok("dpkg-deb");
+    DEB.check(size(&agent.deb));
+    RPM.check(size(&agent.rpm));
+    INSTALLED.check(installed.parse().expect("a number"));
+    CLIENT_DEB.check(size(&client.deb));
+    CLIENT_RPM.check(size(&client.rpm));
+}
+
+#[test]
+fn programs_need_only_glibc_2_28() {
+    for packages in Kit::build().each() {
+        assert_needs_only_glibc(packages, "amd64", "X86-64");
+    }
 }
 
 /// The files of the .rpm are where RHEL has them, and gdb finds the same file by the build id as in the .deb.
 #[test]
 fn debuginfo_has_same_file_as_dbgsym() {
-    let Packages { dbgsym, debuginfo, .. } = Kit::packages();
+    Kit::build().each().into_iter().for_each(assert_debuginfo_has_file_of_dbgsym);
+}
+
+fn assert_debuginfo_has_file_of_dbgsym(Packages { dbgsym, debuginfo, .. }: &Packages) {
     let listed = |words: &[&str]| {
         let words = [&["-qp", "--queryformat"], words, &[text(debuginfo)]].concat();
         run("rpm", &words).ok("rpm")
@@ -83,27 +92,26 @@ fn package_maintainer_is_checked() {
     }
 }
 
-/// The build itself starts the program in an emulator of that processor.
+/// The build itself starts the programs in an emulator of that processor.
 #[test]
 fn aarch64_packages_need_only_glibc_2_28() {
-    let Packages { deb, dbgsym, rpm, debuginfo } = Kit::aarch64();
-    assert_needs_only_glibc(&deb, "arm64", "AArch64");
-    let queried = run("rpm", &["-qp", "--queryformat", "%{NAME} %{ARCH}", text(&rpm)]);
-    assert_eq!(queried.ok("rpm"), "scw-agent aarch64");
-    let size = |path: &Path| fs::metadata(path).expect("there").len();
-    println!("for aarch64: .deb {} bytes, .rpm {} bytes", size(&deb), size(&rpm));
-    let folder = Kit::target().join("tmp/deb-unpacked-arm64");
-    assert_has_debug_information(&folder, &dbgsym, "arm64");
-    let queried = run("rpm", &["-qp", "--queryformat", "%{NAME} %{ARCH}", text(&debuginfo)]);
-    assert_eq!(queried.ok("rpm"), "scw-agent-debuginfo aarch64");
+    for packages in Kit::aarch64().each() {
+        let Packages { program, deb, rpm, debuginfo, .. } = packages;
+        println!("{program} for aarch64: .deb {} bytes, .rpm {} bytes", size(deb), size(rpm));
+        assert_needs_only_glibc(packages, "arm64", "AArch64");
+        let name = |rpm| run("rpm", &["-qp", "--queryformat", "%{NAME} %{ARCH}", text(rpm)]).ok("rpm");
+        assert_eq!(name(rpm), format!("{program} aarch64"));
+        assert_eq!(name(debuginfo), format!("{program}-debuginfo aarch64"));
+    }
 }
 
-/// The package's architecture is correct, and its program needs only glibc, version 2.28 or newer.
-fn assert_needs_only_glibc(deb: &Path, architecture: &str, machine: &str) {
+/// The architecture of the packages is correct, and the program needs only glibc, version 2.28 or newer.
+fn assert_needs_only_glibc(packages: &Packages, architecture: &str, machine: &str) {
+    let Packages { program: name, deb, .. } = packages;
     assert_eq!(run("dpkg-deb", &["--field", text(deb), "Architecture"]).ok("dpkg-deb"), architecture);
-    let folder = Kit::target().join(format!("tmp/deb-unpacked-{architecture}"));
+    let folder = Kit::target().join(format!("tmp/{name}-unpacked-{architecture}"));
     run("dpkg-deb", &["--extract", text(deb), text(&folder)]).ok("dpkg-deb");
-    let program = folder.join("usr/bin/scw-agent");
+    let program = folder.join("usr/bin").join(name);
     let header = run("readelf", &["--file-header", text(&program)]).ok("readelf");
     assert!(header.contains(machine), "{header}");
     let versions = run("readelf", &["--version-info", "--wide", text(&program)]).ok("readelf");
@@ -127,11 +135,12 @@ fn assert_needs_only_glibc(deb: &Path, architecture: &str, machine: &str) {
         let glibcs = ["libc.so.6", "libpthread.so.0", "libdl.so.2", "libm.so.6", "librt.so.1", "ld-linux"];
         assert!(glibcs.iter().any(|name| line.contains(name)), "{libraries:#?}");
     }
+    assert_has_debug_information(packages, &folder, architecture);
 }
 
 #[test]
 fn builds_are_reproducible_in_another_folder() {
-    let Packages { deb, rpm, .. } = Kit::packages();
+    let packages = Kit::build().each().into_iter().flat_map(|packages| [&packages.deb, &packages.rpm]);
     // A copy of the present sources, with the uncommitted ones, in another folder, built from scratch.
     let folder = Kit::target().join("tmp/another-checkout");
     let script = r#"rm -rf "$2"; mkdir -p "$2/checkout"; cd "$1"
@@ -143,10 +152,10 @@ fn builds_are_reproducible_in_another_folder() {
     let mut command = Command::new("sh");
     command.args(["-ec", script, "sh"]).args([Kit::checkout(), &folder]).arg(time);
     let printed = Ran::run(&mut command).ok("the second build");
-    // The debug packages, the second and the fourth, have paths of zig's start files.
+    // The debug packages, each second one, have paths of zig's start files.
     let again: Vec<_> = printed.lines().step_by(2).collect();
-    assert!(again.len() == 2 && again.iter().all(|path| Path::new(path).starts_with(&target)), "{again:?}");
-    for (first, second) in [deb, rpm].into_iter().zip(again) {
+    assert!(again.len() == 4 && again.iter().all(|path| Path::new(path).starts_with(&target)), "{again:?}");
+    for (first, second) in packages.zip(again) {
         assert!(
             fs::read(first).expect("read") == fs::read(second).expect("read"),
             "{} and {second} differ",
@@ -158,13 +167,17 @@ fn builds_are_reproducible_in_another_folder() {
 
 #[test]
 fn sbom_lists_linked_crates_and_fits_schema() {
-    let kit = Kit::new(Suite::Trixie);
-    let folder = Kit::target().join("tmp/deb-with-a-bill");
-    run("dpkg-deb", &["--extract", text(kit.deb()), text(&folder)]).ok("dpkg-deb");
-    let bill = folder.join("usr/share/doc/scw-agent/sbom.cdx.json");
+    Kit::build().each().into_iter().for_each(assert_sbom_is_right);
+}
+
+fn assert_sbom_is_right(Packages { program, deb, .. }: &Packages) {
+    let folder = Kit::target().join(format!("tmp/{program}-with-a-bill"));
+    run("dpkg-deb", &["--extract", text(deb), text(&folder)]).ok("dpkg-deb");
+    let folder = folder.join("usr/share/doc").join(program);
+    let bill = folder.join("sbom.cdx.json");
 
     // The bill lists exactly the crates whose licences the package has, and the standard library.
-    let licences = folder.join("usr/share/doc/scw-agent/licences-of-crates.gz");
+    let licences = folder.join("licences-of-crates.gz");
     let licences = run("zcat", &[text(&licences)]).ok("zcat");
     let licensed = licences.lines().take_while(|line| !line.starts_with("Their licences"));
     let mut expected: Vec<String> = licensed
@@ -197,27 +210,26 @@ for text in open(sys.argv[1]).read(), "{}":
 
 #[test]
 fn lintian_and_rpmlint_find_nothing_that_is_not_explained() {
-    let Packages { deb, dbgsym, rpm, debuginfo } = Kit::packages();
-    let lintian = run("lintian", &["--allow-root", "--fail-on", "error,warning", text(deb), text(dbgsym)]);
-    assert!(lintian.is_ok(), "{}{}", lintian.out, lintian.err);
     let settings = Kit::checkout().join("packaging/rpm/rpmlint.toml");
-    let rpmlint = run("rpmlint", &["--config", text(&settings), text(rpm), text(debuginfo)]);
-    assert!(
-        rpmlint.is_ok() && rpmlint.out.contains(" 0 errors, 0 warnings"),
-        "{}{}",
-        rpmlint.out,
-        rpmlint.err
-    );
+    for Packages { deb, dbgsym, rpm, debuginfo, .. } in Kit::build().each() {
+        let words = ["--allow-root", "--fail-on", "error,warning", text(deb), text(dbgsym)];
+        let lintian = run("lintian", &words);
+        assert!(lintian.is_ok(), "{}{}", lintian.out, lintian.err);
+        let rpmlint = run("rpmlint", &["--config", text(&settings), text(rpm), text(debuginfo)]);
+        let is_clean = rpmlint.is_ok() && rpmlint.out.contains(" 0 errors, 0 warnings");
+        assert!(is_clean, "{}{}", rpmlint.out, rpmlint.err);
+    }
 }
 
 /// The debug package belongs to the program of the unpacked .deb: both have the same build id.
-fn assert_has_debug_information(unpacked: &Path, dbgsym: &Path, architecture: &str) {
+fn assert_has_debug_information(packages: &Packages, unpacked: &Path, architecture: &str) {
+    let Packages { program: name, dbgsym, .. } = packages;
     let build_id = |path: &Path| {
         let notes = run("readelf", &["--notes", text(path)]).ok("readelf");
         let id = notes.lines().find_map(|line| line.trim().strip_prefix("Build ID: ").map(str::to_owned));
         id.expect("a build id")
     };
-    let program = unpacked.join("usr/bin/scw-agent");
+    let program = unpacked.join("usr/bin").join(name);
     let id = build_id(&program);
     let headers = run("readelf", &["--program-headers", "--wide", text(&program)]).ok("readelf");
     // objcopy drops GNU_RELRO when it removes some sections.
@@ -227,16 +239,16 @@ fn assert_has_debug_information(unpacked: &Path, dbgsym: &Path, architecture: &s
     let field = |name| run("dpkg-deb", &["--field", text(dbgsym), name]).ok("dpkg-deb");
     assert_eq!(field("Build-Ids"), id);
     assert_eq!(field("Architecture"), architecture);
-    let folder = Kit::target().join(format!("tmp/dbgsym-unpacked-{architecture}"));
+    let folder = Kit::target().join(format!("tmp/{name}-dbgsym-unpacked-{architecture}"));
     run("dpkg-deb", &["--extract", text(dbgsym), text(&folder)]).ok("dpkg-deb");
     let (first, rest) = id.split_at(2);
     let file = folder.join(format!("usr/lib/debug/.build-id/{first}/{rest}.debug"));
     assert_eq!(build_id(&file), id);
     let lines = run("readelf", &["--debug-dump=rawline", text(&file)]).ok("readelf");
-    assert!(lines.contains("src/daemon"), "the lines of our sources are there");
+    assert!(lines.contains("src/command"), "the lines of our sources are there");
 
     // The debug file has paths of zig's start files; the program has no path of this machine.
-    let program = fs::read(unpacked.join("usr/bin/scw-agent")).expect("read");
+    let program = fs::read(program).expect("read");
     let checkout = fs::canonicalize(Kit::checkout()).expect("there");
     for path in [text(&checkout), text(&Kit::target()), "/.cargo/", "/.rustup/"] {
         assert!(!program.windows(path.len()).any(|bytes| bytes == path.as_bytes()), "{path} is there");
