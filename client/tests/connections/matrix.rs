@@ -71,21 +71,6 @@ fn check(situation: Situation, setup: &[&str], expected: [bool; 4], said: &str) 
 }
 
 #[test]
-fn c1_c3_listed_host_in_each_situation() {
-    for (situation, listed, _, said) in TABLE {
-        check(situation, &["setup"], listed, said);
-    }
-}
-
-#[test]
-fn c1_c3_declared_host_in_each_situation() {
-    for (situation, _, declared, said) in TABLE {
-        let said = if situation == NotOurs { "no Instance that this API key can see" } else { said };
-        check(situation, &["setup", "--host", "51.15.*"], declared, said);
-    }
-}
-
-#[test]
 fn c3_policy_refuse_refuses_what_cannot_be_checked() {
     check(NothingPublished, &["setup", "--unknown", "refuse"], [false; 4], "no fingerprints");
     check(NotOurs, &["setup", "--unknown", "refuse"], [false, false, true, true], "");
