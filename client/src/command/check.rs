@@ -17,18 +17,24 @@ use crate::instances::store;
 use crate::search::find::{Findings, Found, Search};
 use crate::search::unknown::{Unknown, label};
 use crate::search::wanted::is_candidate;
-use crate::ssh::call::{Call, Invocation, Target};
+use crate::ssh::call::{Call, Invocation, Target, normal};
 use crate::ssh::host_key::{HostKey, KeyError};
 use crate::ssh::pattern::matches;
 use crate::util::deadline::Deadline;
 use crate::util::printable::printable;
 use crate::verdict::{Verdict, verdict};
 
-/// A connection waits this long at most. ssh has no limit of its own, and the server has one of two minutes.
-const LIMIT: Duration = Duration::from_millis(4500);
+/// A connection waits this long at most for the check of its key. ssh has no limit of its own, and the server has one of two minutes.
+const LIMIT: Duration = Duration::from_millis(3300);
+
+/// The same for the second check, of the address. Both together, with what follows, stay below 5 s.
+const ADDRESS_LIMIT: Duration = Duration::from_millis(1000);
 
 /// After the limit, for what has no limit of its own.
-const GRACE: Duration = Duration::from_millis(300);
+const GRACE: Duration = Duration::from_millis(200);
+
+/// For the local list, after the answer.
+const STORE_LIMIT: Duration = Duration::from_millis(200);
 
 pub(super) fn run(options: &Check) -> Exit {
     let call = match Call::parse(&options.tokens) {
@@ -38,8 +44,8 @@ pub(super) fn run(options: &Check) -> Exit {
     if call.invocation == Invocation::Order {
         return Exit::Success;
     }
-    let list = store::read();
     let is_declared = is_declared(&options.declared, &call.target);
+    let list = if is_declared { store::read() } else { store::read_if_it_names(&call.target.names()) };
     let is_candidate = is_declared || is_candidate(&call.target, &list);
     if !is_candidate && !options.all_hosts {
         return Exit::Success;
@@ -57,17 +63,24 @@ pub(super) fn run(options: &Check) -> Exit {
             if is_refused { Exit::from(&unknown) } else { Exit::Success }
         }
     };
-    // The list is only a hint, so a failure is none of the check.
+    // The list is only a hint, so a failure is none of the check, and ssh does not wait for a slow disk.
     if let Some(change) = change {
-        drop(store::change_if_free(change));
+        let (sender, receiver) = channel::<()>();
+        let run = move || {
+            drop(store::change_if_free(change));
+            drop(sender);
+        };
+        if thread::Builder::new().spawn(run).is_ok() {
+            let _ = receiver.recv_timeout(STORE_LIMIT);
+        }
     }
     exit
 }
 
 /// Whether a pattern matches the host, or what was typed.
 pub(super) fn is_declared(patterns: &[String], target: &Target) -> bool {
-    let is_match = |pattern: &String| matches(pattern, &target.host) || matches(pattern, &target.typed);
-    patterns.iter().any(is_match)
+    let is_match = |pattern: String| matches(&pattern, &target.host) || matches(&pattern, &target.typed);
+    patterns.iter().map(|pattern| normal(pattern)).any(is_match)
 }
 
 /// A change of the local list.
@@ -75,12 +88,13 @@ type Change = Box<dyn FnOnce(&mut InstanceList) + Send>;
 
 /// The answer within the limit, whatever hangs: a resolver, a home folder on the network.
 fn in_time(call: Call, list: InstanceList) -> (Result<Answer, Unknown>, Option<Change>) {
+    let limit = if call.invocation == Invocation::Address { ADDRESS_LIMIT } else { LIMIT };
     let (sender, receiver) = channel();
-    let run = move || drop(sender.send(answer(&call, list)));
+    let run = move || drop(sender.send(answer(&call, list, Deadline::after(limit))));
     if thread::Builder::new().spawn(run).is_err() {
         return (Err(ApiError::Unreachable("no thread can be started".to_owned()).into()), None);
     }
-    receiver.recv_timeout(LIMIT + GRACE).unwrap_or((Err(ApiError::Timeout.into()), None))
+    receiver.recv_timeout(limit + GRACE).unwrap_or((Err(ApiError::Timeout.into()), None))
 }
 
 enum Answer {
@@ -91,8 +105,7 @@ enum Answer {
 }
 
 /// The answer, and how the list changes by what was seen. A key that cannot be used is looked up as well: an attacker chooses it.
-fn answer(call: &Call, list: InstanceList) -> (Result<Answer, Unknown>, Option<Change>) {
-    let deadline = Deadline::after(LIMIT);
+fn answer(call: &Call, list: InstanceList, deadline: Deadline) -> (Result<Answer, Unknown>, Option<Change>) {
     let credentials = match credentials() {
         Ok(credentials) => credentials,
         Err(error) => return (Err(error.into()), None),
@@ -115,7 +128,7 @@ fn compare(call: &Call, findings: Findings) -> Result<Answer, Unknown> {
         Some(Verdict::NotPublished(one)) => {
             Err(findings.doubt.unwrap_or(Unknown::NotPublished(label(&one.instance))))
         }
-        None => Err(Unknown::NotResolved),
+        None => Err(findings.doubt.unwrap_or(Unknown::NotResolved)),
     }
 }
 

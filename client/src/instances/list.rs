@@ -145,6 +145,11 @@ pub fn canonical(address: IpAddr) -> IpAddr {
     }
 }
 
+/// An address, also one with a zone (`fe80::1%eth0`), which no Instance has for others.
+pub fn literal(host: &str) -> Option<IpAddr> {
+    host.split('%').next()?.parse().ok().map(canonical)
+}
+
 /// Whether only a Private Network can have this address.
 pub fn is_private(address: IpAddr) -> bool {
     match address {

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::list::InstanceList;
+use super::list::{InstanceList, literal};
 use crate::credentials::paths;
 use crate::util::files;
 
@@ -17,11 +17,24 @@ pub(crate) fn path() -> Option<PathBuf> {
 
 /// The list; empty if there is none, or none that can be used. It is only a hint, so this is no error.
 pub(crate) fn read() -> InstanceList {
-    // Anything else, such as a FIFO, could make each ssh hang.
-    let path = path()
-        .filter(|path| std::fs::metadata(path).is_ok_and(|file| file.is_file() && file.len() < MAX_FILE));
-    let content = path.and_then(|path| files::read(&path).ok().flatten());
-    content.and_then(|content| InstanceList::parse(&content)).unwrap_or_default()
+    content().and_then(|content| InstanceList::parse(&content)).unwrap_or_default()
+}
+
+/// The list; empty if it has none of these names and addresses. A long list costs too much for each host in the world.
+pub(crate) fn read_if_it_names(names: &[String]) -> InstanceList {
+    let Some(content) = content() else { return InstanceList::default() };
+    let text = String::from_utf8_lossy(&content).to_ascii_lowercase();
+    let forms =
+        names.iter().flat_map(|name| [Some(name.clone()), literal(name).map(|address| address.to_string())]);
+    let is_there = forms.flatten().any(|form| text.contains(&format!("\"{}\"", form.to_ascii_lowercase())));
+    if is_there { InstanceList::parse(&content).unwrap_or_default() } else { InstanceList::default() }
+}
+
+/// Anything but a file, such as a FIFO, could make each ssh hang.
+fn content() -> Option<Vec<u8>> {
+    let is_good =
+        |path: &PathBuf| std::fs::metadata(path).is_ok_and(|file| file.is_file() && file.len() < MAX_FILE);
+    files::read(&path().filter(is_good)?).ok().flatten()
 }
 
 /// Changes the list, when no other run does.

@@ -27,29 +27,25 @@ pub struct NoEnd {
     pub line: usize,
 }
 
-/// The content with these keys in the block, which is made at the end if there is none.
+/// The content with these keys in the block, which is made at the end if there is none. Lines in the block that are not of this
+/// program stay as they are, too.
 pub fn with_keys<'a>(content: &[u8], all: impl IntoIterator<Item = &'a Keys>) -> Result<Vec<u8>, NoEnd> {
     let lines: Vec<&[u8]> = content.split_inclusive(|byte| *byte == b'\n').collect();
-    let (before, own, after) = split(&lines)?;
-    let mut block: Vec<String> = own
-        .iter()
-        .filter_map(|line| std::str::from_utf8(line).ok())
-        .map(|line| line.trim().to_owned())
-        .collect();
+    let (before, block, after) = split(&lines)?;
+    let mut block: Vec<Vec<u8>> = block.iter().map(|line| line.to_vec()).collect();
     for Keys { id, names, keys } in all {
-        block.retain(|line| !line.ends_with(&format!(" {MARK}{id}")));
-        block = block.iter().filter_map(|line| without(line, names)).collect();
+        block = block.iter().filter_map(|line| without(line, id, names)).collect();
         let names = names.join(",");
-        block.extend(keys.iter().map(|(kind, key)| format!("{names} {kind} {key} {MARK}{id}")));
+        block
+            .extend(keys.iter().map(|(kind, key)| format!("{names} {kind} {key} {MARK}{id}\n").into_bytes()));
     }
     let mut new: Vec<u8> = before.concat();
     if new.last().is_some_and(|byte| *byte != b'\n') {
         new.push(b'\n');
     }
-    for line in std::iter::once(BEGIN).chain(block.iter().map(String::as_str)).chain([END]) {
-        new.extend_from_slice(line.as_bytes());
-        new.push(b'\n');
-    }
+    new.extend(format!("{BEGIN}\n").into_bytes());
+    new.extend(block.concat());
+    new.extend(format!("{END}\n").into_bytes());
     new.extend(after.concat());
     Ok(new)
 }
@@ -69,14 +65,18 @@ pub fn names_of(content: &[u8], id: &str) -> Vec<String> {
 fn own_lines(content: &[u8], id: &str) -> Vec<[String; 3]> {
     let lines: Vec<&[u8]> = content.split_inclusive(|byte| *byte == b'\n').collect();
     let Ok((_, own, _)) = split(&lines) else { return Vec::new() };
-    let fields = |line: &&[u8]| {
-        let text = std::str::from_utf8(line).ok()?;
-        let [names, kind, key, mark] = text.split_ascii_whitespace().collect::<Vec<_>>()[..] else {
-            return None;
-        };
-        (mark.strip_prefix(MARK) == Some(id)).then(|| [names, kind, key].map(str::to_owned))
+    let of_instance = |line: &&[u8]| {
+        let ([names, kind, key], of) = own_fields(line)?;
+        (of == id).then(|| [names, kind, key].map(str::to_owned))
     };
-    own.iter().filter_map(fields).collect()
+    own.iter().filter_map(of_instance).collect()
+}
+
+/// Names, type, key and id of a line that this program wrote; `None` for another line.
+fn own_fields(line: &[u8]) -> Option<([&str; 3], &str)> {
+    let line = std::str::from_utf8(line).ok()?.trim_end_matches(['\n', '\r']);
+    let [names, kind, key, mark] = line.split(' ').collect::<Vec<_>>()[..] else { return None };
+    Some(([names, kind, key], mark.strip_prefix(MARK)?))
 }
 
 /// The numbers of the lines outside of the block that have one of these names with a key that is not among these.
@@ -108,14 +108,19 @@ fn split<'a>(lines: &'a [&'a [u8]]) -> Result<Parts<'a>, NoEnd> {
     };
     let (before, rest) = lines.split_at(begin);
     let end = rest.iter().position(|line| is(line, END)).ok_or(NoEnd { line: begin + 1 })?;
+    if rest[1..end].iter().any(|line| is(line, BEGIN)) {
+        return Err(NoEnd { line: begin + 1 });
+    }
     Ok((before, &rest[1..end], &rest[end + 1..]))
 }
 
-/// The line without these names; `None` if it has no other.
-fn without(line: &str, names: &[String]) -> Option<String> {
-    let (old, rest) = line.split_once(' ')?;
+/// A line of the block without these names; `None` if it has no other, or is one of this Instance. Lines that this program did not
+/// write stay.
+fn without(line: &[u8], id: &str, names: &[String]) -> Option<Vec<u8>> {
+    let Some(([old, kind, key], of)) = own_fields(line) else { return Some(line.to_vec()) };
     let left: Vec<_> = old.split(',').filter(|name| names.iter().all(|other| other != name)).collect();
-    (!left.is_empty()).then(|| format!("{} {rest}", left.join(",")))
+    (of != id && !left.is_empty())
+        .then(|| format!("{} {kind} {key} {MARK}{of}\n", left.join(",")).into_bytes())
 }
 
 /// A name as known_hosts has it.
@@ -180,8 +185,19 @@ mod tests {
 
     #[test]
     fn block_without_an_end_is_an_error() {
-        let content = format!("a\n{BEGIN}\nb\n");
-        assert_eq!(with_keys(content.as_bytes(), &[]), Err(NoEnd { line: 2 }));
+        for content in [format!("a\n{BEGIN}\nb\n"), format!("a\n{BEGIN}\nb\n{BEGIN}\n{END}\n")] {
+            assert_eq!(with_keys(content.as_bytes(), &[]), Err(NoEnd { line: 2 }));
+        }
+    }
+
+    #[test]
+    fn foreign_lines_in_the_block_are_unchanged() {
+        let first = text(b"", &[keys("a", &["web", "192.0.2.1"], &["K"])]);
+        let foreign =
+            "# note\n\ngithub.com\tssh-ed25519\tAAAA\n192.0.2.1 ssh-rsa AAAA\n192.0.2.1,nas ssh-rsa AAAA x\n";
+        let mixed = first.replace(END, &format!("{foreign}{END}"));
+        let second = text(mixed.as_bytes(), &[keys("b", &["192.0.2.1"], &["L"])]);
+        assert!(second.contains(foreign) && second.contains("\nweb ssh-ed25519 K scw:a\n"), "{second}");
     }
 
     #[test]

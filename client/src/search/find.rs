@@ -78,14 +78,19 @@ impl Search {
             Wanted::Address(address) => self.with_address(target, address)?,
             Wanted::Name(name) => self.with_name(target, &name)?,
         };
-        let address_of = findings.found.iter().map(|one| one.instance.clone()).collect::<Vec<_>>();
-        for instance in &address_of {
-            for named in others_of_that_name(target, instance, &self.list) {
-                // Its keys are those that the user wants, whatever the address.
-                findings.found.extend(self.at(&named.zone, &named.id)?);
-                let (named, found) = (label_known(named), label(instance));
-                findings.doubt.get_or_insert(Unknown::OtherName { named, found });
+        let mut named = Vec::new();
+        for Found { instance, .. } in &findings.found {
+            for other in others_of_that_name(target, instance, &self.list) {
+                let (other_label, found) = (label_known(other), label(instance));
+                findings.doubt.get_or_insert(Unknown::OtherName { named: other_label, found });
+                named.push(other);
             }
+        }
+        // Only the keys of the Instances with this name can be the wanted ones, whatever has the address.
+        let named = named.into_iter().map(|known| self.at(&known.zone, &known.id));
+        let named: Vec<_> = named.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect();
+        if !named.is_empty() {
+            findings.found = named;
         }
         Ok(findings)
     }
@@ -113,10 +118,17 @@ impl Search {
             match self.with_address(target, address) {
                 Ok(more) => all.add(more),
                 Err(error @ Unknown::NoInstance(_)) => last = error,
-                Err(error) => return Err(error),
+                // It may be the Instance that is meant. A key that contradicts the others is refused nevertheless.
+                Err(error) => {
+                    all.doubt.get_or_insert(error);
+                }
             }
         }
-        if all.found.is_empty() { Err(last) } else { Ok(all) }
+        match all {
+            Findings { doubt: Some(doubt), found } if found.is_empty() => Err(doubt),
+            Findings { found, .. } if found.is_empty() => Err(last),
+            all => Ok(all),
+        }
     }
 
     fn with_address(&self, target: &Target, address: IpAddr) -> Result<Findings, Unknown> {

@@ -22,27 +22,23 @@ pub(super) fn instances_with(search: &Search, address: IpAddr) -> Result<Vec<Ins
             .map(|nic| instance_of(&api, &zones, region, nic))
             .collect::<Result<Vec<_>, _>>()
     });
-    Ok(parallel::all(found)?.into_iter().flatten().collect())
+    parallel::all(found)
 }
 
 /// The Instance of a NIC, which is in any zone of the region if none is named.
-fn instance_of(
-    api: &Api,
-    zones: &[Zone],
-    region: &str,
-    nic: NicAddress,
-) -> Result<Option<Instance>, ApiError> {
-    let Some(mac) = nic.mac else { return Ok(None) };
+fn instance_of(api: &Api, zones: &[Zone], region: &str, nic: NicAddress) -> Result<Instance, ApiError> {
+    let unknown = ApiError::Unusable("the Instance of a private address cannot be read");
+    let Some(mac) = nic.mac else { return Err(unknown) };
     let in_region = zones.iter().filter(|zone| zone.region() == region);
     let zones: Vec<_> = nic.zone.as_ref().map_or_else(|| in_region.collect(), |zone| vec![zone]);
     for zone in zones {
         let listed = api.list(zone, Some(("private_nic_mac_address", &mac)))?;
         if let Some(mut instance) = listed.into_iter().find(|instance| instance.nics.contains(&nic.nic)) {
             instance.addresses.push(nic.address);
-            return Ok(Some(instance));
+            return Ok(instance);
         }
     }
-    Ok(None)
+    Err(unknown)
 }
 
 /// Whether an Instance has this private address.

@@ -22,8 +22,12 @@ pub(super) fn addresses(host: &str, deadline: Deadline) -> Vec<IpAddr> {
     }));
     let mut addresses = receiver.recv_timeout(deadline.left().unwrap_or_default()).unwrap_or_default();
     addresses.iter_mut().for_each(|address| *address = canonical(*address));
-    addresses.sort_unstable();
-    addresses.dedup();
-    addresses.truncate(MAX);
-    addresses
+    let mut all = Vec::new();
+    for address in addresses {
+        if !all.contains(&address) {
+            all.push(address);
+        }
+    }
+    all.truncate(MAX);
+    all
 }

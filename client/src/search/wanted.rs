@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use crate::api::answers::Instance;
 use crate::api::ids::Id;
-use crate::instances::list::{InstanceList, Known, canonical};
+use crate::instances::list::{InstanceList, Known, literal};
 use crate::ssh::call::Target;
 
 /// What to look for.
@@ -49,11 +49,6 @@ pub fn others_of_that_name<'a>(
         found.name.eq_ignore_ascii_case(name) || list.named(name).any(|known| known.id == found.id)
     };
     names.into_iter().filter(|name| !is_same(name)).flat_map(|name| list.named(name)).collect()
-}
-
-/// An address, also one with a zone (`fe80::1%eth0`), which no Instance has for others.
-fn literal(host: &str) -> Option<IpAddr> {
-    host.split('%').next()?.parse().ok().map(canonical)
 }
 
 #[cfg(test)]

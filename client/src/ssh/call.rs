@@ -52,6 +52,14 @@ pub enum CallError {
     Invocation,
 }
 
+impl Target {
+    /// All its names.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let names = [Some(&self.host), Some(&self.typed), self.alias.as_ref()];
+        names.into_iter().flatten().cloned().collect()
+    }
+}
+
 impl Call {
     /// The call with these arguments. Arguments that are not UTF-8 can belong to no Instance, so their other
     /// characters are replaced.
@@ -88,7 +96,8 @@ impl Call {
     }
 }
 
-fn normal(name: &str) -> String {
+/// A host name as it is compared: in lower case, without a dot at its end.
+pub(crate) fn normal(name: &str) -> String {
     let name = name.to_lowercase();
     name.strip_suffix('.').map_or(name.clone(), str::to_owned)
 }

@@ -5,6 +5,8 @@
 
 use std::fmt::Write as _;
 
+use crate::ssh::call::normal;
+
 /// What comes before the recorded choices.
 const RECORD: &str = "# scw-known-hosts:";
 
@@ -56,7 +58,7 @@ impl Choices {
 
     /// Adds a declared host.
     pub fn add_host(&mut self, pattern: &str) -> Result<(), ChoiceError> {
-        let pattern = pattern.to_lowercase();
+        let pattern = normal(pattern);
         check_pattern(&pattern)?;
         if !self.hosts.contains(&pattern) {
             self.hosts.push(pattern);
@@ -119,7 +121,7 @@ mod tests {
     fn choices_are_those_that_the_file_records() {
         let mut choices = Choices { is_strict: true, all_hosts: true, ..Choices::default() };
         choices.add_host("*.Example.com").expect("a pattern");
-        choices.add_host("*.example.com").expect("again");
+        choices.add_host("*.example.com.").expect("again");
         choices.add_host("2001:db8::1").expect("an address");
         let content = choices.content("/usr/bin/scw-known-hosts").expect("content");
         assert_eq!(Choices::recorded(&content), choices);

@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
-use nix::fcntl::{Flock, FlockArg};
+use nix::fcntl::{Flock, FlockArg, OFlag};
 
 /// The mode of a file that did not exist.
 const PRIVATE_FILE: u32 = 0o600;
@@ -19,16 +19,18 @@ pub(crate) fn write(path: &Path, content: &[u8]) -> io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("/"));
     private_folder(folder)?;
     let old = fs::metadata(&path).ok();
+    let is_new = old.is_none();
     let mode = old.as_ref().map_or(PRIVATE_FILE, |old| old.permissions().mode() & 0o7777);
     let new = beside(&path, &format!("new-{}", std::process::id()));
     let written = (|| {
         drop(fs::remove_file(&new));
         let mut file = OpenOptions::new().write(true).create_new(true).mode(PRIVATE_FILE).open(&new)?;
         file.write_all(content)?;
-        // root may do this for another user, whose ssh would refuse a file of root.
-        let own = file.metadata()?.uid();
-        if let Some(old) = old.filter(|old| old.uid() != own) {
-            fchown(&file, Some(old.uid()), Some(old.gid()))?;
+        match old.filter(|old| old.uid() != file.metadata().map_or(old.uid(), |new| new.uid())) {
+            // root may do this for another user, whose ssh would refuse a file of root.
+            Some(old) => fchown(&file, Some(old.uid()), Some(old.gid()))?,
+            None if is_new => give_to_owner_of_folder(&file, &path)?,
+            None => {}
         }
         file.set_permissions(fs::Permissions::from_mode(mode))?;
         file.sync_all()?;
@@ -49,9 +51,23 @@ fn real(path: &Path) -> PathBuf {
     fs::canonicalize(path).ok().or_else(behind).unwrap_or_else(|| path.to_owned())
 }
 
-/// Makes the folder and those above it, if they do not exist.
+/// Makes the folder and those above it, if they do not exist. They belong to the owner of the folder above them.
 pub(crate) fn private_folder(folder: &Path) -> io::Result<()> {
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
+    if folder.as_os_str().is_empty() || folder.is_dir() {
+        return Ok(());
+    }
+    folder.parent().map_or(Ok(()), private_folder)?;
+    match fs::DirBuilder::new().mode(0o700).create(folder) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        made => made.and_then(|()| give_to_owner_of_folder(&File::open(folder)?, folder)),
+    }
+}
+
+/// root may do this for another user, who could not read a file of root: a new file belongs to the owner of its folder.
+fn give_to_owner_of_folder(file: &File, path: &Path) -> io::Result<()> {
+    let folder = fs::metadata(path.parent().unwrap_or(Path::new("/")))?;
+    let own = file.metadata()?.uid();
+    if own == 0 && folder.uid() != 0 { fchown(file, Some(folder.uid()), Some(folder.gid())) } else { Ok(()) }
 }
 
 /// The content of a file; `None` if it does not exist.
@@ -78,8 +94,18 @@ pub(crate) fn lock_if_free(path: &Path) -> io::Result<Flock<File>> {
 fn lock_file(path: &Path) -> io::Result<File> {
     let path = real(path);
     path.parent().map_or(Ok(()), private_folder)?;
+    let lock = beside(&path, "lock");
     let mut options = OpenOptions::new();
-    options.create(true).truncate(false).write(true).mode(PRIVATE_FILE).open(beside(&path, "lock"))
+    // A FIFO in its place must not make this hang.
+    options
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(PRIVATE_FILE)
+        .custom_flags(OFlag::O_NONBLOCK.bits());
+    let file = options.open(&lock)?;
+    give_to_owner_of_folder(&file, &lock)?;
+    Ok(file)
 }
 
 /// Removes the lock of this file, which must not be held.

@@ -139,9 +139,38 @@ fn c2_list_that_hangs_or_is_locked_stops_no_ssh() {
         assert!(is_in && holder.try_wait().expect("asked").is_none(), "{err}");
         holder.kill().expect("killed");
         holder.wait().expect("ended");
-        fs::remove_file(LIST).expect("removed");
-        succeed(desk.command("mkfifo").arg(LIST));
+        for file in [LIST, lock] {
+            fs::remove_file(file).expect("removed");
+            succeed(desk.command("mkfifo").arg(file));
+        }
         assert!(desk.is_in(&["StrictHostKeyChecking=accept-new"], OTHER_ADDRESS).0);
+    });
+}
+
+#[test]
+fn c1_error_for_one_address_of_a_name_hides_no_contradiction() {
+    at_desk(|desk| {
+        // The private address cannot be looked up.
+        name(&["www.example.com"]);
+        let hosts = fs::read_to_string("/etc/hosts").expect("it");
+        fs::write("/etc/hosts", format!("{hosts}10.7.7.7 www.example.com\n")).expect("written");
+        desk.client_ok(&["setup", "--all-hosts"]);
+        desk.world.standin().set_orders(vec![Order::new(Fault::status(403)).path("/ipam/*")]);
+        desk.publish_another();
+        let options = ["StrictHostKeyChecking=no", "ConnectTimeout=300"];
+        let (is_in, err) = desk.is_in(&options, "www.example.com");
+        assert!(!is_in && err.contains("scw-known-hosts: refused"), "{err}");
+    });
+}
+
+#[test]
+fn setup_by_root_for_another_user_gives_them_the_files() {
+    at_desk(|desk| {
+        fs::create_dir("/root/home").expect("made");
+        chown("/root/home", Some(1234), Some(1234)).expect("changed");
+        succeed(desk.command(CLIENT).env("HOME", "/root/home").arg("setup"));
+        let others = run(desk.command("find").args(["/root/home", "!", "-user", "1234"]));
+        assert_eq!(others.out, "");
     });
 }
 
