@@ -63,11 +63,11 @@ pub(super) fn run(options: &Check) -> Exit {
             if is_refused { Exit::from(&unknown) } else { Exit::Success }
         }
     };
-    // The list is only a hint, so a failure is none of the check, and ssh does not wait for a slow disk.
+    // The list is only a hint, so a failure is none of the check, and ssh does not wait for another run's lock, or for a slow disk.
     if let Some(change) = change {
         let (sender, receiver) = channel::<()>();
         let run = move || {
-            drop(store::change_if_free(change));
+            drop(store::change(change));
             drop(sender);
         };
         if thread::Builder::new().spawn(run).is_ok() {

@@ -1,7 +1,7 @@
 //! The file of the list. Two runs at once lose nothing: a run reads it again under a lock before it changes it.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::list::{InstanceList, literal};
 use crate::credentials::paths;
@@ -39,27 +39,12 @@ fn content() -> Option<Vec<u8>> {
 
 /// Changes the list, when no other run does.
 pub(crate) fn change(change: impl FnOnce(&mut InstanceList)) -> io::Result<()> {
-    let path = needed_path()?;
+    let path = path().ok_or_else(|| io::Error::other("there is no home folder for it"))?;
     let _lock = files::lock(&path)?;
-    change_locked(&path, change)
-}
-
-/// Changes the list, unless another run does at this moment: a check waits for nothing.
-pub(crate) fn change_if_free(change: impl FnOnce(&mut InstanceList)) -> io::Result<()> {
-    let path = needed_path()?;
-    let _lock = files::lock_if_free(&path)?;
-    change_locked(&path, change)
-}
-
-fn needed_path() -> io::Result<PathBuf> {
-    path().ok_or_else(|| io::Error::other("there is no home folder for it"))
-}
-
-fn change_locked(path: &Path, change: impl FnOnce(&mut InstanceList)) -> io::Result<()> {
     let old = read();
     let mut new = old.clone();
     change(&mut new);
-    if new == old { Ok(()) } else { files::write(path, &new.content()) }
+    if new == old { Ok(()) } else { files::write(&path, &new.content()) }
 }
 
 /// Removes the file. Returns it, if it existed.

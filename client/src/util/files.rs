@@ -86,11 +86,6 @@ pub(crate) fn lock(path: &Path) -> io::Result<Flock<File>> {
     Flock::lock(lock_file(path)?, FlockArg::LockExclusive).map_err(|(_, error)| error.into())
 }
 
-/// The same without waiting: an error if another run has the lock.
-pub(crate) fn lock_if_free(path: &Path) -> io::Result<Flock<File>> {
-    Flock::lock(lock_file(path)?, FlockArg::LockExclusiveNonblock).map_err(|(_, error)| error.into())
-}
-
 fn lock_file(path: &Path) -> io::Result<File> {
     let path = real(path);
     path.parent().map_or(Ok(()), private_folder)?;

@@ -164,6 +164,21 @@ fn c1_error_for_one_address_of_a_name_hides_no_contradiction() {
 }
 
 #[test]
+fn c3_declared_host_is_refused_whatever_ssh_would_do() {
+    at_desk(|desk| {
+        desk.client_ok(&["setup", "--host", "51.15.*"]);
+        desk.world.standin().delete_user_data(FINGERPRINTS);
+        // An option of the command line counts before the configuration, which has no file of known hosts.
+        let options = ["StrictHostKeyChecking=no", "UserKnownHostsFile=/run/hosts"];
+        let (is_in, err) = desk.is_in(&options, ADDRESS);
+        assert!(
+            !is_in && err.contains("has published no fingerprints") && err.contains("; refused"),
+            "{err}"
+        );
+    });
+}
+
+#[test]
 fn setup_by_root_for_another_user_gives_them_the_files() {
     at_desk(|desk| {
         fs::create_dir("/root/home").expect("made");
