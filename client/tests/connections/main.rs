@@ -3,6 +3,7 @@
 
 mod attacks;
 mod desk;
+mod faults;
 mod files;
 mod matrix;
 mod people;
