@@ -27,7 +27,9 @@ fuzz_target!(|data: &[u8]| {
     let Ok(call) = Call::parse(&arguments) else { return };
     let _ = Wanted::of(&call.target);
     let Ok(key) = call.host_key() else { return };
-    if let Ok(other) = ssh_key::Certificate::from_openssh(&format!("{} {}", call.key_type, call.key)) {
+    if let Ok(other) =
+        ssh_key::Certificate::from_openssh(&format!("{} {}", arguments[5].to_string_lossy(), call.key))
+    {
         let other = ssh_key::PublicKey::from(other.public_key().clone());
         assert_eq!(other.fingerprint(ssh_key::HashAlg::Sha256).to_string(), key.fingerprint().to_string());
     }

@@ -12,7 +12,7 @@ use crate::credentials::load::{Credentials, credentials};
 use crate::instances::list::{InstanceList, is_private};
 use crate::instances::store;
 use crate::search::find::{Everything, Findings, Found, Search};
-use crate::search::unknown::{Unknown, label};
+use crate::search::unknown::{Unknown, label, label_known};
 use crate::ssh::call::Target;
 use crate::ssh::programs::{self, Effective, ProgramError};
 use crate::util::deadline::Deadline;
@@ -102,7 +102,7 @@ fn by_name(
             Ok(found.ok_or(otherwise)?)
         }
         several => {
-            let labels = several.iter().map(|known| crate::search::unknown::label_known(known));
+            let labels = several.iter().map(|known| label_known(known));
             Err(LookUpError::Namesakes(labels.collect::<Vec<_>>().join(", ")))
         }
     }

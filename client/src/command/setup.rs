@@ -5,6 +5,7 @@ use super::exit::Exit;
 use super::{fail, look_up, print, say};
 use crate::credentials::load::credentials;
 use crate::instances::store;
+use crate::search::unknown::Unknown;
 use crate::ssh::programs::{self, NEEDED_VERSION};
 use crate::ssh_config::install::{self, Files, InstallError};
 use crate::ssh_config::own_file::{ChoiceError, Choices};
@@ -80,8 +81,8 @@ fn set_up(options: &Setup) -> Result<Exit, SetupError> {
 }
 
 fn described(choices: &Choices) -> String {
-    let policy = if choices.is_strict { "refused" } else { "left to ssh" };
-    let mut text = format!("an Instance whose key cannot be checked is {policy}\n");
+    let then = if choices.is_strict { "the connection is refused" } else { "ssh decides" };
+    let mut text = format!("if the key of an Instance cannot be checked, {then}\n");
     for host in &choices.hosts {
         text.push_str(&format!("{host}: always refused if its key cannot be checked\n"));
     }
@@ -99,9 +100,7 @@ fn list_instances() -> Exit {
     for (zone, error) in &failed {
         say(&format!("the Instances of {zone} cannot be listed: {error}"));
     }
-    let exit = failed
-        .first()
-        .map_or(Exit::Success, |(_, error)| (&crate::search::unknown::Unknown::from(error.clone())).into());
+    let exit = failed.first().map_or(Exit::Success, |(_, error)| (&Unknown::from(error.clone())).into());
     match print(format!("{} Instances are known\n", list.len()).as_bytes()) {
         Exit::Success => exit,
         failed => failed,

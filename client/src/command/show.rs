@@ -20,25 +20,20 @@ pub(super) fn run(options: &Show) -> Exit {
     let end = options.wait.map(|wait| Instant::now().checked_add(wait).unwrap_or_else(far_away));
     let mut is_told = false;
     loop {
-        let looked_up = look_up(&options.host);
-        let exit = match &looked_up {
-            Ok(LookedUp { found: Found { published: Some(published), instance }, .. }) => {
-                let found = Found { instance: instance.clone(), published: Some(published.clone()) };
-                return print(text(&found, published, options.json).as_bytes());
-            }
-            Ok(LookedUp { found, .. }) => {
-                let unknown = Unknown::NotPublished(label(&found.instance));
-                (unknown.to_string(), Exit::Nothing)
-            }
-            Err(error) => (error.to_string(), Exit::from(error)),
+        let (message, exit) = match look_up(&options.host) {
+            Ok(LookedUp { found, .. }) => match &found.published {
+                Some(published) => return print(text(&found, published, options.json).as_bytes()),
+                None => (Unknown::NotPublished(label(&found.instance)).to_string(), Exit::Nothing),
+            },
+            Err(error) => (error.to_string(), Exit::from(&error)),
         };
-        let is_waiting = matches!(exit.1, Exit::Nothing | Exit::Unreachable)
-            && end.is_some_and(|end| Instant::now() < end);
+        let is_waiting =
+            matches!(exit, Exit::Nothing | Exit::Unreachable) && end.is_some_and(|end| Instant::now() < end);
         if !is_waiting {
-            return fail(&exit.0, exit.1);
+            return fail(&message, exit);
         }
         if !is_told {
-            say(&format!("{}; waiting", exit.0));
+            say(&format!("{message}; waiting"));
             is_told = true;
         }
         let left = end.map_or(INTERVAL, |end| end.saturating_duration_since(Instant::now()));

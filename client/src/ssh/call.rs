@@ -24,9 +24,7 @@ pub struct Call {
     pub lookup: String,
     /// The host and its alias.
     pub target: Target,
-    /// The type of the key (`%t`).
-    pub key_type: String,
-    /// The key in base64 (`%K`).
+    /// The key in base64 (`%K`), which has its type in it.
     pub key: String,
 }
 
@@ -66,7 +64,7 @@ impl Call {
     pub fn parse(arguments: &[OsString]) -> Result<Self, CallError> {
         let text = |argument: &OsString| argument.to_string_lossy().into_owned();
         let texts: Vec<_> = arguments.iter().map(text).collect();
-        let [invocation, lookup, host, typed, port, key_type, key] = texts.as_slice() else {
+        let [invocation, lookup, host, typed, port, _key_type, key] = texts.as_slice() else {
             return Err(CallError::Count);
         };
         let invocation = match invocation.as_str() {
@@ -78,7 +76,7 @@ impl Call {
         let is_host = *lookup == *host || *lookup == format!("[{host}]:{port}");
         let alias = (invocation == Invocation::Hostname && !is_host).then(|| lookup.clone());
         let target = Target { host: normal(host), typed: normal(typed), alias };
-        Ok(Self { invocation, lookup: lookup.clone(), target, key_type: key_type.clone(), key: key.clone() })
+        Ok(Self { invocation, lookup: lookup.clone(), target, key: key.clone() })
     }
 
     /// The offered key.

@@ -19,18 +19,19 @@ pub(crate) fn write(path: &Path, content: &[u8]) -> io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("/"));
     private_folder(folder)?;
     let old = fs::metadata(&path).ok();
-    let is_new = old.is_none();
     let mode = old.as_ref().map_or(PRIVATE_FILE, |old| old.permissions().mode() & 0o7777);
     let new = beside(&path, &format!("new-{}", std::process::id()));
     let written = (|| {
         drop(fs::remove_file(&new));
         let mut file = OpenOptions::new().write(true).create_new(true).mode(PRIVATE_FILE).open(&new)?;
         file.write_all(content)?;
-        match old.filter(|old| old.uid() != file.metadata().map_or(old.uid(), |new| new.uid())) {
-            // root may do this for another user, whose ssh would refuse a file of root.
-            Some(old) => fchown(&file, Some(old.uid()), Some(old.gid()))?,
-            None if is_new => give_to_owner_of_folder(&file, &path)?,
-            None => {}
+        // root may do this for another user, whose ssh would refuse a file of root.
+        match &old {
+            Some(old) if old.uid() != file.metadata()?.uid() => {
+                fchown(&file, Some(old.uid()), Some(old.gid()))?
+            }
+            Some(_) => {}
+            None => give_to_owner_of_folder(&file, &path)?,
         }
         file.set_permissions(fs::Permissions::from_mode(mode))?;
         file.sync_all()?;

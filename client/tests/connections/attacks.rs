@@ -1,7 +1,6 @@
 //! C1, C2: what an attacker, another account or another process could do to have a key trusted that is not published.
 
 use std::fs;
-use std::os::unix::fs::{chown, symlink};
 
 use scw_stage::Sshd;
 use scw_standin::{Fault, Order};
@@ -10,12 +9,6 @@ use crate::desk::*;
 
 const LIST: &str = "/root/.cache/scw/scw-known-hosts.json";
 const TRUSTING: [&str; 2] = ["StrictHostKeyChecking=accept-new", "StrictHostKeyChecking=no"];
-
-/// Makes names resolve to the Instance's address.
-fn name(names: &[&str]) {
-    let lines: String = names.iter().map(|name| format!("{ADDRESS} {name}\n")).collect();
-    fs::write("/etc/hosts", format!("127.0.0.1 localhost\n{lines}")).expect("written");
-}
 
 fn assert_refused(desk: &Desk, options: &[&str], host: &str) {
     for trusting in TRUSTING {
@@ -66,7 +59,7 @@ fn c1_name_of_another_instance_gives_no_trust() {
         let other = other.replace(ADDRESS, "51.15.99.1");
         let entry = other.split_once('[').and_then(|(_, rest)| rest.strip_suffix("]}")).expect("an entry");
         fs::write(LIST, list.replace("]}", &format!(",{entry}]}}"))).expect("written");
-        name(&["other"]);
+        resolve(&[(ADDRESS, "other")]);
         let (is_in, err) = desk.is_in(&["StrictHostKeyChecking=yes"], "other");
         assert!(!is_in && err.contains("the name is that of other"), "{err}");
         desk.publish_another();
@@ -114,7 +107,7 @@ fn c1_answers_that_are_not_the_apis_empty_no_list() {
 #[test]
 fn c1_other_forms_of_an_address_and_a_name_are_checked() {
     at_desk(|desk| {
-        name(&["www.example.com", "www.example.com."]);
+        resolve(&[(ADDRESS, "www.example.com"), (ADDRESS, "www.example.com.")]);
         desk.client_ok(&["setup", "--host", "www.example.com"]);
         assert!(desk.is_in(&["CanonicalizeHostname=yes"], "www.example.com").0);
         desk.publish_another();
@@ -151,9 +144,7 @@ fn c2_list_that_hangs_or_is_locked_stops_no_ssh() {
 fn c1_error_for_one_address_of_a_name_hides_no_contradiction() {
     at_desk(|desk| {
         // The private address cannot be looked up.
-        name(&["www.example.com"]);
-        let hosts = fs::read_to_string("/etc/hosts").expect("it");
-        fs::write("/etc/hosts", format!("{hosts}10.7.7.7 www.example.com\n")).expect("written");
+        resolve(&[(ADDRESS, "www.example.com"), ("10.7.7.7", "www.example.com")]);
         desk.client_ok(&["setup", "--all-hosts"]);
         desk.world.standin().set_orders(vec![Order::new(Fault::status(403)).path("/ipam/*")]);
         desk.publish_another();
@@ -179,17 +170,6 @@ fn c3_declared_host_is_refused_whatever_ssh_would_do() {
 }
 
 #[test]
-fn setup_by_root_for_another_user_gives_them_the_files() {
-    at_desk(|desk| {
-        fs::create_dir("/root/home").expect("made");
-        chown("/root/home", Some(1234), Some(1234)).expect("changed");
-        succeed(desk.command(CLIENT).env("HOME", "/root/home").arg("setup"));
-        let others = run(desk.command("find").args(["/root/home", "!", "-user", "1234"]));
-        assert_eq!(others.out, "");
-    });
-}
-
-#[test]
 fn huge_published_value_is_handled() {
     at_desk(|desk| {
         desk.client_ok(&["setup"]);
@@ -198,43 +178,5 @@ fn huge_published_value_is_handled() {
         desk.world.standin().set_user_data(FINGERPRINTS, value);
         let (is_in, err) = desk.is_in(&["StrictHostKeyChecking=no"], ADDRESS);
         assert!(!is_in && err.contains("56 more"), "{}", err.len());
-    });
-}
-
-#[test]
-fn setup_keeps_owners_and_links_without_a_target() {
-    at_desk(|desk| {
-        desk.configure("Host a\n");
-        chown("/root/.ssh/config", Some(1234), Some(1234)).expect("changed");
-        desk.client_ok(&["setup"]);
-        let metadata = fs::metadata("/root/.ssh/config").expect("it");
-        assert_eq!(std::os::unix::fs::MetadataExt::uid(&metadata), 1234);
-        desk.client_ok(&["setup", "--remove"]);
-        fs::remove_file("/root/.ssh/config").expect("removed");
-        fs::create_dir("/root/dotfiles").expect("made");
-        symlink("../dotfiles/config", "/root/.ssh/config").expect("made");
-        desk.client_ok(&["setup"]);
-        assert!(fs::symlink_metadata("/root/.ssh/config").expect("it").is_symlink());
-        assert!(fs::metadata("/root/dotfiles/config").is_ok());
-        desk.client_ok(&["setup", "--remove"]);
-        let left: Vec<_> =
-            fs::read_dir("/root/.ssh").expect("it").flatten().map(|entry| entry.file_name()).collect();
-        assert_eq!(left, ["config"]);
-    });
-}
-
-#[test]
-fn write_keeps_all_names_of_an_instance() {
-    at_desk(|desk| {
-        name(&["www.example.com", "db.example.com"]);
-        let file = "/root/hosts";
-        desk.client_ok(&["write", "--file", file, "www.example.com", ADDRESS]);
-        desk.client_ok(&["write", "--file", file, "db.example.com"]);
-        let text = fs::read_to_string(file).expect("the file");
-        let line = text.lines().find(|line| line.contains("ssh-ed25519")).expect("a line");
-        for name in ["www.example.com", "db.example.com", ADDRESS] {
-            assert!(line.contains(name), "{line}");
-        }
-        assert_eq!(text.matches(&format!(" scw:{ID}\n")).count(), key_files("pub").len(), "{text}");
     });
 }

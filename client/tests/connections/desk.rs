@@ -152,6 +152,12 @@ impl Desk<'_> {
     }
 }
 
+/// Has these names resolve to these addresses, and no other ones.
+pub(crate) fn resolve(names: &[(&str, &str)]) {
+    let lines: String = names.iter().map(|(address, name)| format!("{address} {name}\n")).collect();
+    fs::write("/etc/hosts", format!("127.0.0.1 localhost\n{lines}")).expect("written");
+}
+
 /// The host keys of the Instance: those with this ending.
 pub(crate) fn key_files(ending: &str) -> Vec<PathBuf> {
     let entries = fs::read_dir("/etc/ssh").expect("the folder").flatten().map(|entry| entry.path());

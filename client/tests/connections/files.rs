@@ -1,7 +1,7 @@
 //! `setup` and the user's files.
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 
 use crate::desk::*;
 
@@ -105,5 +105,38 @@ fn s3_secret_key_is_in_no_file_and_no_output() {
         assert!(!output.contains(&key), "{output}");
         let found = run(desk.command("grep").args(["-r", "-l", &key, "/root", "/run", "/var/lib/scw-agent"]));
         assert_eq!(found.out, "");
+    });
+}
+
+#[test]
+fn setup_keeps_owners_and_links_without_a_target() {
+    at_desk(|desk| {
+        desk.configure("Host a\n");
+        chown("/root/.ssh/config", Some(1234), Some(1234)).expect("changed");
+        desk.client_ok(&["setup"]);
+        let metadata = fs::metadata("/root/.ssh/config").expect("it");
+        assert_eq!(metadata.uid(), 1234);
+        desk.client_ok(&["setup", "--remove"]);
+        fs::remove_file("/root/.ssh/config").expect("removed");
+        fs::create_dir("/root/dotfiles").expect("made");
+        symlink("../dotfiles/config", "/root/.ssh/config").expect("made");
+        desk.client_ok(&["setup"]);
+        assert!(fs::symlink_metadata("/root/.ssh/config").expect("it").is_symlink());
+        assert!(fs::metadata("/root/dotfiles/config").is_ok());
+        desk.client_ok(&["setup", "--remove"]);
+        let left: Vec<_> =
+            fs::read_dir("/root/.ssh").expect("it").flatten().map(|entry| entry.file_name()).collect();
+        assert_eq!(left, ["config"]);
+    });
+}
+
+#[test]
+fn setup_by_root_for_another_user_gives_them_the_files() {
+    at_desk(|desk| {
+        fs::create_dir("/root/home").expect("made");
+        chown("/root/home", Some(1234), Some(1234)).expect("changed");
+        succeed(desk.command(CLIENT).env("HOME", "/root/home").arg("setup"));
+        let others = run(desk.command("find").args(["/root/home", "!", "-user", "1234"]));
+        assert_eq!(others.out, "");
     });
 }

@@ -1,4 +1,5 @@
-//! C1, C2, C3: each situation with each `StrictHostKeyChecking`, for a declared host and for one of the list.
+//! C1, C2, C3: the situations, and what ssh does in each with each `StrictHostKeyChecking`. `releases` tries all of them; here are those that
+//! other choices of the user change.
 
 use std::fs;
 

@@ -174,3 +174,19 @@ fn two_runs_of_write_lose_nothing() {
         assert_eq!(text.matches(&format!("scw:{ID}\n")).count(), key_files("pub").len(), "{text}");
     });
 }
+
+#[test]
+fn write_keeps_all_names_of_an_instance() {
+    at_desk(|desk| {
+        resolve(&[(ADDRESS, "www.example.com"), (ADDRESS, "db.example.com")]);
+        let file = "/root/hosts";
+        desk.client_ok(&["write", "--file", file, "www.example.com", ADDRESS]);
+        desk.client_ok(&["write", "--file", file, "db.example.com"]);
+        let text = fs::read_to_string(file).expect("the file");
+        let line = text.lines().find(|line| line.contains("ssh-ed25519")).expect("a line");
+        for name in ["www.example.com", "db.example.com", ADDRESS] {
+            assert!(line.contains(name), "{line}");
+        }
+        assert_eq!(text.matches(&format!(" scw:{ID}\n")).count(), key_files("pub").len(), "{text}");
+    });
+}

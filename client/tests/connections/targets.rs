@@ -17,12 +17,6 @@ impl Drop for Background {
     }
 }
 
-/// Makes names resolve.
-fn name(names: &[(&str, &str)]) {
-    let lines: String = names.iter().map(|(address, name)| format!("{address} {name}\n")).collect();
-    fs::write("/etc/hosts", format!("127.0.0.1 localhost\n{lines}")).expect("written");
-}
-
 fn dns_name() -> String {
     format!("{ID}.pub.instances.scw.cloud")
 }
@@ -31,7 +25,7 @@ fn dns_name() -> String {
 fn c1_instance_is_found_by_each_of_its_names() {
     at_desk(|desk| {
         let dns = dns_name();
-        name(&[(ADDRESS, &dns), (ADDRESS, "www.example.com"), (ADDRESS, NAME)]);
+        resolve(&[(ADDRESS, &dns), (ADDRESS, "www.example.com"), (ADDRESS, NAME)]);
         desk.configure(&format!("Host short\n    HostName {ADDRESS}\nHost aliased\n    HostName {OTHER_ADDRESS}\n    HostKeyAlias {ID}\n"));
         desk.client_ok(&["setup", "--host", "www.example.com"]);
         let strict = ["StrictHostKeyChecking=yes"];
@@ -70,7 +64,7 @@ fn c1_other_port_and_ipv6_literal_are_checked() {
 #[test]
 fn c1_jump_host_and_target_are_both_checked() {
     at_desk(|desk| {
-        name(&[(ADDRESS, &dns_name())]);
+        resolve(&[(ADDRESS, &dns_name())]);
         desk.client_ok(&["setup"]);
         // The jump is a second ssh: it reads the configuration, but not the options.
         let identity = fs::read_to_string("/root/.ssh/config").expect("it");
@@ -172,7 +166,7 @@ fn c1_host_certificate_is_checked_by_its_key() {
 #[test]
 fn c1_checked_address_with_checkhostip_connects() {
     at_desk(|desk| {
-        name(&[(ADDRESS, &dns_name())]);
+        resolve(&[(ADDRESS, &dns_name())]);
         desk.client_ok(&["setup"]);
         let (is_in, err) = desk.is_in(&["StrictHostKeyChecking=yes", "CheckHostIP=yes"], &dns_name());
         assert!(is_in, "{err}");
@@ -185,11 +179,11 @@ fn c1_checked_address_with_checkhostip_connects() {
 fn c3_name_that_leads_elsewhere_is_said() {
     at_desk(|desk| {
         desk.client_ok(&["setup"]);
-        name(&[(OTHER_ADDRESS, NAME)]);
+        resolve(&[(OTHER_ADDRESS, NAME)]);
         let (is_in, err) = desk.is_in(&["StrictHostKeyChecking=yes"], NAME);
         assert!(!is_in && err.contains(&format!("has the address {OTHER_ADDRESS}")), "{err}");
         // It resolves nowhere on this side of the jump.
-        name(&[]);
+        resolve(&[]);
         let proxy = "ProxyCommand=ssh -F none -o StrictHostKeyChecking=no -o UserKnownHostsFile=/run/hosts -i /run/stage/identity \
                      -W 127.0.0.1:22 127.0.0.1";
         let (_, err) = desk.is_in(&[proxy], NAME);
