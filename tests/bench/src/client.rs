@@ -28,6 +28,7 @@ const ADDRESS: &str = "51.15.68.77";
 const OTHER_ADDRESS: &str = "51.15.99.99";
 /// The configurations of ssh: without the client, for a listed host, and for a declared one.
 const PLAIN: &str = "/run/plain.config";
+const ANY_COMMAND: &str = "/run/any-command.config";
 const LISTED: &str = "/run/listed.config";
 const DECLARED: &str = "/run/declared.config";
 const KNOWN_HOSTS: &str = "/run/known-hosts";
@@ -85,6 +86,7 @@ fn prepare(world: &World, client: &Path) -> Result<Sshd, String> {
     let key = fs::read_to_string(key).map_err(error)?;
     fs::write(KNOWN_HOSTS, format!("{ADDRESS} {key}{OTHER_ADDRESS} {key}")).map_err(error)?;
     fs::write(PLAIN, "").map_err(error)?;
+    fs::write(ANY_COMMAND, "KnownHostsCommand /bin/true\n").map_err(error)?;
     for (file, options) in [(LISTED, &[][..]), (DECLARED, &["--host", ADDRESS])] {
         let config = output(with_api(&mut world.command(client)).args(["setup", "--print"]).args(options))?;
         fs::write(file, config).map_err(error)?;
@@ -127,6 +129,7 @@ fn kinds<'a>(world: &'a World, client: &'a Path, sshd: &'a Sshd) -> Vec<Kind<'a>
     let kind = |name, latency, has_list, command| Kind { name, latency, has_list, command };
     vec![
         kind("plain ssh", 0, true, ssh(PLAIN, KNOWN_HOSTS, ADDRESS)),
+        kind("KnownHostsCommand /bin/true", 0, true, ssh(ANY_COMMAND, KNOWN_HOSTS, OTHER_ADDRESS)),
         kind("the host is no candidate", 0, true, ssh(LISTED, KNOWN_HOSTS, OTHER_ADDRESS)),
         kind("with a hint, no latency", 0, true, ssh(LISTED, "none", ADDRESS)),
         kind("with a hint, 100 ms", LATENCY_MS, true, ssh(LISTED, "none", ADDRESS)),
