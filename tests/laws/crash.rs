@@ -9,7 +9,8 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::Command;
 
-use scw_stage::{Daemon, World};
+use nix::sys::signal::Signal;
+use scw_stage::{Daemon, World, write_program};
 
 use crate::machine::*;
 
@@ -246,6 +247,31 @@ fn h2_new_keys_are_synced_before_they_are_renamed() {
             .filter(|(_, line)| line.starts_with("fsync") && line.contains("/etc/ssh>"))
             .last();
         assert!(folder.expect("the folder is synced").0 > renames.last().expect("renamed").0, "{trace}");
+    });
+}
+
+#[test]
+fn h2_each_key_is_there_as_soon_as_it_is_made() {
+    World::builder().run(|world| {
+        // A machine on which an RSA key takes very long.
+        copy_program(world, "/usr/bin/ssh-keygen", "/root/ssh-keygen");
+        let slow = "#!/bin/sh\ncase \"$*\" in *'-t rsa'*) sleep 1d & echo $! >/root/sleep; wait; exit 1 ;; esac\nexec /root/ssh-keygen \"$@\"\n";
+        write_program("/root/slow", slow);
+        sh(world, "mount --bind /root/slow /usr/bin/ssh-keygen");
+        let exists = |kind: &str| fs::exists(format!("/etc/ssh/ssh_host_{kind}_key.pub")).expect("checked");
+        let mut command = world.command(AGENT);
+        let mut ensure = Daemon::spawn(command.args(["host-keys", "ensure"])).expect("started");
+        until(world, "two keys", || TYPES.iter().all(|kind| exists(kind)).then_some(()));
+        assert!(!exists("rsa"));
+        let before = complete_keys(world);
+        // The pass is ended. The next one makes what is missing.
+        ensure.signal(Signal::SIGKILL);
+        assert!(ensure.wait(LONG).is_some());
+        until(world, "sleep", || fs::exists("/root/sleep").ok()?.then_some(()));
+        sh(world, "umount -l /usr/bin/ssh-keygen; kill $(cat /root/sleep)");
+        let next = agent(world, &["host-keys", "ensure"]);
+        assert!(next.err.contains("kept ecdsa, ed25519\n") && next.err.contains("made rsa\n"), "{}", next.err);
+        assert_eq!(complete_keys(world), before);
     });
 }
 

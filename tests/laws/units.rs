@@ -66,6 +66,16 @@ fn sshd_does_not_wait_for_network_or_daemon() {
 }
 
 #[test]
+fn h2_systemd_never_ends_the_units_that_make_keys() {
+    for name in ["scw-agent-hostkeys.service", "scw-agent-hostkeys-settle.service"] {
+        let unit = fs::read_to_string(format!("{UNITS}/{name}")).expect("read");
+        // That is systemd's default for a oneshot unit, whatever DefaultTimeoutStartSec= is.
+        let limits = unit.lines().any(|line| line.starts_with("Timeout") || line.starts_with("RuntimeMax"));
+        assert!(unit.contains("\nType=oneshot\n") && !limits, "{name}");
+    }
+}
+
+#[test]
 fn s1_setup_unit_is_started_by_its_path_only() {
     let read = |path: &str| fs::read_to_string(format!("{UNITS}/{path}")).expect("read");
     let unit = read("scw-agent-setup.service");

@@ -1,7 +1,8 @@
 //! Makes keys with the machine's own ssh-keygen (invariant H2).
 //!
-//! All keys are made at the same time, in a new folder beside the old keys. They are synced to the disk and then renamed. If the process
-//! is killed at any moment, each private key is either the old one or complete and new.
+//! All keys are made at the same time, in a new folder beside the old keys. Each is synced to the disk and renamed as soon as it is made:
+//! a slow RSA key must not keep sshd without the others. If the process is killed at any moment, each private key is either the old one or
+//! complete and new.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -10,6 +11,8 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::mpsc::channel;
+use std::thread;
 
 use crate::host_keys::store::error::HostKeyError;
 use crate::host_keys::store::key_file::{KeyFile, public_path};
@@ -54,13 +57,14 @@ pub(crate) fn make(keys: &[KeyToMake<'_>], group: Option<u32>) -> Vec<Result<Opt
         Err(why) => Err(file_error(key.folder(), io::Error::new(why.kind(), why.to_string()))),
     };
     let started: Vec<_> = keys.iter().map(start).collect();
-    let finish = |(key, child): (&KeyToMake<'_>, Result<RunningProgram, HostKeyError>)| {
-        let new_folder = new_folders[key.folder()].as_ref();
-        child.and_then(wait_for_keygen)?;
-        let Ok(new_folder) = new_folder else { return Ok(None) };
-        install(key, new_folder, group).map_err(|why| file_error(key.folder(), why))
-    };
-    let made = keys.iter().zip(started).map(finish).collect();
+    let mut made: Vec<_> = keys.iter().map(|_| Ok(None)).collect();
+    for_each_ended(started, |index, ended| {
+        let (key, new_folder) = (&keys[index], &new_folders[keys[index].folder()]);
+        made[index] = ended.and_then(|()| match new_folder {
+            Ok(new_folder) => install(key, new_folder, group).map_err(|why| file_error(key.folder(), why)),
+            Err(_) => Ok(None),
+        });
+    });
     for new_folder in new_folders.values().flatten() {
         let _ = fs::remove_dir_all(new_folder);
     }
@@ -121,6 +125,22 @@ fn start_keygen(path: &Path, kind: &NewKey) -> Result<RunningProgram, HostKeyErr
     options.extend(bits.iter().flat_map(|bits| ["-b", bits]));
     let options = words(&options).chain([OsStr::new("-f"), path.as_os_str()]);
     program::start("ssh-keygen", options, b"", MAKE_TIMEOUT).map_err(HostKeyError::NoKeygen)
+}
+
+/// Waits for all of them. Calls `with_ended` for each, with its index, in the order in which they end.
+fn for_each_ended(
+    started: Vec<Result<RunningProgram, HostKeyError>>,
+    mut with_ended: impl FnMut(usize, Result<(), HostKeyError>),
+) {
+    thread::scope(|scope| {
+        let (sender, ended) = channel();
+        for (index, child) in started.into_iter().enumerate() {
+            let sender = sender.clone();
+            scope.spawn(move || sender.send((index, child.and_then(wait_for_keygen))));
+        }
+        drop(sender);
+        ended.iter().for_each(|(index, ended)| with_ended(index, ended));
+    });
 }
 
 /// Whether ssh-keygen can make such a key. For types that not every OpenSSH has, this makes one to find out.
