@@ -1,8 +1,8 @@
 //! The daemon's requests to the host-keys units, which run as root: compare the Instance with the identity
 //! record, and ask sshd which keys it serves.
 //!
-//! The first request is sent at once. Changes of sshd's configuration are requested at most once every
-//! [`MIN_INTERVAL`], and the last change is never lost. A request that was not served is repeated, each time
+//! The first request is sent at once. Changes of sshd's configuration are requested with the distances of
+//! [`ChangePace`], and the last change is never lost. A request that was not served is repeated, each time
 //! after a longer pause. The host-keys units keep a request pending when the metadata service did not answer,
 //! when sshd's configuration is broken, or when another process holds the lock. They do not take a request as
 //! proof of anything.
@@ -15,11 +15,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::daemon::change_pace::ChangePace;
 use crate::host_keys::paths::{HostKeyPaths, INSTANCE_SEEN, SSHD_QUERY_REQUESTED};
 use crate::host_keys::store::served::LocalKeys;
 
-/// The minimum time between two requests that changes cause.
-const MIN_INTERVAL: Duration = Duration::from_secs(3);
 /// The time after a request at which the daemon first checks whether it was served.
 const FIRST_PAUSE: Duration = Duration::from_secs(10);
 /// The maximum pause before a request is repeated.
@@ -35,6 +34,7 @@ pub(crate) struct HostKeyRequests {
     stamps: Option<BTreeMap<PathBuf, FileStamp>>,
     instance_requested: bool,
     last_sent: Option<Instant>,
+    changes: ChangePace,
     /// Whether the last request may still be pending.
     is_pending: bool,
     /// Whether the last request could not be written.
@@ -48,6 +48,7 @@ impl HostKeyRequests {
             stamps: None,
             instance_requested: false,
             last_sent: None,
+            changes: ChangePace::default(),
             is_pending: false,
             write_failed: false,
             pause: FIRST_PAUSE,
@@ -70,13 +71,12 @@ impl HostKeyRequests {
             return None;
         }
         let now = Instant::now();
-        let interval = match is_new && !self.write_failed {
-            true if new_instance => Duration::ZERO,
-            true => MIN_INTERVAL,
-            false => self.pause,
+        let due = match is_new && !self.write_failed {
+            true if new_instance => None,
+            true => self.changes.allowed(),
+            false => self.last_sent.map(|last_sent| last_sent + self.pause),
         };
-        let due = self.last_sent.map_or(now, |last_sent| last_sent + interval);
-        if now < due {
+        if let Some(due) = due.filter(|due| now < *due) {
             return Some(due);
         }
         if !is_new && !paths.requests.has_unserved() {
@@ -86,6 +86,9 @@ impl HostKeyRequests {
         let repeats = !is_new || self.write_failed;
         self.pause = if repeats { (self.pause * 2).min(MAX_PAUSE) } else { FIRST_PAUSE };
         (self.last_sent, self.is_pending) = (Some(now), true);
+        if files_changed {
+            self.changes.note();
+        }
         // Any request starts the units, which then serve all pending requests.
         let requests = [(new_instance, INSTANCE_SEEN), (files_changed || !is_new, SSHD_QUERY_REQUESTED)];
         let mut wanted = requests.iter().filter(|(wanted, _)| *wanted);
@@ -132,6 +135,7 @@ mod tests {
     use tokio::time::advance;
 
     use super::*;
+    use crate::daemon::change_pace::MIN_DISTANCE;
     use crate::system::requests::RequestFolder;
     use crate::util::random;
 
@@ -205,7 +209,7 @@ mod tests {
         assert!(requests.send(&paths, false).is_some());
         assert_eq!(serve(&paths), [SSHD_QUERY_REQUESTED]);
         fs::remove_file(&drop_in).expect("removed");
-        advance(MIN_INTERVAL).await;
+        advance(MIN_DISTANCE).await;
         requests.send(&paths, false);
         assert_eq!(serve(&paths), [SSHD_QUERY_REQUESTED]);
         fs::remove_dir_all(paths.keys.parent().expect("a parent")).expect("removed");

@@ -1,5 +1,5 @@
 //! Watches the key folders and sshd's configuration for changes (invariant H4). The daemon checks the
-//! published value within a second of any change.
+//! published value within a second of a change, or later while changes come one after the other.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -12,6 +12,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::time::{Instant, timeout};
 
+use crate::daemon::wake_timer::wait_until;
 use crate::host_keys::paths::HostKeyPaths;
 use crate::host_keys::sshd::server::{active_links, enablement_folders};
 use crate::host_keys::store::served::LocalKeys;
@@ -79,8 +80,8 @@ impl KeyWatch {
         Ok(Self { inotify: watch, is_complete, has_unreported: false })
     }
 
-    /// Waits for a change, and then until no further changes come.
-    pub(crate) async fn next(&mut self) -> io::Result<()> {
+    /// Waits for a change, then until no further changes come, and at least until the time `allowed`.
+    pub(crate) async fn next(&mut self, allowed: Option<Instant>) -> io::Result<()> {
         if !self.has_unreported {
             self.wait_for_events().await?;
             self.has_unreported = true;
@@ -91,6 +92,9 @@ impl KeyWatch {
                 Ok(changed) => changed?,
                 Err(_) => break,
             }
+        }
+        if let Some(allowed) = allowed {
+            wait_until(allowed).await;
         }
         self.has_unreported = false;
         Ok(())

@@ -7,6 +7,7 @@
 //! | `metadata_task` | owns the one connection to the metadata service, and answers requests in their order |
 //! | `rounds` | the periodic work, in this order: request the host-keys units, learn the Instance, publish, list scripts, request the runner |
 //! | `round_state`, `wait` | when the next round starts; the wait for it, which an event may end early |
+//! | `change_pace` | how soon a change of the key files may cause work |
 //! | `wake_timer` | a wait for a time, with one wake-up of the processor |
 //! | `publisher` | keeps the value of `ssh-host-fingerprints` up to date |
 //! | `fingerprint_checks`, `check_state`, `evidence` | what each answer shows about that value, and when it is checked before its time |
@@ -20,6 +21,7 @@
 //! The daemon needs no root: it reads public keys, writes to its own folder in /run, and has the capabilities
 //! to use a privileged port and to mark a socket.
 
+pub(crate) mod change_pace;
 pub(crate) mod check_state;
 pub(crate) mod evidence;
 pub(crate) mod fingerprint_checks;

@@ -28,22 +28,48 @@ pub(crate) async fn update(
     checks: &FingerprintChecks,
     paths: &HostKeyPaths,
 ) -> Result<bool, MetadataError> {
-    let keys = report_keys(shared_status, paths);
-    let status = shared_status.read();
-    let is_enabled = status.ssh_server != SshServer::NotEnabled;
-    let instance = status.instance.map(|instance| instance.id);
-    let is_confirmed = |keys: &LocalKeys| keys.instance == instance || keys.served().next().is_none();
-    let publishable = keys.as_ref().filter(|keys| is_enabled && is_confirmed(keys));
-    let value = publishable.and_then(|keys| published_value(keys.served()));
-    checks.set_right_value(value.as_ref());
-    let Some(keys) = keys else { return Ok(false) };
-    match value {
-        Some(value) => publish(api, shared_status, &value).await?,
-        None if !is_enabled => withdraw(api, shared_status, &keys).await?,
-        None if !is_confirmed(&keys) => shared_status.set_keys_not_confirmed(),
-        None => shared_status.set_no_keys(),
+    let Some(keys) = report_right_value(shared_status, checks, paths) else { return Ok(false) };
+    match keys {
+        KeysToPublish::Value(value) => publish(api, shared_status, &value).await?,
+        KeysToPublish::NotEnabled(keys) => withdraw(api, shared_status, &keys).await?,
+        KeysToPublish::NotConfirmed => shared_status.set_keys_not_confirmed(),
+        KeysToPublish::NoKeys => shared_status.set_no_keys(),
     }
     Ok(true)
+}
+
+/// What should be published.
+pub(crate) enum KeysToPublish {
+    Value(Published),
+    /// Nothing, and a published value that lists these keys is deleted: no OpenSSH server is enabled.
+    NotEnabled(LocalKeys),
+    /// Nothing: the keys are not confirmed to be this Instance's.
+    NotConfirmed,
+    /// Nothing: there are no keys.
+    NoKeys,
+}
+
+/// Reads the keys, and puts them into the status. A value of other keys is not known to be published from then on. Returns `None` as
+/// [`report_keys`] does.
+pub(crate) fn report_right_value(
+    shared_status: &SharedStatus,
+    checks: &FingerprintChecks,
+    paths: &HostKeyPaths,
+) -> Option<KeysToPublish> {
+    let keys = report_keys(shared_status, paths).map(|keys| {
+        let status = shared_status.read();
+        let instance = status.instance.map(|instance| instance.id);
+        let is_confirmed = keys.instance == instance || keys.served().next().is_none();
+        match published_value(keys.served()) {
+            _ if status.ssh_server == SshServer::NotEnabled => KeysToPublish::NotEnabled(keys),
+            _ if !is_confirmed => KeysToPublish::NotConfirmed,
+            Some(value) => KeysToPublish::Value(value),
+            None => KeysToPublish::NoKeys,
+        }
+    });
+    let right = if let Some(KeysToPublish::Value(value)) = &keys { Some(value) } else { None };
+    checks.set_right_value(right);
+    keys
 }
 
 /// Reads the published value, and writes it if it differs.

@@ -11,7 +11,7 @@ use crate::daemon::wait::WakeReason;
 use crate::host_keys::paths::HostKeyPaths;
 use crate::metadata::api::refusal::Refusal;
 use crate::metadata::error::{ErrorKind, MetadataError};
-use crate::metadata::retry::backoff::{Budget, Failure, Retry, RetryDecision};
+use crate::metadata::retry::backoff::{Budget, Failure, MAX_WAIT, Retry, RetryDecision};
 use crate::metadata::retry::pace::Pace;
 use crate::scripts::paths::SetupPaths;
 use crate::settings::Settings;
@@ -34,6 +34,8 @@ pub(crate) struct RoundState {
     failed: bool,
     /// Whether the last round failed because the metadata service was unreachable.
     pub(crate) unreachable: bool,
+    /// Until when the service wants no request, as it said in its last refusal.
+    refused_until: Option<Instant>,
     /// The maximum wait while the served keys are not known.
     served_keys_wait: Duration,
     /// The wait after a round in which nothing is left to do.
@@ -53,6 +55,7 @@ impl RoundState {
             random: random::generator(),
             failed: false,
             unreachable: false,
+            refused_until: None,
             served_keys_wait: MIN_SERVED_KEYS_WAIT,
             pace: Pace::default(),
             last_look_at_scripts: None,
@@ -71,6 +74,11 @@ impl RoundState {
         if *reason == WakeReason::Network {
             self.retry.reset();
         }
+    }
+
+    /// Whether the service wants no request now.
+    pub(crate) fn is_refused(&self) -> bool {
+        self.refused_until.is_some_and(|until| Instant::now() < until)
     }
 
     /// Whether this round looks for new and changed scripts. A round that was only asked for is not counted, but many
@@ -109,6 +117,8 @@ impl RoundState {
             // What the round did not come to is due in the next one.
             self.last_look_at_scripts = None;
         }
+        let requested_wait = result.as_ref().err().and_then(MetadataError::retry_after);
+        self.refused_until = requested_wait.map(|wait| Instant::now() + wait.min(MAX_WAIT));
         if let Some(scheduled) = asked.filter(|_| result.is_err() && self.failed) {
             return scheduled.saturating_duration_since(Instant::now());
         }

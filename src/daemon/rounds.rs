@@ -6,9 +6,11 @@
 //! request: a read of the published value. Scripts are looked for in one of sixteen rounds. After a failed round,
 //! the retry policy decides when the next one starts. A changed key starts a round at any time, and so do a
 //! request for the status and an answer that contradicts what is known ([`FingerprintChecks`]). A new address or
-//! route does while the service is unreachable (invariant T6).
+//! route does while the service is unreachable (invariant T6). While the service wants no request, a changed key
+//! changes only what the status shows.
 
 use std::pin::pin;
+use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
@@ -47,27 +49,24 @@ pub(crate) async fn run(mut api: impl Ask, shared_status: SharedStatus, mut inpu
     let mut scheduled: Option<Instant> = None;
     // The round may wait for the network, so root's units are told before it of keys that have changed.
     let mut keys_changed = true;
+    // The time of the next round, if a key changed while the service wants no request.
+    let mut refused_until: Option<Instant> = None;
     loop {
         if scheduled.is_some() {
             waiting.renew_key_watch();
         }
-        let settings = inputs.settings.borrow_and_update().clone();
         // Each request of a round may find the queue full.
-        inputs.heartbeat.set_due_within(settings.limits.total * 2 * QUEUE_LENGTH);
+        inputs.heartbeat.set_due_within(inputs.settings.borrow_and_update().limits.total * 2 * QUEUE_LENGTH);
         let is_instance = shared_status.is_instance();
-        inputs.checks.begin_round();
         if is_instance && keys_changed {
             state.send_host_key_requests(inputs.host_keys);
         }
-        let looks_at_scripts = is_instance && state.is_time_for_scripts(scheduled.is_none());
-        let result = match is_instance {
-            true => round(&mut api, &shared_status, &inputs, &mut state.observer, looks_at_scripts).await,
-            // Nothing is queried and nothing is published, but the status shows the keys.
-            false => Ok(publisher::report_keys(&shared_status, inputs.host_keys).is_some()),
+        let wait = if let Some(until) = refused_until.take() {
+            publisher::report_right_value(&shared_status, &inputs.checks, inputs.host_keys);
+            until.saturating_duration_since(Instant::now())
+        } else {
+            do_round(&mut api, &shared_status, &inputs, &mut state, scheduled.take()).await
         };
-        let asked = scheduled.take();
-        let wait = state.finish_round(asked, &result, shared_status.is_published(), inputs.setup, &settings);
-        inputs.checks.end_round(&result, wait);
         inputs.heartbeat.set_done_until(wait);
         let until = Instant::now() + wait;
         // Kept while requests are sent: a network event that it has begun to read must not be lost.
@@ -78,6 +77,7 @@ pub(crate) async fn run(mut api: impl Ask, shared_status: SharedStatus, mut inpu
             tokio::select! {
                 reason = &mut waited => {
                     keys_changed = reason != WakeReason::Time;
+                    refused_until = (reason == WakeReason::Keys && state.is_refused()).then_some(until);
                     state.note_wake_up(&reason);
                     break;
                 }
@@ -96,6 +96,29 @@ pub(crate) async fn run(mut api: impl Ask, shared_status: SharedStatus, mut inpu
             }
         }
     }
+}
+
+/// Does a round and notes its result. Returns how long to wait until the next one.
+async fn do_round(
+    api: &mut impl Ask,
+    shared_status: &SharedStatus,
+    inputs: &RoundInputs<'_>,
+    state: &mut RoundState,
+    asked: Option<Instant>,
+) -> Duration {
+    let settings = inputs.settings.borrow().clone();
+    let is_instance = shared_status.is_instance();
+    let looks_at_scripts = is_instance && state.is_time_for_scripts(asked.is_none());
+    inputs.checks.begin_round();
+    let result = match is_instance {
+        true => round(api, shared_status, inputs, &mut state.observer, looks_at_scripts).await,
+        // Nothing is queried and nothing is published, but the status shows the keys.
+        false => Ok(publisher::report_keys(shared_status, inputs.host_keys).is_some()),
+    };
+    let is_published = shared_status.is_published();
+    let wait = state.finish_round(asked, &result, is_published, inputs.setup, &settings);
+    inputs.checks.end_round(&result, wait);
+    wait
 }
 
 /// One round. Returns whether the host-keys units have written which keys sshd serves.
@@ -159,7 +182,6 @@ fn leaves_value_published(why: &MetadataError, shared_status: &SharedStatus) -> 
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::time::Duration;
 
     use super::*;
     use crate::metadata::api::request::Request;

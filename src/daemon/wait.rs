@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::daemon::change_pace::ChangePace;
 use crate::daemon::key_watch::KeyWatch;
 use crate::daemon::network::NetworkEvents;
 use crate::daemon::wake_timer::wait_until;
@@ -29,6 +30,8 @@ pub(crate) struct Waiting<'a> {
     paths: &'a HostKeyPaths,
     /// `None` if there is no key folder yet or no watch is possible: then only the time ends the wait.
     keys: Option<KeyWatch>,
+    /// The key changes that ended a wait.
+    key_changes: ChangePace,
     /// Open only while the service is unreachable: otherwise route changes should not wake the machine.
     network: Option<NetworkEvents>,
     /// How many network events may still end a wait.
@@ -43,6 +46,7 @@ impl<'a> Waiting<'a> {
         Self {
             paths,
             keys,
+            key_changes: ChangePace::default(),
             network: subscribe(),
             network_wakeups: MAX_NETWORK_WAKEUPS,
             last_refill: Instant::now(),
@@ -65,10 +69,11 @@ impl<'a> Waiting<'a> {
         if self.keys.as_ref().is_none_or(|watch| !watch.is_complete) {
             self.keys = KeyWatch::new(self.paths).ok();
         }
+        let allowed = self.key_changes.allowed();
         let (mut reason, result) = tokio::select! {
             () = wait_until(until) => (WakeReason::Time, Ok(())),
             result = next_event(&mut self.network, async |network| network.next().await) => (WakeReason::Network, result),
-            result = next_event(&mut self.keys, async |keys| keys.next().await) => (WakeReason::Keys, result),
+            result = next_event(&mut self.keys, async |keys| keys.next(allowed).await) => (WakeReason::Keys, result),
         };
         if let Err(why) = result {
             tracing::warn!("lost kernel notifications; falling back to polling: {why}");
@@ -84,7 +89,10 @@ impl<'a> Waiting<'a> {
             WakeReason::Time => {}
             WakeReason::Network => self.network_wakeups -= 1,
             // The folder itself may have been replaced: watch the current one.
-            WakeReason::Keys => self.renew_key_watch(),
+            WakeReason::Keys => {
+                self.renew_key_watch();
+                self.key_changes.note();
+            }
         }
         reason
     }

@@ -258,6 +258,56 @@ fn h4_refused_checks_come_less_often_and_the_status_says_so() {
 }
 
 #[test]
+fn t5_endless_key_changes_cause_few_checks() {
+    World::builder().run(|world| {
+        let (daemon, _) = start_published(world, "1h");
+        let (before, start) = (reads(world), Instant::now());
+        // A program that writes beside the keys all the time.
+        while start.elapsed() < Duration::from_secs(20) {
+            fs::write("/etc/ssh/moduli", format!("{:?}", start.elapsed())).expect("written");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        let most = 2 + start.elapsed().as_secs() / 3;
+        let checks = reads(world) - before;
+        assert!(checks as u64 <= most, "{checks} checks");
+        // The last change is not forgotten.
+        let before = reads(world);
+        fs::write("/etc/ssh/moduli", "the last").expect("written");
+        until(world, "a check", || (reads(world) > before).then_some(()));
+        daemon.terminate();
+    });
+}
+
+#[test]
+fn h4_key_change_while_refused_is_shown_and_asks_nothing() {
+    World::builder().run(|world| {
+        let (daemon, _) = start_published(world, "1h");
+        let mut refusal = Fault::status(429);
+        if let Fault::Status { retry_after, .. } = &mut refusal {
+            *retry_after = Some(RetryAfter::Seconds(3600));
+        }
+        world.standin().set_orders(vec![Order::new(refusal)]);
+        until(world, "refused", || {
+            json(world, &["status", "--json"]);
+            (answers_with_status(world, 429) > 0).then_some(())
+        });
+        let before = request_lines(world).len();
+        sh(world, "rm /etc/ssh/ssh_host_*");
+        keygen(world, "ed25519", "new", "/etc/ssh/ssh_host_ed25519_key");
+        let new = run(world.command("ssh-keygen").args(["-lf", "/etc/ssh/ssh_host_ed25519_key"])).out;
+        let fingerprint = new.split(' ').nth(1).expect("a fingerprint");
+        until(world, "the new key", || {
+            serve_requests(world);
+            let document = json(world, &["status", "--json"]);
+            assert_ne!(document["fingerprints"]["state"], "published", "{document}");
+            document["host_keys"].to_string().contains(fingerprint).then_some(())
+        });
+        assert_eq!(request_lines(world).len(), before, "{:?}", request_lines(world));
+        daemon.terminate();
+    });
+}
+
+#[test]
 fn h4_questions_do_not_make_the_retry_delay_longer() {
     World::builder().run(|world| {
         let (daemon, _) = start_published(world, "2s");

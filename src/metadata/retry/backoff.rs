@@ -10,7 +10,7 @@ use crate::metadata::error::{ErrorKind, MetadataError, TransportError};
 /// length of the outage.
 const GROWTH: f64 = 1.5;
 /// The longest wait between two tries. Another event can end a wait early.
-pub(super) const MAX_WAIT: Duration = Duration::from_secs(3600);
+pub(crate) const MAX_WAIT: Duration = Duration::from_secs(3600);
 /// When the service asks all clients to wait for the same time, each adds a random wait of at most this length.
 const MAX_SPREAD: Duration = Duration::from_secs(30);
 
