@@ -81,8 +81,12 @@ fn s2_script_whose_runner_was_killed_is_not_shown_as_running() {
         assert!(runner.wait(LONG).is_some());
         assert!(fs::exists(RUNNING).expect("checked"), "the file of the killed runner remains");
         assert!(agent(world, &["setup", "list"]).out.contains("cut off (attempt 1)"));
-        let status = agent(world, &["status"]).out;
-        assert!(status.contains("have not run yet") && !status.contains("running since"), "{status}");
+        // The daemon may have looked at the list before the script was in it.
+        until(world, "the script in the list", || {
+            let status = agent(world, &["status"]).out;
+            assert!(!status.contains("running since"), "{status}");
+            status.contains("have not run yet").then_some(())
+        });
         fs::write("/var/lib/go-on", "").expect("written");
         daemon.terminate();
     });
