@@ -64,11 +64,52 @@ fn test_command_runs_each_step_and_lists_failures() {
 
     // The test command itself uses these steps.
     let command = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/run")).expect("read");
-    assert!(command.contains("\nstep 'tests' cargo test --workspace --locked --no-fail-fast\n"), "{command}");
-    assert!(command.ends_with("\nfinish\necho\necho 'all is well'\n"), "{command}");
+    for line in [
+        "background 'image tests' cargo test -p scw-images --locked --no-fail-fast",
+        "step 'tests' cargo test --workspace --exclude scw-images --locked --no-fail-fast",
+    ] {
+        assert!(command.lines().any(|own| own == line), "{line}");
+    }
+    assert!(command.ends_with("\njoin\nfinish\necho\necho 'all is well'\n"), "{command}");
 
     let ended = steps("set -eu; . \"$1/tests/steps\"; step works true; finish; echo all is well");
     assert_eq!((ended.code, &*ended.out), (0, "\n== works\nall is well\n"), "{}", ended.err);
+}
+
+/// Steps beside one that ends only when one of them has run.
+const BESIDE: &str = "set -eu; . \"$1/tests/steps\"
+mkfifo pipe
+background 'beside' sh -c 'cat pipe; echo its end; exit 3'
+step 'another' sh -c 'echo \"from the other\" >pipe'
+join
+finish";
+
+/// The test command ends while the step in the background runs.
+const CUT_OFF: &str = "set -eu; . \"$1/tests/steps\"
+background 'beside' sh -c 'sleep 1d & echo $! >child; wait'
+until [ -s child ]; do sleep 0.05; done
+exit 4";
+
+#[test]
+fn test_command_runs_a_step_beside_the_others() {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("test-command-beside");
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir_all(&folder).expect("made");
+    let steps = |script: &str| {
+        let mut command = Command::new("sh");
+        run(command.args(["-c", script, "sh", env!("CARGO_MANIFEST_DIR")]).current_dir(&folder))
+    };
+    let ended = steps(BESIDE);
+    assert_eq!(ended.code, 1, "{}{}", ended.out, ended.err);
+    let end = "\n== another\n\n== beside\nfrom the other\nits end\n\nfailed:\n  beside (exit code 3)\n";
+    assert!(ended.out.ends_with(end), "{}", ended.out);
+
+    assert_eq!(steps(CUT_OFF).code, 4);
+    let child = fs::read_to_string(folder.join("child")).expect("read");
+    while fs::read_to_string(format!("/proc/{}/stat", child.trim())).is_ok_and(|stat| !stat.contains(") Z "))
+    {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
 }
 
 #[test]
