@@ -12,6 +12,7 @@
 //! | `status` | the status document and the problems that it reports |
 //! | `settings` | the configuration files |
 //! | `scripts` | setup scripts: from user data to their records |
+//! | `account_keys` | root's authorized_keys, from the owner's keys |
 //! | `host_keys` | sshd's host keys: from sshd's configuration to the published value |
 //! | `identity` | the Instance to which this disk belongs |
 //! | `metadata` | the client of the Metadata API |
@@ -23,6 +24,7 @@
 // All output goes through `command::process` and `util::log`, which escape it.
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
+mod account_keys;
 pub mod command;
 mod daemon;
 pub mod doctor;

@@ -1,5 +1,7 @@
 //! The grammar of a command line as types: a program has forms, a form has words, arguments and options. Pure.
 
+use crate::command::exit::Exit;
+
 /// One program.
 pub struct Program {
     /// The program's name.
@@ -12,6 +14,8 @@ pub struct Program {
     pub options: &'static [&'static Opt],
     /// Further notes for the help, as lines of complete sentences.
     pub notes: &'static [&'static str],
+    /// Its exit codes with their meanings.
+    pub exit_codes: &'static [(Exit, &'static str)],
 }
 
 /// One form of a command line: `setup show KEY`.
@@ -45,8 +49,10 @@ pub enum Operand {
     File,
     /// A user data key.
     Key,
-    /// The name of a host.
+    /// The name of a host or of a tag.
     Name,
+    /// A state of the Instance.
+    State,
     /// A duration.
     Time,
     /// A value of user data.
@@ -73,6 +79,7 @@ impl Operand {
             Self::File => "FILE",
             Self::Key => "KEY",
             Self::Name => "NAME",
+            Self::State => "STATE",
             Self::Time => "TIME",
             Self::Value => "VALUE",
         }

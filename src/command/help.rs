@@ -1,31 +1,32 @@
 //! The table of the commands and options of both programs. `scw-agent` parses its command line by this table, and
 //! `--help`, the manual pages and the shell completions (`packaging/docs`) are made of it. Pure.
 
+use crate::command::exit::Exit;
 use crate::command::grammar::Argument::{self, One, Several};
 use crate::command::grammar::Operand::{Command, File, Key, Name, Time, Value};
 use crate::command::grammar::{Form, Opt, Program};
 
-const fn form(words: &'static [&'static str], effect: &'static str) -> Form {
+pub(crate) const fn form(words: &'static [&'static str], effect: &'static str) -> Form {
     Form { words, arguments: &[], effect, options: &[] }
 }
 
 impl Form {
-    const fn taking(self, arguments: &'static [Argument]) -> Self {
+    pub(crate) const fn taking(self, arguments: &'static [Argument]) -> Self {
         Self { arguments, ..self }
     }
 
-    const fn accepting(self, options: &'static [&'static Opt]) -> Self {
+    pub(crate) const fn accepting(self, options: &'static [&'static Opt]) -> Self {
         Self { options, ..self }
     }
 }
 
 /// An option without a letter and without a value.
-const fn flag(long: &'static str, effect: &'static str) -> Opt {
+pub(crate) const fn flag(long: &'static str, effect: &'static str) -> Opt {
     Opt { short: None, long, value: None, effect }
 }
 
 pub(crate) const HELP: Opt = Opt { short: Some('h'), ..flag("help", "show this help") };
-const VERSION: Opt = Opt { short: Some('V'), ..flag("version", "show the version") };
+pub(crate) const VERSION: Opt = Opt { short: Some('V'), ..flag("version", "show the version") };
 pub(crate) const JSON: Opt = flag("json", "answer in JSON");
 const HOST: Opt = Opt { value: Some(Name), ..flag("host", "use NAME instead of this machine's hostname") };
 pub(crate) const FOLLOW: Opt = flag("follow", "while it runs, show its output until it ends");
@@ -107,6 +108,7 @@ pub const AGENT: Program = Program {
         &VERSION,
     ],
     notes: &[],
+    exit_codes: &Exit::MEANINGS,
 };
 
 const DELETE: Opt = Opt { short: Some('d'), ..flag("delete", "delete the key") };
@@ -136,4 +138,5 @@ pub const USERDATA: Program = Program {
         "whatever it begins with: `KEY -d` and `KEY --file=x` set these texts. `--` ends the options: `-- KEY` takes a",
         "KEY that begins with `-`.",
     ],
+    exit_codes: &Exit::MEANINGS,
 };

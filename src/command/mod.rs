@@ -20,6 +20,7 @@ mod daemon;
 mod doctor;
 mod exit;
 mod grammar;
+mod guest;
 mod help;
 mod host_keys;
 mod misuse;
@@ -34,17 +35,23 @@ mod usage;
 mod userdata;
 mod validate;
 
+use std::ffi::OsStr;
 use std::path::Path;
 
 pub use agent::agent;
 pub use exit::Exit;
 pub use grammar::{Argument, Form, Operand, Opt, Program};
+pub use guest::GUEST_PROGRAMS;
 pub use help::{AGENT, USERDATA};
 pub use userdata::userdata;
 
-/// Runs the program that the process was started as: `scw-userdata` under that name, `scw-agent` under every
-/// other.
+/// Runs the program that the process was started as: `scw-userdata` or another guest command under its name, `scw-agent` under every other
+/// name.
 pub fn by_name() -> Exit {
     let name = std::env::args_os().next().unwrap_or_default();
-    if Path::new(&name).file_name() == Some("scw-userdata".as_ref()) { userdata() } else { agent() }
+    match Path::new(&name).file_name().and_then(OsStr::to_str) {
+        Some("scw-userdata") => userdata(),
+        Some(name) => guest::by_name(name).unwrap_or_else(agent),
+        None => agent(),
+    }
 }

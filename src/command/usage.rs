@@ -46,7 +46,8 @@ impl Program {
         if !self.notes.is_empty() {
             text.push_str(&format!("\n{}\n", self.notes.join("\n")));
         }
-        let codes = Exit::MEANINGS.map(|(exit, meaning)| ((exit as u8).to_string(), meaning.to_owned()));
+        let codes =
+            self.exit_codes.iter().map(|(exit, meaning)| ((*exit as u8).to_string(), (*meaning).to_owned()));
         add_table(&mut text, "\nExit codes:\n", codes);
         text
     }

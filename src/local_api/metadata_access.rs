@@ -15,6 +15,8 @@ use crate::system::platform::{self, Vendor};
 /// A connection to the daemon or to the service; both answer the same requests.
 pub(crate) struct MetadataAccess {
     way: Way,
+    /// Whether all requests are such that the service answers every user ([`Request::accepts_any_port`]).
+    for_any_user: bool,
     limits: Limits,
     vendor: Vendor,
 }
@@ -45,7 +47,23 @@ impl MetadataAccess {
             }
             Err(why) => return Err(TransportError::Socket(why)),
         };
-        Ok(Self { way, limits: limits.clone(), vendor: vendor.clone() })
+        Ok(Self { way, for_any_user: false, limits: limits.clone(), vendor: vendor.clone() })
+    }
+
+    /// The same for requests that the service answers every user. A user without access to the daemon asks the service itself.
+    ///
+    /// # Errors
+    /// An error if no daemon can be asked and this is not a Scaleway Instance (invariant P1).
+    pub(crate) async fn open_as_any_user(
+        socket: &Path,
+        limits: &Limits,
+        vendor: &Vendor,
+    ) -> Result<Self, TransportError> {
+        let way = match SocketClient::connect(socket, limits).await {
+            Ok(client) => Way::Daemon(client),
+            Err(_) => Way::Direct(any_port_client(limits, vendor)?),
+        };
+        Ok(Self { way, for_any_user: true, limits: limits.clone(), vendor: vendor.clone() })
     }
 
     /// Closes the connection to the service properly before the process ends (invariant T4).
@@ -61,12 +79,21 @@ fn direct_client(limits: &Limits, vendor: &Vendor) -> Result<Client, TransportEr
     Ok(Client::for_one_request(&proof, limits.clone()))
 }
 
-/// Whether root should query the service itself after this error of the daemon. Root may pass where the
-/// daemon does not: systemd can lock the service.
-fn root_may_query_directly(why: &TransportError) -> bool {
-    let kinds = [ErrorKind::Unreachable, ErrorKind::NotPermitted];
-    matches!(why, TransportError::Relayed(kind, _) if kinds.contains(kind))
-        && nix::unistd::geteuid().is_root()
+fn any_port_client(limits: &Limits, vendor: &Vendor) -> Result<Client, TransportError> {
+    let proof = platform::check(vendor)?;
+    Ok(Client::from_any_port(&proof, limits.clone()))
+}
+
+impl MetadataAccess {
+    /// Whether to query the service itself after this error of the daemon. Root may pass where the daemon does not: systemd can lock the
+    /// service. Every user may, if the service answers every user and the daemon does not.
+    fn may_query_directly(&self, why: &TransportError) -> bool {
+        let kinds = [ErrorKind::Unreachable, ErrorKind::NotPermitted];
+        let is_refusal = matches!(why, TransportError::Relayed(kind, _) if kinds.contains(kind));
+        let is_lost =
+            self.for_any_user && matches!(why, TransportError::ConnectionLost(_) | TransportError::Socket(_));
+        (is_refusal && (self.for_any_user || nix::unistd::geteuid().is_root())) || is_lost
+    }
 }
 
 impl Ask for MetadataAccess {
@@ -76,8 +103,9 @@ impl Ask for MetadataAccess {
             Way::Daemon(client) => client,
         };
         match client.ask(request.clone()).await {
-            Err(why) if root_may_query_directly(&why) => {
-                let mut client = direct_client(&self.limits, &self.vendor)?;
+            Err(why) if self.may_query_directly(&why) => {
+                let client = if self.for_any_user { any_port_client } else { direct_client };
+                let mut client = client(&self.limits, &self.vendor)?;
                 let answer = client.ask(request).await;
                 self.way = Way::Direct(client);
                 answer

@@ -214,7 +214,7 @@ async fn answer<B: Backend>(backend: &B, http: hyper::Request<Incoming>) -> Http
         Err(why @ RequestError::Method) => {
             error(StatusCode::METHOD_NOT_ALLOWED, ErrorKind::Refused, &why.to_string())
         }
-        Err(why @ RequestError::Key(_)) => bad(&why.to_string()),
+        Err(why @ (RequestError::Key(_) | RequestError::State(_))) => bad(&why.to_string()),
     }
 }
 

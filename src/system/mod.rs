@@ -6,12 +6,14 @@
 //! | `cloud_init` | whether cloud-init is active, and its progress in this boot |
 //! | `systemctl`, `units` | queries to systemd; units that are not in the expected state |
 //! | `exposure` | kernel settings by which users other than root can write user data |
+//! | `hostname` | sets the hostname |
 //! | `console` | short lines on /dev/console |
 //! | `requests`, `throttle` | requests from the daemon to root's units, and the limit on the rate of the runs that they start (invariant D3) |
 
 pub(crate) mod cloud_init;
 pub(crate) mod console;
 pub(crate) mod exposure;
+pub(crate) mod hostname;
 pub mod platform;
 pub(crate) mod requests;
 pub(crate) mod systemctl;

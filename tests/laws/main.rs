@@ -15,6 +15,7 @@ mod documents;
 mod exposure;
 mod faults;
 mod fleet;
+mod guest_commands;
 mod hints;
 mod host_keys;
 mod hostile;

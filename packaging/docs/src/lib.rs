@@ -7,13 +7,14 @@ mod client;
 mod diagnoses;
 mod events;
 mod fish;
+mod guest_pages;
 mod man;
 mod markdown;
 mod schema;
 mod scripts;
 mod zsh;
 
-use scw_agent::command::{AGENT, Argument, Operand, Opt, Program, USERDATA};
+use scw_agent::command::{AGENT, Argument, GUEST_PROGRAMS, Operand, Opt, Program, USERDATA};
 
 pub use events::event_ids;
 pub use markdown::{Part, parts};
@@ -39,6 +40,12 @@ pub fn files() -> Vec<(String, String)> {
         files.push((share(&format!("bash-completion/completions/{name}")), bash::completion(program)));
         files.push((share(&format!("zsh/site-functions/_{name}")), zsh::completion(program)));
         files.push((share(&format!("fish/vendor_completions.d/{name}.fish")), fish::completion(program)));
+    }
+    for (program, page) in GUEST_PROGRAMS.iter().zip(&guest_pages::PAGES) {
+        assert_eq!(program.name, page.name, "the tables have the same order");
+        let (name, number) = (page.name, page.section);
+        let path = format!("packaging/ecosystem/usr/share/man/man{number}/{name}.{number}");
+        files.push((path, man::guest(program, page)));
     }
     files.extend(client::completions().map(|(path, text)| (share(&path), text)));
     files

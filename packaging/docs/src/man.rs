@@ -1,8 +1,9 @@
 //! The manual pages. This module has the texts that only a manual needs (examples, files). All other texts are in the tables.
 
-use scw_agent::command::{AGENT, Argument, Exit, Form, Operand, Opt, Program, USERDATA};
+use scw_agent::command::{AGENT, Argument, Form, Operand, Opt, Program, USERDATA};
 use scw_agent::settings::{FILE, FOLDERS, KEYS, Settings};
 
+use crate::guest_pages::Page;
 use crate::scripts;
 
 /// The date of the last change that a reader would notice.
@@ -101,6 +102,25 @@ pub(crate) fn userdata() -> String {
     text
 }
 
+/// The page of a guest command.
+pub(crate) fn guest(program: &Program, page: &Page) -> String {
+    let mut text = head(program.name, page.section, program.about);
+    synopsis(&mut text, program);
+    section(&mut text, "DESCRIPTION");
+    if !program.notes.is_empty() {
+        paragraph(&mut text, &program.notes.join(" "));
+    }
+    paragraph(
+        &mut text,
+        "The command is a name of scw-agent(8). It replaces the one of Scaleway's images that has the same name; the package's documentation names the differences.",
+    );
+    forms(&mut text, program);
+    options_and_exit_codes(&mut text, program);
+    examples(&mut text, page.examples);
+    see_also(&mut text, &["scw-agent(8)", "scw-userdata(1)"]);
+    text
+}
+
 pub(crate) fn configuration() -> String {
     let about = "The configuration of the agent of a Scaleway Instance.";
     let mut text = head("scw-agent.toml", 5, about);
@@ -175,8 +195,8 @@ fn options_and_exit_codes(text: &mut String, program: &Program) {
         row(text, &(short + &long_option(option)), &format!("{}{note}", option.effect));
     }
     section(text, "EXIT STATUS");
-    for (exit, meaning) in Exit::MEANINGS {
-        row(text, &bold(&(exit as u8).to_string()), meaning);
+    for (exit, meaning) in program.exit_codes {
+        row(text, &bold(&(*exit as u8).to_string()), meaning);
     }
 }
 

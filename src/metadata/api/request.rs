@@ -8,6 +8,7 @@ use hyper::Method;
 use hyper::body::Bytes;
 use thiserror::Error;
 
+use crate::metadata::api::state_detail::{NotAState, StateDetail};
 use crate::metadata::api::user_data_key::{KeyError, UserDataKey};
 
 /// The format of an answer, for the paths that have two formats.
@@ -36,6 +37,8 @@ pub enum Request {
     DeleteUserData(UserDataKey),
     /// `GET /vendor_data/cloud-init`.
     VendorData,
+    /// `PATCH /state`: tells the platform the state of the Instance.
+    SetState(StateDetail),
 }
 
 /// Why an HTTP request is not a request of the Metadata API.
@@ -47,6 +50,9 @@ pub enum RequestError {
     /// The path exists and does not accept the method.
     #[error("this path does not accept that method")]
     Method,
+    /// The body is no state.
+    #[error(transparent)]
+    State(NotAState),
     /// The path has an invalid user data key.
     #[error(transparent)]
     Key(KeyError),
@@ -58,7 +64,7 @@ impl Request {
     /// The HTTP method.
     pub fn method(&self) -> Method {
         match self {
-            Self::SetUserData(..) => Method::PATCH,
+            Self::SetUserData(..) | Self::SetState(_) => Method::PATCH,
             Self::DeleteUserData(_) => Method::DELETE,
             _ => Method::GET,
         }
@@ -75,25 +81,28 @@ impl Request {
                 format!("/user_data/{}", key.to_path_segment())
             }
             Self::VendorData => "/vendor_data/cloud-init".to_owned(),
+            Self::SetState(_) => "/state".to_owned(),
         }
     }
 
-    /// The request body, if any. It is always sent as `text/plain`.
-    pub fn body(&self) -> Option<&Bytes> {
+    /// The request body with its content type, if any.
+    pub fn body(&self) -> Option<(&'static str, Bytes)> {
         match self {
-            Self::SetUserData(_, value) => Some(value),
+            // Every known client sends it without a charset.
+            Self::SetUserData(_, value) => Some(("text/plain", value.clone())),
+            Self::SetState(state) => Some(("application/json", state.to_body())),
             _ => None,
         }
     }
 
     /// Whether the request changes what the platform stores.
     pub fn writes(&self) -> bool {
-        matches!(self, Self::SetUserData(..) | Self::DeleteUserData(_))
+        matches!(self, Self::SetUserData(..) | Self::DeleteUserData(_) | Self::SetState(_))
     }
 
     /// Whether the service answers the request from any source port. User data needs a port below 1024.
     pub fn accepts_any_port(&self) -> bool {
-        matches!(self, Self::Probe | Self::Conf(_))
+        matches!(self, Self::Probe | Self::Conf(_) | Self::SetState(_))
     }
 
     /// The size limit of the answer's body in bytes; a larger body is an error (invariant T1).
@@ -121,6 +130,10 @@ impl Request {
             "/conf" => get(Self::Conf(format)),
             "/user_data" | "/user_data/" => get(Self::ListUserData(format)),
             "/vendor_data/cloud-init" => get(Self::VendorData),
+            "/state" if method == Method::PATCH => {
+                StateDetail::from_body(&body).map(Self::SetState).map_err(RequestError::State)
+            }
+            "/state" => Err(RequestError::Method),
             _ => {
                 let segment = path.strip_prefix("/user_data/").ok_or(RequestError::UnknownPath)?;
                 if segment.contains('/') {
@@ -162,10 +175,11 @@ mod tests {
             Request::SetUserData(key.clone(), Bytes::from_static(b"v")),
             Request::DeleteUserData(key),
             Request::VendorData,
+            Request::SetState(StateDetail::new("booted").expect("a state")),
         ] {
             let target = request.target();
             let (path, query) = target.split_once('?').map_or((&*target, None), |(p, q)| (p, Some(q)));
-            let body = request.body().cloned().unwrap_or_default();
+            let body = request.body().map(|(_, body)| body).unwrap_or_default();
             let is_user_data = path.starts_with("/user_data") || path.starts_with("/vendor_data");
             assert_eq!(request.accepts_any_port(), !is_user_data, "{path}");
             assert_eq!(Request::from_http(&request.method(), path, query, body), Ok(request));
@@ -176,7 +190,8 @@ mod tests {
     fn unknown_path_or_method_is_refused() {
         let parse = |method, path| Request::from_http(&method, path, None, Bytes::new());
         assert_eq!(parse(Method::GET, "/user_data/a/b"), Err(RequestError::UnknownPath));
-        assert_eq!(parse(Method::GET, "/state"), Err(RequestError::UnknownPath));
+        assert_eq!(parse(Method::GET, "/state"), Err(RequestError::Method));
+        assert_eq!(parse(Method::PATCH, "/state"), Err(RequestError::State(NotAState)));
         assert_eq!(parse(Method::POST, "/user_data/a"), Err(RequestError::Method));
         assert_eq!(parse(Method::DELETE, "/conf"), Err(RequestError::Method));
         assert_eq!(parse(Method::GET, "/user_data/%2e%2e"), Err(RequestError::Key(KeyError::Dots)));

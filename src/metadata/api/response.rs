@@ -12,8 +12,10 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use crate::metadata::api::instance::Instance;
+use crate::metadata::api::owner_data::OwnerData;
 use crate::metadata::api::refusal::Refusal;
 use crate::metadata::api::request::{Format, Request};
+use crate::metadata::api::state_detail::StateDetail;
 use crate::metadata::api::user_data_key::UserDataKey;
 use crate::metadata::error::{MetadataError, TransportError};
 use crate::util::printable;
@@ -97,6 +99,16 @@ pub trait Ask {
     /// The Instance on which this program runs.
     fn instance(&mut self) -> impl Future<Output = Result<Instance, MetadataError>> {
         async { Ok(self.ask(Request::Conf(Format::Json)).await?.json()?) }
+    }
+
+    /// The tags and account keys of the owner.
+    fn owner_data(&mut self) -> impl Future<Output = Result<OwnerData, MetadataError>> {
+        async { Ok(self.ask(Request::Conf(Format::Json)).await?.json()?) }
+    }
+
+    /// Tells the platform the state of the Instance.
+    fn signal_state(&mut self, state: &StateDetail) -> impl Future<Output = Result<(), MetadataError>> {
+        async { Ok(self.ask(Request::SetState(state.clone())).await?.stored()?) }
     }
 
     /// The user data keys that are set, in byte order. A name that is not a valid key is skipped.

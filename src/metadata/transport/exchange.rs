@@ -68,15 +68,15 @@ pub(crate) fn http_request(
 ) -> Result<hyper::Request<Full<Bytes>>, TransportError> {
     let mut http =
         hyper::Request::builder().method(request.method()).uri(request.target()).header(HOST, host);
-    if request.body().is_some() {
-        // Every known client sends it without a charset.
-        http = http.header(CONTENT_TYPE, "text/plain");
+    let body = request.body();
+    if let Some((content_type, _)) = &body {
+        http = http.header(CONTENT_TYPE, *content_type);
     }
     if close {
         http = http.header(CONNECTION, "close");
     }
-    let body = Full::new(request.body().cloned().unwrap_or_default());
-    http.body(body).map_err(|why| TransportError::NotHttp(why.to_string()))
+    let body = body.map(|(_, body)| body).unwrap_or_default();
+    http.body(Full::new(body)).map_err(|why| TransportError::NotHttp(why.to_string()))
 }
 
 /// Sends a request and reads the complete response, with a body of at most `max_bytes`.

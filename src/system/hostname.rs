@@ -1,0 +1,114 @@
+//! Sets the hostname of the machine, as Scaleway's `scw-set-hostname` does. It never decides whether that is wanted.
+
+use std::io;
+use std::path::Path;
+
+use crate::util::files;
+use crate::util::program::{self, words};
+
+const HOSTS: &str = "/etc/hosts";
+const MAX_HOSTS_BYTES: u64 = 1024 * 1024;
+
+/// Whether cloud-init sets the hostname: it is installed and not switched off.
+pub(crate) fn is_set_by_cloud_init(root: &Path) -> bool {
+    let is_there = |path: &str| root.join(path).exists();
+    is_there("usr/bin/cloud-init") && !is_there("etc/cloud/cloud-init.disabled")
+}
+
+/// Whether this is a hostname: labels of letters, digits and hyphens, of at most 63 characters, and 64 in all, as the kernel accepts.
+pub(crate) fn is_hostname(name: &str) -> bool {
+    let is_label = |label: &str| {
+        let is_allowed = |c: char| c.is_ascii_alphanumeric() || c == '-';
+        !label.is_empty()
+            && label.len() <= 63
+            && label.chars().all(is_allowed)
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    name.len() <= 64 && name.split('.').all(is_label)
+}
+
+/// Sets the hostname, and has it in /etc/hosts.
+///
+/// # Errors
+/// If hostnamectl fails, or /etc/hosts cannot be read or written.
+pub(crate) fn set(name: &str) -> io::Result<()> {
+    let old = nix::unistd::gethostname()?.to_string_lossy().into_owned();
+    let output = program::run("hostnamectl", words(&["set-hostname", name]), b"")?;
+    if !output.status.success() {
+        return Err(io::Error::other(format!("hostnamectl failed: {}", output.messages)));
+    }
+    let path = Path::new(HOSTS);
+    let text = files::read_bounded(path, MAX_HOSTS_BYTES)?.unwrap_or_default();
+    match hosts_with(&text, &old, name) {
+        Some(text) => files::write_atomic(path, &text, 0o644),
+        None => Ok(()),
+    }
+}
+
+/// The text of /etc/hosts with the new name in the place of the old one, or on a line of its own; `None` if it has the name already.
+fn hosts_with(text: &[u8], old: &str, name: &str) -> Option<Vec<u8>> {
+    let text = String::from_utf8_lossy(text).into_owned();
+    let names = |line: &str| -> Vec<String> {
+        let line = line.split('#').next().unwrap_or_default();
+        line.split_whitespace().skip(1).map(str::to_owned).collect()
+    };
+    if text.lines().any(|line| names(line).iter().any(|word| word == name)) {
+        return None;
+    }
+    let has_old = |line: &&str| old != "localhost" && names(line).iter().any(|word| word == old);
+    let mut lines: Vec<String> = Vec::new();
+    for line in text.lines() {
+        lines.push(if has_old(&line) { with_word(line, old, name) } else { line.to_owned() });
+    }
+    if !text.lines().any(|line| has_old(&line)) {
+        lines.push(format!("127.0.1.1\t{name}"));
+    }
+    Some((lines.join("\n") + "\n").into_bytes())
+}
+
+/// The line with one word replaced by another. Spaces and comments stay.
+fn with_word(line: &str, old: &str, new: &str) -> String {
+    let (entries, comment) = line.split_at(line.find('#').unwrap_or(line.len()));
+    let words = entries.split_inclusive(char::is_whitespace).map(|word| {
+        let (text, space) = word.split_at(word.trim_end().len());
+        format!("{}{space}", if text == old { new } else { text })
+    });
+    words.collect::<String>() + comment
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_file_gets_the_new_name_once() {
+        for (text, expected) in [
+            ("", Some("127.0.1.1\tnew\n")),
+            ("127.0.0.1 localhost\n", Some("127.0.0.1 localhost\n127.0.1.1\tnew\n")),
+            ("127.0.0.1\tlocalhost old # old\n", Some("127.0.0.1\tlocalhost new # old\n")),
+            ("127.0.1.1 old.lan old\n::1 old", Some("127.0.1.1 old.lan new\n::1 new\n")),
+            ("127.0.1.1 new\n", None),
+            ("# new\n10.0.0.1 x # new\n", Some("# new\n10.0.0.1 x # new\n127.0.1.1\tnew\n")),
+        ] {
+            let changed = hosts_with(text.as_bytes(), "old", "new");
+            let changed = changed.map(|text| String::from_utf8_lossy(&text).into_owned());
+            assert_eq!(changed.as_deref(), expected, "{text}");
+        }
+        let kept = hosts_with(b"127.0.0.1 localhost\n", "localhost", "new").expect("changed");
+        assert_eq!(
+            kept, b"127.0.0.1 localhost\n127.0.1.1\tnew\n",
+            "localhost is no name of this machine alone"
+        );
+    }
+
+    #[test]
+    fn name_that_is_no_hostname_is_refused() {
+        for good in ["scw-example", "a", "a.b-c.example", "1web"] {
+            assert!(is_hostname(good), "{good}");
+        }
+        for bad in ["", "-a", "a-", "a_b", "a b", "a\nb", ".", "a..b", "é", &"x".repeat(64), "$(id)"] {
+            assert!(!is_hostname(bad), "{bad}");
+        }
+    }
+}
