@@ -15,6 +15,7 @@
 //! | `account_keys` | root's authorized_keys, from the owner's keys |
 //! | `host_keys` | sshd's host keys: from sshd's configuration to the published value |
 //! | `identity` | the Instance to which this disk belongs |
+//! | `volumes` | which block device is which volume of the Instance |
 //! | `metadata` | the client of the Metadata API |
 //! | `system` | the state of the machine, and the requests between units |
 //! | `util` | files, time, text, logging |
@@ -37,3 +38,4 @@ pub mod settings;
 pub mod status;
 pub mod system;
 pub mod util;
+mod volumes;

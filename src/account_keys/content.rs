@@ -12,7 +12,7 @@ const TAG: &str = "AUTHORIZED_KEY=";
 
 /// The text, and how many keys it has and which were left out.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Content {
+pub(crate) struct AuthorizedKeys {
     pub(crate) text: String,
     pub(crate) keys: usize,
     /// How many keys have a control character. A line break in a key would be a line of its own.
@@ -20,8 +20,8 @@ pub(crate) struct Content {
 }
 
 /// The content for these keys, and for the lines of `instance_keys`.
-pub(crate) fn content(owner: &OwnerData, instance_keys: &str) -> Content {
-    let mut content = Content { text: format!("{FIRST_LINE}\n{HELP}"), keys: 0, skipped: 0 };
+pub(crate) fn content(owner: &OwnerData, instance_keys: &str) -> AuthorizedKeys {
+    let mut content = AuthorizedKeys { text: format!("{FIRST_LINE}\n{HELP}"), keys: 0, skipped: 0 };
     content.add(owner.account_keys.iter().cloned());
     let tags = owner.tags.iter().filter_map(|tag| tag.strip_prefix(TAG));
     content.add(tags.map(|key| key.replace('_', " ")));
@@ -33,7 +33,7 @@ pub(crate) fn content(owner: &OwnerData, instance_keys: &str) -> Content {
     content
 }
 
-impl Content {
+impl AuthorizedKeys {
     fn add(&mut self, keys: impl Iterator<Item = String>) {
         for key in keys {
             let key = key.trim_matches([' ', '\t', '\r', '\n']);
@@ -59,7 +59,7 @@ mod tests {
         OwnerData { account_keys: owned(account_keys), tags: owned(tags) }
     }
 
-    fn keys(content: &Content) -> Vec<&str> {
+    fn keys(content: &AuthorizedKeys) -> Vec<&str> {
         content.text.lines().filter(|line| !line.starts_with('#')).collect()
     }
 

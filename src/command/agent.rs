@@ -9,7 +9,7 @@ use crate::command::grammar::{Form, Operand, Opt};
 use crate::command::help::{AGAIN, AGENT, DEFAULTS, DRY_RUN, FOLLOW, HOST_KEYS, JSON, PACED, WAIT};
 use crate::command::process::{hide_panic_texts, print};
 use crate::command::{
-    config, daemon, doctor, host_keys, misuse, script_runs, setup, status, sysprep, validate,
+    config, daemon, doctor, host_keys, instance, misuse, script_runs, setup, status, sysprep, validate,
 };
 use crate::metadata::api::user_data_key::UserDataKey;
 use crate::scripts::runner::boot_run::Choice;
@@ -39,6 +39,8 @@ enum AgentCommand {
     SetupShow { key: String, json: bool, follow: bool },
     Status { json: bool, wait: Option<Duration> },
     Doctor { json: bool },
+    Instance { json: bool },
+    Volumes { json: bool },
     Sysprep { dry_run: bool, host_keys: bool },
     ConfigCheck { json: bool },
     ConfigShow { defaults: bool },
@@ -70,6 +72,8 @@ pub fn agent() -> Exit {
         AgentCommand::SetupShow { key, json, follow } => script_runs::show(&key, json, follow),
         AgentCommand::Status { json, wait } => status::status(json, wait),
         AgentCommand::Doctor { json } => doctor::run(json),
+        AgentCommand::Instance { json } => instance::instance(json),
+        AgentCommand::Volumes { json } => instance::volumes(json),
         AgentCommand::Sysprep { dry_run, host_keys } => sysprep::run(dry_run, host_keys),
         AgentCommand::ConfigCheck { json } => config::check(json),
         AgentCommand::ConfigShow { defaults } => config::show(defaults),
@@ -144,6 +148,8 @@ fn command_of(words: &[&str], options: &GivenOptions) -> Result<AgentCommand, St
     Ok(match *words {
         ["status"] => AgentCommand::Status { json, wait },
         ["doctor"] => AgentCommand::Doctor { json },
+        ["instance"] => AgentCommand::Instance { json },
+        ["volumes"] => AgentCommand::Volumes { json },
         ["host-keys", "show"] => AgentCommand::HostKeysShow { json },
         ["host-keys", "known-hosts"] => AgentCommand::HostKeysKnownHosts { host: host() },
         ["host-keys", "sshfp"] => AgentCommand::HostKeysSshfp { host: host() },

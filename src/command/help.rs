@@ -55,6 +55,13 @@ pub const AGENT: Program = Program {
         )
         .accepting(&[&JSON]),
         form(
+            &["instance"],
+            "show what the metadata service knows about this Instance: addresses, private NICs, image, tags",
+        )
+        .accepting(&[&JSON]),
+        form(&["volumes"], "show each volume of the Instance with its disk, partitions and mount points")
+            .accepting(&[&JSON]),
+        form(
             &["host-keys", "show"],
             "list this machine's host keys, their fingerprints, and whether they are published",
         )

@@ -23,6 +23,8 @@ mod grammar;
 mod guest;
 mod help;
 mod host_keys;
+mod instance;
+mod instance_view;
 mod misuse;
 mod process;
 mod rows;
@@ -34,6 +36,7 @@ mod sysprep;
 mod usage;
 mod userdata;
 mod validate;
+mod volumes_view;
 
 use std::ffi::OsStr;
 use std::path::Path;

@@ -7,6 +7,8 @@
 //! | `systemctl`, `units` | queries to systemd; units that are not in the expected state |
 //! | `exposure` | kernel settings by which users other than root can write user data |
 //! | `hostname` | sets the hostname |
+//! | `interfaces` | the network interfaces by MAC address |
+//! | `mount_table` | the mount table of this process (pure) |
 //! | `console` | short lines on /dev/console |
 //! | `requests`, `throttle` | requests from the daemon to root's units, and the limit on the rate of the runs that they start (invariant D3) |
 
@@ -14,6 +16,8 @@ pub(crate) mod cloud_init;
 pub(crate) mod console;
 pub(crate) mod exposure;
 pub(crate) mod hostname;
+pub(crate) mod interfaces;
+pub(crate) mod mount_table;
 pub mod platform;
 pub(crate) mod requests;
 pub(crate) mod systemctl;

@@ -21,6 +21,7 @@ mod host_keys;
 mod hostile;
 mod identity;
 mod injected;
+mod instance_view;
 mod journal;
 mod key_states;
 mod lock;

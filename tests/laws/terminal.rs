@@ -46,6 +46,8 @@ fn add_control_characters(world: &World) {
     fs::write(public, key.join(" ")).expect("written");
     let mut conf = world.standin().conf();
     conf["name"] = "name\x1b]0;x\x07\u{202e}".into();
+    conf["tags"] = vec!["tag\x1b[31m\u{202e}\nx"].into();
+    conf["volumes"]["0\x1b[31m\nx"] = serde_json::json!({"name": "name\x1b[31m\u{202e}\nx"});
     world.standin().set_conf(conf);
     world.standin().set_user_data(KEY, format!("#!/bin/sh\nprintf '{OUTPUT}\\n'\nexit 3\n"));
     world.standin().set_user_data("value", RAW);
@@ -58,7 +60,7 @@ fn add_control_characters(world: &World) {
 }
 
 /// Commands whose output is checked on a terminal; AGENT, userdata_program() and KEY are replaced.
-const COMMANDS: [&str; 32] = [
+const COMMANDS: [&str; 36] = [
     "AGENT setup run",
     "AGENT setup run 'KEY' --again",
     "AGENT setup list",
@@ -72,6 +74,10 @@ const COMMANDS: [&str; 32] = [
     "AGENT status --wait --timeout 10s",
     "AGENT doctor",
     "AGENT doctor --json",
+    "AGENT instance",
+    "AGENT instance --json",
+    "AGENT volumes",
+    "AGENT volumes --json",
     "AGENT host-keys show",
     "AGENT host-keys show --json",
     "AGENT host-keys ensure",

@@ -6,7 +6,7 @@ use std::time::Duration;
 use nix::unistd::{Uid, User, geteuid};
 use tokio::time::{Instant, sleep};
 
-use crate::account_keys::content::{Content, content};
+use crate::account_keys::content::{AuthorizedKeys, content};
 use crate::account_keys::install::{InstallError, RootKeys};
 use crate::command::exit::Exit;
 use crate::command::grammar::Program;
@@ -72,7 +72,7 @@ pub(super) fn fetch(program: &'static Program, parsed: Parsed) -> Exit {
     })
 }
 
-fn report(program: &Program, written: Result<(Content, Option<PathBuf>), InstallError>) -> Exit {
+fn report(program: &Program, written: Result<(AuthorizedKeys, Option<PathBuf>), InstallError>) -> Exit {
     let (content, copy) = match written {
         Ok(written) => written,
         Err(why) => return program.fail(&why, Exit::Failure),

@@ -4,6 +4,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::system::mount_table::{self, Mount, unescaped};
+
 /// Why a path may seem to be missing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Obstacle {
@@ -20,49 +22,32 @@ const HOMES: [&str; 3] = ["/home", "/root", "/run/user"];
 
 /// The obstacle that hides `path`, if there is one.
 pub(crate) fn obstacle(path: &Path) -> Option<Obstacle> {
-    let mounts = mounts(&fs::read_to_string("/proc/self/mountinfo").unwrap_or_default());
+    let mounts = mount_table::parse(&fs::read_to_string("/proc/self/mountinfo").unwrap_or_default());
     let configured = configured_mounts(&fs::read_to_string("/etc/fstab").unwrap_or_default());
     find(path, &mounts, &configured).or_else(|| {
         // Mounts that are configured by a unit.
         let has_unit = |folder: &Path| {
             Path::new("/etc/systemd/system").join(unit_name(folder)).exists()
-                && !mounts.iter().any(|mount| mount.point == folder)
+                && !mounts.iter().any(|mount| Path::new(&mount.point) == folder)
         };
         let folder = path.ancestors().skip(1).find(|folder| folder.parent().is_some() && has_unit(folder))?;
         Some(Obstacle::NotMounted(folder.to_owned()))
     })
 }
 
-struct Mount {
-    point: PathBuf,
-    /// The path inside the mounted file system that is visible at `point`.
-    root: String,
-    kind: String,
-}
-
 fn find(path: &Path, mounts: &[Mount], configured: &[PathBuf]) -> Option<Obstacle> {
     // The last one of the deepest mounts covers the others.
     let covering = mounts.iter().filter(|mount| path.starts_with(&mount.point));
-    if let Some(mount) = covering.max_by_key(|mount| mount.point.components().count()) {
-        let is_home = HOMES.iter().any(|home| mount.point == Path::new(home));
+    if let Some(mount) = covering.max_by_key(|mount| Path::new(&mount.point).components().count()) {
+        let is_home = HOMES.contains(&&*mount.point);
         if mount.root.contains(INACCESSIBLE) || (is_home && mount.kind == "tmpfs") {
-            return Some(Obstacle::Hidden(mount.point.clone()));
+            return Some(Obstacle::Hidden(PathBuf::from(&mount.point)));
         }
     }
-    let missing =
-        |point: &&PathBuf| path.starts_with(point) && !mounts.iter().any(|mount| mount.point == **point);
-    configured.iter().find(missing).map(|point| Obstacle::NotMounted(point.clone()))
-}
-
-fn mounts(mountinfo: &str) -> Vec<Mount> {
-    let mount = |line: &str| {
-        let (mount, source) = line.split_once(" - ")?;
-        let mut fields = mount.split(' ').skip(3);
-        let (root, point) = (fields.next()?, fields.next()?);
-        let kind = source.split(' ').next()?.to_owned();
-        Some(Mount { point: unescaped(point).into(), root: unescaped(root), kind })
+    let missing = |point: &&PathBuf| {
+        path.starts_with(point) && !mounts.iter().any(|mount| Path::new(&mount.point) == *point)
     };
-    mountinfo.lines().filter_map(mount).collect()
+    configured.iter().find(missing).map(|point| Obstacle::NotMounted(point.clone()))
 }
 
 /// The mount points in an fstab, without the root.
@@ -70,11 +55,6 @@ fn configured_mounts(fstab: &str) -> Vec<PathBuf> {
     let lines = fstab.lines().map(str::trim).filter(|line| !line.starts_with('#'));
     let points = lines.filter_map(|line| line.split_whitespace().nth(1)).map(unescaped);
     points.filter(|point| point.starts_with('/') && point != "/").map(PathBuf::from).collect()
-}
-
-/// The field with its escapes decoded. A space is written as `\040`.
-fn unescaped(field: &str) -> String {
-    field.replace("\\040", " ").replace("\\011", "\t").replace("\\134", "\\")
 }
 
 /// The unit name of a mount, as `systemd-escape --path` writes it.
@@ -106,7 +86,7 @@ mod tests {
 
     #[test]
     fn h1_what_is_hidden_or_not_mounted_is_not_missing() {
-        let mounts = mounts(MOUNTINFO);
+        let mounts = mount_table::parse(MOUNTINFO);
         let fstab = "# /data/no\n/dev/vda1 / ext4 defaults 0 1\n/dev/vdb /data ext4\nhost:/x /nfs nfs\n/dev/x /with\\040space ext4\nnone none swap\n";
         let configured = configured_mounts(fstab);
         let hidden = |point: &str| Some(Obstacle::Hidden(point.into()));

@@ -9,7 +9,7 @@ use hyper::HeaderMap;
 use hyper::body::Bytes;
 use hyper::header::RETRY_AFTER;
 use serde::{Deserialize, Deserializer};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::metadata::api::instance::Instance;
 use crate::metadata::api::owner_data::OwnerData;
@@ -109,6 +109,14 @@ pub trait Ask {
     /// Tells the platform the state of the Instance.
     fn signal_state(&mut self, state: &StateDetail) -> impl Future<Output = Result<(), MetadataError>> {
         async { Ok(self.ask(Request::SetState(state.clone())).await?.stored()?) }
+    }
+
+    /// The complete document about the Instance, an object. For commands that show it; nothing else is known about its content.
+    fn conf(&mut self) -> impl Future<Output = Result<Value, MetadataError>> {
+        async {
+            let conf: Map<String, Value> = self.ask(Request::Conf(Format::Json)).await?.json()?;
+            Ok(Value::Object(conf))
+        }
     }
 
     /// The user data keys that are set, in byte order. A name that is not a valid key is skipped.

@@ -45,6 +45,11 @@ fn every_json_field_is_documented() {
         fs::write("/etc/scw-agent.toml.d/50-slip.toml", "[setup]\ntimeuot = \"1m\"\n").expect("written");
         fs::write("/run/other.sh", "#!/bin/sh\n# scw-setup: timeuot=1m\n").expect("written");
         fs::write("/run/cloud-init.yaml", "#cloud-config\n").expect("written");
+        let mut conf = world.standin().conf();
+        conf["private_nics"] = serde_json::json!([{"id": "n"}]);
+        conf["placement_group"] = serde_json::json!({"id": "g"});
+        world.standin().set_conf(conf);
+        make_disk(world);
         make_host_key(world);
         let daemon = start_daemon(world);
         wait_until_settled(world);
@@ -54,6 +59,8 @@ fn every_json_field_is_documented() {
             ["setup", "validate", "--json", "/run/setup-script", "/run/other.sh", "/run/cloud-init.yaml"];
         for (heading, words) in [
             ("`scw-agent doctor --json`", &["doctor", "--json"][..]),
+            ("`scw-agent instance --json`", &["instance", "--json"]),
+            ("`scw-agent volumes --json`", &["volumes", "--json"]),
             ("`scw-agent setup list --json`", &["setup", "list", "--json"]),
             ("`scw-agent setup show KEY --json`", &["setup", "show", "setup-script", "--json"]),
             ("`scw-agent setup validate FILE… --json`", &validate),
@@ -67,6 +74,17 @@ fn every_json_field_is_documented() {
         }
         daemon.terminate();
     });
+}
+
+/// Replaces the disks of the test's machine by one with a partition that is the root file system.
+fn make_disk(world: &World) {
+    sh(
+        world,
+        "mount -t tmpfs stage /sys/block
+        mkdir -p /sys/block/sda/device /sys/block/sda/sda1
+        echo volume-76d8ae14-0000-4000-8000-000000000000 >/sys/block/sda/serial
+        echo 1 >/sys/block/sda/sda1/partition",
+    );
 }
 
 /// Checks that the section names every field of the output. The keys of scripts are names that a user chose.

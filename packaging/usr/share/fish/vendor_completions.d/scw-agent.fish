@@ -2,6 +2,8 @@
 complete -c scw-agent -f
 complete -c scw-agent -n '__fish_use_subcommand' -a status -d 'show what the agent sees: Instance, metadata, host keys, scripts'
 complete -c scw-agent -n '__fish_use_subcommand' -a doctor -d 'test the connection to the metadata service step by step, and report what is wrong'
+complete -c scw-agent -n '__fish_use_subcommand' -a instance -d 'show what the metadata service knows about this Instance: addresses, private NICs, image, tags'
+complete -c scw-agent -n '__fish_use_subcommand' -a volumes -d 'show each volume of the Instance with its disk, partitions and mount points'
 complete -c scw-agent -n '__fish_use_subcommand' -a host-keys -d ''
 complete -c scw-agent -n '__fish_use_subcommand' -a setup -d ''
 complete -c scw-agent -n '__fish_use_subcommand' -a config -d ''
@@ -23,6 +25,8 @@ complete -c scw-agent -n '__fish_seen_subcommand_from config; and not __fish_see
 complete -c scw-agent -n '__fish_seen_subcommand_from setup; and __fish_seen_subcommand_from validate' -F
 complete -c scw-agent -n '__fish_seen_subcommand_from status' -l json -d 'answer in JSON'
 complete -c scw-agent -n '__fish_seen_subcommand_from doctor' -l json -d 'answer in JSON'
+complete -c scw-agent -n '__fish_seen_subcommand_from instance' -l json -d 'answer in JSON'
+complete -c scw-agent -n '__fish_seen_subcommand_from volumes' -l json -d 'answer in JSON'
 complete -c scw-agent -n '__fish_seen_subcommand_from host-keys; and __fish_seen_subcommand_from show' -l json -d 'answer in JSON'
 complete -c scw-agent -n '__fish_seen_subcommand_from setup; and __fish_seen_subcommand_from list' -l json -d 'answer in JSON'
 complete -c scw-agent -n '__fish_seen_subcommand_from setup; and __fish_seen_subcommand_from show' -l json -d 'answer in JSON'
