@@ -27,6 +27,10 @@ const AGENT_FILES: Rows<'_> = &[
         "Rules of nftables that keep the metadata service for root and the agent, where `doctor` says that others reach it. Load them with `nft --file`.",
     ),
     (
+        "/usr/lib/udev/rules.d/65-scw-volumes.rules",
+        "The rule for udev that names volumes /dev/disk/scw/volume-UUID, and their partitions /dev/disk/scw/volume-UUID-partN.",
+    ),
+    (
         "/var/lib/scw-agent",
         "Which Instance the disk belongs to, the records of scripts, the public keys that were replaced. For root alone.",
     ),
