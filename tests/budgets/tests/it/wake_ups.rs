@@ -40,22 +40,23 @@ fn t5_idle_daemon_has_less_than_five_timers_a_minute() {
             fs::read_dir("/run/scw-agent-requests/host-keys")
                 .is_ok_and(|mut entries| entries.next().is_none())
         };
-        let requested = std::time::Instant::now();
-        while served() {
-            assert!(requested.elapsed() < Duration::from_secs(600), "{}", daemon.output());
-            sleep(Duration::from_millis(50));
-        }
-        // The daemon may make another request in the meantime.
-        while !served() {
-            let settled =
+        let start = std::time::Instant::now();
+        let serve = || {
+            assert!(start.elapsed() < Duration::from_secs(600), "{}", daemon.output());
+            while !served() {
                 world.command(&programs.agent).args(["host-keys", "settle"]).output().expect("started");
-            let output = String::from_utf8_lossy(&settled.stderr).into_owned();
-            assert!(requested.elapsed() < Duration::from_secs(600), "{output}");
+            }
+        };
+        // On a busy machine, the second request can come long after the first one.
+        while world.standin().user_data("ssh-host-fingerprints").is_none() {
+            serve();
+            sleep(Duration::from_millis(50));
         }
         // During its first round the daemon is not idle. The round has ended when there was no wake-up for a while.
         let mut before = ended_waits().len();
         loop {
             sleep(Duration::from_secs(8));
+            serve();
             let now = ended_waits().len();
             if std::mem::replace(&mut before, now) == now {
                 break;
