@@ -58,6 +58,8 @@ pub struct Build {
     pub agent: Packages,
     /// Those of scw-known-hosts.
     pub client: Packages,
+    /// scw-agent-ecosystem as .deb and as .rpm. It has no program.
+    pub ecosystem: [PathBuf; 2],
 }
 
 /// The packages of one program, which all have the program or its debug information.
@@ -149,10 +151,12 @@ fn build(words: &[&str]) -> Build {
     let printed = script("packaging/build", words);
     let mut paths = printed.lines().map(PathBuf::from);
     let mut packages = |program| {
-        let mut next = || paths.next().expect("eight paths");
+        let mut next = || paths.next().expect("ten paths");
         Packages { program, deb: next(), dbgsym: next(), rpm: next(), debuginfo: next() }
     };
-    Build { agent: packages("scw-agent"), client: packages("scw-known-hosts") }
+    let (agent, client) = (packages("scw-agent"), packages("scw-known-hosts"));
+    let mut next = || paths.next().expect("ten paths");
+    Build { agent, client, ecosystem: [next(), next()] }
 }
 
 impl Build {

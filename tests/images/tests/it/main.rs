@@ -15,6 +15,7 @@ mod dropbear;
 mod ecosystem;
 mod emulated;
 mod first_version;
+mod guest_commands;
 mod image_guide;
 mod journal;
 mod lock;

@@ -1,0 +1,189 @@
+//! The package scw-agent-ecosystem: it replaces Scaleway's present package, and its commands work through the shipped units.
+//!
+//! The old package is played by one with the files, units, preset and configuration that are known of it.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use scw_images::{Disk, Kit, Machine, Suite};
+use scw_stage::World;
+use serde_json::json;
+
+use crate::common::{failed_units, published};
+
+const CONTROL: &str = "Package: scaleway-ecosystem\nVersion: 0.0.8-1\nArchitecture: all\nMaintainer: nobody <root@localhost>\nDescription: the present package\n";
+const COMMANDS: [&str; 7] = [
+    "bin/scw-metadata",
+    "bin/scw-metadata-json",
+    "bin/scw-server-tags",
+    "bin/scw-signal-state",
+    "sbin/scw-fetch-ssh-keys",
+    "sbin/scw-generate-ssh-keys",
+    "sbin/scw-set-hostname",
+];
+const UNITS: [&str; 3] =
+    ["scw-fetch-ssh-keys.service", "scw-set-hostname.service", "scw-signal-booted.service"];
+
+/// Builds the old package.
+fn old_package() -> PathBuf {
+    let tree = Kit::target().join(format!("tmp/old-ecosystem-{}", std::process::id()));
+    let put = |path: &str, text: &str| {
+        let path = tree.join(path);
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+        std::fs::write(path, text).expect("written");
+    };
+    put("DEBIAN/control", CONTROL);
+    put("DEBIAN/conffiles", "/etc/motd.head\n");
+    put("etc/motd.head", "a logo\n");
+    for command in COMMANDS.iter().chain(&["bin/scw-userdata"]) {
+        put(&format!("usr/{command}"), "#!/bin/sh\necho old\n");
+    }
+    for unit in UNITS.iter().chain(&["scw-net-reconfig.path"]) {
+        put(
+            &format!("usr/lib/systemd/system/{unit}"),
+            "[Service]\nType=oneshot\nExecStart=/bin/true\n[Path]\nPathExists=/nowhere\n[Install]\nWantedBy=multi-user.target\n",
+        );
+    }
+    put("usr/lib/systemd/system-preset/90-scw.preset", "enable scw-*\n");
+    let file = tree.with_extension("deb");
+    let script = r#"chmod 755 "$1"/usr/bin/* "$1"/usr/sbin/*; dpkg-deb --root-owner-group --build "$1" "$2" >/dev/null; rm -rf "$1""#;
+    let built = Command::new("sh").args(["-ec", script, "sh"]).args([&tree, &file]).status().expect("sh");
+    assert!(built.success());
+    file
+}
+
+/// The content of the command, or the file that it is a link to.
+fn found(disk: &Disk, command: &str) -> String {
+    match disk.path(&format!("/usr/{command}")).read_link() {
+        Ok(target) => target.file_name().expect("a name").to_string_lossy().into_owned(),
+        Err(_) => disk.read(&format!("/usr/{command}")),
+    }
+}
+
+#[test]
+fn guest_commands_replace_those_of_the_present_package() {
+    let kit = Kit::new(Suite::Bookworm);
+    let [ecosystem, _] = &Kit::build().ecosystem;
+    World::builder().run(|world| {
+        let disk = Disk::new(world, &kit);
+        let old = old_package();
+        disk.install(&old);
+        disk.chroot("systemctl preset-all --preset-mode=enable-only >/dev/null 2>&1; systemctl disable scw-set-hostname.service")
+            .ok("systemctl");
+        disk.chroot("echo changed >/etc/motd.head").ok("sh");
+        disk.install(kit.deb());
+        disk.install(ecosystem);
+        assert!(!disk.chroot("dpkg --status scaleway-ecosystem | grep '^Status:.* installed$'").is_ok());
+        for command in COMMANDS {
+            assert_eq!(found(&disk, command), "scw-agent", "{command}");
+        }
+        let enabled = |unit: &str| disk.chroot(&format!("systemctl is-enabled {unit}")).out.trim().to_owned();
+        assert_eq!(UNITS.map(enabled), ["enabled", "disabled", "enabled"], "as before");
+        assert_eq!(disk.read("/etc/motd.head"), "changed\n", "its configuration stays");
+        // And back: the old package takes its commands again.
+        disk.chroot("dpkg --remove scw-agent-ecosystem").ok("dpkg --remove");
+        disk.install(&old);
+        for command in COMMANDS {
+            assert_eq!(found(&disk, command), "#!/bin/sh\necho old\n", "{command}");
+        }
+        assert_eq!(found(&disk, "bin/scw-userdata"), "scw-agent", "the agent's own command stays");
+        // The agent alone stands beside the old package.
+        assert!(disk.chroot("dpkg --status scw-agent | grep '^Status: install ok installed'").is_ok());
+    });
+}
+
+#[track_caller]
+fn check_commands(suite: Suite) {
+    let kit = Kit::new(suite);
+    let [ecosystem, _] = &Kit::build().ecosystem;
+    World::builder().run(|world| {
+        let key = Kit::target().join(format!("tmp/account-key-{}-{suite:?}", std::process::id()));
+        let made = Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-C", "me@laptop", "-f"]).arg(&key).status();
+        assert!(made.expect("ssh-keygen").success());
+        let public = std::fs::read_to_string(key.with_extension("pub")).expect("read");
+        let mut conf = world.standin().conf();
+        conf["ssh_public_keys"] = json!([{ "key": public.trim() }]);
+        conf["tags"] = json!(["role=db", "AUTHORIZED_KEY=ssh-rsa_AAAA_ci"]);
+        conf["hostname"] = json!("scw-renamed");
+        world.standin().set_conf(conf);
+        let disk = Disk::new(world, &kit);
+        disk.install(kit.deb());
+        disk.install(ecosystem);
+        std::fs::create_dir_all(disk.path("/root/.ssh")).expect("made");
+        std::fs::copy(&key, disk.path("/root/account-key")).expect("copied");
+        let machine = Machine::boot(world, &disk);
+        published(world, &machine);
+        for unit in UNITS {
+            machine.until(unit, &format!("systemctl show --property=Result,ExecMainExitTimestampMonotonic {unit} | grep -v 'Monotonic=0$' | grep -q Monotonic && systemctl show --property=Result --value {unit}"));
+            assert_eq!(machine.ok(&format!("systemctl show --property=Result --value {unit}")), "success", "{unit}");
+        }
+        assert_eq!(failed_units(&machine), "");
+        let signalled = world.standin().requests().iter().filter(|request| request.target == "/state").count();
+        assert_eq!(signalled, 1, "once a boot");
+        assert_eq!(machine.ok("hostname; grep -c scw-renamed /etc/hosts"), "scw-renamed\n1");
+        let id = world.standin().conf()["id"].as_str().expect("an id").to_owned();
+        for (words, expected) in [
+            ("echo $(scw-metadata --cached ID)", &*id),
+            ("scw-metadata | grep ^ID=", &format!("ID={id}")),
+            ("eval \"$(scw-metadata | grep ^ID=)\"; echo $ID", &id),
+            ("scw-server-tags role", "db"),
+            ("scw-signal-state booted", "booted signal sent!"),
+            ("scw-userdata DATABASE_URI postgres://db; echo $(scw-userdata DATABASE_URI)", "postgres://db"),
+            ("scw-generate-ssh-keys 2>/dev/null; echo $?", "0"),
+            ("stat -c %a /run/scw-metadata.cache /root/.ssh/authorized_keys", "600\n600"),
+            ("setpriv --reuid=65534 --regid=65534 --clear-groups scw-metadata ID", &id),
+            ("scw-metadata-json | tr -d '\\n' | head -c 1", "{"),
+        ] {
+            assert_eq!(machine.ok(words), expected, "{words}");
+        }
+        // The account's key gives access, and fetches the keys that were added since.
+        let mut conf = world.standin().conf();
+        conf["tags"] = json!(["AUTHORIZED_KEY=ssh-rsa_BBBB_new"]);
+        world.standin().set_conf(conf);
+        let ssh = "ssh -i /root/account-key -o StrictHostKeyChecking=no -o BatchMode=yes root@127.0.0.1 /usr/sbin/scw-fetch-ssh-keys --upgrade";
+        machine.ok(ssh);
+        let keys = machine.ok("grep -v ^# /root/.ssh/authorized_keys");
+        assert_eq!(keys, format!("{}\nssh-rsa BBBB new", public.trim()));
+        for file in [key.with_extension("pub"), key] {
+            std::fs::remove_file(file).expect("removed");
+        }
+    });
+}
+
+#[test]
+fn guest_commands_work_in_a_booted_debian_11() {
+    check_commands(Suite::Bullseye);
+}
+
+#[test]
+fn guest_commands_work_in_a_booted_debian_12() {
+    check_commands(Suite::Bookworm);
+}
+
+#[test]
+fn guest_commands_work_in_a_booted_debian_13() {
+    check_commands(Suite::Trixie);
+}
+
+#[test]
+fn guest_commands_work_in_a_booted_forky() {
+    check_commands(Suite::Forky);
+}
+
+/// The units are read from the package's folder, as those of the agent are.
+#[test]
+fn units_of_the_guest_commands_have_no_open_privileges() {
+    let folder = Kit::checkout().join("packaging/ecosystem/usr/lib/systemd/system");
+    for unit in UNITS {
+        let text = std::fs::read_to_string(Path::new(&folder).join(unit)).expect("read");
+        for line in [
+            "NoNewPrivileges=yes",
+            "IPAddressDeny=any",
+            "SystemCallFilter=@system-service",
+            "RestrictNamespaces=yes",
+        ] {
+            assert!(text.lines().any(|own| own == line), "{unit}: {line}");
+        }
+        assert!(!text.contains("network-online"), "{unit} delays the boot");
+    }
+}
