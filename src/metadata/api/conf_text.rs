@@ -164,6 +164,6 @@ mod tests {
     #[test]
     fn long_pattern_takes_no_exponential_time() {
         let pattern = KeyPattern::parse(&"A*".repeat(200)).expect("a pattern");
-        assert!(pattern.matches(&[b'A'; 5000]) && !pattern.matches(&[b'A', b'B']));
+        assert!(pattern.matches(&[b'A'; 5000]) && !pattern.matches(b"AB"));
     }
 }
