@@ -59,7 +59,7 @@ fuzz_target!(|data: &[u8]| {
         Right::Write => {}
     }
     for request in requests.iter() {
-        let body = request.body().cloned().unwrap_or_default();
+        let body = request.body().map(|(_, body)| body).unwrap_or_default();
         let target = request.target();
         let (path, query) =
             target.split_once('?').map_or((&*target, None), |(path, query)| (path, Some(query)));
