@@ -105,7 +105,11 @@ async fn list(api: &mut impl Ask, json: bool) -> Result<Exit, MetadataError> {
         let keys: Vec<_> = api.list().await?.into_iter().map(|key| key.as_str().to_owned()).collect();
         return Ok(print_json(&serde_json::json!({ "user_data": keys }).to_string()));
     }
-    let text = api.text(Request::ListUserData(Format::Text)).await?;
+    let mut text = api.text(Request::ListUserData(Format::Text)).await?.to_vec();
+    // A line without an end is none for the shell's `read`.
+    if !text.is_empty() && !text.ends_with(b"\n") {
+        text.push(b'\n');
+    }
     Ok(print_bytes(&USERDATA, &text))
 }
 

@@ -60,4 +60,5 @@ mod transport;
 mod units;
 mod user_database;
 mod userdata;
+mod userdata_beside;
 mod wrong_forms;
