@@ -1,5 +1,7 @@
 //! The text of root's `authorized_keys`: the account's keys, those in tags, and those that the owner keeps in `instance_keys`. Pure.
 
+use sha2::{Digest as _, Sha256};
+
 use crate::metadata::api::owner_data::OwnerData;
 
 /// The first line. It shows that this program wrote the file.
@@ -14,6 +16,7 @@ const TAG: &str = "AUTHORIZED_KEY=";
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct AuthorizedKeys {
     pub(crate) text: String,
+    /// How many lines have a key.
     pub(crate) keys: usize,
     /// How many keys have a control character. A line break in a key would be a line of its own.
     pub(crate) skipped: usize,
@@ -21,7 +24,7 @@ pub(crate) struct AuthorizedKeys {
 
 /// The content for these keys, and for the lines of `instance_keys`.
 pub(crate) fn content(owner: &OwnerData, instance_keys: &str) -> AuthorizedKeys {
-    let mut content = AuthorizedKeys { text: format!("{FIRST_LINE}\n{HELP}"), keys: 0, skipped: 0 };
+    let mut content = AuthorizedKeys { text: HELP.to_owned(), keys: 0, skipped: 0 };
     content.add(owner.account_keys.iter().cloned());
     let tags = owner.tags.iter().filter_map(|tag| tag.strip_prefix(TAG));
     content.add(tags.map(|key| key.replace('_', " ")));
@@ -30,7 +33,32 @@ pub(crate) fn content(owner: &OwnerData, instance_keys: &str) -> AuthorizedKeys 
         content.text.push_str("# from /root/.ssh/instance_keys\n");
         content.add(own.into_iter().map(str::to_owned));
     }
+    content.text = format!("{FIRST_LINE}{}\n{}", checksum(&content.text), content.text);
     content
+}
+
+/// Whether the text of a file is one that this program wrote, and nobody has edited it.
+pub(crate) fn is_unedited(text: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(text);
+    let written =
+        text.split_once('\n').and_then(|(first, rest)| Some((first.strip_prefix(FIRST_LINE)?, rest)));
+    written.is_some_and(|(sum, rest)| sum == checksum(rest))
+}
+
+fn checksum(text: &str) -> String {
+    Sha256::digest(text).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Whether sshd can take a key from the line: it has the name of a key type, after options or at its beginning, and then base64.
+fn has_key(line: &str) -> bool {
+    let words: Vec<_> = line.split([' ', '\t']).collect();
+    let is_type = |word: &str| {
+        ["ssh-", "ecdsa-sha2-", "sk-ssh-", "sk-ecdsa-"].iter().any(|kind| word.starts_with(kind))
+    };
+    let is_blob = |word: &str| {
+        word.len() >= 16 && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+/=".contains(&byte))
+    };
+    !line.starts_with('#') && words.windows(2).any(|pair| is_type(pair[0]) && is_blob(pair[1]))
 }
 
 impl AuthorizedKeys {
@@ -45,7 +73,7 @@ impl AuthorizedKeys {
                 continue;
             }
             self.text.push_str(&format!("{key}\n"));
-            self.keys += 1;
+            self.keys += usize::from(has_key(key));
         }
     }
 }
@@ -66,13 +94,30 @@ mod tests {
     #[test]
     fn keys_of_account_tags_and_instance_keys_are_joined() {
         let owner = owner(
-            &["ssh-ed25519 AAAA me@laptop\n", ""],
-            &["web", "AUTHORIZED_KEY=ssh-rsa_BBBB_ci_1", "XAUTHORIZED_KEY=no", "AUTHORIZED_KEY="],
+            &["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5 me@laptop\n", ""],
+            &[
+                "web",
+                "AUTHORIZED_KEY=ssh-rsa_BBBBC3NzaC1lZDI1NTE5_ci_1",
+                "XAUTHORIZED_KEY=no",
+                "AUTHORIZED_KEY=",
+            ],
         );
-        let content = content(&owner, "# a note\nssh-rsa CCCC it's\r\n\n");
-        assert_eq!(keys(&content), ["ssh-ed25519 AAAA me@laptop", "ssh-rsa BBBB ci 1", "ssh-rsa CCCC it's"]);
+        let content = content(&owner, "# a note\nssh-rsa CCCCC3NzaC1lZDI1NTE5 it's\r\n\n");
+        assert_eq!(
+            keys(&content),
+            [
+                "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5 me@laptop",
+                "ssh-rsa BBBBC3NzaC1lZDI1NTE5 ci 1",
+                "ssh-rsa CCCCC3NzaC1lZDI1NTE5 it's"
+            ]
+        );
         assert_eq!((content.keys, content.skipped), (3, 0));
-        assert!(content.text.starts_with(FIRST_LINE));
+        assert!(is_unedited(content.text.as_bytes()));
+        for edited in
+            [format!("{}ssh-rsa DDDD\n", content.text), content.text.replace("laptop", "desk"), String::new()]
+        {
+            assert!(!is_unedited(edited.as_bytes()), "{edited}");
+        }
     }
 
     #[test]
@@ -85,6 +130,15 @@ mod tests {
 
     #[test]
     fn no_keys_at_all_are_counted_as_none() {
-        assert_eq!(content(&owner(&[], &["x"]), "# only a note\n").keys, 0);
+        for tags in [&["x"][..], &["AUTHORIZED_KEY=todo"], &["AUTHORIZED_KEY=#_ssh-rsa_BBBBC3NzaC1lZDI1NTE5"]]
+        {
+            assert_eq!(
+                content(&owner(&[], tags), "# only a note\n # another\nssh-rsa short\n").keys,
+                0,
+                "{tags:?}"
+            );
+        }
+        let with_options = "from=\"10.0.0.1\",command=\"a b\" ssh-ed25519 AAAAC3NzaC1lZDI1NTE5 x";
+        assert_eq!(content(&owner(&[with_options], &[]), "").keys, 1);
     }
 }

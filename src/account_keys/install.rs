@@ -7,8 +7,10 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use crate::account_keys::content::FIRST_LINE;
+use crate::account_keys::content::is_unedited;
 use crate::util::files;
+use crate::util::labels::restore_labels;
+use crate::util::time::Moment;
 
 /// The most that is read of a file in the folder.
 const MAX_BYTES: u64 = 4 * 1024 * 1024;
@@ -19,8 +21,8 @@ pub(crate) enum InstallError {
     /// A file is something that this program does not replace.
     #[error("{} is no regular file, so it is not changed", .0.display())]
     NotAFile(PathBuf),
-    /// The folder belongs to another user.
-    #[error("{} does not belong to root, so it is not changed", .0.display())]
+    /// Another user can write to it.
+    #[error("{} can be changed by another user than root, so it is not used", .0.display())]
     NotOurs(PathBuf),
     /// A call of the system failed.
     #[error("{}: {}", .0.display(), .1)]
@@ -52,11 +54,17 @@ impl RootKeys {
     /// If the file is there and cannot be read: without it, keys would be lost.
     pub(crate) fn instance_keys(&self) -> Result<String, InstallError> {
         let path = self.folder().join("instance_keys");
+        // sshd would refuse such a file, and root must not vouch for its content.
+        if let Ok(metadata) = fs::metadata(&path) {
+            if metadata.uid() != nix::unistd::geteuid().as_raw() || metadata.mode() & 0o022 != 0 {
+                return Err(InstallError::NotOurs(path));
+            }
+        }
         let text = files::read_bounded(&path, MAX_BYTES).map_err(|why| InstallError::System(path, why))?;
         Ok(String::from_utf8_lossy(&text.unwrap_or_default()).into_owned())
     }
 
-    /// Replaces the file. Returns the path of the copy if another program wrote the old one.
+    /// Replaces the file. Returns the path of the copy if another program or a person wrote the old one.
     ///
     /// # Errors
     /// See [`InstallError`].
@@ -71,6 +79,12 @@ impl RootKeys {
         if metadata.uid() != nix::unistd::geteuid().as_raw() {
             return Err(InstallError::NotOurs(folder));
         }
+        if metadata.mode() & 0o022 != 0 {
+            let mode = fs::Permissions::from_mode(0o700);
+            fs::set_permissions(&folder, mode).map_err(|why| InstallError::System(folder.clone(), why))?;
+        }
+        // The command may run twice at the same time.
+        let _lock = files::lock(&folder).map_err(|why| InstallError::System(folder.clone(), why))?;
         let old = match fs::symlink_metadata(&file) {
             Ok(metadata) if metadata.is_file() => files::read_bounded(&file, MAX_BYTES)
                 .map_err(|why| InstallError::System(file.clone(), why))?,
@@ -78,25 +92,19 @@ impl RootKeys {
             Err(why) if why.kind() == io::ErrorKind::NotFound => None,
             Err(why) => return Err(InstallError::System(file, why)),
         };
-        let old = old.filter(|old| !old.is_empty() && old != text.as_bytes());
-        let copy = match old.filter(|old| !old.starts_with(FIRST_LINE.as_bytes())) {
-            Some(old) => self.keep_once(&old)?,
+        let old = old.filter(|old| !old.is_empty() && old != text.as_bytes() && !is_unedited(old));
+        let copy = match old {
+            Some(old) => {
+                let copy = self.folder().join(format!("authorized_keys.before-{}", Moment::now()));
+                files::write_atomic(&copy, &old, 0o600)
+                    .map_err(|why| InstallError::System(copy.clone(), why))?;
+                Some(copy)
+            }
             None => None,
         };
         files::write_atomic(&file, text.as_bytes(), 0o600).map_err(|why| InstallError::System(file, why))?;
+        restore_labels(&folder);
         Ok(copy)
-    }
-
-    /// Keeps the file of another program under another name, but only the first one.
-    fn keep_once(&self, old: &[u8]) -> Result<Option<PathBuf>, InstallError> {
-        let copy = self.folder().join("authorized_keys.before-scw");
-        if copy.symlink_metadata().is_ok() {
-            return Ok(None);
-        }
-        match files::write_atomic(&copy, old, 0o600) {
-            Ok(()) => Ok(Some(copy)),
-            Err(why) => Err(InstallError::System(copy, why)),
-        }
     }
 
     /// sshd reads the file only if nobody else can write to the folders (StrictModes).
@@ -123,6 +131,8 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     use super::*;
+    use crate::account_keys::content::content;
+    use crate::metadata::api::owner_data::OwnerData;
     use crate::util::random;
 
     fn home() -> PathBuf {
@@ -132,21 +142,38 @@ mod tests {
     }
 
     #[test]
-    fn file_of_another_program_is_kept_once() {
+    fn file_that_somebody_edited_is_kept() {
         let home = home();
         let keys = RootKeys::new(&home);
-        assert_eq!(keys.install("first\n").expect("installed"), None);
+        let own = |account: &str| {
+            content(&OwnerData { account_keys: vec![account.to_owned()], tags: vec![] }, "").text
+        };
+        assert_eq!(keys.install(&own("a")).expect("installed"), None);
+        let file = home.join(".ssh/authorized_keys");
+        assert_eq!(fs::metadata(home.join(".ssh")).expect("made").mode() & 0o777, 0o700);
+        assert_eq!(keys.install(&own("b")).expect("installed"), None, "our own file");
+        for edited in [format!("{}by hand\n", own("b")), "of another program\n".to_owned()] {
+            fs::write(&file, &edited).expect("written");
+            let copy = keys.install(&own("c")).expect("installed").expect("a copy");
+            assert_eq!(fs::read_to_string(copy).expect("read"), edited);
+        }
+        assert_eq!(fs::read_to_string(&file).expect("read"), own("c"));
+        assert_eq!(fs::metadata(&file).expect("there").mode() & 0o777, 0o600);
+        fs::remove_dir_all(home).expect("removed");
+    }
+
+    #[test]
+    fn folder_that_others_can_write_to_is_closed() {
+        let home = home();
         let folder = home.join(".ssh");
-        assert_eq!(fs::metadata(&folder).expect("made").mode() & 0o777, 0o700);
-        fs::write(folder.join("authorized_keys"), "by hand\n").expect("written");
-        let own = format!("{FIRST_LINE}\nssh-rsa A\n");
-        let copy = keys.install(&own).expect("installed").expect("a copy");
-        assert_eq!(fs::read_to_string(copy).expect("read"), "by hand\n");
-        assert_eq!(keys.install(&format!("{own}ssh-rsa B\n")).expect("installed"), None, "our own file");
-        fs::write(folder.join("authorized_keys"), "by hand again\n").expect("written");
-        assert_eq!(keys.install(&own).expect("installed"), None, "one copy is kept");
-        let mode = fs::metadata(folder.join("authorized_keys")).expect("there").mode();
-        assert_eq!(mode & 0o777, 0o600);
+        fs::create_dir(&folder).expect("made");
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o777)).expect("changed");
+        RootKeys::new(&home).install("x\n").expect("installed");
+        assert_eq!(fs::metadata(&folder).expect("there").mode() & 0o777, 0o700);
+        fs::write(folder.join("instance_keys"), "ssh-rsa A\n").expect("written");
+        fs::set_permissions(folder.join("instance_keys"), fs::Permissions::from_mode(0o666))
+            .expect("changed");
+        assert!(matches!(RootKeys::new(&home).instance_keys(), Err(InstallError::NotOurs(_))));
         fs::remove_dir_all(home).expect("removed");
     }
 

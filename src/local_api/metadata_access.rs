@@ -50,7 +50,8 @@ impl MetadataAccess {
         Ok(Self { way, for_any_user: false, limits: limits.clone(), vendor: vendor.clone() })
     }
 
-    /// The same for requests that the service answers every user. A user without access to the daemon asks the service itself.
+    /// The same for requests that the service answers every user. A user without access to the daemon asks the service itself. Root always
+    /// does: the daemon is not root, and its answer must not decide who gets access as root (invariant D3).
     ///
     /// # Errors
     /// An error if no daemon can be asked and this is not a Scaleway Instance (invariant P1).
@@ -59,9 +60,11 @@ impl MetadataAccess {
         limits: &Limits,
         vendor: &Vendor,
     ) -> Result<Self, TransportError> {
-        let way = match SocketClient::connect(socket, limits).await {
-            Ok(client) => Way::Daemon(client),
-            Err(_) => Way::Direct(any_port_client(limits, vendor)?),
+        let is_root = nix::unistd::geteuid().is_root();
+        let daemon = if is_root { None } else { SocketClient::connect(socket, limits).await.ok() };
+        let way = match daemon {
+            Some(client) => Way::Daemon(client),
+            None => Way::Direct(any_port_client(limits, vendor)?),
         };
         Ok(Self { way, for_any_user: true, limits: limits.clone(), vendor: vendor.clone() })
     }

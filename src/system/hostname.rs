@@ -1,19 +1,15 @@
 //! Sets the hostname of the machine, as Scaleway's `scw-set-hostname` does. It never decides whether that is wanted.
 
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use crate::util::files;
+use crate::util::labels::restore_labels;
 use crate::util::program::{self, words};
 
 const HOSTS: &str = "/etc/hosts";
 const MAX_HOSTS_BYTES: u64 = 1024 * 1024;
-
-/// Whether cloud-init sets the hostname: it is installed and not switched off.
-pub(crate) fn is_set_by_cloud_init(root: &Path) -> bool {
-    let is_there = |path: &str| root.join(path).exists();
-    is_there("usr/bin/cloud-init") && !is_there("etc/cloud/cloud-init.disabled")
-}
 
 /// Whether this is a hostname: labels of letters, digits and hyphens, of at most 63 characters, and 64 in all, as the kernel accepts.
 pub(crate) fn is_hostname(name: &str) -> bool {
@@ -38,17 +34,25 @@ pub(crate) fn set(name: &str) -> io::Result<()> {
     if !output.status.success() {
         return Err(io::Error::other(format!("hostnamectl failed: {}", output.messages)));
     }
-    let path = Path::new(HOSTS);
-    let text = files::read_bounded(path, MAX_HOSTS_BYTES)?.unwrap_or_default();
-    match hosts_with(&text, &old, name) {
-        Some(text) => files::write_atomic(path, &text, 0o644),
-        None => Ok(()),
-    }
+    update_hosts(&old, name).map_err(|why| {
+        io::Error::new(why.kind(), format!("the name is set, but {HOSTS} is not changed: {why}"))
+    })
+}
+
+/// Changes the file. A link to it stays, and so does its mode.
+fn update_hosts(old: &str, name: &str) -> io::Result<()> {
+    let path = Path::new(HOSTS).canonicalize().unwrap_or_else(|_| HOSTS.into());
+    let text = files::read_bounded(&path, MAX_HOSTS_BYTES)?.unwrap_or_default();
+    let text = String::from_utf8(text).map_err(|_| io::Error::other("it is not UTF-8"))?;
+    let Some(text) = hosts_with(&text, old, name) else { return Ok(()) };
+    let mode = path.metadata().map_or(0o644, |metadata| metadata.mode() & 0o777);
+    files::write_atomic(&path, text.as_bytes(), mode)?;
+    restore_labels(&path);
+    Ok(())
 }
 
 /// The text of /etc/hosts with the new name in the place of the old one, or on a line of its own; `None` if it has the name already.
-fn hosts_with(text: &[u8], old: &str, name: &str) -> Option<Vec<u8>> {
-    let text = String::from_utf8_lossy(text).into_owned();
+fn hosts_with(text: &str, old: &str, name: &str) -> Option<String> {
     let names = |line: &str| -> Vec<String> {
         let line = line.split('#').next().unwrap_or_default();
         line.split_whitespace().skip(1).map(str::to_owned).collect()
@@ -56,7 +60,9 @@ fn hosts_with(text: &[u8], old: &str, name: &str) -> Option<Vec<u8>> {
     if text.lines().any(|line| names(line).iter().any(|word| word == name)) {
         return None;
     }
-    let has_old = |line: &&str| old != "localhost" && names(line).iter().any(|word| word == old);
+    // Every machine has these names, and they stay.
+    let is_everyones = ["localhost", "ip6-"].iter().any(|name| old.starts_with(name));
+    let has_old = |line: &&str| !is_everyones && names(line).iter().any(|word| word == old);
     let mut lines: Vec<String> = Vec::new();
     for line in text.lines() {
         lines.push(if has_old(&line) { with_word(line, old, name) } else { line.to_owned() });
@@ -64,7 +70,7 @@ fn hosts_with(text: &[u8], old: &str, name: &str) -> Option<Vec<u8>> {
     if !text.lines().any(|line| has_old(&line)) {
         lines.push(format!("127.0.1.1\t{name}"));
     }
-    Some((lines.join("\n") + "\n").into_bytes())
+    Some(lines.join("\n") + "\n")
 }
 
 /// The line with one word replaced by another. Spaces and comments stay.
@@ -91,15 +97,14 @@ mod tests {
             ("127.0.1.1 new\n", None),
             ("# new\n10.0.0.1 x # new\n", Some("# new\n10.0.0.1 x # new\n127.0.1.1\tnew\n")),
         ] {
-            let changed = hosts_with(text.as_bytes(), "old", "new");
-            let changed = changed.map(|text| String::from_utf8_lossy(&text).into_owned());
+            let changed = hosts_with(text, "old", "new");
             assert_eq!(changed.as_deref(), expected, "{text}");
         }
-        let kept = hosts_with(b"127.0.0.1 localhost\n", "localhost", "new").expect("changed");
-        assert_eq!(
-            kept, b"127.0.0.1 localhost\n127.0.1.1\tnew\n",
-            "localhost is no name of this machine alone"
-        );
+        for name in ["localhost", "localhost.localdomain", "ip6-localhost"] {
+            let text = format!("127.0.0.1 localhost {name}\n");
+            let kept = hosts_with(&text, name, "new").expect("changed");
+            assert_eq!(kept, format!("{text}127.0.1.1\tnew\n"), "no name of this machine alone");
+        }
     }
 
     #[test]

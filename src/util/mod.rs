@@ -3,6 +3,7 @@
 //! | module | what it does |
 //! |---|---|
 //! | `files` | atomic writes, bounded reads, locks |
+//! | `labels` | SELinux labels |
 //! | `time` | a time as RFC 3339 text |
 //! | `duration` | the parser of durations such as `90s` |
 //! | `random` | random numbers for ports and jitter, not for secrets |
@@ -16,6 +17,7 @@
 pub(crate) mod duration;
 pub(crate) mod events;
 pub(crate) mod files;
+pub(crate) mod labels;
 pub(crate) mod log;
 pub(crate) mod log_once;
 pub(crate) mod printable;

@@ -78,7 +78,7 @@ fn volume_report<'a>(volume: Volume, found: &DiskOfVolume<'a>, root: RootDisk) -
     };
     let disk = found.disk();
     let root = match (root, disk) {
-        (RootDisk::Unknown, _) => Some(volume.index == "0"),
+        (RootDisk::Unknown, _) => None,
         (_, Some(disk)) => Some(disk.has_root()),
         (RootDisk::OfVolume, None) => Some(false),
         (RootDisk::OfNoVolume, None) => None,
@@ -91,7 +91,7 @@ fn volume_report<'a>(volume: Volume, found: &DiskOfVolume<'a>, root: RootDisk) -
 /// What is known of the disk with the root file system.
 #[derive(Clone, Copy)]
 enum RootDisk {
-    /// None of the disks has it, as far as the mount table shows. The document's volume 0 is the root volume then.
+    /// None of the disks has it, as far as the mount table shows. A guess could have somebody format the root volume.
     Unknown,
     /// It is the disk of a volume.
     OfVolume,
@@ -136,11 +136,7 @@ mod tests {
                 vec![volume("0", 30), volume("1", 20)],
                 vec![Some(false), Some(true)],
             ),
-            (
-                vec![disk("/dev/vda", "/srv")],
-                vec![volume("0", 20), volume("1", 30)],
-                vec![Some(true), Some(false)],
-            ),
+            (vec![disk("/dev/vda", "/srv")], vec![volume("0", 20), volume("1", 30)], vec![None, None]),
             (vec![disk("/dev/vda", "/")], vec![volume("0", 30)], vec![None]),
             (
                 vec![disk("/dev/vda", "/"), disk("/dev/vdb", "/srv")],

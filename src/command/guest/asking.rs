@@ -22,16 +22,17 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 /// The longest wait between two tries. A network that comes up is noticed soon.
 const MAX_PAUSE: Duration = Duration::from_secs(5);
 
-/// Asks, and calls `with_answer`. An error is printed, and ends the command with 1, as failures of the original commands do.
+/// Asks, and calls `with_answer`. An error is printed, and ends the command with `failure`.
 pub(super) fn ask_then<T>(
     program: &Program,
+    failure: Exit,
     ask: impl AsyncFn(&mut MetadataAccess) -> Result<T, MetadataError>,
     with_answer: impl FnOnce(T) -> Exit,
 ) -> Exit {
     block_on(async {
         match ask_for_a_minute(ask).await {
             Ok(answer) => with_answer(answer),
-            Err(why) => program.fail(&why, Exit::Failure),
+            Err(why) => program.fail(&why, failure),
         }
     })
 }

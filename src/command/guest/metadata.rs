@@ -41,6 +41,7 @@ pub(super) fn metadata(program: &'static Program, parsed: Parsed) -> Exit {
         Some(text) => print(&text),
         None => ask_then(
             program,
+            Exit::Failure,
             async |api| api.text(Request::Conf(Format::Text)).await,
             |text| {
                 if is_cached {
@@ -60,6 +61,7 @@ fn print_text(program: &Program, text: &[u8]) -> Exit {
 pub(super) fn metadata_json(program: &'static Program, _: Parsed) -> Exit {
     ask_then(
         program,
+        Exit::Failure,
         async |api| api.text(Request::Conf(Format::Json)).await,
         |text| print_bytes(program, &[&text, &b"\n"[..]].concat()),
     )

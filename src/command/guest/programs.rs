@@ -18,6 +18,14 @@ const EXIT_CODES: [(Exit, &str); 4] = [
     (Exit::NotPermitted, "this user may not do that"),
 ];
 
+/// Exit status 1 of the original says that there is no such tag.
+const EXIT_CODES_OF_TAGS: [(Exit, &str); 4] = [
+    (Exit::Success, "all is well"),
+    (Exit::Failure, "there is no such tag"),
+    (Exit::Usage, "the command line is not understood"),
+    (Exit::Unreachable, "the metadata service is unreachable, or gave an unusable answer"),
+];
+
 const COMMON: [&Opt; 2] = [&HELP, &VERSION];
 
 pub(super) const METADATA: Program = Program {
@@ -59,7 +67,7 @@ pub(super) const SERVER_TAGS: Program = Program {
         "NAME is the text before the first `=` of a tag, or the complete tag. If no tag has this name, the first one that",
         "begins with NAME counts.",
     ],
-    exit_codes: &EXIT_CODES,
+    exit_codes: &EXIT_CODES_OF_TAGS,
 };
 
 pub(super) const SIGNAL_STATE: Program = Program {
@@ -106,7 +114,7 @@ pub(super) const FETCH_SSH_KEYS: Program = Program {
     options: &[&UPGRADE, &HELP, &VERSION],
     notes: &[
         "The file is replaced in one step, and only if the service answered. It stays as it is if it would have no key. A file",
-        "that another program wrote is kept once as ~/.ssh/authorized_keys.before-scw.",
+        "that somebody has edited is kept as ~/.ssh/authorized_keys.before-TIME.",
     ],
     exit_codes: &EXIT_CODES,
 };

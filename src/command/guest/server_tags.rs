@@ -1,4 +1,6 @@
 //! `scw-server-tags`: the tags of the Instance, from the JSON form of the metadata, in which a tag's text is unambiguous.
+//!
+//! "No such tag" is exit status 1, as in the original. So a failure is another one.
 
 use crate::command::exit::Exit;
 use crate::command::grammar::Program;
@@ -10,6 +12,7 @@ use crate::metadata::api::response::Ask;
 pub(super) fn server_tags(program: &'static Program, parsed: Parsed) -> Exit {
     ask_then(
         program,
+        Exit::Unreachable,
         async |api| api.owner_data().await,
         |owner| match &parsed.operand {
             None => {

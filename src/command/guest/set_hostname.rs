@@ -10,18 +10,19 @@ use crate::command::guest::arguments::Parsed;
 use crate::command::guest::asking::ask_then;
 use crate::command::process::print_error;
 use crate::metadata::api::response::Ask;
-use crate::system::hostname;
+use crate::system::{cloud_init, hostname};
 
 pub(super) fn set_hostname(program: &'static Program, _: Parsed) -> Exit {
     if !geteuid().is_root() {
         return program.fail(&"only root may set the hostname", Exit::NotPermitted);
     }
-    if hostname::is_set_by_cloud_init(Path::new("/")) {
+    if cloud_init::is_active(Path::new("/")) {
         print_error(program, &"cloud-init sets the hostname, so it is not changed");
         return Exit::Success;
     }
     ask_then(
         program,
+        Exit::Failure,
         async |api| api.instance().await,
         |instance| {
             let Some(name) = instance.hostname.filter(|name| hostname::is_hostname(name)) else {

@@ -15,6 +15,7 @@ pub(super) fn signal_state(program: &'static Program, parsed: Parsed) -> Exit {
     };
     let sent = ask_then(
         program,
+        Exit::Failure,
         async |api| api.signal_state(&state).await,
         |()| print(&format!("{state} signal sent!\n")),
     );

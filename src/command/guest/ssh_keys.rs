@@ -17,17 +17,21 @@ use crate::command::guest::programs::UPGRADE;
 use crate::command::host_keys;
 use crate::command::process::{block_on, print_error};
 use crate::command::status::{ANSWER_TIMEOUT, query_daemon};
+use crate::host_keys::sshd::server::SshServer;
 use crate::local_api::metadata_access::MetadataAccess;
 use crate::metadata::api::request::{Format, Request};
 use crate::metadata::api::response::Ask;
-use crate::status::states::Fingerprints;
+use crate::status::states::{Fingerprints, Platform};
 
 /// The time between two questions to the daemon.
 const PAUSE: Duration = Duration::from_secs(1);
 
 pub(super) fn generate(program: &'static Program, _: Parsed) -> Exit {
+    if !geteuid().is_root() {
+        return program.fail(&"only root may make host keys", Exit::NotPermitted);
+    }
     let made = host_keys::ensure();
-    made.or(block_on(wait_until_published(program)))
+    if made == Exit::Success { block_on(wait_until_published(program)) } else { made }
 }
 
 /// Waits until the daemon reports that the right value is published, as it is on the service at that time.
@@ -35,6 +39,9 @@ async fn wait_until_published(program: &Program) -> Exit {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let why = match query_daemon(ANSWER_TIMEOUT, true).await {
+            // Nothing is to be published.
+            Ok(status) if status.platform != Platform::Instance => return Exit::Success,
+            Ok(status) if status.ssh_server == SshServer::NotEnabled => return Exit::Success,
             Ok(status) => match status.fingerprints {
                 Fingerprints::Published { .. } => return Exit::Success,
                 _ => "the fingerprints are not published yet; see `scw-agent status`".to_owned(),
@@ -58,7 +65,7 @@ pub(super) fn fetch(program: &'static Program, parsed: Parsed) -> Exit {
         let text = if upgrade { Some(api.text(Request::Conf(Format::Text)).await?) } else { None };
         Ok((owner, text))
     };
-    ask_then(program, ask, |(owner, text)| {
+    ask_then(program, Exit::Failure, ask, |(owner, text)| {
         if let Some(text) = text {
             write_cache(program, &text);
         }
@@ -87,7 +94,7 @@ fn report(program: &Program, written: Result<(AuthorizedKeys, Option<PathBuf>), 
         );
     }
     if let Some(copy) = copy {
-        print_error(program, &format!("the file of another program was kept as {}", copy.display()));
+        print_error(program, &format!("the edited file was kept as {}", copy.display()));
     }
     Exit::Success
 }

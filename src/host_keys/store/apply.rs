@@ -15,6 +15,7 @@ use crate::host_keys::store::key_group::KeyGroup;
 use crate::host_keys::store::make_keys::{self, KeyToMake};
 use crate::host_keys::store::plan::{KeyPlan, KeyRepairs, Rules, SkipReason};
 use crate::util::files;
+use crate::util::labels::restore_labels;
 
 /// What was done to the keys.
 #[derive(Debug, Default)]
@@ -91,7 +92,7 @@ impl KeyStore<'_> {
         }
         let changed = !changes.made.is_empty() || !changes.repaired.is_empty() || renewed.is_some();
         if changed {
-            folders.iter().for_each(|folder| make_keys::restore_labels(folder));
+            folders.iter().for_each(|folder| restore_labels(folder));
             keys = self.inspect(answers);
         }
         if let Some(renewed) = renewed.filter(|_| changes.failed.is_empty()) {

@@ -10,7 +10,6 @@ use std::fs::{self, File, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::sync::mpsc::channel;
 use std::thread;
 
@@ -213,16 +212,6 @@ pub(crate) fn move_folder_aside(public: &Path) -> io::Result<()> {
         tracing::warn!("{} is a folder; moved to {}", public.display(), aside.display());
     }
     Ok(())
-}
-
-/// Restores SELinux labels. A file that was renamed still has the label of the folder in which it was made.
-pub(crate) fn restore_labels(folder: &Path) {
-    if Path::new("/sys/fs/selinux/enforce").exists() {
-        let result = Command::new("restorecon").arg("-R").arg(folder).stdin(Stdio::null()).status();
-        if !result.is_ok_and(|status| status.success()) {
-            tracing::warn!("restorecon failed; SELinux may deny sshd access to {}", folder.display());
-        }
-    }
 }
 
 /// Removes the folders of earlier runs that did not end.

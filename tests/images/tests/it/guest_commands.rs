@@ -22,6 +22,9 @@ const COMMANDS: [&str; 7] = [
     "sbin/scw-set-hostname",
 ];
 const UNITS: [&str; 3] =
+    ["scw-agent-fetch-ssh-keys.service", "scw-agent-set-hostname.service", "scw-agent-signal-booted.service"];
+/// Those of the old package.
+const OLD_UNITS: [&str; 3] =
     ["scw-fetch-ssh-keys.service", "scw-set-hostname.service", "scw-signal-booted.service"];
 
 /// Builds the old package.
@@ -38,9 +41,10 @@ fn old_package() -> PathBuf {
     for command in COMMANDS.iter().chain(&["bin/scw-userdata"]) {
         put(&format!("usr/{command}"), "#!/bin/sh\necho old\n");
     }
-    for unit in UNITS.iter().chain(&["scw-net-reconfig.path"]) {
+    for unit in OLD_UNITS.iter().chain(&["scw-net-reconfig.path"]) {
         put(
-            &format!("usr/lib/systemd/system/{unit}"),
+            // Where packages had their units before Debian 13.
+            &format!("lib/systemd/system/{unit}"),
             "[Service]\nType=oneshot\nExecStart=/bin/true\n[Path]\nPathExists=/nowhere\n[Install]\nWantedBy=multi-user.target\n",
         );
     }
@@ -79,7 +83,10 @@ fn guest_commands_replace_those_of_the_present_package() {
         }
         let enabled = |unit: &str| disk.chroot(&format!("systemctl is-enabled {unit}")).out.trim().to_owned();
         assert_eq!(UNITS.map(enabled), ["enabled", "disabled", "enabled"], "as before");
-        assert_eq!(disk.read("/etc/motd.head"), "changed\n", "its configuration stays");
+        assert_eq!(disk.read("/etc/motd.head"), "changed\n", "its configuration stays until the purge");
+        // Nothing of the removed package takes files or links of this one.
+        disk.chroot("dpkg --purge scaleway-ecosystem").ok("dpkg --purge");
+        assert_eq!(UNITS.map(enabled), ["enabled", "disabled", "enabled"], "after the purge");
         // And back: the old package takes its commands again.
         disk.chroot("dpkg --remove scw-agent-ecosystem").ok("dpkg --remove");
         disk.install(&old);
@@ -103,7 +110,7 @@ fn check_commands(suite: Suite) {
         let public = std::fs::read_to_string(key.with_extension("pub")).expect("read");
         let mut conf = world.standin().conf();
         conf["ssh_public_keys"] = json!([{ "key": public.trim() }]);
-        conf["tags"] = json!(["role=db", "AUTHORIZED_KEY=ssh-rsa_AAAA_ci"]);
+        conf["tags"] = json!(["role=db", "AUTHORIZED_KEY=ssh-rsa_AAAAC3NzaC1lZDI1NTE5_ci"]);
         conf["hostname"] = json!("scw-renamed");
         world.standin().set_conf(conf);
         let disk = Disk::new(world, &kit);
@@ -138,12 +145,12 @@ fn check_commands(suite: Suite) {
         }
         // The account's key gives access, and fetches the keys that were added since.
         let mut conf = world.standin().conf();
-        conf["tags"] = json!(["AUTHORIZED_KEY=ssh-rsa_BBBB_new"]);
+        conf["tags"] = json!(["AUTHORIZED_KEY=ssh-rsa_BBBBC3NzaC1lZDI1NTE5_new"]);
         world.standin().set_conf(conf);
         let ssh = "ssh -i /root/account-key -o StrictHostKeyChecking=no -o BatchMode=yes root@127.0.0.1 /usr/sbin/scw-fetch-ssh-keys --upgrade";
         machine.ok(ssh);
         let keys = machine.ok("grep -v ^# /root/.ssh/authorized_keys");
-        assert_eq!(keys, format!("{}\nssh-rsa BBBB new", public.trim()));
+        assert_eq!(keys, format!("{}\nssh-rsa BBBBC3NzaC1lZDI1NTE5 new", public.trim()));
         for file in [key.with_extension("pub"), key] {
             std::fs::remove_file(file).expect("removed");
         }
