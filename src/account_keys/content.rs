@@ -4,9 +4,8 @@ use sha2::{Digest as _, Sha256};
 
 use crate::metadata::api::owner_data::OwnerData;
 
-/// The first line. It shows that this program wrote the file.
-pub(crate) const FIRST_LINE: &str =
-    "# This file is replaced at each boot and by scw-fetch-ssh-keys --upgrade. Do not edit it.";
+/// The first line, before the checksum of the lines below it, which shows whether the file is as this program wrote it.
+const FIRST_LINE: &str = "# scw-fetch-ssh-keys replaces this file at each boot. Checksum: ";
 const HELP: &str = "# Add keys to your account (https://console.scaleway.com), as a tag AUTHORIZED_KEY=… of the Instance with `_` in place of\n\
     # spaces, or as lines of /root/.ssh/instance_keys.\n";
 /// The name of a tag with a key.
@@ -112,7 +111,9 @@ mod tests {
             ]
         );
         assert_eq!((content.keys, content.skipped), (3, 0));
-        assert!(is_unedited(content.text.as_bytes()));
+        assert!(
+            is_unedited(content.text.as_bytes()) && content.text.starts_with("# scw-fetch-ssh-keys replaces")
+        );
         for edited in
             [format!("{}ssh-rsa DDDD\n", content.text), content.text.replace("laptop", "desk"), String::new()]
         {

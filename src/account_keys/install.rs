@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use crate::account_keys::content::is_unedited;
+use crate::host_keys::store::make_keys::check_only_root_can_replace;
 use crate::util::files;
 use crate::util::labels::restore_labels;
 use crate::util::time::Moment;
@@ -54,9 +55,13 @@ impl RootKeys {
     /// If the file is there and cannot be read: without it, keys would be lost.
     pub(crate) fn instance_keys(&self) -> Result<String, InstallError> {
         let path = self.folder().join("instance_keys");
-        // sshd would refuse such a file, and root must not vouch for its content.
-        if let Ok(metadata) = fs::metadata(&path) {
-            if metadata.uid() != nix::unistd::geteuid().as_raw() || metadata.mode() & 0o022 != 0 {
+        // sshd would refuse a file that others can write to or replace, so root must not copy its content.
+        if let Ok(real) = path.canonicalize() {
+            let is_own = |metadata: fs::Metadata| {
+                metadata.uid() == nix::unistd::geteuid().as_raw() && metadata.mode() & 0o022 == 0
+            };
+            let folder = real.parent().unwrap_or(Path::new("/"));
+            if !real.metadata().is_ok_and(is_own) || check_only_root_can_replace(folder).is_err() {
                 return Err(InstallError::NotOurs(path));
             }
         }
@@ -174,6 +179,16 @@ mod tests {
         fs::set_permissions(folder.join("instance_keys"), fs::Permissions::from_mode(0o666))
             .expect("changed");
         assert!(matches!(RootKeys::new(&home).instance_keys(), Err(InstallError::NotOurs(_))));
+        // A link to a file in a folder in which others can replace it.
+        let open = home.join("open");
+        fs::create_dir(&open).expect("made");
+        fs::set_permissions(&open, fs::Permissions::from_mode(0o777)).expect("changed");
+        fs::write(open.join("keys"), "ssh-rsa A\n").expect("written");
+        fs::remove_file(folder.join("instance_keys")).expect("removed");
+        symlink(open.join("keys"), folder.join("instance_keys")).expect("linked");
+        assert!(matches!(RootKeys::new(&home).instance_keys(), Err(InstallError::NotOurs(_))));
+        fs::set_permissions(&open, fs::Permissions::from_mode(0o755)).expect("changed");
+        assert_eq!(RootKeys::new(&home).instance_keys().expect("read"), "ssh-rsa A\n");
         fs::remove_dir_all(home).expect("removed");
     }
 

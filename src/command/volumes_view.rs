@@ -39,9 +39,10 @@ impl VolumesView {
             (FoundBy::Elimination, Some(disk)) => {
                 (RowMark::Good, format!("{}, the only disk that it can be", disk.device))
             }
-            (FoundBy::Ambiguous, _) => {
-                (RowMark::Waiting, format!("ambiguous, one of {}", candidates.join(", ")))
-            }
+            (FoundBy::Ambiguous, _) => match &candidates[..] {
+                [one] => (RowMark::Waiting, format!("perhaps {one}; the size of the volume is not known")),
+                several => (RowMark::Waiting, format!("ambiguous, one of {}", several.join(", "))),
+            },
             _ => (RowMark::Waiting, "no disk of this machine is this volume".to_owned()),
         };
         self.0.row(mark, &format!("volume {}", volume.index), &facts);

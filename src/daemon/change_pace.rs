@@ -1,7 +1,7 @@
 //! How soon a change of the key files may cause work, while such changes come one after the other (invariants H4, T5). Pure.
 //!
-//! A program that writes there in a loop must not have the daemon ask the metadata service, or start root's units, as often. The same is
-//! true for a unit whose own failed attempt changes the folder.
+//! If a program writes there in a loop, the daemon must not send a request to the metadata service and to root's units for each write. The
+//! same is true if a failed attempt of root's unit itself changes the folder.
 
 use std::time::Duration;
 

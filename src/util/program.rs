@@ -20,9 +20,9 @@ use nix::unistd::Pid;
 
 /// The timeout of a query, which usually takes milliseconds.
 pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
-/// The timeout of a key generation. A large RSA key takes about ten seconds on a slow machine, and minutes on an emulated one. An old
-/// kernel without a source of random numbers also has ssh-keygen wait. Without a key there is no SSH, so the time is long. The units have no
-/// timeout of their own: when systemd ends one, the keys that are not made yet are missing until the next boot.
+/// The timeout of a key generation. A large RSA key takes about ten seconds on a slow machine, and minutes on an emulated one. On an old
+/// kernel without a source of random numbers, ssh-keygen waits, too. Without a key there is no SSH, so the time is long. The units have no
+/// timeout of their own: if systemd ended one, the keys that are not made yet would be missing until the next boot.
 pub(crate) const MAKE_TIMEOUT: Duration = Duration::from_secs(900);
 /// After a program closed its outputs, its exit is polled with this interval.
 const POLL_INTERVAL: Duration = Duration::from_millis(1);

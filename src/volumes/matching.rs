@@ -82,7 +82,8 @@ pub(crate) fn matching<'a>(volumes: &[Volume], disks: &'a [Disk]) -> Matching<'a
     for (at, volume) in volumes.iter().enumerate().filter(|(at, _)| found[*at] == DiskOfVolume::Missing) {
         // A disk that names a volume is not one without a name, also if the document does not have that volume.
         let unnamed = disks.iter().filter(|disk| disk.volume_ids.is_empty() && !disk.is_cd());
-        open.push(Open { at, possible: unnamed.filter(|disk| is_possible(volume, disk)).collect() });
+        let possible = unnamed.filter(|disk| is_possible(volume, disk)).collect();
+        open.push(Open { at, has_size: volume.size.is_some(), possible });
     }
     eliminate(open, &mut found);
     let is_possible = |disk: &&Disk| found.iter().any(|of_volume| of_volume.possible().contains(disk));
@@ -116,13 +117,15 @@ fn is_possible(volume: &Volume, disk: &Disk) -> bool {
 struct Open<'a> {
     /// Its place in the list of volumes.
     at: usize,
+    /// Without a size, any disk may be it, so none is certain.
+    has_size: bool,
     possible: Vec<&'a Disk>,
 }
 
 impl<'a> Open<'a> {
-    /// The disk, if only one is possible.
+    /// The disk, if only one is possible and its size was compared.
     fn only_disk(&self) -> Option<&'a Disk> {
-        if let [disk] = self.possible[..] { Some(disk) } else { None }
+        if let [disk] = self.possible[..] { Some(disk).filter(|_| self.has_size) } else { None }
     }
 }
 
@@ -143,7 +146,7 @@ fn eliminate<'a>(mut open: Vec<Open<'a>>, found: &mut [DiskOfVolume<'a>]) {
             found[decided.at] = DiskOfVolume::Eliminated(disk);
         }
     }
-    for Open { at, possible } in open {
+    for Open { at, possible, .. } in open {
         found[at] =
             if possible.is_empty() { DiskOfVolume::Missing } else { DiskOfVolume::Ambiguous(possible) };
     }

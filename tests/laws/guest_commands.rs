@@ -2,8 +2,12 @@
 //! answer (T1, S3).
 
 use std::fs;
+use std::io::Write;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::os::unix::net::UnixListener;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use scw_stage::{Reach, World};
 use scw_standin::{Fault, Order};
@@ -175,9 +179,32 @@ fn p1_guest_commands_ask_nobody_on_other_machines() {
 }
 
 #[test]
+fn d3_answer_of_the_daemon_gives_nobody_access_as_root() {
+    World::builder().run(|world| {
+        // A daemon under foreign control, which answers every request.
+        fs::create_dir_all("/run/scw-agent").expect("made");
+        let socket = UnixListener::bind("/run/scw-agent/api.sock").expect("bound");
+        let asked = Arc::new(AtomicBool::new(false));
+        let was_asked = Arc::clone(&asked);
+        std::thread::spawn(move || {
+            let body = r#"{"id":"evil","ssh_public_keys":[{"key":"ssh-rsa EVILEVILEVILEVIL evil"}],"hostname":"evil"}"#;
+            for client in socket.incoming().flatten() {
+                was_asked.store(true, Ordering::SeqCst);
+                let _ = write!(&client, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+            }
+        });
+        set_conf(world, serde_json::json!({ "ssh_public_keys": [{ "key": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5 me" }] }));
+        let ended = script(world, "scw-fetch-ssh-keys --upgrade; scw-metadata --cached ID; scw-server-tags; scw-metadata-json");
+        let keys = fs::read_to_string(KEYS).expect("written");
+        assert!(keys.contains("AAAAC3NzaC1lZDI1NTE5") && !keys.contains("EVIL"), "{keys}");
+        assert!(!ended.out.contains("evil") && !asked.load(Ordering::SeqCst), "{}{}", ended.out, ended.err);
+    });
+}
+
+#[test]
 fn tags_are_listed_and_looked_up() {
     World::builder().run(|world| {
-        set_conf(world, serde_json::json!({ "tags": ["web", "role=db=main", "it's \"odd\"", 7, null] }));
+        set_conf(world, serde_json::json!({ "tags": ["web", "role=db=main", "it's \"odd\"", null] }));
         for (words, code, out) in [
             ("scw-server-tags", 0, "web\nrole=db=main\nit's \"odd\"\n"),
             ("scw-server-tags role", 0, "db=main\n"),

@@ -4,6 +4,7 @@
 //! service is asked.
 
 use std::path::Path;
+use std::time::Duration;
 
 use hyper::body::Bytes;
 
@@ -20,6 +21,9 @@ use crate::util::files;
 
 /// The cache of the original command, with its path.
 const CACHE: &str = "/run/scw-metadata.cache";
+/// Held while the cache is written.
+const CACHE_LOCK: &str = "/run/scw-metadata.lock";
+const LOCK_PATIENCE: Duration = Duration::from_secs(10);
 
 pub(super) fn metadata(program: &'static Program, parsed: Parsed) -> Exit {
     let pattern = match parsed.operand.as_deref().map(KeyPattern::parse).transpose() {
@@ -79,7 +83,9 @@ pub(super) fn write_cache(program: &Program, text: &[u8]) {
     if !nix::unistd::geteuid().is_root() {
         return;
     }
-    if let Err(why) = files::write_atomic(Path::new(CACHE), text, 0o600) {
+    // Several scripts may ask at the same time.
+    let lock = files::lock_within(Path::new(CACHE_LOCK), LOCK_PATIENCE);
+    if let Err(why) = lock.and_then(|_lock| files::write_atomic(Path::new(CACHE), text, 0o600)) {
         print_error(program, &format!("cannot write {CACHE}: {why}"));
     }
 }

@@ -113,7 +113,7 @@ impl InstanceDetails {
             }),
             public_ips: public_addresses(conf),
             private_nics: items(conf, "private_nics").into_iter().map(|(_, nic)| private_nic(nic)).collect(),
-            tags: Some(items(conf, "tags").into_iter().filter_map(|(_, tag)| as_text(tag)).collect()),
+            tags: Some(tags(conf)),
         }
     }
 }
@@ -166,6 +166,11 @@ fn public_address(from: &Value) -> Option<PublicAddress> {
     })
 }
 
+/// The tags in a `/conf` document.
+pub(super) fn tags(conf: &Value) -> Vec<String> {
+    items(conf, "tags").into_iter().filter_map(|(_, tag)| as_text(tag)).collect()
+}
+
 fn private_nic(from: &Value) -> PrivateNic {
     PrivateNic {
         id: text(from, "id"),
@@ -175,7 +180,7 @@ fn private_nic(from: &Value) -> PrivateNic {
     }
 }
 
-fn text(from: &Value, name: &str) -> Option<String> {
+pub(super) fn text(from: &Value, name: &str) -> Option<String> {
     from.get(name).and_then(as_text)
 }
 
@@ -203,7 +208,7 @@ fn object<'a>(from: &'a Value, name: &str) -> Option<&'a Value> {
 }
 
 /// The elements of a list or of a map, each with its key.
-fn items<'a>(from: &'a Value, name: &str) -> Vec<(String, &'a Value)> {
+pub(super) fn items<'a>(from: &'a Value, name: &str) -> Vec<(String, &'a Value)> {
     match from.get(name) {
         Some(Value::Array(list)) => {
             list.iter().enumerate().map(|(at, item)| (at.to_string(), item)).collect()

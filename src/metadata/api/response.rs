@@ -103,7 +103,7 @@ pub trait Ask {
 
     /// The tags and account keys of the owner.
     fn owner_data(&mut self) -> impl Future<Output = Result<OwnerData, MetadataError>> {
-        async { Ok(self.ask(Request::Conf(Format::Json)).await?.json()?) }
+        async { Ok(OwnerData::of_document(&self.conf().await?)) }
     }
 
     /// Tells the platform the state of the Instance.

@@ -3,12 +3,12 @@
 use std::fmt;
 
 use hyper::body::Bytes;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use thiserror::Error;
 
 /// A state: `booted`, or another word.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
 pub struct StateDetail(String);
 
 /// The text is no state.
@@ -17,7 +17,7 @@ pub struct StateDetail(String);
 pub struct NotAState;
 
 /// The body of the request.
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 struct Body {
     state_detail: StateDetail,
 }
@@ -47,12 +47,6 @@ impl TryFrom<String> for StateDetail {
 
     fn try_from(text: String) -> Result<Self, NotAState> {
         Self::new(&text)
-    }
-}
-
-impl From<StateDetail> for String {
-    fn from(state: StateDetail) -> Self {
-        state.0
     }
 }
 

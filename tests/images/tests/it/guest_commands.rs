@@ -2,11 +2,11 @@
 //!
 //! The old package is played by one with the files, units, preset and configuration that are known of it.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use scw_images::{Disk, Kit, Machine, Suite};
-use scw_stage::World;
+use scw_stage::{Reach, World};
 use serde_json::json;
 
 use crate::common::{failed_units, published};
@@ -177,20 +177,32 @@ fn guest_commands_work_in_a_booted_forky() {
     check_commands(Suite::Forky);
 }
 
-/// The units are read from the package's folder, as those of the agent are.
 #[test]
-fn units_of_the_guest_commands_have_no_open_privileges() {
-    let folder = Kit::checkout().join("packaging/ecosystem/usr/lib/systemd/system");
-    for unit in UNITS {
-        let text = std::fs::read_to_string(Path::new(&folder).join(unit)).expect("read");
-        for line in [
-            "NoNewPrivileges=yes",
-            "IPAddressDeny=any",
-            "SystemCallFilter=@system-service",
-            "RestrictNamespaces=yes",
-        ] {
-            assert!(text.lines().any(|own| own == line), "{unit}: {line}");
+fn boot_without_the_service_waits_for_no_guest_command() {
+    let kit = Kit::new(Suite::Bookworm);
+    let [ecosystem, _] = &Kit::build().ecosystem;
+    World::builder().ipv4(Reach::Absent).ipv6(Reach::Absent).run(|world| {
+        let disk = Disk::new(world, &kit);
+        disk.install(kit.deb());
+        disk.install(ecosystem);
+        disk.chroot("mkdir -p -m 700 /root/.ssh; echo 'ssh-rsa by-hand' >/root/.ssh/authorized_keys")
+            .ok("sh");
+        let machine = Machine::boot(world, &disk);
+        let after = machine.ok("systemctl show --property=After --value multi-user.target");
+        for unit in UNITS {
+            assert!(!after.contains(unit), "{after}");
+            machine.until(
+                unit,
+                &format!(
+                    "[ $(systemctl show --property=ActiveState --value {unit}) = inactive ] && echo ended"
+                ),
+            );
+            assert!(
+                machine.ok(&format!("journalctl --unit={unit} --output=cat")).contains("cannot be reached"),
+                "{unit}"
+            );
         }
-        assert!(!text.contains("network-online"), "{unit} delays the boot");
-    }
+        assert_eq!(failed_units(&machine), "");
+        assert_eq!(machine.ok("cat /root/.ssh/authorized_keys"), "ssh-rsa by-hand");
+    });
 }
