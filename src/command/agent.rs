@@ -9,7 +9,8 @@ use crate::command::grammar::{Form, Operand, Opt};
 use crate::command::help::{AGAIN, AGENT, DEFAULTS, DRY_RUN, FOLLOW, HOST_KEYS, JSON, PACED, WAIT};
 use crate::command::process::{hide_panic_texts, print};
 use crate::command::{
-    config, daemon, doctor, host_keys, instance, misuse, script_runs, setup, status, sysprep, validate,
+    config, daemon, doctor, host_keys, hostname, instance, misuse, script_runs, setup, status, sysprep,
+    validate,
 };
 use crate::metadata::api::user_data_key::UserDataKey;
 use crate::scripts::runner::boot_run::Choice;
@@ -30,6 +31,7 @@ enum AgentCommand {
     HostKeysShow { json: bool },
     HostKeysKnownHosts { host: Option<String> },
     HostKeysSshfp { host: Option<String> },
+    HostnameApply { paced: bool },
     SetupRun { choice: Choice, paced: bool },
     SetupRunShutdown,
     SetupValidate { files: Vec<String>, json: bool },
@@ -63,6 +65,7 @@ pub fn agent() -> Exit {
         AgentCommand::HostKeysShow { json } => host_keys::show(json),
         AgentCommand::HostKeysKnownHosts { host } => host_keys::known_hosts(host.as_deref()),
         AgentCommand::HostKeysSshfp { host } => host_keys::sshfp(host.as_deref()),
+        AgentCommand::HostnameApply { paced } => hostname::apply(paced),
         AgentCommand::SetupRun { choice, paced } => setup::run(&choice, paced),
         AgentCommand::SetupRunShutdown => setup::run_shutdown(),
         AgentCommand::SetupValidate { files, json } => validate::validate(&files, json),
@@ -155,6 +158,7 @@ fn command_of(words: &[&str], options: &GivenOptions) -> Result<AgentCommand, St
         ["host-keys", "sshfp"] => AgentCommand::HostKeysSshfp { host: host() },
         ["host-keys", "ensure"] => AgentCommand::HostKeysEnsure,
         ["host-keys", "settle"] => AgentCommand::HostKeysSettle { paced },
+        ["hostname", "apply"] => AgentCommand::HostnameApply { paced },
         ["setup", "list"] => AgentCommand::SetupList { json },
         ["setup", "show", _] if json && follow => {
             return Err("--follow shows text; it cannot be combined with --json".to_owned());
@@ -252,6 +256,7 @@ mod tests {
             ),
             ("host-keys ensure", AgentCommand::HostKeysEnsure),
             ("host-keys settle --paced", AgentCommand::HostKeysSettle { paced: true }),
+            ("hostname apply --paced", AgentCommand::HostnameApply { paced: true }),
             ("host-keys show", AgentCommand::HostKeysShow { json: false }),
             (
                 "setup show x --follow",

@@ -79,6 +79,12 @@ pub const AGENT: Program = Program {
              (run by scw-agent-hostkeys-settle.service)",
         )
         .accepting(&[&PACED]),
+        form(
+            &["hostname", "apply"],
+            "set the hostname of the metadata once in a boot, if `[hostname] manage` is true \
+             (run by scw-agent-hostname.service)",
+        )
+        .accepting(&[&PACED]),
         form(&["setup", "list"], "list the scripts that ran and how they ended").accepting(&[&JSON]),
         form(
             &["setup", "show"],

@@ -8,6 +8,7 @@
 //! | `daemon` | scw-agent.service |
 //! | `host-keys ensure` | scw-agent-hostkeys.service, at boot |
 //! | `host-keys settle --paced` | scw-agent-hostkeys-settle.service, by its path unit when the daemon requests it |
+//! | `hostname apply --paced` | scw-agent-hostname.service, by its path unit when the daemon requests it |
 //! | `setup run --paced` | scw-agent-setup.service, by its path unit when the daemon requests it |
 //! | `setup run-shutdown` | scw-agent-shutdown.service, when it stops |
 //!
@@ -23,6 +24,7 @@ mod grammar;
 mod guest;
 mod help;
 mod host_keys;
+mod hostname;
 mod instance;
 mod instance_view;
 mod misuse;

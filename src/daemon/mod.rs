@@ -13,6 +13,8 @@
 //! | `fingerprint_checks`, `check_state`, `evidence` | what each answer shows about that value, and when it is checked before its time |
 //! | `observer` | learns which Instance this is, and whether it has scripts |
 //! | `host_key_requests`, `runner_requests` | the requests to the root units |
+//! | `boot_tasks` | what is done once in each boot, where it is configured: the state is signalled, the hostname is set |
+//! | `repetition` | when work that is not done yet is repeated |
 //! | `network`, `key_watch` | events: the network came up, a key or sshd's configuration changed |
 //! | `systemd`, `heartbeat` | systemd's status line; the watchdog, notified while the tasks send heartbeats |
 //! | `reload` | SIGHUP |
@@ -21,6 +23,7 @@
 //! The daemon needs no root: it reads public keys, writes to its own folder in /run, and has the capabilities
 //! to use a privileged port and to mark a socket.
 
+pub(crate) mod boot_tasks;
 pub(crate) mod change_pace;
 pub(crate) mod check_state;
 pub(crate) mod evidence;
@@ -33,6 +36,7 @@ pub(crate) mod network;
 pub(crate) mod observer;
 pub(crate) mod publisher;
 pub(crate) mod reload;
+pub(crate) mod repetition;
 pub(crate) mod round_state;
 pub(crate) mod rounds;
 pub(crate) mod run;

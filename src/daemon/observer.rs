@@ -43,6 +43,11 @@ impl Observer {
         Ok(())
     }
 
+    /// Whether the metadata service told which Instance this is.
+    pub(crate) fn knows_instance(&self) -> bool {
+        self.instance_known
+    }
+
     /// Whether it is known if there are scripts.
     pub(crate) fn knows_scripts(&self) -> bool {
         self.has_scripts.is_some()

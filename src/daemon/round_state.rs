@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::daemon::boot_tasks::BootTasks;
 use crate::daemon::host_key_requests::HostKeyRequests;
 use crate::daemon::observer::Observer;
 use crate::daemon::wait::WakeReason;
@@ -27,6 +28,7 @@ const MAX_SCRIPTS_WAIT: Duration = Duration::from_secs(15 * 60);
 /// What the task remembers from one round to the next.
 pub(crate) struct RoundState {
     pub(crate) observer: Observer,
+    pub(crate) boot_tasks: BootTasks,
     requests: HostKeyRequests,
     retry: Retry,
     random: fastrand::Rng,
@@ -50,6 +52,7 @@ impl RoundState {
     pub(crate) fn new() -> Self {
         Self {
             observer: Observer::default(),
+            boot_tasks: BootTasks::default(),
             requests: HostKeyRequests::new(),
             retry: Retry::new(Budget::Unlimited),
             random: random::generator(),

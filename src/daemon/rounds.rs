@@ -15,6 +15,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
+use crate::daemon::boot_tasks::BootTaskPaths;
 use crate::daemon::fingerprint_checks::FingerprintChecks;
 use crate::daemon::heartbeat::Heartbeat;
 use crate::daemon::metadata_task::QUEUE_LENGTH;
@@ -36,6 +37,7 @@ pub(crate) struct RoundInputs<'a> {
     /// The keys, and the files that the daemon and the host-keys units exchange.
     pub(crate) host_keys: &'a HostKeyPaths,
     pub(crate) setup: &'a SetupPaths,
+    pub(crate) boot_tasks: &'a BootTaskPaths,
     pub(crate) settings: watch::Receiver<Settings>,
     pub(crate) checks: FingerprintChecks,
     pub(crate) heartbeat: Heartbeat,
@@ -115,6 +117,9 @@ async fn do_round(
         // Nothing is queried and nothing is published, but the status shows the keys.
         false => Ok(publisher::report_keys(shared_status, inputs.host_keys).is_some()),
     };
+    if state.observer.knows_instance() && answers(&result) {
+        state.boot_tasks.do_due(api, &settings, inputs.boot_tasks).await;
+    }
     let is_published = shared_status.is_published();
     let wait = state.finish_round(asked, &result, is_published, inputs.setup, &settings);
     inputs.checks.end_round(&result, wait);
@@ -165,6 +170,12 @@ async fn round(
         return published;
     }
     observed.and(published)
+}
+
+/// Whether the service answered in a round with this result, and wants further requests.
+fn answers(result: &Result<bool, MetadataError>) -> bool {
+    let err = result.as_ref().err();
+    err.is_none_or(|why| why.kind() != ErrorKind::Unreachable && why.retry_after().is_none())
 }
 
 fn is_refused_for_now(observed: &Result<(), MetadataError>) -> bool {
@@ -259,6 +270,7 @@ mod tests {
         let inputs = RoundInputs {
             host_keys: &paths,
             setup: &setup,
+            boot_tasks: &BootTaskPaths::default(),
             settings,
             checks: FingerprintChecks::new(shared_status.clone()),
             heartbeat: Heartbeat::new("rounds"),

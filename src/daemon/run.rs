@@ -7,6 +7,7 @@ use std::sync::Arc;
 use thiserror::Error;
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::daemon::boot_tasks::BootTaskPaths;
 use crate::daemon::fingerprint_checks::FingerprintChecks;
 use crate::daemon::heartbeat::Heartbeat;
 use crate::daemon::metadata_task::MetadataHandle;
@@ -38,6 +39,8 @@ pub(crate) struct DaemonPaths {
     pub socket: PathBuf,
     /// The setup runner's paths.
     pub setup: SetupPaths,
+    /// The paths of what is done once in each boot.
+    pub boot_tasks: BootTaskPaths,
 }
 
 impl Default for DaemonPaths {
@@ -46,6 +49,7 @@ impl Default for DaemonPaths {
             host_keys: HostKeyPaths::default(),
             socket: local_api::SOCKET.into(),
             setup: SetupPaths::default(),
+            boot_tasks: BootTaskPaths::default(),
         }
     }
 }
@@ -93,6 +97,7 @@ pub(crate) async fn run(sources: Sources, paths: DaemonPaths) -> Result<(), Daem
     let inputs = RoundInputs {
         host_keys: &paths.host_keys,
         setup: &paths.setup,
+        boot_tasks: &paths.boot_tasks,
         settings: settings.subscribe(),
         checks,
         heartbeat: rounds_heartbeat.clone(),

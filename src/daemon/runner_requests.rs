@@ -6,41 +6,24 @@
 
 use std::time::Duration;
 
-use tokio::time::Instant;
-
-use crate::metadata::retry::backoff::{Budget, Cause, Failure, Retry, RetryDecision};
+use crate::daemon::repetition::Repetition;
 use crate::scripts::paths::{SETUP_REQUESTED, SetupPaths};
 use crate::util::log_once::LogOnce;
-use crate::util::random;
 
 /// The requests of one daemon process.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct RunnerRequests {
-    retry: Retry,
-    /// When the next request is due.
-    due: Instant,
+    turns: Repetition,
     failure: LogOnce,
-}
-
-impl Default for RunnerRequests {
-    fn default() -> Self {
-        Self { retry: Retry::new(Budget::Unlimited), due: Instant::now(), failure: LogOnce::default() }
-    }
 }
 
 impl RunnerRequests {
     /// Sends a request if one is due. Returns the time until the next one.
     pub(crate) fn send_if_due(&mut self, paths: &SetupPaths) -> Duration {
-        let now = Instant::now();
-        if self.due <= now {
+        if self.turns.take_turn() {
             self.send(paths);
-            let failure = Failure { cause: Cause::Lasting, requested_wait: None };
-            self.due = match self.retry.decide(failure, &mut random::generator()) {
-                RetryDecision::Wait(wait) => now + wait,
-                RetryDecision::GiveUp => now,
-            };
         }
-        self.due - now
+        self.turns.wait()
     }
 
     /// Sends a request at once. The runner removes the file when it starts.
@@ -54,8 +37,7 @@ impl RunnerRequests {
 
     /// Makes the next request due now and the pauses short again: something changed, so it may succeed.
     pub(crate) fn reset_backoff(&mut self) {
-        self.retry.reset();
-        self.due = Instant::now();
+        self.turns.restart();
     }
 }
 
@@ -63,10 +45,11 @@ impl RunnerRequests {
 mod tests {
     use std::fs;
 
-    use tokio::time::advance;
+    use tokio::time::{Instant, advance};
 
     use super::*;
     use crate::system::requests::RequestFolder;
+    use crate::util::random;
 
     #[tokio::test(start_paused = true)]
     async fn t5_runner_is_requested_with_growing_waits() {

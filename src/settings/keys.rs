@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use crate::metadata::api::state_detail::StateDetail;
 use crate::metadata::api::user_data_key::UserDataKey;
 use crate::settings::Settings;
 use crate::settings::value::{self, InvalidValue, TomlValue};
@@ -189,6 +190,26 @@ pub const KEYS: &[Key] = &[
         value: |settings| settings.console.enabled.to_string(),
         set: |settings, given| {
             settings.console.enabled = value::boolean(given)?;
+            Ok(())
+        },
+    },
+    Key {
+        section: "hostname",
+        name: "manage",
+        about: "Whether the hostname in the metadata becomes the machine's once in each boot, and is named in /etc/hosts. Where cloud-init is enabled, it is left to cloud-init.",
+        value: |settings| settings.hostname_managed.to_string(),
+        set: |settings, given| {
+            settings.hostname_managed = value::boolean(given)?;
+            Ok(())
+        },
+    },
+    Key {
+        section: "signal-state",
+        name: "at-boot",
+        about: "The state that Scaleway is told once in each boot, as soon as the metadata service answers, such as \"booted\". Empty: none.",
+        value: |settings| text(&settings.boot_state.as_ref().map(StateDetail::to_string).unwrap_or_default()),
+        set: |settings, given| {
+            settings.boot_state = value::state(given)?;
             Ok(())
         },
     },

@@ -20,6 +20,7 @@ pub use load::{LoadedSettings, defaults, load};
 pub use sources::{FILE, FOLDERS, Sources};
 
 use crate::host_keys::key::key_type::KeyType;
+use crate::metadata::api::state_detail::StateDetail;
 use crate::metadata::transport::exchange::Limits;
 use crate::scripts::model::settings::SetupSettings;
 use crate::system::console::Console;
@@ -46,6 +47,10 @@ pub struct Settings {
     pub setup: SetupSettings,
     /// `[console] enabled`: whether scripts and host keys are reported on the machine's console.
     pub console: Console,
+    /// `[hostname] manage`: whether the hostname of the metadata is set at each boot.
+    pub hostname_managed: bool,
+    /// `[signal-state] at-boot`: the state that the daemon signals to the platform once in each boot.
+    pub boot_state: Option<StateDetail>,
 }
 
 impl Default for Settings {
@@ -60,6 +65,8 @@ impl Default for Settings {
             check_interval: Duration::from_secs(55),
             setup: SetupSettings::default(),
             console: Console { enabled: true },
+            hostname_managed: false,
+            boot_state: None,
         }
     }
 }

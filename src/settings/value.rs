@@ -8,6 +8,7 @@ use toml::Spanned;
 use toml::de::DeValue;
 
 use crate::host_keys::key::key_type::KeyType;
+use crate::metadata::api::state_detail::StateDetail;
 use crate::metadata::api::user_data_key::UserDataKey;
 use crate::scripts::model::script::ScriptKind;
 use crate::scripts::model::settings::OnChange;
@@ -155,4 +156,13 @@ pub(crate) fn outcome_key(value: &TomlValue<'_>) -> Result<Option<UserDataKey>, 
         return Err(InvalidValue::at(value, what));
     }
     Ok(Some(key))
+}
+
+/// A state of the Instance; `None` if the text is empty.
+pub(crate) fn state(value: &TomlValue<'_>) -> Result<Option<StateDetail>, InvalidValue> {
+    let text = string(value)?;
+    if text.is_empty() {
+        return Ok(None);
+    }
+    StateDetail::new(text).map(Some).map_err(|why| InvalidValue::at(value, why.to_string()))
 }

@@ -2,11 +2,39 @@
 
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use crate::system::requests::RequestFolder;
 use crate::util::files;
 use crate::util::labels::restore_labels;
 use crate::util::program::{self, words};
+
+/// The name of the daemon's request to set the hostname.
+pub(crate) const HOSTNAME_REQUESTED: &str = "hostname-requested";
+
+/// The files that the daemon and the unit that sets the hostname exchange.
+#[derive(Clone, Debug)]
+pub(crate) struct HostnamePaths {
+    /// The daemon's requests.
+    pub requests: RequestFolder,
+    /// The time up to which the throttle has reserved starts of the unit.
+    pub runs: PathBuf,
+    /// Exists once nothing is left to do in this boot.
+    pub done: PathBuf,
+}
+
+impl Default for HostnamePaths {
+    fn default() -> Self {
+        Self {
+            requests: RequestFolder {
+                requests: "/run/scw-agent-requests/hostname".into(),
+                pending: "/run/scw-agent-hostname/pending".into(),
+            },
+            runs: "/run/scw-agent-hostname/private/runs".into(),
+            done: "/run/scw-agent-hostname/done".into(),
+        }
+    }
+}
 
 const HOSTS: &str = "/etc/hosts";
 const MAX_HOSTS_BYTES: u64 = 1024 * 1024;

@@ -15,12 +15,14 @@ use crate::util::program;
 /// If enabled, these units run from the boot or from the installation on.
 const FROM_INSTALLATION: [&str; 2] = [DAEMON, "scw-agent-hostkeys-settle.path"];
 const DAEMON: &str = "scw-agent.service";
-/// If enabled, these units run from the boot on. An installation does not start them, because it runs no script (invariant S4).
-const FROM_BOOT: [&str; 2] = [SETUP_PATH, SHUTDOWN];
+/// If enabled, these units run from the boot on. An installation does not start them, because it runs no script (invariant S4) and sets no
+/// hostname.
+const FROM_BOOT: [&str; 3] = [SETUP_PATH, SHUTDOWN, "scw-agent-hostname.path"];
 /// The other units of the package.
-const OTHERS: [&str; 4] = [
+const OTHERS: [&str; 5] = [
     "scw-agent-hostkeys.service",
     "scw-agent-hostkeys-settle.service",
+    "scw-agent-hostname.service",
     SETUP,
     r"run-scw\x2dagent\x2dsetup-scripts.mount",
 ];

@@ -3,6 +3,7 @@
 //! Each module tests one group of invariants. `machine` has the shared helpers.
 
 mod answers;
+mod boot_tasks;
 mod checks;
 mod clones;
 mod cloud_init_forms;

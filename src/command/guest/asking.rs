@@ -37,7 +37,8 @@ pub(super) fn ask_then<T>(
     })
 }
 
-async fn ask_for_a_minute<T>(
+/// Asks until there is an answer, an error that lasts, or a minute has passed.
+pub(crate) async fn ask_for_a_minute<T>(
     ask: impl AsyncFn(&mut MetadataAccess) -> Result<T, MetadataError>,
 ) -> Result<T, MetadataError> {
     let Settings { limits, vendor, .. } = settings::load(&Sources::default()).settings;

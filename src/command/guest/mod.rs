@@ -23,6 +23,7 @@ mod set_hostname;
 mod signal_state;
 mod ssh_keys;
 
+pub(crate) use asking::ask_for_a_minute;
 pub use programs::GUEST_PROGRAMS;
 
 use crate::command::exit::Exit;

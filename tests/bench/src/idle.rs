@@ -1,5 +1,5 @@
-//! The cost of the idle daemon, compared with `qemu-ga` (Debian's qemu-guest-agent, if installed) on the same machine at the same time, and
-//! the time until the daemon is ready.
+//! The cost of the idle daemon, compared at the same time on the same machine with `qemu-ga` (Debian's qemu-guest-agent, if installed) and
+//! with the least that its requests can cost ([`crate::minimal`]); and the time until the daemon is ready.
 
 use std::fs;
 use std::path::Path;
@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use scw_stage::{Daemon, Notify, PathUnit, Programs, Reach, Waits, World, waits};
 
+use crate::minimal;
 use crate::statistics::Spread;
 
 const STARTS: usize = 20;
@@ -86,6 +87,9 @@ fn measure_usage(programs: &Programs, window: Duration) -> Result<(), String> {
         // With a watchdog, as in its unit.
         command.arg("daemon").env("NOTIFY_SOCKET", notify.path()).env("WATCHDOG_USEC", "120000000");
         let agent = Daemon::spawn(&mut command).map_err(|why| why.to_string())?;
+        let this = std::env::current_exe().map_err(|why| why.to_string())?;
+        let mut command = world.agent_command(this);
+        let minimal = Daemon::spawn(command.arg(minimal::ARGUMENT)).map_err(|why| why.to_string())?;
         let other = Path::new(QEMU_GA).exists().then(|| {
             Daemon::spawn(world.command(QEMU_GA).args(["-m", "unix-listen", "-p", "/run/qga.sock"]))
         });
@@ -93,14 +97,15 @@ fn measure_usage(programs: &Programs, window: Duration) -> Result<(), String> {
         // During its first rounds the daemon is not idle.
         sleep(Duration::from_secs(5));
         let usage = |daemon: &Daemon| usage(daemon.pid());
-        let before = (usage(&agent)?, other.as_ref().map(usage).transpose()?);
+        let before = (usage(&agent)?, usage(&minimal)?, other.as_ref().map(usage).transpose()?);
         sleep(window);
         println!(
             "Idle for {} s:                     RSS       PSS    CPU time  CPU time a day",
             window.as_secs()
         );
         row("scw-agent daemon", before.0, usage(&agent)?, window);
-        match (before.1, &other) {
+        row("one request, nothing else", before.1, usage(&minimal)?, window);
+        match (before.2, &other) {
             (Some(before), Some(other)) => row("qemu-ga", before, usage(other)?, window),
             _ => println!("  qemu-ga                  not installed (Debian package qemu-guest-agent)"),
         }

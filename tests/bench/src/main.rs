@@ -13,6 +13,7 @@ mod growth;
 mod host_keys;
 mod idle;
 mod machine;
+mod minimal;
 mod network_event;
 mod picture;
 mod report;
@@ -29,7 +30,7 @@ use report::Report;
 use scw_stage::Programs;
 
 fn main() -> ExitCode {
-    if let Some(code) = usage::run_as_second_process() {
+    if let Some(code) = usage::run_as_second_process().or_else(minimal::run_if_asked) {
         return code;
     }
     match measure(&std::env::args().skip(1).collect::<Vec<_>>()) {

@@ -92,6 +92,11 @@ impl<'w> Guest<'w> {
         self.run(&self.programs.agent, arguments)
     }
 
+    /// The path of `scw-agent`.
+    pub(crate) fn agent_path(&self) -> &Path {
+        &self.programs.agent
+    }
+
     /// Runs `scw-userdata` as root.
     pub(crate) fn userdata(&self, arguments: &[&str]) -> Result<Ran, String> {
         self.run(&self.programs.userdata, arguments)

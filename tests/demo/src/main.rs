@@ -5,6 +5,7 @@
 mod client;
 mod fingerprint;
 mod guest;
+mod metadata;
 mod owner;
 mod programs;
 mod screen;

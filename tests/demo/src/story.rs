@@ -12,6 +12,7 @@ use serde_json::json;
 use crate::client;
 use crate::fingerprint::Fingerprint;
 use crate::guest::{Guest, PATIENCE, run};
+use crate::metadata;
 use crate::owner;
 use crate::screen::Screen;
 
@@ -31,7 +32,7 @@ const KNOWN_HOSTS: &str = "/run/known_hosts";
 pub(crate) type Seen = Result<Vec<String>, String>;
 type Step = (&'static str, fn(&mut Guest) -> Seen);
 
-const STEPS: [Step; 12] = [
+const STEPS: [Step; 13] = [
     ("an owner creates an Instance through the API, with a volume and a setup script", create),
     ("the machine boots without host keys, and gets them", host_keys),
     ("sshd starts with them", sshd),
@@ -42,6 +43,7 @@ const STEPS: [Step; 12] = [
     ("a server with another key at the same address is refused", client::other_server),
     ("the owner's setup script runs", setup_script),
     ("programs on the machine list, read and set user data", user_data),
+    ("programs on the machine learn what the Instance is, by old and new commands", metadata::metadata),
     ("\"set all user data\" deletes the fingerprints, and they are published again", set_all),
     ("a second boot makes no key, writes nothing, runs no script", second_boot),
 ];

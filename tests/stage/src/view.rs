@@ -198,6 +198,7 @@ fn fill(agent: Account) -> io::Result<()> {
         ("/run/scw-agent-hostkeys", 0o755),
         ("/run/scw-agent-requests", 0o755),
         ("/run/scw-agent-requests/host-keys", 0o755),
+        ("/run/scw-agent-requests/hostname", 0o755),
         ("/run/scw-agent-requests/setup", 0o755),
         (OWN, 0o755),
         ("/run/scw-agent.toml.d", 0o755),
@@ -207,7 +208,9 @@ fn fill(agent: Account) -> io::Result<()> {
         make_dir(Path::new(path), mode)?;
     }
     fs::write(OWN_SETTINGS, "[setup]\nnetwork-wait = \"0s\"\n")?;
-    for path in ["/run/scw-agent", "/run/scw-agent-requests/host-keys", "/run/scw-agent-requests/setup"] {
+    let own_folders =
+        ["host-keys", "hostname", "setup"].map(|name| format!("/run/scw-agent-requests/{name}"));
+    for path in own_folders.iter().map(String::as_str).chain(["/run/scw-agent"]) {
         chown(path, Some(agent.uid), Some(agent.gid))?;
     }
     Ok(())

@@ -75,8 +75,14 @@ fn life_of_an_image(suite: Suite) {
 /// After an installation in a chroot without systemd: the units are enabled, the user exists, no key and no record was made.
 fn check_installation(image: &Disk) {
     let enabled = image.chroot("ls /etc/systemd/system/multi-user.target.wants").ok("ls");
-    for unit in ["-hostkeys.service", "-hostkeys-settle.path", ".service", "-setup.path", "-shutdown.service"]
-    {
+    for unit in [
+        "-hostkeys.service",
+        "-hostkeys-settle.path",
+        "-hostname.path",
+        ".service",
+        "-setup.path",
+        "-shutdown.service",
+    ] {
         assert!(enabled.lines().any(|line| line == format!("scw-agent{unit}")), "{unit} is enabled");
     }
     assert!(!enabled.contains("scw-agent-setup.service"), "only its path unit starts it: {enabled}");

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use scw_images::{Disk, Kit, Machine, Suite};
-use scw_stage::{Reach, World};
+use scw_stage::{Family, Reach, World};
 use serde_json::json;
 
 use crate::common::{failed_units, published};
@@ -21,8 +21,9 @@ const COMMANDS: [&str; 7] = [
     "sbin/scw-generate-ssh-keys",
     "sbin/scw-set-hostname",
 ];
-const UNITS: [&str; 3] =
-    ["scw-agent-fetch-ssh-keys.service", "scw-agent-set-hostname.service", "scw-agent-signal-booted.service"];
+const FETCH_UNIT: &str = "scw-agent-fetch-ssh-keys.service";
+const HOSTNAME_DONE: &str = "/run/scw-agent-hostname/done";
+const STATE_SIGNALLED: &str = "/run/scw-agent/state-signalled";
 /// Those of the old package.
 const OLD_UNITS: [&str; 3] =
     ["scw-fetch-ssh-keys.service", "scw-set-hostname.service", "scw-signal-booted.service"];
@@ -56,6 +57,11 @@ fn old_package() -> PathBuf {
     file
 }
 
+/// The unit's state, and whether the agent sets the hostname and signals the state at boot.
+fn enabled(disk: &Disk) -> String {
+    disk.chroot(&format!("systemctl is-enabled {FETCH_UNIT} || true; scw-agent config show | grep -o '^manage = [a-z]*\\|^at-boot = \"[a-z]*\"'")).out.trim().to_owned()
+}
+
 /// The content of the command, or the file that it is a link to.
 fn found(disk: &Disk, command: &str) -> String {
     match disk.path(&format!("/usr/{command}")).read_link() {
@@ -81,22 +87,46 @@ fn guest_commands_replace_those_of_the_present_package() {
         for command in COMMANDS {
             assert_eq!(found(&disk, command), "scw-agent", "{command}");
         }
-        let enabled = |unit: &str| disk.chroot(&format!("systemctl is-enabled {unit}")).out.trim().to_owned();
-        assert_eq!(UNITS.map(enabled), ["enabled", "disabled", "enabled"], "as before");
+        let as_before = "enabled\nmanage = false\nat-boot = \"booted\"";
+        assert_eq!(enabled(&disk), as_before);
         assert_eq!(disk.read("/etc/motd.head"), "changed\n", "its configuration stays until the purge");
         // Nothing of the removed package takes files or links of this one.
         disk.chroot("dpkg --purge scaleway-ecosystem").ok("dpkg --purge");
-        assert_eq!(UNITS.map(enabled), ["enabled", "disabled", "enabled"], "after the purge");
+        assert_eq!(enabled(&disk), as_before, "after the purge");
         // And back: the old package takes its commands again.
         disk.chroot("dpkg --remove scw-agent-ecosystem").ok("dpkg --remove");
+        assert!(enabled(&disk).ends_with("manage = false\nat-boot = \"\""), "{}", enabled(&disk));
         disk.install(&old);
         for command in COMMANDS {
             assert_eq!(found(&disk, command), "#!/bin/sh\necho old\n", "{command}");
         }
         assert_eq!(found(&disk, "bin/scw-userdata"), "scw-agent", "the agent's own command stays");
+        disk.chroot("dpkg --purge scw-agent-ecosystem").ok("dpkg --purge");
+        assert_eq!(disk.chroot("find /etc/scw-agent.toml.d ! -type d").out, "");
         // The agent alone stands beside the old package.
         assert!(disk.chroot("dpkg --status scw-agent | grep '^Status: install ok installed'").is_ok());
     });
+}
+
+/// The hostname is set and the state signalled, once a boot.
+fn check_boot_tasks(world: &World, machine: &Machine) {
+    for file in [HOSTNAME_DONE, STATE_SIGNALLED] {
+        machine.until(file, &format!("ls {file}"));
+    }
+    assert_eq!(failed_units(machine), "");
+    assert_eq!(machine.ok("hostname; grep -c scw-renamed /etc/hosts"), "scw-renamed\n1");
+    // Once a boot, also if the daemon restarts, or if its user requests it.
+    machine
+        .ok("hostnamectl set-hostname by-hand; systemctl restart scw-agent.service; scw-agent status --wait");
+    machine.ok("setpriv --reuid=scw-agent --regid=scw-agent --clear-groups touch /run/scw-agent-requests/hostname/hostname-requested");
+    machine.until("served", "[ -z \"$(ls /run/scw-agent-requests/hostname)\" ] && echo served");
+    machine.until(
+        "ended",
+        "systemctl show --property=ActiveState --value scw-agent-hostname.service | grep -x inactive",
+    );
+    assert_eq!(machine.ok("hostname"), "by-hand");
+    let signalled = world.standin().requests().iter().filter(|request| request.target == "/state").count();
+    assert_eq!(signalled, 1, "once a boot");
 }
 
 #[track_caller]
@@ -120,14 +150,9 @@ fn check_commands(suite: Suite) {
         std::fs::copy(&key, disk.path("/root/account-key")).expect("copied");
         let machine = Machine::boot(world, &disk);
         published(world, &machine);
-        for unit in UNITS {
-            machine.until(unit, &format!("systemctl show --property=Result,ExecMainExitTimestampMonotonic {unit} | grep -v 'Monotonic=0$' | grep -q Monotonic && systemctl show --property=Result --value {unit}"));
-            assert_eq!(machine.ok(&format!("systemctl show --property=Result --value {unit}")), "success", "{unit}");
-        }
-        assert_eq!(failed_units(&machine), "");
-        let signalled = world.standin().requests().iter().filter(|request| request.target == "/state").count();
-        assert_eq!(signalled, 1, "once a boot");
-        assert_eq!(machine.ok("hostname; grep -c scw-renamed /etc/hosts"), "scw-renamed\n1");
+        machine.until(FETCH_UNIT, &format!("systemctl show --property=ExecMainExitTimestampMonotonic {FETCH_UNIT} | grep -v '=0$'"));
+        assert_eq!(machine.ok(&format!("systemctl show --property=Result --value {FETCH_UNIT}")), "success");
+        check_boot_tasks(world, &machine);
         let id = world.standin().conf()["id"].as_str().expect("an id").to_owned();
         for (words, expected) in [
             ("echo $(scw-metadata --cached ID)", &*id),
@@ -189,20 +214,20 @@ fn boot_without_the_service_waits_for_no_guest_command() {
             .ok("sh");
         let machine = Machine::boot(world, &disk);
         let after = machine.ok("systemctl show --property=After --value multi-user.target");
-        for unit in UNITS {
-            assert!(!after.contains(unit), "{after}");
-            machine.until(
-                unit,
-                &format!(
-                    "[ $(systemctl show --property=ActiveState --value {unit}) = inactive ] && echo ended"
-                ),
-            );
-            assert!(
-                machine.ok(&format!("journalctl --unit={unit} --output=cat")).contains("cannot be reached"),
-                "{unit}"
-            );
-        }
+        assert!(!after.contains(FETCH_UNIT), "{after}");
+        machine.until(
+            "ended",
+            &format!("systemctl show --property=ActiveState --value {FETCH_UNIT} | grep -x inactive"),
+        );
+        let log = machine.ok(&format!("journalctl --unit={FETCH_UNIT} --output=cat"));
+        assert!(log.contains("cannot be reached"), "{log}");
         assert_eq!(failed_units(&machine), "");
         assert_eq!(machine.ok("cat /root/.ssh/authorized_keys"), "ssh-rsa by-hand");
+        // The daemon does the rest when the service answers at last.
+        world.set_reach(Family::Ipv4, Reach::Served);
+        for file in [HOSTNAME_DONE, STATE_SIGNALLED] {
+            machine.until(file, &format!("ls {file}"));
+        }
+        assert_eq!(machine.ok("hostname"), "scw-example");
     });
 }

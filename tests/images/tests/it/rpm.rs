@@ -89,3 +89,37 @@ fn rpm_keeps_scw_userdata_of_scaleway_ecosystem() {
         assert!(disk.chroot("/usr/libexec/scw-agent/scw-userdata --version").is_ok());
     });
 }
+
+#[test]
+fn rpm_of_guest_commands_keeps_disabled_what_was_disabled() {
+    let kit = Kit::new(Suite::Trixie);
+    let [_, ecosystem] = &Kit::build().ecosystem;
+    let text = |path: &Path| path.to_str().expect("UTF-8").to_owned();
+    World::builder().run(|world| {
+        let disk = Disk::new(world, &kit);
+        // Units of the present package: one is enabled, and two were disabled.
+        let units = "/usr/lib/systemd/system";
+        for unit in ["scw-fetch-ssh-keys", "scw-set-hostname", "scw-signal-booted"] {
+            let text = "[Service]\nExecStart=/bin/true\n[Install]\nWantedBy=basic.target\n";
+            std::fs::write(disk.path(&format!("{units}/{unit}.service")), text).expect("written");
+        }
+        disk.chroot("systemctl enable scw-signal-booted.service").ok("systemctl");
+        let ran = rpm(&disk, &["--install", &text(Kit::rpm()), &text(ecosystem)]);
+        assert!(ran.is_ok() && !ran.err.contains("scriptlet failed"), "{}{}", ran.out, ran.err);
+        let set = "scw-agent config show | grep '^manage\\|^at-boot'";
+        let shown = disk.chroot(set).ok(set);
+        assert!(shown.starts_with("manage = false\nat-boot = \"booted\"  # "), "{shown}");
+        let wants = "ls /etc/systemd/system/multi-user.target.wants";
+        assert!(!disk.chroot(wants).ok(wants).contains("scw-agent-fetch-ssh-keys.service"));
+        let ran = rpm(&disk, &["--erase", "scw-agent-ecosystem"]);
+        assert!(ran.is_ok() && !ran.err.contains("scriptlet failed"), "{}{}", ran.out, ran.err);
+        assert_eq!(disk.chroot("find /etc/scw-agent.toml.d ! -type d").out, "", "nothing remains");
+
+        // Without the present package, all is on.
+        disk.chroot(&format!("rm {units}/scw-fetch* {units}/scw-set* {units}/scw-signal*")).ok("rm");
+        let ran = rpm(&disk, &["--install", &text(ecosystem)]);
+        assert!(ran.is_ok() && !ran.err.contains("scriptlet failed"), "{}{}", ran.out, ran.err);
+        assert!(disk.chroot(set).ok(set).starts_with("manage = true"));
+        assert!(disk.chroot(wants).ok(wants).contains("scw-agent-fetch-ssh-keys.service"));
+    });
+}

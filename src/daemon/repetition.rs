@@ -1,0 +1,49 @@
+//! Decides when the daemon repeats work that is not done yet: at once, and then with growing pauses (invariant T5).
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::metadata::retry::backoff::{Budget, Cause, Failure, Retry, RetryDecision};
+use crate::util::random;
+
+/// The turns of one kind of work.
+#[derive(Debug)]
+pub(crate) struct Repetition {
+    retry: Retry,
+    /// When the next turn is due.
+    due: Instant,
+}
+
+impl Default for Repetition {
+    fn default() -> Self {
+        Self { retry: Retry::new(Budget::Unlimited), due: Instant::now() }
+    }
+}
+
+impl Repetition {
+    /// Whether a turn is due. If so, it counts as taken, and the next one is due after a longer pause.
+    pub(crate) fn take_turn(&mut self) -> bool {
+        let now = Instant::now();
+        if now < self.due {
+            return false;
+        }
+        let failure = Failure { cause: Cause::Lasting, requested_wait: None };
+        self.due = match self.retry.decide(failure, &mut random::generator()) {
+            RetryDecision::Wait(wait) => now + wait,
+            RetryDecision::GiveUp => now,
+        };
+        true
+    }
+
+    /// The time until the next turn.
+    pub(crate) fn wait(&self) -> Duration {
+        self.due.saturating_duration_since(Instant::now())
+    }
+
+    /// Makes a turn due now and the pauses short again: something changed, so the work may succeed.
+    pub(crate) fn restart(&mut self) {
+        self.retry.reset();
+        self.due = Instant::now();
+    }
+}
