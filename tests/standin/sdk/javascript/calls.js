@@ -151,6 +151,15 @@ await step(
   () => block.listVolumes({ productResourceId: server.id, includeDeleted: false }),
   (found) => found.volumes.map((volume) => `${volume.name} ${volume.status}`).join(', '),
 )
+const volumeNumbers = (changed) =>
+  Object.entries(changed.server.volumes)
+    .map(([key, volume]) => `${key} ${volume.volumeType}`)
+    .join(', ')
+const added = await block.createVolume({ name: 'added', fromEmpty: { size: 5_000_000_000 }, perfIops: 5000 })
+const attach = () => instance.attachServerVolume({ serverId: server.id, volumeId: added.id, volumeType: 'sbs_volume' })
+await step('attach a volume to an Instance that runs', attach, volumeNumbers)
+await step('attach it again', attach)
+await step('detach it', () => instance.detachServerVolume({ serverId: server.id, volumeId: added.id }), volumeNumbers)
 await step(
   'an address, by itself',
   () => instance.getIp({ ip: env.SHOWN_ADDRESS }),

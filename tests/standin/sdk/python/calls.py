@@ -7,8 +7,14 @@ import json
 import os
 
 from scaleway import Client
-from scaleway.block.v1 import BlockV1API
-from scaleway.instance.v1 import PlacementGroupPolicyMode, PlacementGroupPolicyType, ServerAction, VolumeServerTemplate
+from scaleway.block.v1 import BlockV1API, CreateVolumeRequestFromEmpty
+from scaleway.instance.v1 import (
+    AttachServerVolumeRequestVolumeType,
+    PlacementGroupPolicyMode,
+    PlacementGroupPolicyType,
+    ServerAction,
+    VolumeServerTemplate,
+)
 from scaleway.instance.v1.custom_api import InstanceUtilsV1API
 from scaleway.instance.v2alpha1 import InstanceV2Alpha1API
 from scaleway.ipam.v1 import IpamV1API
@@ -175,6 +181,33 @@ step(
     "the volumes of an Instance",
     lambda: block.list_volumes(product_resource_id=server.id, include_deleted=False),
     lambda found: ", ".join(f"{volume.name} {volume.status}" for volume in found.volumes),
+)
+
+
+
+def volume_numbers(changed):
+    return ", ".join(f"{key} {volume.volume_type}" for key, volume in sorted(changed.server.volumes.items()))
+
+
+added = block.create_volume(name="added", from_empty=CreateVolumeRequestFromEmpty(size=5_000_000_000), perf_iops=5000)
+step(
+    "attach a volume to an Instance that runs",
+    lambda: instance.attach_server_volume(
+        server_id=server.id, volume_id=added.id, volume_type=AttachServerVolumeRequestVolumeType.SBS_VOLUME
+    ),
+    volume_numbers,
+)
+step(
+    "attach it again",
+    lambda: instance.attach_server_volume(
+        server_id=server.id, volume_id=added.id, volume_type=AttachServerVolumeRequestVolumeType.SBS_VOLUME
+    ),
+    None,
+)
+step(
+    "detach it",
+    lambda: instance.detach_server_volume(server_id=server.id, volume_id=added.id),
+    volume_numbers,
 )
 step(
     "an address, by itself",

@@ -5,6 +5,7 @@
 //! | `routes` | the table of paths and methods, and the check of the token |
 //! | `request`, `error`, `page`, `find` | a request's parts, the documents of errors, pages of lists, resources by their ids |
 //! | `servers`, `actions`, `new_server`, `new_volumes` | Instances: lists and changes, actions, creation and its volumes |
+//! | `attachment` | volumes that are attached to an Instance and detached from it |
 //! | `user_data` | user data in both versions of the API |
 //! | `addresses` | public addresses, private NICs, IPAM |
 //! | `placement_groups`, `block` | placement groups, block volumes |
@@ -12,6 +13,7 @@
 
 mod actions;
 mod addresses;
+mod attachment;
 mod block;
 mod catalogue;
 mod error;

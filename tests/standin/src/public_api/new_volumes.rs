@@ -107,17 +107,11 @@ fn one(
     }
     check_kind(target, &source, kind, size, &argument)?;
     let mut volume = match (kind, source) {
-        ("sbs_volume", Source::Volume(id)) => attached(platform, target, id)?,
+        (_, Source::Volume(id)) => existing(platform, target.zone, target.id, kind, id)?,
         ("sbs_volume", _) => {
             let size = size.unwrap_or(IMAGE_SIZE);
             let id = block::add(&mut platform.account, target.zone, name, size, 5000);
-            attached(platform, target, &id)?
-        }
-        (_, Source::Volume(id)) => {
-            let free = &mut platform.account.local_volumes;
-            let volume = find::document(free, "instance_volume", target.zone, id)?.clone();
-            free.retain(|other| other["id"] != id);
-            volume
+            existing(platform, target.zone, target.id, kind, &id)?
         }
         _ => {
             let by_label = target.image.is_some() && target.is_by_label;
@@ -126,11 +120,17 @@ fn one(
             json!({"id": id, "name": name, "size": size.unwrap_or(most), "server": {"id": target.id, "name": ""}})
         }
     };
-    volume["volume_type"] = json!(kind);
-    volume["boot"] = json!(fields.get("boot").and_then(Value::as_bool).unwrap_or_default());
-    volume["zone"] = json!(target.zone);
-    volume["state"] = json!("available");
+    let boot = fields.get("boot").and_then(Value::as_bool).unwrap_or_default();
+    set_common_fields(&mut volume, kind, target.zone, boot);
     Ok(volume)
+}
+
+/// Sets the fields that each volume of an Instance has.
+pub(super) fn set_common_fields(volume: &mut Value, kind: &str, zone: &str, boot: bool) {
+    volume["volume_type"] = json!(kind);
+    volume["boot"] = json!(boot);
+    volume["zone"] = json!(zone);
+    volume["state"] = json!("available");
 }
 
 /// The size in bytes, if there is one.
@@ -141,10 +141,22 @@ fn size(fields: &Map<String, Value>, argument: &str) -> Result<Option<u64>, ApiE
     }
 }
 
-/// Attaches a block volume.
-fn attached(platform: &mut Platform, target: &Target<'_>, id: &str) -> Result<Value, ApiError> {
-    block::attach(&mut platform.account, target.zone, id, target.id)?;
-    Ok(json!({ "id": id }))
+/// Attaches a volume that exists to this Instance: a block volume, or a local one of an Instance that does not have it any more.
+pub(super) fn existing(
+    platform: &mut Platform,
+    zone: &str,
+    server: &str,
+    kind: &str,
+    id: &str,
+) -> Result<Value, ApiError> {
+    if kind == "sbs_volume" {
+        block::attach(&mut platform.account, zone, id, server)?;
+        return Ok(json!({ "id": id }));
+    }
+    let free = &mut platform.account.local_volumes;
+    let volume = find::document(free, "instance_volume", zone, id)?.clone();
+    free.retain(|other| other["id"] != id);
+    Ok(volume)
 }
 
 /// Checks how much local storage all volumes use, and how many scratch volumes there are.

@@ -4,7 +4,9 @@ use percent_encoding::percent_decode_str;
 
 use super::error::ApiError;
 use super::request::{Request, parse_query};
-use super::{actions, addresses, block, catalogue, new_server, placement_groups, servers, user_data};
+use super::{
+    actions, addresses, attachment, block, catalogue, new_server, placement_groups, servers, user_data,
+};
 use crate::http::{Answer, Incoming};
 use crate::platform::{Account, Platform, Rights, uuid};
 
@@ -32,6 +34,8 @@ const ROUTES: &[Route] = &[
     Route("DELETE", "servers/{server}", SERVER, servers::delete),
     Route("GET", "servers/{server}/action", SERVER, actions::permitted),
     Route("POST", "servers/{server}/action", SERVER, actions::act),
+    Route("POST", "servers/{server}/attach-volume", SERVER, attachment::attach),
+    Route("POST", "servers/{server}/detach-volume", SERVER, attachment::detach),
     Route("GET", "servers/{server}/private_nics", SERVER, addresses::private_nics),
     Route("POST", "servers/{server}/private_nics", SERVER, addresses::add_private_nic),
     Route("GET", "servers/{server}/user_data", SERVER, user_data::list),

@@ -8,6 +8,8 @@ use crate::metadata_api::{self, Call};
 use crate::options::{Dialect, fixture};
 use crate::platform::{OWNER_TOKEN, Platform, Rights, uuid};
 
+mod attachment;
+
 const ZONE: &str = "/instance/v1/zones/nl-ams-1";
 
 fn platform() -> Platform {
