@@ -77,7 +77,7 @@ impl<'a> DiskReader<'a> {
         })
     }
 
-    /// The volume ids that the names in /dev/disk/by-id, udev's serial numbers and the disk's own serial number have.
+    /// The volume ids that the names in /dev/disk/by-id, udev's serial numbers, and the disk's own serial number and designators have.
     fn volume_ids(&self, name: &str, folder: &Path, properties: &Properties) -> Vec<String> {
         let links = self.links.get(name).into_iter().flatten().cloned();
         let udev =
@@ -87,9 +87,11 @@ impl<'a> DiskReader<'a> {
             attribute(folder, "serial"),
             attribute(folder, "device/serial"),
         ];
+        let page = read(&folder.join("device/vpd_pg83")).unwrap_or_default();
         let mut found: Vec<_> = links
             .chain(udev)
             .chain(own.into_iter().flatten())
+            .chain(designators_of_page(&page))
             .filter_map(|text| volume_id_in(&text))
             .collect();
         found.sort_unstable();
@@ -187,6 +189,23 @@ fn serial_of_page(page: &[u8]) -> Option<String> {
     let length = usize::from(u16::from_be_bytes([head[2], head[3]]));
     let text = text.get(..length).unwrap_or(text);
     Some(String::from_utf8_lossy(text).trim_matches([' ', '\0']).to_owned())
+}
+
+/// The designators in the SCSI page 0x83, those of them that are text. QEMU cuts the serial number of the page 0x80 after 36 bytes, which is
+/// too short for `volume-UUID`, but not this one. After the page's four bytes, each designator has four bytes, the last one its length.
+fn designators_of_page(page: &[u8]) -> Vec<String> {
+    const ASCII: u8 = 2;
+    const UTF_8: u8 = 3;
+    let mut found = Vec::new();
+    let mut rest = page.get(4..).unwrap_or_default();
+    while let Some((head, after)) = rest.split_at_checked(4) {
+        let Some((text, next)) = after.split_at_checked(usize::from(head[3])) else { break };
+        if [ASCII, UTF_8].contains(&(head[0] & 0x0f)) {
+            found.push(String::from_utf8_lossy(text).trim_matches([' ', '\0']).to_owned());
+        }
+        rest = next;
+    }
+    found
 }
 
 /// The text with udev's escapes resolved: `\x20` is a space.

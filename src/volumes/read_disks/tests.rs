@@ -130,6 +130,36 @@ fn volume_id_is_found_in_each_of_its_places() {
 }
 
 #[test]
+fn designator_has_the_volume_id_that_a_cut_serial_number_lacks() {
+    let serial = format!("volume-{ID}");
+    // As QEMU cuts it.
+    let number = [&[0, 0x80, 0, 36][..], &serial.as_bytes()[..36]].concat();
+    // The first designator is binary, the second is text.
+    let page = |text: &str| {
+        let head = [2, 0, 0, u8::try_from(text.len()).expect("short")];
+        [&[0, 0x83, 0, 0, 1, 3, 0, 2, 7, 7][..], &head, text.as_bytes()].concat()
+    };
+    let whole = page(&serial);
+    let mut binary = whole.clone();
+    binary[10] = 1;
+    for (page, found) in [
+        (page(&format!("SCW     sbs             {serial}  ")), true),
+        (Vec::new(), false),
+        (binary, false),
+        (whole[..7].to_vec(), false),
+        (whole[..12].to_vec(), false),
+        (whole[..whole.len() - 1].to_vec(), false),
+        (whole, true),
+    ] {
+        let tree = Tree::new(&[]).disk("sda", "8:0", "2");
+        tree.write("sys/block/sda/device/vpd_pg80", &number);
+        tree.write("sys/block/sda/device/vpd_pg83", &page);
+        let expected = if found { vec![ID] } else { Vec::new() };
+        assert_eq!(tree.disks()[0].volume_ids, expected, "{page:?}");
+    }
+}
+
+#[test]
 fn partitions_have_file_systems_and_mount_points() {
     let tree = Tree::new(&[
         ("sys/block/sda/device/model", "sbs             \n"),
