@@ -20,7 +20,9 @@ pub(super) enum NotSet {
     LeftToCloudInit,
     /// The metadata have none that could be set.
     NoName,
-    /// Another try may succeed.
+    /// The metadata service did not answer. Another try may succeed.
+    NoAnswer(String),
+    /// This machine does not set it, or not completely.
     Failed(String),
 }
 
@@ -76,9 +78,14 @@ fn apply_once(paths: &HostnamePaths) -> Exit {
             tracing::error!("the metadata have no valid hostname; it is not changed");
             Exit::Failure
         }
+        Err(NotSet::NoAnswer(why)) => {
+            tracing::warn!("{why}; the hostname is not changed, and the daemon requests it again later");
+            return Exit::Success;
+        }
+        // Not tried again in this boot: it would fail again, and replace a name that an administrator sets meanwhile.
         Err(NotSet::Failed(why)) => {
             tracing::error!("{why}");
-            return Exit::Failure;
+            Exit::Failure
         }
     };
     let folder = paths.done.parent().map_or(Ok(()), files::create_public_folder);
@@ -97,7 +104,7 @@ pub(super) fn set_from_metadata() -> Result<String, NotSet> {
     let mut answer = Err(NotSet::NoName);
     block_on(async {
         let asked = ask_for_a_minute(async |api| api.instance().await).await;
-        answer = asked.map_err(|why| NotSet::Failed(why.to_string()));
+        answer = asked.map_err(|why| NotSet::NoAnswer(why.to_string()));
         Exit::Success
     });
     let name = answer?.hostname.filter(|name| hostname::is_hostname(name)).ok_or(NotSet::NoName)?;

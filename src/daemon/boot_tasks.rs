@@ -2,13 +2,14 @@
 //! that sets the hostname.
 //!
 //! A restart of the daemon is no boot. So a file in /run notes what was done; it stays when systemd restarts the daemon. A failure is
-//! repeated with growing pauses, and delays no other work.
+//! repeated with growing pauses.
 
 use std::path::PathBuf;
 
 use crate::daemon::repetition::Repetition;
 use crate::metadata::api::response::Ask;
 use crate::metadata::api::state_detail::StateDetail;
+use crate::metadata::retry::backoff::Failure;
 use crate::settings::Settings;
 use crate::system::hostname::{HOSTNAME_REQUESTED, HostnamePaths};
 use crate::util::files;
@@ -40,23 +41,45 @@ pub(crate) struct BootTasks {
 }
 
 impl BootTasks {
-    /// Does what is configured, due and not done. Call it only if the metadata service answers.
-    pub(crate) async fn do_due(&mut self, api: &mut impl Ask, settings: &Settings, paths: &BootTaskPaths) {
-        if settings.hostname_managed && !paths.hostname.done.exists() && self.hostname_requests.take_turn() {
-            self.request_hostname(&paths.hostname);
+    /// Requests the unit that sets the hostname, if that is configured, due and not done. Call it only if root can query the service.
+    pub(crate) fn request_hostname_if_due(&mut self, settings: &Settings, paths: &HostnamePaths) {
+        if !settings.hostname_managed || !self.hostname_requests.is_due() || paths.done.exists() {
+            return;
         }
-        let Some(state) = settings.boot_state.as_ref().filter(|_| !self.is_state_signalled) else { return };
-        self.is_state_signalled = paths.state_signalled.exists();
-        if !self.is_state_signalled && self.signals.take_turn() {
+        let failure = paths.requests.send(HOSTNAME_REQUESTED).err().map(|why| {
+            let folder = paths.requests.requests.display();
+            format!("cannot request the unit that sets the hostname (writing in {folder}): {why}")
+        });
+        self.request_failure.error(failure);
+        self.hostname_requests.note_sent();
+    }
+
+    /// Signals the state, if that is configured, due and not done. Call it only if the service answers, and after all that is urgent.
+    pub(crate) async fn signal_if_due(
+        &mut self,
+        api: &mut impl Ask,
+        settings: &Settings,
+        paths: &BootTaskPaths,
+    ) {
+        let Some(state) = &settings.boot_state else { return };
+        self.is_state_signalled = self.is_state_signalled || paths.state_signalled.exists();
+        if !self.is_state_signalled && self.signals.is_due() {
             self.signal(api, state, paths).await;
         }
+    }
+
+    /// Makes what is not done due now: something changed, so it may succeed.
+    pub(crate) fn restart(&mut self) {
+        self.signals.restart();
+        self.hostname_requests.restart();
     }
 
     async fn signal(&mut self, api: &mut impl Ask, state: &StateDetail, paths: &BootTaskPaths) {
         let sent = api.signal_state(state).await;
         self.signal_failure
             .warn(sent.as_ref().err().map(|why| format!("cannot signal the state {state}: {why}")));
-        if sent.is_err() {
+        if let Err(why) = sent {
+            self.signals.note(Failure::of(&why));
             return;
         }
         tracing::info!("signalled the state {state}");
@@ -68,14 +91,6 @@ impl BootTasks {
             );
         }
     }
-
-    fn request_hostname(&self, paths: &HostnamePaths) {
-        let failure = paths.requests.send(HOSTNAME_REQUESTED).err().map(|why| {
-            let folder = paths.requests.requests.display();
-            format!("cannot request the unit that sets the hostname (writing in {folder}): {why}")
-        });
-        self.request_failure.error(failure);
-    }
 }
 
 #[cfg(test)]
@@ -83,6 +98,9 @@ mod tests {
     use std::fs;
     use std::time::Duration;
 
+    use hyper::HeaderMap;
+    use hyper::body::Bytes;
+    use hyper::header::{HeaderValue, RETRY_AFTER};
     use tokio::time::{Instant, advance};
 
     use super::*;
@@ -94,16 +112,18 @@ mod tests {
 
     const DAY: Duration = Duration::from_secs(24 * 3600);
 
-    /// A metadata service that refuses the state.
-    #[derive(Default)]
+    /// A metadata service that refuses the state, and wants no request for this number of seconds.
     struct RefusingService {
+        status: u16,
+        retry_after: &'static str,
         requests: u32,
     }
 
     impl Ask for &mut RefusingService {
         async fn ask(&mut self, _: Request) -> Result<Response, TransportError> {
             self.requests += 1;
-            Err(TransportError::NotConnected(vec![]))
+            let headers = [(RETRY_AFTER, HeaderValue::from_static(self.retry_after))];
+            Ok(Response { status: self.status, headers: HeaderMap::from_iter(headers), body: Bytes::new() })
         }
     }
 
@@ -121,10 +141,12 @@ mod tests {
         let request = paths.hostname.requests.requests.join(HOSTNAME_REQUESTED);
         let boot_state = Some(StateDetail::new("booted").expect("a state"));
         let settings = Settings { hostname_managed: true, boot_state, ..Settings::default() };
-        let (mut tasks, mut service, mut taken) = (BootTasks::default(), RefusingService::default(), 0);
+        let (mut tasks, mut service, mut taken) =
+            (BootTasks::default(), RefusingService { status: 403, retry_after: "", requests: 0 }, 0);
         let start = Instant::now();
         while start.elapsed() < DAY {
-            tasks.do_due(&mut &mut service, &settings, &paths).await;
+            tasks.request_hostname_if_due(&settings, &paths.hostname);
+            tasks.signal_if_due(&mut &mut service, &settings, &paths).await;
             // Each time, the unit starts and fails.
             taken += u32::from(fs::remove_file(&request).is_ok());
             advance(Duration::from_secs(47)).await;
@@ -137,9 +159,25 @@ mod tests {
         let before = service.requests;
         for mut tasks in [tasks, BootTasks::default()] {
             advance(DAY).await;
-            tasks.do_due(&mut &mut service, &settings, &paths).await;
+            tasks.request_hostname_if_due(&settings, &paths.hostname);
+            tasks.signal_if_due(&mut &mut service, &settings, &paths).await;
             assert_eq!((service.requests, request.exists()), (before, false), "all is done in this boot");
         }
+        fs::remove_dir_all(paths.hostname.done.parent().expect("a parent")).expect("removed");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn t5_retry_after_of_a_refused_state_is_kept() {
+        let paths = paths();
+        let boot_state = Some(StateDetail::new("booted").expect("a state"));
+        let settings = Settings { boot_state, ..Settings::default() };
+        let mut service = RefusingService { status: 429, retry_after: "600", requests: 0 };
+        let (mut tasks, start) = (BootTasks::default(), Instant::now());
+        while start.elapsed() < Duration::from_secs(600) {
+            tasks.signal_if_due(&mut &mut service, &settings, &paths).await;
+            advance(Duration::from_secs(47)).await;
+        }
+        assert_eq!(service.requests, 1);
         fs::remove_dir_all(paths.hostname.done.parent().expect("a parent")).expect("removed");
     }
 }

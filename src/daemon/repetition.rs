@@ -22,18 +22,21 @@ impl Default for Repetition {
 }
 
 impl Repetition {
-    /// Whether a turn is due. If so, it counts as taken, and the next one is due after a longer pause.
-    pub(crate) fn take_turn(&mut self) -> bool {
-        let now = Instant::now();
-        if now < self.due {
-            return false;
+    /// Whether a turn is due.
+    pub(crate) fn is_due(&self) -> bool {
+        self.due <= Instant::now()
+    }
+
+    /// Notes a turn that ended so. The next one is due after a longer pause than the last, and when the service wants a request again.
+    pub(crate) fn note(&mut self, failure: Failure) {
+        if let RetryDecision::Wait(wait) = self.retry.decide(failure, &mut random::generator()) {
+            self.due = Instant::now() + wait;
         }
-        let failure = Failure { cause: Cause::Lasting, requested_wait: None };
-        self.due = match self.retry.decide(failure, &mut random::generator()) {
-            RetryDecision::Wait(wait) => now + wait,
-            RetryDecision::GiveUp => now,
-        };
-        true
+    }
+
+    /// Notes a turn whose result is not known yet.
+    pub(crate) fn note_sent(&mut self) {
+        self.note(Failure { cause: Cause::Lasting, requested_wait: None });
     }
 
     /// The time until the next turn.

@@ -69,6 +69,7 @@ impl RoundState {
     /// The settings were reloaded, which is a reason to check everything again.
     pub(crate) fn check_everything(&mut self) {
         self.observer.reset_backoff();
+        self.boot_tasks.restart();
         self.last_look_at_scripts = None;
     }
 

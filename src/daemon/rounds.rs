@@ -117,11 +117,16 @@ async fn do_round(
         // Nothing is queried and nothing is published, but the status shows the keys.
         false => Ok(publisher::report_keys(shared_status, inputs.host_keys).is_some()),
     };
-    if state.observer.knows_instance() && answers(&result) {
-        state.boot_tasks.do_due(api, &settings, inputs.boot_tasks).await;
+    let (is_locked, has_answered) = (result.as_ref().is_err_and(MetadataError::is_locked), answers(&result));
+    // Before the request for the scripts, which may use the hostname.
+    if state.observer.root_can_query_instance() && (has_answered || is_locked) {
+        state.boot_tasks.request_hostname_if_due(&settings, &inputs.boot_tasks.hostname);
     }
     let is_published = shared_status.is_published();
     let wait = state.finish_round(asked, &result, is_published, inputs.setup, &settings);
+    if state.observer.knows_instance() && has_answered {
+        state.boot_tasks.signal_if_due(api, &settings, inputs.boot_tasks).await;
+    }
     inputs.checks.end_round(&result, wait);
     wait
 }

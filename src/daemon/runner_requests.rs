@@ -20,8 +20,9 @@ pub(crate) struct RunnerRequests {
 impl RunnerRequests {
     /// Sends a request if one is due. Returns the time until the next one.
     pub(crate) fn send_if_due(&mut self, paths: &SetupPaths) -> Duration {
-        if self.turns.take_turn() {
+        if self.turns.is_due() {
             self.send(paths);
+            self.turns.note_sent();
         }
         self.turns.wait()
     }

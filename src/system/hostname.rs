@@ -55,7 +55,7 @@ pub(crate) fn is_hostname(name: &str) -> bool {
 /// Sets the hostname, and has it in /etc/hosts.
 ///
 /// # Errors
-/// If hostnamectl fails, or /etc/hosts cannot be read or written.
+/// If hostnamectl fails, or /etc/hosts cannot be read or written. In the second case the name is set.
 pub(crate) fn set(name: &str) -> io::Result<()> {
     let old = nix::unistd::gethostname()?.to_string_lossy().into_owned();
     let output = program::run("hostnamectl", words(&["set-hostname", name]), b"")?;

@@ -21,6 +21,6 @@ pub(super) fn set_hostname(program: &'static Program, _: Parsed) -> Exit {
         Err(NotSet::NoName) => {
             program.fail(&"the metadata have no valid hostname; it is not changed", Exit::Failure)
         }
-        Err(NotSet::Failed(why)) => program.fail(&why, Exit::Failure),
+        Err(NotSet::NoAnswer(why) | NotSet::Failed(why)) => program.fail(&why, Exit::Failure),
     }
 }

@@ -19,6 +19,8 @@ pub struct PublicKey {
     /// The text after the key; may be empty.
     pub comment: String,
     blob: Vec<u8>,
+    /// Computed once: the daemon needs it at each check.
+    fingerprint: String,
 }
 
 /// Why a text is not a public key.
@@ -55,7 +57,8 @@ impl PublicKey {
         }
         let (algorithm, comment, type_name) =
             (algorithm.to_owned(), comment.to_owned(), type_name.to_owned());
-        Ok(Self { algorithm, bits, type_name, comment, blob })
+        let fingerprint = fingerprint(&blob);
+        Ok(Self { algorithm, bits, type_name, comment, blob, fingerprint })
     }
 
     /// Reads the binary form of a key.
@@ -69,7 +72,8 @@ impl PublicKey {
             _ => "ECDSA",
         };
         let (type_name, comment) = (type_name.to_owned(), comment.to_owned());
-        Ok(Self { algorithm, bits, type_name, comment, blob: blob.to_vec() })
+        let fingerprint = fingerprint(blob);
+        Ok(Self { algorithm, bits, type_name, comment, blob: blob.to_vec(), fingerprint })
     }
 
     /// The same key with another comment.
@@ -104,7 +108,7 @@ impl PublicKey {
 
     /// The fingerprint as OpenSSH writes it: `SHA256:` and 43 characters.
     pub fn fingerprint(&self) -> String {
-        format!("SHA256:{}", Base64Unpadded::encode_string(&Sha256::digest(&self.blob)))
+        self.fingerprint.clone()
     }
 
     /// The data of an SSHFP record for the key (RFC 4255, 6594, 7479): algorithm, SHA-256, and the digest in hexadecimal. `None` for a type
@@ -121,12 +125,22 @@ impl PublicKey {
     }
 }
 
+fn fingerprint(blob: &[u8]) -> String {
+    format!("SHA256:{}", Base64Unpadded::encode_string(&Sha256::digest(blob)))
+}
+
 /// A line's algorithm, decoded key and comment.
 fn parts(text: &str) -> Result<(&str, Vec<u8>, &str), PublicKeyError> {
-    let mut parts = text.trim().splitn(3, [' ', '\t']);
-    let (algorithm, key) = parts.next().zip(parts.next()).ok_or(PublicKeyError::Form)?;
+    let (algorithm, rest) = split_at_blank(text.trim()).ok_or(PublicKeyError::Form)?;
+    let (key, comment) = split_at_blank(rest).unwrap_or((rest, ""));
     let blob = Base64::decode_vec(key).map_err(|_| PublicKeyError::Base64)?;
-    Ok((algorithm, blob, parts.next().unwrap_or_default().trim()))
+    Ok((algorithm, blob, comment.trim()))
+}
+
+/// What is before and after the first space or tab.
+fn split_at_blank(text: &str) -> Option<(&str, &str)> {
+    let at = text.bytes().position(|byte| matches!(byte, b' ' | b'\t'))?;
+    Some((&text[..at], &text[at + 1..]))
 }
 
 /// The size of the key in bits. The type determines it, except for RSA: there it is the size of the modulus.

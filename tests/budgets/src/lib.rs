@@ -14,7 +14,7 @@ pub struct Budget {
 }
 
 /// The program of the daemon and of all commands, built with `cargo build --release` on x86_64.
-pub const AGENT: Budget = Budget { what: "scw-agent, dynamic", limit: 2_395_000, unit: "bytes" };
+pub const AGENT: Budget = Budget { what: "scw-agent, dynamic", limit: 2_398_000, unit: "bytes" };
 /// The number of crates that are linked into the program.
 pub const CRATES: Budget = Budget { what: "crates in the program", limit: 58, unit: "crates" };
 /// The package for Debian, for x86_64.

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::ran::Ran;
 
@@ -97,10 +98,8 @@ impl Kit {
 
     /// The same package with another version number, in place of an older or a newer build.
     pub fn deb_as(&self, version: &str) -> PathBuf {
-        let name = format!("deb-{version}-{}", std::process::id());
-        let folder = Kit::target().join("tmp").join(&name);
-        // Not `with_extension`: a version has dots.
-        let file = folder.with_file_name(name + ".deb");
+        let folder = Kit::scratch("deb");
+        let file = folder.with_extension("deb");
         let script = r#"rm -rf "$2"; mkdir -p "${2%/*}"; dpkg-deb --raw-extract "$1" "$2"
             sed -i "s/^Version: .*/Version: $4/" "$2/DEBIAN/control"
             dpkg-deb --root-owner-group -Znone --build "$2" "$3" >/dev/null; rm -rf "$2""#;
@@ -108,6 +107,13 @@ impl Kit {
         command.args(["-ec", script, "sh"]).args([self.deb(), &folder, &file]).arg(version);
         Ran::run(&mut command).ok("dpkg-deb");
         file
+    }
+
+    /// A path below `target` that no other call returns, since tests run at the same time.
+    pub fn scratch(name: &str) -> PathBuf {
+        static CALLS: AtomicU32 = AtomicU32::new(0);
+        let call = CALLS.fetch_add(1, Ordering::Relaxed);
+        Kit::target().join(format!("tmp/{name}-{}-{call}", std::process::id()))
     }
 
     /// The .rpm of this checkout.

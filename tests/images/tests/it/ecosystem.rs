@@ -17,7 +17,7 @@ const MAKER: &str = "#!/bin/sh\n[ -f /etc/ssh/ssh_host_rsa_key ] || ssh-keygen -
 fn scaleway_ecosystem_beside_agent_in_either_order() {
     let kit = Kit::new(Suite::Bookworm);
     World::builder().run(|world| {
-        let old = stand_in_package(&Kit::target().join("tmp"));
+        let old = stand_in_package();
         for old_first in [true, false] {
             let disk = Disk::new(world, &kit);
             if old_first {
@@ -55,8 +55,8 @@ fn scaleway_ecosystem_beside_agent_in_either_order() {
     });
 }
 
-fn stand_in_package(folder: &Path) -> PathBuf {
-    let tree = folder.join(format!("scaleway-ecosystem-{}", std::process::id()));
+fn stand_in_package() -> PathBuf {
+    let tree = Kit::scratch("scaleway-ecosystem");
     let put = |path: &str, text: &str| {
         let path = tree.join(path);
         std::fs::create_dir_all(path.parent().expect("a folder")).expect("made");

@@ -30,7 +30,7 @@ const OLD_UNITS: [&str; 3] =
 
 /// Builds the old package.
 fn old_package() -> PathBuf {
-    let tree = Kit::target().join(format!("tmp/old-ecosystem-{}", std::process::id()));
+    let tree = Kit::scratch("old-ecosystem");
     let put = |path: &str, text: &str| {
         let path = tree.join(path);
         std::fs::create_dir_all(path.parent().expect("a folder")).expect("made");
@@ -103,6 +103,13 @@ fn guest_commands_replace_those_of_the_present_package() {
         assert_eq!(found(&disk, "bin/scw-userdata"), "scw-agent", "the agent's own command stays");
         disk.chroot("dpkg --purge scw-agent-ecosystem").ok("dpkg --purge");
         assert_eq!(disk.chroot("find /etc/scw-agent.toml.d ! -type d").out, "");
+        // apt removes the old package first. Then only the links of its enabled units are left.
+        disk.chroot("systemctl disable scw-signal-booted.service").ok("systemctl");
+        disk.chroot("dpkg --remove scaleway-ecosystem").ok("dpkg --remove");
+        disk.install(ecosystem);
+        assert_eq!(enabled(&disk), "enabled\nmanage = false\nat-boot = \"\"", "the links decide");
+        disk.chroot("dpkg --purge scw-agent-ecosystem").ok("dpkg --purge");
+        disk.install(&old);
         // The agent alone stands beside the old package.
         assert!(disk.chroot("dpkg --status scw-agent | grep '^Status: install ok installed'").is_ok());
     });
@@ -134,7 +141,7 @@ fn check_commands(suite: Suite) {
     let kit = Kit::new(suite);
     let [ecosystem, _] = &Kit::build().ecosystem;
     World::builder().run(|world| {
-        let key = Kit::target().join(format!("tmp/account-key-{}-{suite:?}", std::process::id()));
+        let key = Kit::scratch("account-key");
         let made = Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-C", "me@laptop", "-f"]).arg(&key).status();
         assert!(made.expect("ssh-keygen").success());
         let public = std::fs::read_to_string(key.with_extension("pub")).expect("read");
@@ -200,6 +207,39 @@ fn guest_commands_work_in_a_booted_debian_13() {
 #[test]
 fn guest_commands_work_in_a_booted_forky() {
     check_commands(Suite::Forky);
+}
+
+/// Where /etc/hosts cannot be replaced, the name is set nevertheless. It is not set again over that of an administrator.
+#[test]
+fn s4_hostname_changes_at_a_boot_and_only_once() {
+    let kit = Kit::new(Suite::Trixie);
+    let [ecosystem, _] = &Kit::build().ecosystem;
+    World::builder().run(|world| {
+        let disk = Disk::new(world, &kit);
+        disk.install(kit.deb());
+        let ecosystem = disk.bring(ecosystem);
+        let mut machine = Machine::boot(world, &disk);
+        published(world, &machine);
+        let before = machine.ok("hostname");
+        assert_ne!(before, "scw-example");
+        machine.ok(&format!("dpkg --install {ecosystem}; systemctl restart scw-agent.service"));
+        machine.until("the daemon has the new settings", &format!("ls {STATE_SIGNALLED}"));
+        assert_eq!(
+            machine.ok("scw-agent status --wait >/dev/null; hostname"),
+            before,
+            "the machine was running"
+        );
+        machine.ok("echo '/etc/hosts /etc/hosts none bind' >>/etc/fstab");
+        machine.reboot();
+        machine.until(HOSTNAME_DONE, &format!("ls {HOSTNAME_DONE}"));
+        assert_eq!(machine.ok("hostname"), "scw-example");
+        assert!(failed_units(&machine).contains("scw-agent-hostname.service"));
+        machine.ok(
+            "hostnamectl set-hostname by-hand; systemctl reload scw-agent.service; scw-agent status || true",
+        );
+        assert_eq!(machine.ok("hostname"), "by-hand");
+        assert_eq!(machine.ok("ls /run/scw-agent-requests/hostname"), "", "and it is not requested again");
+    });
 }
 
 #[test]

@@ -42,23 +42,7 @@ fn s4_rpm_install_boot_upgrade_erase() {
         assert_eq!(failed_units(&machine), "");
         machine.power_off();
 
-        disk.chroot("systemctl disable scw-agent-setup.path").ok("systemctl");
-        let upgraded = || {
-            let ran = rpm(&disk, &["--upgrade", "--force", package]);
-            assert!(ran.is_ok() && !ran.err.contains("scriptlet failed"), "{}{}", ran.out, ran.err);
-            disk.chroot("ls /etc/systemd/system/multi-user.target.wants").ok("ls")
-        };
-        let enabled = upgraded();
-        assert!(
-            !enabled.contains("scw-agent-setup.path"),
-            "a unit that the administrator disabled stays disabled: {enabled}"
-        );
-        // An upgrade keeps a unit that the administrator enabled. It removes the link of a version whose unit was enabled by default.
-        let unit = "/usr/lib/systemd/system/scw-agent-setup.service";
-        disk.chroot(&format!("ln -s {unit} /etc/systemd/system/multi-user.target.wants/")).ok("ln");
-        assert!(upgraded().contains("scw-agent-setup.service"));
-        disk.chroot(&format!("printf '[Install]\\nWantedBy=multi-user.target\\n' >>{unit}")).ok("printf");
-        assert!(!upgraded().contains("scw-agent-setup.service"));
+        check_upgrades(&disk, package);
         assert!(disk.has("/usr/bin/scw-userdata"));
 
         let ran = rpm(&disk, &["--erase", "scw-agent"]);
@@ -74,6 +58,31 @@ fn s4_rpm_install_boot_upgrade_erase() {
         let machine = Machine::boot(world, &disk);
         assert_eq!(published(world, &machine), keys);
     });
+}
+
+/// An upgrade respects what an administrator did with units, and removes and adds those that a version did not have.
+fn check_upgrades(disk: &Disk, package: &str) {
+    disk.chroot("systemctl disable scw-agent-setup.path").ok("systemctl");
+    let upgraded = || {
+        let ran = rpm(disk, &["--upgrade", "--force", package]);
+        assert!(ran.is_ok() && !ran.err.contains("scriptlet failed"), "{}{}", ran.out, ran.err);
+        disk.chroot("ls /etc/systemd/system/multi-user.target.wants").ok("ls")
+    };
+    let enabled = upgraded();
+    assert!(
+        !enabled.contains("scw-agent-setup.path"),
+        "a unit that the administrator disabled stays disabled: {enabled}"
+    );
+    // The version before had no such unit.
+    let path = "rm /usr/lib/systemd/system/scw-agent-hostname.path /etc/systemd/system/multi-user.target.wants/scw-agent-hostname.path";
+    disk.chroot(path).ok("rm");
+    assert!(upgraded().contains("scw-agent-hostname.path"));
+    // An upgrade keeps a unit that the administrator enabled. It removes the link of a version whose unit was enabled by default.
+    let unit = "/usr/lib/systemd/system/scw-agent-setup.service";
+    disk.chroot(&format!("ln -s {unit} /etc/systemd/system/multi-user.target.wants/")).ok("ln");
+    assert!(upgraded().contains("scw-agent-setup.service"));
+    disk.chroot(&format!("printf '[Install]\\nWantedBy=multi-user.target\\n' >>{unit}")).ok("printf");
+    assert!(!upgraded().contains("scw-agent-setup.service"));
 }
 
 #[test]
@@ -113,9 +122,8 @@ fn rpm_of_guest_commands_keeps_disabled_what_was_disabled() {
         assert!(!disk.chroot(wants).ok(wants).contains("scw-agent-fetch-ssh-keys.service"));
         let ran = rpm(&disk, &["--erase", "scw-agent-ecosystem"]);
         assert!(ran.is_ok() && !ran.err.contains("scriptlet failed"), "{}{}", ran.out, ran.err);
-        assert_eq!(disk.chroot("find /etc/scw-agent.toml.d ! -type d").out, "", "nothing remains");
-
-        // Without the present package, all is on.
+        // Without the present package, all is on but what an administrator's link disables.
+        disk.chroot("rm /etc/scw-agent.toml.d/*").ok("rm");
         disk.chroot(&format!("rm {units}/scw-fetch* {units}/scw-set* {units}/scw-signal*")).ok("rm");
         let ran = rpm(&disk, &["--install", &text(ecosystem)]);
         assert!(ran.is_ok() && !ran.err.contains("scriptlet failed"), "{}{}", ran.out, ran.err);

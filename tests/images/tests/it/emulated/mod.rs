@@ -19,7 +19,7 @@ const GREEDY: &str = "#!/bin/sh\nperl -e '$a = \"a\" x 200e6; sleep 1'\necho \"g
 #[test]
 fn h1_h3_s1_emulated_debian_13_does_complete_job() {
     let kit = Kit::new(Suite::TrixieKernel);
-    let folder = Kit::target().join(format!("tmp/emulated-{}", std::process::id()));
+    let folder = Kit::scratch("emulated");
     fs::create_dir_all(&folder).expect("made");
     let options = Options { public_api: Some(volumes::public_api()), ..Options::default() };
     World::builder().standin(options).run(|world| {

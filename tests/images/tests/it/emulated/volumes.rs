@@ -262,7 +262,7 @@ fn instance_id(guest: &Guest) -> String {
 /// Sends a request of the volume's owner to the public API, which only the guest's side of the wire reaches; returns the document of the answer.
 fn ask(guest: &Guest, path: &str, body: &Value) -> Value {
     let mut command = guest.world.command("curl");
-    command.args(["--silent", "--show-error", "--fail-with-body", "--noproxy", "*", "--max-time", "600"]);
+    command.args(["--silent", "--show-error", "--fail-with-body", "--noproxy", "*", "--max-time", "3600"]);
     command.args(["--cacert", AUTHORITY, "--unix-socket", API_SOCKET]);
     command.args(["--header", &format!("X-Auth-Token: {OWNER_TOKEN}"), "--data", &body.to_string()]);
     let answer = Ran::run(command.arg(format!("https://{API}/{path}"))).ok(path);
