@@ -22,6 +22,7 @@ const COMMANDS: [&str; 7] = [
     "sbin/scw-set-hostname",
 ];
 const FETCH_UNIT: &str = "scw-agent-fetch-ssh-keys.service";
+const RENAMED: &str = "scw-renamed";
 const HOSTNAME_DONE: &str = "/run/scw-agent-hostname/done";
 const STATE_SIGNALLED: &str = "/run/scw-agent/state-signalled";
 /// Those of the old package.
@@ -136,6 +137,13 @@ fn check_boot_tasks(world: &World, machine: &Machine) {
     assert_eq!(signalled, 1, "once a boot");
 }
 
+/// The metadata have another hostname than the image.
+fn rename(world: &World) {
+    let mut conf = world.standin().conf();
+    conf["hostname"] = json!(RENAMED);
+    world.standin().set_conf(conf);
+}
+
 #[track_caller]
 fn check_commands(suite: Suite) {
     let kit = Kit::new(suite);
@@ -148,8 +156,8 @@ fn check_commands(suite: Suite) {
         let mut conf = world.standin().conf();
         conf["ssh_public_keys"] = json!([{ "key": public.trim() }]);
         conf["tags"] = json!(["role=db", "AUTHORIZED_KEY=ssh-rsa_AAAAC3NzaC1lZDI1NTE5_ci"]);
-        conf["hostname"] = json!("scw-renamed");
         world.standin().set_conf(conf);
+        rename(world);
         let disk = Disk::new(world, &kit);
         disk.install(kit.deb());
         disk.install(ecosystem);
@@ -215,13 +223,14 @@ fn s4_hostname_changes_at_a_boot_and_only_once() {
     let kit = Kit::new(Suite::Trixie);
     let [ecosystem, _] = &Kit::build().ecosystem;
     World::builder().run(|world| {
+        rename(world);
         let disk = Disk::new(world, &kit);
         disk.install(kit.deb());
         let ecosystem = disk.bring(ecosystem);
         let mut machine = Machine::boot(world, &disk);
         published(world, &machine);
         let before = machine.ok("hostname");
-        assert_ne!(before, "scw-example");
+        assert_ne!(before, RENAMED);
         machine.ok(&format!("dpkg --install {ecosystem}; systemctl restart scw-agent.service"));
         machine.until("the daemon has the new settings", &format!("ls {STATE_SIGNALLED}"));
         assert_eq!(
@@ -232,7 +241,7 @@ fn s4_hostname_changes_at_a_boot_and_only_once() {
         machine.ok("echo '/etc/hosts /etc/hosts none bind' >>/etc/fstab");
         machine.reboot();
         machine.until(HOSTNAME_DONE, &format!("ls {HOSTNAME_DONE}"));
-        assert_eq!(machine.ok("hostname"), "scw-example");
+        assert_eq!(machine.ok("hostname"), RENAMED);
         assert!(failed_units(&machine).contains("scw-agent-hostname.service"));
         machine.ok(
             "hostnamectl set-hostname by-hand; systemctl reload scw-agent.service; scw-agent status || true",
@@ -247,6 +256,7 @@ fn boot_without_the_service_waits_for_no_guest_command() {
     let kit = Kit::new(Suite::Bookworm);
     let [ecosystem, _] = &Kit::build().ecosystem;
     World::builder().ipv4(Reach::Absent).ipv6(Reach::Absent).run(|world| {
+        rename(world);
         let disk = Disk::new(world, &kit);
         disk.install(kit.deb());
         disk.install(ecosystem);
@@ -268,6 +278,6 @@ fn boot_without_the_service_waits_for_no_guest_command() {
         for file in [HOSTNAME_DONE, STATE_SIGNALLED] {
             machine.until(file, &format!("ls {file}"));
         }
-        assert_eq!(machine.ok("hostname"), "scw-example");
+        assert_eq!(machine.ok("hostname"), RENAMED);
     });
 }
