@@ -205,3 +205,39 @@ pub(crate) fn write_for_boot(path: &Path, bytes: &[u8]) -> io::Result<()> {
     }
     files::write_atomic(path, bytes, 0o644)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::util::random;
+
+    #[test]
+    fn h3_changed_file_is_read_anew() {
+        let folder = std::env::temp_dir().join(format!("scw-agent-served-{:x}", random::generator().u64(..)));
+        fs::create_dir(&folder).expect("made");
+        let path = folder.join("served.json");
+        let keys = |served| LocalKeys {
+            source: ConfigSource::Sshd,
+            instance: None,
+            keys: vec![LocalKey {
+                path: "/etc/ssh/ssh_host_ed25519_key".into(),
+                key: PublicKey::parse(
+                    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPbatW6deZ5lBPqVQrgZ5m5azJVn84DsrzVkjUxxOf0X",
+                )
+                .ok(),
+                served,
+            }],
+            problems: vec![],
+        };
+        assert_eq!(LocalKeys::read(&path), None);
+        for served in [true, true, false, true] {
+            keys(served).write(&path).expect("written");
+            assert_eq!(LocalKeys::read(&path), Some(keys(served)));
+        }
+        fs::write(&path, "{").expect("written");
+        assert_eq!(LocalKeys::read(&path), None);
+        fs::remove_dir_all(folder).expect("removed");
+    }
+}

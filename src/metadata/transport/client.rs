@@ -10,7 +10,7 @@ use crate::metadata::family::Family;
 use crate::metadata::transport::connect;
 use crate::metadata::transport::connection::Connection;
 use crate::metadata::transport::exchange::Limits;
-use crate::metadata::transport::source_port::{self, ReservedPorts};
+use crate::metadata::transport::source_port::PortGroups;
 use crate::system::platform::PlatformProof;
 use crate::util::random;
 
@@ -24,7 +24,7 @@ pub struct Client {
     closing: bool,
     /// Whether any source port is used, and not one below 1024.
     any_port: bool,
-    reserved: ReservedPorts,
+    ports: PortGroups,
     random: fastrand::Rng,
     /// The only family to use, if the client is limited to one.
     only_family: Option<Family>,
@@ -40,13 +40,13 @@ impl Client {
     ///
     /// Requires the proof that the service can be trusted on this machine (invariant P1).
     pub fn new(_: &PlatformProof, limits: Limits) -> Self {
-        let reserved = ReservedPorts::of_this_machine();
+        let ports = PortGroups::of_this_machine();
         let random = random::generator();
         Self {
             limits,
             closing: false,
             any_port: false,
-            reserved,
+            ports,
             random,
             only_family: None,
             first_family: Family::BOTH[0],
@@ -83,7 +83,7 @@ impl Client {
 
     /// Tests whether a source port is available, without a connection.
     pub fn try_source_port(&mut self) -> Result<u16, ConnectError> {
-        connect::try_ports(self.first_family, &source_port::ports_in_order(&self.reserved, &mut self.random))
+        connect::try_ports(self.first_family, &self.ports.in_order(&mut self.random))
     }
 
     /// Opens the connection now, before the first request.
@@ -180,11 +180,7 @@ impl Client {
 
     /// The source ports to try, in this order.
     fn ports(&mut self) -> Vec<u16> {
-        if self.any_port {
-            vec![EPHEMERAL_PORT; 3]
-        } else {
-            source_port::ports_in_order(&self.reserved, &mut self.random)
-        }
+        if self.any_port { vec![EPHEMERAL_PORT; 3] } else { self.ports.in_order(&mut self.random) }
     }
 
     /// The error for failed connection attempts. A reset comes from a service that accepted the connection and then closed it, so it

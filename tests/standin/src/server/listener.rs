@@ -1,10 +1,10 @@
 //! The listening sockets. Each has a task, which closes it while an order refuses connections and then opens it again.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Shutdown, SocketAddr};
 use std::sync::Arc;
 
-use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::UnboundedReceiver;
 
@@ -66,7 +66,11 @@ pub(crate) async fn accept_loop(
 
 fn obey(listener: &mut Option<TcpListener>, address: SocketAddr, refuse: bool) -> io::Result<()> {
     if refuse {
-        *listener = None;
+        // A program that another thread starts has a copy of the socket until it is executed. So the end of this copy alone would not end
+        // the listening, and the address would stay in use.
+        if let Some(open) = listener.take() {
+            SockRef::from(&open).shutdown(Shutdown::Both)?;
+        }
     } else if listener.is_none() {
         *listener = Some(TcpListener::from_std(bind(address)?)?);
     }
@@ -89,5 +93,21 @@ mod tests {
         // Only the wildcard address could accept both families.
         let socket = bind(SocketAddr::from((std::net::Ipv6Addr::UNSPECIFIED, 0))).unwrap();
         assert!(socket2::SockRef::from(&socket).only_v6().unwrap());
+    }
+
+    #[tokio::test]
+    async fn refusing_listener_leaves_its_address_to_the_next() {
+        let socket = bind(SocketAddr::from((std::net::Ipv4Addr::LOCALHOST, 0))).unwrap();
+        let address = socket.local_addr().unwrap();
+        // As a program has it that another thread is starting.
+        let _copy = socket.try_clone().unwrap();
+        let mut listener = Some(TcpListener::from_std(socket).unwrap());
+        for _ in 0..2 {
+            obey(&mut listener, address, true).unwrap();
+            let refused = std::net::TcpStream::connect(address).unwrap_err();
+            assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
+            obey(&mut listener, address, false).unwrap();
+            std::net::TcpStream::connect(address).unwrap();
+        }
     }
 }
