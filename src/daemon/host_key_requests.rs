@@ -8,6 +8,7 @@
 //! proof of anything.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -27,11 +28,14 @@ const MAX_PAUSE: Duration = Duration::from_secs(3600);
 /// A file's size and change time. The daemon may have no permission to read its content.
 type FileStamp = (u64, i64, i64);
 
+/// The stamps by path. It is text, since the parts of a path are compared one by one.
+type FileStamps = BTreeMap<OsString, FileStamp>;
+
 /// The requests that were sent, and when.
 #[derive(Debug)]
 pub(crate) struct HostKeyRequests {
     /// The stamps of sshd's files at the last request.
-    stamps: Option<BTreeMap<PathBuf, FileStamp>>,
+    stamps: Option<FileStamps>,
     instance_requested: bool,
     last_sent: Option<Instant>,
     changes: ChangePace,
@@ -111,7 +115,7 @@ impl HostKeyRequests {
 /// stamps, because only root can judge the content. Returns `None` without sshd's folder: then there is
 /// nothing to check. The folders have stamps, too. They reveal a file that was created and removed again,
 /// which the host-keys units may have read in between.
-fn file_stamps(paths: &HostKeyPaths) -> Option<BTreeMap<PathBuf, FileStamp>> {
+fn file_stamps(paths: &HostKeyPaths) -> Option<FileStamps> {
     if !paths.keys.exists() {
         return None;
     }
@@ -125,7 +129,8 @@ fn file_stamps(paths: &HostKeyPaths) -> Option<BTreeMap<PathBuf, FileStamp>> {
         // For a symbolic link, the stamp of its target.
         let metadata = fs::metadata(&path).ok()?;
         let is_watched = metadata.is_file() || folders.contains(&path);
-        is_watched.then(|| (path, (metadata.size(), metadata.ctime(), metadata.ctime_nsec())))
+        is_watched
+            .then(|| (path.into_os_string(), (metadata.size(), metadata.ctime(), metadata.ctime_nsec())))
     };
     Some(files.chain(folders.iter().cloned()).filter_map(stamp).collect())
 }
