@@ -69,16 +69,6 @@ impl RootKeys {
         Ok(String::from_utf8_lossy(&text.unwrap_or_default()).into_owned())
     }
 
-    /// The present text of the file; empty if there is none.
-    ///
-    /// # Errors
-    /// If the file is there and cannot be read.
-    pub(crate) fn old_text(&self) -> Result<String, InstallError> {
-        let path = self.file();
-        let text = files::read_bounded(&path, MAX_BYTES).map_err(|why| InstallError::System(path, why))?;
-        Ok(String::from_utf8_lossy(&text.unwrap_or_default()).into_owned())
-    }
-
     /// Replaces the file. Returns the path of the copy if another program or a person wrote the old one.
     ///
     /// # Errors
@@ -161,7 +151,7 @@ mod tests {
         let home = home();
         let keys = RootKeys::new(&home);
         let own = |account: &str| {
-            content(&OwnerData { account_keys: vec![account.to_owned()], tags: vec![] }, "", "").text
+            content(&OwnerData { account_keys: vec![account.to_owned()], tags: vec![] }, "").text
         };
         assert_eq!(keys.install(&own("a")).expect("installed"), None);
         let file = home.join(".ssh/authorized_keys");

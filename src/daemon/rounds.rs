@@ -124,10 +124,10 @@ async fn do_round(
     }
     let is_published = shared_status.is_published();
     let wait = state.finish_round(asked, &result, is_published, inputs.setup, &settings);
+    inputs.checks.end_round(&result, wait);
     if state.observer.knows_instance() && has_answered {
         state.boot_tasks.signal_if_due(api, &settings, inputs.boot_tasks).await;
     }
-    inputs.checks.end_round(&result, wait);
     wait
 }
 

@@ -191,8 +191,9 @@ fn serial_of_page(page: &[u8]) -> Option<String> {
     Some(String::from_utf8_lossy(text).trim_matches([' ', '\0']).to_owned())
 }
 
-/// The designators in the SCSI page 0x83, those of them that are text. QEMU cuts the serial number of the page 0x80 after 36 bytes, which is
-/// too short for `volume-UUID`, but not this one. After the page's four bytes, each designator has four bytes, the last one its length.
+/// The designators of the disk in the SCSI page 0x83, those of them that are text. QEMU cuts the serial number of the page 0x80 after 36
+/// bytes, which is too short for `volume-UUID`, but not this one, its `device_id`. After the page's four bytes, each designator has four bytes,
+/// the last one its length. Those of the target are the same for all its disks.
 fn designators_of_page(page: &[u8]) -> Vec<String> {
     const ASCII: u8 = 2;
     const UTF_8: u8 = 3;
@@ -200,7 +201,8 @@ fn designators_of_page(page: &[u8]) -> Vec<String> {
     let mut rest = page.get(4..).unwrap_or_default();
     while let Some((head, after)) = rest.split_at_checked(4) {
         let Some((text, next)) = after.split_at_checked(usize::from(head[3])) else { break };
-        if [ASCII, UTF_8].contains(&(head[0] & 0x0f)) {
+        let is_of_disk = head[1] & 0x30 == 0;
+        if is_of_disk && [ASCII, UTF_8].contains(&(head[0] & 0x0f)) {
             found.push(String::from_utf8_lossy(text).trim_matches([' ', '\0']).to_owned());
         }
         rest = next;

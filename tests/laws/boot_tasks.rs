@@ -62,19 +62,21 @@ fn boot_tasks_are_done_once_a_boot_and_only_if_set() {
 }
 
 #[test]
-fn refused_state_delays_no_fingerprints() {
-    World::builder().run(|world| {
-        make_host_key(world);
-        fs::write(SETTINGS, BOTH).expect("written");
-        let refused = Order::new(Fault::status(403)).method("PATCH").path("/state");
-        world.standin().set_orders(vec![refused]);
-        let daemon = start_daemon(world);
-        wait_until_published(world);
-        wait_until_settled(world);
-        let log = "cannot signal the state booted";
-        assert!(daemon.wait_for(LONG, |lines| lines.iter().any(|line| line.contains(log))));
-        assert_eq!(daemon.output().matches(log).count(), 1, "{}", daemon.output());
-    });
+fn signal_of_the_state_comes_after_what_is_urgent() {
+    for fault in [Fault::status(403), Fault::Silent] {
+        World::builder().run(|world| {
+            make_host_key(world);
+            fs::write(SETTINGS, BOTH).expect("written");
+            world.standin().set_user_data("setup-script", "#!/bin/sh\n");
+            world.standin().set_orders(vec![Order::new(fault).method("PATCH").path("/state")]);
+            let daemon = start_daemon(world);
+            wait_until_published(world);
+            until(world, "the scripts are requested", || Path::new(SETUP_REQUESTED).exists().then_some(()));
+            let log = "cannot signal the state booted";
+            assert!(daemon.wait_for(LONG, |lines| lines.iter().any(|line| line.contains(log))));
+            assert_eq!(daemon.output().matches(log).count(), 1, "{}", daemon.output());
+        });
+    }
 }
 
 #[test]

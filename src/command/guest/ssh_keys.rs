@@ -71,9 +71,8 @@ pub(super) fn fetch(program: &'static Program, parsed: Parsed) -> Exit {
         }
         let keys = RootKeys::new(&home_of_root());
         let written = keys.instance_keys().and_then(|own| {
-            let content = content(&owner, &own, &keys.old_text()?);
-            let is_used = content.keys > content.kept && !content.leaves_old_file;
-            let copy = if is_used { keys.install(&content.text)? } else { None };
+            let content = content(&owner, &own);
+            let copy = if content.keys > 0 { keys.install(&content.text)? } else { None };
             Ok((content, copy))
         });
         report(program, written)
@@ -88,18 +87,11 @@ fn report(program: &Program, written: Result<(AuthorizedKeys, Option<PathBuf>), 
     if content.skipped > 0 {
         print_error(program, &format!("{} keys with a control character were left out", content.skipped));
     }
-    if content.leaves_old_file {
-        let why = "the account has no keys in the metadata, and authorized_keys was written by another program; nothing was changed";
-        print_error(program, &why);
-    } else if content.keys == content.kept {
+    if content.keys == 0 {
         print_error(
             program,
             &"there are no keys in the metadata, in tags or in instance_keys; nothing was changed",
         );
-    } else if content.kept > 0 {
-        let why =
-            format!("the account has no keys in the metadata; the {} of the last answer stay", content.kept);
-        print_error(program, &why);
     }
     if let Some(copy) = copy {
         print_error(program, &format!("the edited file was kept as {}", copy.display()));

@@ -142,10 +142,13 @@ fn designator_has_the_volume_id_that_a_cut_serial_number_lacks() {
     let whole = page(&serial);
     let mut binary = whole.clone();
     binary[10] = 1;
+    let mut of_target = whole.clone();
+    of_target[11] = 0x20;
     for (page, found) in [
         (page(&format!("SCW     sbs             {serial}  ")), true),
         (Vec::new(), false),
         (binary, false),
+        (of_target, false),
         (whole[..7].to_vec(), false),
         (whole[..12].to_vec(), false),
         (whole[..whole.len() - 1].to_vec(), false),

@@ -29,8 +29,8 @@ fn failing_or_idle_agent_fails_every_step() {
         let output = demo_with(name, line);
         let text = String::from_utf8_lossy(&output.stdout);
         assert_eq!(output.status.code(), Some(1), "{text}{}", String::from_utf8_lossy(&output.stderr));
-        assert_eq!((text.matches('✗').count(), text.matches('✓').count()), (11, 1), "{text}");
-        assert!(text.contains("1 of 12 steps held"), "{text}");
+        assert_eq!((text.matches('✗').count(), text.matches('✓').count()), (12, 1), "{text}");
+        assert!(text.contains("1 of 13 steps held"), "{text}");
         assert_eq!(text.contains("no luck"), name == "fails", "{text}");
     }
 }
