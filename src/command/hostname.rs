@@ -7,7 +7,7 @@ use nix::unistd::geteuid;
 
 use crate::command::exit::Exit;
 use crate::command::guest::ask_for_a_minute;
-use crate::command::process::block_on;
+use crate::command::process::on_this_thread;
 use crate::metadata::api::response::Ask;
 use crate::settings;
 use crate::system::hostname::{self, HOSTNAME_REQUESTED, HostnamePaths};
@@ -101,13 +101,10 @@ pub(super) fn set_from_metadata() -> Result<String, NotSet> {
     if cloud_init::is_active(Path::new("/")) {
         return Err(NotSet::LeftToCloudInit);
     }
-    let mut answer = Err(NotSet::NoName);
-    block_on(async {
-        let asked = ask_for_a_minute(async |api| api.instance().await).await;
-        answer = asked.map_err(|why| NotSet::NoAnswer(why.to_string()));
-        Exit::Success
-    });
-    let name = answer?.hostname.filter(|name| hostname::is_hostname(name)).ok_or(NotSet::NoName)?;
+    let asked = on_this_thread(ask_for_a_minute(async |api| api.instance().await));
+    let asked = asked.map_err(|why| NotSet::Failed(format!("cannot start the event loop: {why}")))?;
+    let instance = asked.map_err(|why| NotSet::NoAnswer(why.to_string()))?;
+    let name = instance.hostname.filter(|name| hostname::is_hostname(name)).ok_or(NotSet::NoName)?;
     hostname::set(&name).map_err(|why| NotSet::Failed(format!("cannot set the hostname: {why}")))?;
     Ok(name)
 }

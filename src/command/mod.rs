@@ -1,7 +1,8 @@
-//! The command lines of both programs, used by people and by units: each is parsed into one call of another
+//! The command lines of all programs, used by people and by units: each is parsed into one call of another
 //! module, and the result is printed and becomes the exit code.
 //!
-//! The commands decide nothing themselves, with one exception: `host_keys` asks the metadata service for root which Instance this is.
+//! The commands decide nothing themselves, with two exceptions: `host_keys` and `hostname` ask the metadata service for root which Instance
+//! this is, and what its hostname is.
 //!
 //! | command | started by |
 //! |---|---|

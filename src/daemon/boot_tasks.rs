@@ -5,6 +5,9 @@
 //! repeated with growing pauses.
 
 use std::path::PathBuf;
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::daemon::repetition::Repetition;
 use crate::metadata::api::response::Ask;
@@ -30,9 +33,13 @@ impl Default for BootTaskPaths {
     }
 }
 
+/// How long the signal waits until the fingerprints are published. A request that is not answered would delay them.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// What is done, and when the rest is tried again.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct BootTasks {
+    started: Instant,
     is_state_signalled: bool,
     signals: Repetition,
     hostname_requests: Repetition,
@@ -40,7 +47,25 @@ pub(crate) struct BootTasks {
     request_failure: LogOnce,
 }
 
+impl Default for BootTasks {
+    fn default() -> Self {
+        Self {
+            started: Instant::now(),
+            is_state_signalled: false,
+            signals: Repetition::default(),
+            hostname_requests: Repetition::default(),
+            signal_failure: LogOnce::default(),
+            request_failure: LogOnce::default(),
+        }
+    }
+}
+
 impl BootTasks {
+    /// Whether the daemon started a moment ago, so that the signal can wait for what is more urgent.
+    pub(crate) fn is_new(&self) -> bool {
+        self.started.elapsed() < PATIENCE
+    }
+
     /// Requests the unit that sets the hostname, if that is configured, due and not done. Call it only if root can query the service.
     pub(crate) fn request_hostname_if_due(&mut self, settings: &Settings, paths: &HostnamePaths) {
         if !settings.hostname_managed || !self.hostname_requests.is_due() || paths.done.exists() {
@@ -96,12 +121,11 @@ impl BootTasks {
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::time::Duration;
 
     use hyper::HeaderMap;
     use hyper::body::Bytes;
     use hyper::header::{HeaderValue, RETRY_AFTER};
-    use tokio::time::{Instant, advance};
+    use tokio::time::advance;
 
     use super::*;
     use crate::metadata::api::request::Request;

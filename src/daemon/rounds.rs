@@ -1,8 +1,8 @@
 //! The task that does the daemon's periodic work in rounds, with a wait between two rounds.
 //!
 //! A round requests the host-keys units, learns which Instance this is ([`crate::daemon::observer`]), publishes the
-//! fingerprints if they are not published ([`publisher`]), learns whether there are scripts, and requests the setup
-//! runner. After a successful round, the next one starts 40 to 55 seconds later, and usually sends one small
+//! fingerprints if they are not published ([`publisher`]), learns whether there are scripts, requests the setup
+//! runner, and does what is due once in a boot ([`crate::daemon::boot_tasks`]). After a successful round, the next one starts 40 to 55 seconds later, and usually sends one small
 //! request: a read of the published value. Scripts are looked for in one of sixteen rounds. After a failed round,
 //! the retry policy decides when the next one starts. A changed key starts a round at any time, and so do a
 //! request for the status and an answer that contradicts what is known ([`FingerprintChecks`]). A new address or
@@ -125,7 +125,8 @@ async fn do_round(
     let is_published = shared_status.is_published();
     let wait = state.finish_round(asked, &result, is_published, inputs.setup, &settings);
     inputs.checks.end_round(&result, wait);
-    if state.observer.knows_instance() && has_answered {
+    let will_publish_soon = shared_status.will_publish() && state.boot_tasks.is_new();
+    if state.observer.knows_instance() && has_answered && !will_publish_soon {
         state.boot_tasks.signal_if_due(api, &settings, inputs.boot_tasks).await;
     }
     wait

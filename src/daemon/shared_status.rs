@@ -37,6 +37,12 @@ impl SharedStatus {
         matches!(self.0.borrow().fingerprints, Fingerprints::Published { .. })
     }
 
+    /// Whether there is something to publish, and it was never published.
+    pub(crate) fn will_publish(&self) -> bool {
+        let status = self.0.borrow();
+        status.fingerprints == Fingerprints::Waiting && status.ssh_server != SshServer::NotEnabled
+    }
+
     pub(crate) fn is_instance(&self) -> bool {
         self.0.borrow().platform == Platform::Instance
     }

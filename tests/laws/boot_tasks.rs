@@ -62,16 +62,19 @@ fn boot_tasks_are_done_once_a_boot_and_only_if_set() {
 }
 
 #[test]
-fn signal_of_the_state_comes_after_what_is_urgent() {
+fn state_is_signalled_after_the_fingerprints() {
     for fault in [Fault::status(403), Fault::Silent] {
         World::builder().run(|world| {
             make_host_key(world);
             fs::write(SETTINGS, BOTH).expect("written");
-            world.standin().set_user_data("setup-script", "#!/bin/sh\n");
             world.standin().set_orders(vec![Order::new(fault).method("PATCH").path("/state")]);
             let daemon = start_daemon(world);
-            wait_until_published(world);
-            until(world, "the scripts are requested", || Path::new(SETUP_REQUESTED).exists().then_some(()));
+            let is_asked = |line: &str| request_lines(world).iter().any(|asked| asked == line);
+            until(world, "signalled", || {
+                serve_requests(world);
+                is_asked("PATCH /state").then_some(())
+            });
+            assert!(is_asked(&format!("PATCH /user_data/{FINGERPRINTS}")), "{:?}", request_lines(world));
             let log = "cannot signal the state booted";
             assert!(daemon.wait_for(LONG, |lines| lines.iter().any(|line| line.contains(log))));
             assert_eq!(daemon.output().matches(log).count(), 1, "{}", daemon.output());
