@@ -9,31 +9,67 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg, OFlag};
+use nix::fcntl::{FcntlArg, Flock, FlockArg, OFlag, fcntl};
+use nix::libc;
 
 /// Writes a file atomically: at any time, also after a power failure, `path` has the complete old or the complete new content.
 ///
 /// A temporary file in the same folder is written, synced and renamed; then the folder is synced. The file gets the permission
 /// bits `mode`, independent of the umask.
 pub(crate) fn write_atomic(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    replace(path, bytes, mode, |_| Ok(())).map(drop)
+}
+
+/// The same, with a lock on the file until the result is dropped. The kernel releases it when the process ends, however that happens.
+/// [`is_locked_for_writing`] tests it. The lock needs write access, so no other user can hold one.
+pub(crate) fn write_locked(path: &Path, bytes: &[u8], mode: u32) -> io::Result<File> {
+    replace(path, bytes, mode, |file| Ok(fcntl(file, FcntlArg::F_OFD_SETLK(&write_lock())).map(drop)?))
+}
+
+/// Whether a process has the lock of [`write_locked`] on the open file. Read access is enough.
+pub(crate) fn is_locked_for_writing(file: &File) -> io::Result<bool> {
+    let mut lock = libc::flock { l_type: libc::F_RDLCK as libc::c_short, ..write_lock() };
+    fcntl(file, FcntlArg::F_OFD_GETLK(&mut lock))?;
+    Ok(lock.l_type != libc::F_UNLCK as libc::c_short)
+}
+
+/// A lock on a complete file.
+fn write_lock() -> libc::flock {
+    let (l_type, l_whence) = (libc::F_WRLCK as libc::c_short, libc::SEEK_SET as libc::c_short);
+    libc::flock { l_type, l_whence, l_start: 0, l_len: 0, l_pid: 0 }
+}
+
+/// `prepare` is called before the file gets its name.
+fn replace(
+    path: &Path,
+    bytes: &[u8],
+    mode: u32,
+    prepare: impl FnOnce(&File) -> io::Result<()>,
+) -> io::Result<File> {
     let folder = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
     let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_string_lossy();
     let temporary = folder.join(format!(".{name}.new"));
     // An interrupted process may have left this file.
     let _ = fs::remove_file(&temporary);
-    let written = write_new(&temporary, bytes, mode).and_then(|()| fs::rename(&temporary, path));
+    let written = write_new(&temporary, bytes, mode).and_then(|file| {
+        prepare(&file)?;
+        fs::rename(&temporary, path)?;
+        Ok(file)
+    });
     if written.is_err() {
         let _ = fs::remove_file(&temporary);
     }
-    written?;
-    sync_folder(folder)
+    let file = written?;
+    sync_folder(folder)?;
+    Ok(file)
 }
 
-fn write_new(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+fn write_new(path: &Path, bytes: &[u8], mode: u32) -> io::Result<File> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
     file.set_permissions(Permissions::from_mode(mode))?;
     file.write_all(bytes)?;
-    file.sync_all()
+    file.sync_all()?;
+    Ok(file)
 }
 
 /// Syncs `folder`, so that a rename in it survives a power failure.
@@ -172,6 +208,22 @@ mod tests {
         assert_eq!(fs::read(&path).expect("read"), b"new");
         assert_eq!(fs::metadata(&path).expect("there").permissions().mode() & 0o777, 0o600);
         assert_eq!(fs::read_dir(&folder).expect("listed").count(), 1);
+        fs::remove_dir_all(folder).expect("removed");
+    }
+
+    #[test]
+    fn lock_of_a_written_file_ends_with_its_holder() {
+        let folder = folder("locked");
+        let path = folder.join("running.json");
+        let is_locked = || is_locked_for_writing(&File::open(&path).expect("opened")).expect("tested");
+        write_atomic(&path, b"old", 0o644).expect("written");
+        assert!(!is_locked());
+        let holder = write_locked(&path, b"new", 0o644).expect("written");
+        assert_eq!(fs::read(&path).expect("read"), b"new");
+        assert!(is_locked(), "another read does not release it");
+        assert!(is_locked());
+        drop(holder);
+        assert!(!is_locked());
         fs::remove_dir_all(folder).expect("removed");
     }
 

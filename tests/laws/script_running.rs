@@ -79,7 +79,11 @@ fn s2_script_whose_runner_was_killed_is_not_shown_as_running() {
         let mut runner = start_script(world);
         runner.signal(Signal::SIGKILL);
         assert!(runner.wait(LONG).is_some());
-        assert!(fs::exists(RUNNING).expect("checked"), "the file of the killed runner remains");
+        let remaining = fs::read_to_string(RUNNING).expect("the file of the killed runner remains");
+        // Its process ID soon belongs to another process, where many processes start.
+        let (before, after) = remaining.split_once("\"runner\":").expect("a process ID");
+        let rest = after.trim_start_matches(|c: char| c.is_ascii_digit());
+        fs::write(RUNNING, format!("{before}\"runner\":1{rest}")).expect("written");
         assert!(agent(world, &["setup", "list"]).out.contains("cut off (attempt 1)"));
         // The daemon may have looked at the list before the script was in it.
         until(world, "the script in the list", || {

@@ -3,12 +3,10 @@
 //! Everybody may read it, so it contains only what the summary may contain. The run's ID, which its processes have in their environment, is
 //! not in it.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use nix::errno::Errno;
-use nix::sys::signal::kill;
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
@@ -60,8 +58,8 @@ impl RunningScript {
     pub(crate) fn write(&self, path: &Path) -> io::Result<RunningFile> {
         path.parent().map_or(Ok(()), files::create_public_folder)?;
         let text = serde_json::to_vec(self)?;
-        files::write_atomic(path, &text, 0o644)?;
-        Ok(RunningFile(path.to_owned(), text))
+        let lock = files::write_locked(path, &text, 0o644)?;
+        Ok(RunningFile { path: path.to_owned(), text, _lock: lock })
     }
 
     /// Reads the file. `None` if no script runs, or if its runner was killed.
@@ -72,20 +70,28 @@ impl RunningScript {
         let Some(bytes) = files::read_bounded(path, MAX_FILE_BYTES)? else { return Ok(None) };
         let running: Self =
             serde_json::from_slice(&bytes).map_err(|why| io::Error::other(printable::json_fault(&why)))?;
-        // Signal 0 checks whether the process exists. The runner is root's, so other users get "not permitted" if it does.
-        let is_alive = running.runner > 0 && kill(Pid::from_raw(running.runner), None) != Err(Errno::ESRCH);
+        // The runner has locked the file. Its process ID may be another process's by now. If the file is a new one by now, so is its lock.
+        let is_alive = match File::open(path) {
+            Ok(file) => files::is_locked_for_writing(&file)?,
+            Err(why) if why.kind() == io::ErrorKind::NotFound => false,
+            Err(why) => return Err(why),
+        };
         Ok(is_alive.then_some(running))
     }
 }
 
 /// The file of a script that runs, and its content. Dropping this removes the file.
-pub(crate) struct RunningFile(PathBuf, Vec<u8>);
+pub(crate) struct RunningFile {
+    path: PathBuf,
+    text: Vec<u8>,
+    _lock: File,
+}
 
 impl Drop for RunningFile {
     fn drop(&mut self) {
         // Only if the content is the same: the runner of the shutdown scripts may have written its own file.
-        if files::read_bounded(&self.0, MAX_FILE_BYTES).ok().flatten().as_ref() == Some(&self.1) {
-            let _ = fs::remove_file(&self.0);
+        if files::read_bounded(&self.path, MAX_FILE_BYTES).ok().flatten().as_ref() == Some(&self.text) {
+            let _ = fs::remove_file(&self.path);
         }
     }
 }
