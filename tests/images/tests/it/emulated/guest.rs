@@ -84,6 +84,10 @@ fn prepare_disk(world: &World, kit: &Kit, folder: &Path, fstab: &str) -> Disk {
     fs::create_dir_all(&limit).expect("made");
     fs::write(limit.join("memory.conf"), "[Service]\nMemoryMax=60M\n").expect("written");
     fs::write(disk.path("/etc/fstab"), fstab).expect("written");
+    // Some units of systemd have a limit of their own, which a busy computer exceeds.
+    let patience = disk.path("/etc/systemd/system/service.d");
+    fs::create_dir_all(&patience).expect("made");
+    fs::write(patience.join("patience.conf"), "[Service]\nTimeoutStartSec=7200\n").expect("written");
     disk.chroot("systemctl enable systemd-networkd.service; chmod 700 /root/.ssh").ok("systemctl");
     disk
 }
