@@ -2,14 +2,12 @@
 
 use sha2::{Digest as _, Sha256};
 
-use crate::metadata::api::owner_data::OwnerData;
+use crate::metadata::api::owner_data::{KEY_TAG, OwnerData};
 
 /// The first line, before the checksum of the lines below it, which shows whether the file is as this program wrote it.
 const FIRST_LINE: &str = "# scw-fetch-ssh-keys replaces this file at each boot. Checksum: ";
 const HELP: &str = "# Add keys to your account (https://console.scaleway.com), as a tag AUTHORIZED_KEY=… of the Instance with `_` in place of\n\
     # spaces, or as lines of /root/.ssh/instance_keys.\n";
-/// The name of a tag with a key.
-const TAG: &str = "AUTHORIZED_KEY=";
 
 /// The text, and how many keys it has and which were left out.
 #[derive(Debug, PartialEq, Eq)]
@@ -25,7 +23,7 @@ pub(crate) struct AuthorizedKeys {
 pub(crate) fn content(owner: &OwnerData, instance_keys: &str) -> AuthorizedKeys {
     let mut content = AuthorizedKeys { text: HELP.to_owned(), keys: 0, skipped: 0 };
     content.add(owner.account_keys.iter().cloned());
-    let tags = owner.tags.iter().filter_map(|tag| tag.strip_prefix(TAG));
+    let tags = owner.tags.iter().filter_map(|tag| tag.strip_prefix(KEY_TAG));
     content.add(tags.map(|key| key.replace('_', " ")));
     let own: Vec<_> = instance_keys.lines().filter(|line| !line.starts_with('#')).collect();
     if own.iter().any(|line| !line.trim().is_empty()) {

@@ -41,6 +41,11 @@ impl RootKeys {
         Self { home: home.to_owned() }
     }
 
+    /// The home folder.
+    pub(crate) fn home(&self) -> &Path {
+        &self.home
+    }
+
     fn folder(&self) -> PathBuf {
         self.home.join(".ssh")
     }
@@ -55,17 +60,17 @@ impl RootKeys {
     /// If the file is there and cannot be read: without it, keys would be lost.
     pub(crate) fn instance_keys(&self) -> Result<String, InstallError> {
         let path = self.folder().join("instance_keys");
-        // sshd would refuse a file that others can write to or replace, so root must not copy its content.
-        if let Ok(real) = path.canonicalize() {
-            let is_own = |metadata: fs::Metadata| {
-                metadata.uid() == nix::unistd::geteuid().as_raw() && metadata.mode() & 0o022 == 0
-            };
-            let folder = real.parent().unwrap_or(Path::new("/"));
-            if !real.metadata().is_ok_and(is_own) || check_only_root_can_replace(folder).is_err() {
-                return Err(InstallError::NotOurs(path));
-            }
+        // A link whose target is missing is no missing file.
+        if path.symlink_metadata().is_err_and(|why| why.kind() == io::ErrorKind::NotFound) {
+            return Ok(String::new());
         }
-        let text = files::read_bounded(&path, MAX_BYTES).map_err(|why| InstallError::System(path, why))?;
+        let failed = |why| InstallError::System(path.clone(), why);
+        let real = path.canonicalize().map_err(failed)?;
+        // sshd would refuse a file that others can write to or replace, so root must not copy its content.
+        if !is_only_roots(&real) {
+            return Err(InstallError::NotOurs(path));
+        }
+        let text = files::read_bounded(&real, MAX_BYTES).map_err(failed)?;
         Ok(String::from_utf8_lossy(&text.unwrap_or_default()).into_owned())
     }
 
@@ -129,6 +134,17 @@ impl RootKeys {
             _ => Ok(()),
         }
     }
+}
+
+/// Whether only root can change a file and replace it, as sshd requires (StrictModes). The path has no links.
+pub(crate) fn is_only_roots(file: &Path) -> bool {
+    let is_own = |metadata: fs::Metadata| {
+        metadata.uid() == nix::unistd::geteuid().as_raw() && metadata.mode() & 0o022 == 0
+    };
+    let folder = file.parent().unwrap_or(Path::new("/"));
+    file.metadata().is_ok_and(is_own)
+        && folder.metadata().is_ok_and(is_own)
+        && check_only_root_can_replace(folder).is_ok()
 }
 
 #[cfg(test)]

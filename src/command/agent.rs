@@ -9,8 +9,8 @@ use crate::command::grammar::{Form, Operand, Opt};
 use crate::command::help::{AGAIN, AGENT, DEFAULTS, DRY_RUN, FOLLOW, HOST_KEYS, JSON, PACED, WAIT};
 use crate::command::process::{hide_panic_texts, print};
 use crate::command::{
-    config, daemon, doctor, host_keys, hostname, instance, misuse, script_runs, setup, status, sysprep,
-    validate,
+    config, daemon, doctor, host_keys, hostname, instance, misuse, script_runs, setup, ssh_keys, status,
+    sysprep, validate,
 };
 use crate::metadata::api::user_data_key::UserDataKey;
 use crate::scripts::runner::boot_run::Choice;
@@ -44,6 +44,10 @@ enum AgentCommand {
     Instance { json: bool },
     Volumes { json: bool },
     Sysprep { dry_run: bool, host_keys: bool },
+    SshKeysApply { paced: bool },
+    SshKeysEnd,
+    SshKeysRemove { fingerprint: String },
+    SshKeysShow { json: bool },
     ConfigCheck { json: bool },
     ConfigShow { defaults: bool },
 }
@@ -78,6 +82,10 @@ pub fn agent() -> Exit {
         AgentCommand::Instance { json } => instance::instance(json),
         AgentCommand::Volumes { json } => instance::volumes(json),
         AgentCommand::Sysprep { dry_run, host_keys } => sysprep::run(dry_run, host_keys),
+        AgentCommand::SshKeysApply { paced } => ssh_keys::apply(paced),
+        AgentCommand::SshKeysEnd => ssh_keys::end(),
+        AgentCommand::SshKeysRemove { fingerprint } => ssh_keys::remove(&fingerprint),
+        AgentCommand::SshKeysShow { json } => ssh_keys::show(json),
         AgentCommand::ConfigCheck { json } => config::check(json),
         AgentCommand::ConfigShow { defaults } => config::show(defaults),
     }
@@ -178,6 +186,12 @@ fn command_of(words: &[&str], options: &GivenOptions) -> Result<AgentCommand, St
         ["setup", "follow", key] if options.given.is_empty() => {
             AgentCommand::SetupFollow { key: key.to_owned() }
         }
+        ["ssh-keys", "show"] => AgentCommand::SshKeysShow { json },
+        ["ssh-keys", "remove", fingerprint] => {
+            AgentCommand::SshKeysRemove { fingerprint: fingerprint.to_owned() }
+        }
+        ["ssh-keys", "apply"] => AgentCommand::SshKeysApply { paced },
+        ["ssh-keys", "end"] => AgentCommand::SshKeysEnd,
         ["config", "check"] => AgentCommand::ConfigCheck { json },
         ["config", "show"] => AgentCommand::ConfigShow { defaults: has(&DEFAULTS) },
         ["sysprep"] => AgentCommand::Sysprep { dry_run: has(&DRY_RUN), host_keys: has(&HOST_KEYS) },
@@ -262,6 +276,9 @@ mod tests {
                 "setup show x --follow",
                 AgentCommand::SetupShow { key: "x".to_owned(), json: false, follow: true },
             ),
+            ("ssh-keys apply --paced", AgentCommand::SshKeysApply { paced: true }),
+            ("ssh-keys remove SHA256:x", AgentCommand::SshKeysRemove { fingerprint: "SHA256:x".to_owned() }),
+            ("ssh-keys remove", incomplete("ssh-keys remove")),
             ("sysprep --dry-run", AgentCommand::Sysprep { dry_run: true, host_keys: false }),
             (
                 "status --timeout 1y",

@@ -47,6 +47,8 @@ pub enum Operand {
     Command,
     /// The path of a file.
     File,
+    /// The fingerprint of a key.
+    Fingerprint,
     /// A user data key.
     Key,
     /// The name of a host or of a tag.
@@ -77,6 +79,7 @@ impl Operand {
         match self {
             Self::Command => "COMMAND",
             Self::File => "FILE",
+            Self::Fingerprint => "FINGERPRINT",
             Self::Key => "KEY",
             Self::Name => "NAME",
             Self::State => "STATE",

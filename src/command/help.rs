@@ -3,7 +3,7 @@
 
 use crate::command::exit::Exit;
 use crate::command::grammar::Argument::{self, One, Several};
-use crate::command::grammar::Operand::{Command, File, Key, Name, Time, Value};
+use crate::command::grammar::Operand::{Command, File, Fingerprint, Key, Name, Time, Value};
 use crate::command::grammar::{Form, Opt, Program};
 
 pub(crate) const fn form(words: &'static [&'static str], effect: &'static str) -> Form {
@@ -85,6 +85,22 @@ pub const AGENT: Program = Program {
              (run by scw-agent-hostname.service)",
         )
         .accepting(&[&PACED]),
+        form(
+            &["ssh-keys", "show"],
+            "list the managed keys with which root may log in, and whether sshd reads them",
+        )
+        .accepting(&[&JSON]),
+        form(&["ssh-keys", "remove"], "remove a managed key, even the last one")
+            .taking(&[One(Fingerprint)]),
+        form(
+            &["ssh-keys", "apply"],
+            "bring the managed keys up to date, if `[ssh-keys] manage` is on (run by scw-agent-ssh-keys.service)",
+        )
+        .accepting(&[&PACED]),
+        form(
+            &["ssh-keys", "end"],
+            "add the managed keys to root's authorized_keys, and have sshd no longer read the agent's file",
+        ),
         form(&["setup", "list"], "list the scripts that ran and how they ended").accepting(&[&JSON]),
         form(
             &["setup", "show"],

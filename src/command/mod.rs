@@ -1,8 +1,8 @@
 //! The command lines of all programs, used by people and by units: each is parsed into one call of another
 //! module, and the result is printed and becomes the exit code.
 //!
-//! The commands decide nothing themselves, with two exceptions: `host_keys` and `hostname` ask the metadata service for root which Instance
-//! this is, and what its hostname is.
+//! The commands decide nothing themselves, with three exceptions: `host_keys`, `hostname` and `ssh_keys` ask the metadata service for root
+//! which Instance this is, what its hostname is, and which keys its owner has.
 //!
 //! | command | started by |
 //! |---|---|
@@ -10,6 +10,7 @@
 //! | `host-keys ensure` | scw-agent-hostkeys.service, at boot |
 //! | `host-keys settle --paced` | scw-agent-hostkeys-settle.service, by its path unit when the daemon requests it |
 //! | `hostname apply --paced` | scw-agent-hostname.service, by its path unit when the daemon requests it |
+//! | `ssh-keys apply --paced` | scw-agent-ssh-keys.service, by its path unit when the daemon requests it |
 //! | `setup run --paced` | scw-agent-setup.service, by its path unit when the daemon requests it |
 //! | `setup run-shutdown` | scw-agent-shutdown.service, when it stops |
 //!
@@ -33,6 +34,7 @@ mod process;
 mod rows;
 mod script_runs;
 mod setup;
+mod ssh_keys;
 mod status;
 mod status_view;
 mod sysprep;

@@ -1,14 +1,15 @@
 //! `scw-agent sysprep`: prepares a disk to become the image of other Instances.
 //!
-//! It removes what the agent recorded of this Instance and, with `--host-keys`, the host keys. It removes
-//! nothing else, and never a configuration file. Without this command, a clone gets its own keys once the
-//! metadata service reports another Instance. With `--host-keys`, a clone never has the keys of this
-//! Instance.
+//! It removes what the agent recorded of this Instance, the SSH keys that the agent manages for its owner and, with
+//! `--host-keys`, the host keys. It removes nothing else, and no configuration file but the agent's own drop-in for
+//! sshd. Without this command, a clone gets its own keys once the metadata service reports another Instance. With
+//! `--host-keys`, a clone never has the keys of this Instance.
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::account_keys::paths::AccountKeyPaths;
 use crate::command::exit::Exit;
 use crate::command::help::AGENT;
 use crate::command::process::{print, print_error};
@@ -24,8 +25,11 @@ const STATE_FOLDER: &str = "/var/lib/scw-agent";
 pub(crate) fn run(dry_run: bool, host_keys: bool) -> Exit {
     // Read first, because sshd's answers are kept among the records.
     let keys = if host_keys { planned_removal(&HostKeyPaths::default()) } else { PlannedRemoval::default() };
+    let managed = AccountKeyPaths::default();
+    // The drop-in first: without the file, it would name nothing.
+    let managed = [managed.drop_in, managed.file].into_iter().filter(|path| path.symlink_metadata().is_ok());
     let records = match entries(Path::new(STATE_FOLDER)) {
-        Ok(paths) => paths,
+        Ok(paths) => managed.chain(paths).collect::<Vec<_>>(),
         Err(why) => return AGENT.fail(&removal_error(Path::new(STATE_FOLDER), &why), exit_code(&why)),
     };
     // A file that cannot be removed does not keep the others from being removed.

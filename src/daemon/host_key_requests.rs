@@ -43,6 +43,8 @@ pub(crate) struct HostKeyRequests {
     is_pending: bool,
     /// Whether the last request could not be written.
     write_failed: bool,
+    /// Whether sshd's files have changed since [`HostKeyRequests::take_new_files`] was called.
+    has_new_files: bool,
     pause: Duration,
 }
 
@@ -55,6 +57,7 @@ impl HostKeyRequests {
             changes: ChangePace::default(),
             is_pending: false,
             write_failed: false,
+            has_new_files: false,
             pause: FIRST_PAUSE,
         }
     }
@@ -63,6 +66,11 @@ impl HostKeyRequests {
     /// because of that can be served now.
     pub(crate) fn repeat_soon(&mut self) {
         self.pause = FIRST_PAUSE;
+    }
+
+    /// Whether sshd's files have changed since the last call.
+    pub(crate) fn take_new_files(&mut self) -> bool {
+        std::mem::take(&mut self.has_new_files)
     }
 
     /// Sends the requests that are due. Returns when to call this again, if that is before the next change.
@@ -92,6 +100,7 @@ impl HostKeyRequests {
         (self.last_sent, self.is_pending) = (Some(now), true);
         if files_changed {
             self.changes.note();
+            self.has_new_files = true;
         }
         // Any request starts the units, which then serve all pending requests.
         let requests = [(new_instance, INSTANCE_SEEN), (files_changed || !is_new, SSHD_QUERY_REQUESTED)];

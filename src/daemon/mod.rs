@@ -12,7 +12,7 @@
 //! | `publisher` | keeps the value of `ssh-host-fingerprints` up to date |
 //! | `fingerprint_checks`, `check_state`, `evidence` | what each answer shows about that value, and when it is checked before its time |
 //! | `observer` | learns which Instance this is, and whether it has scripts |
-//! | `host_key_requests`, `runner_requests` | the requests to the root units |
+//! | `host_key_requests`, `ssh_key_requests`, `runner_requests` | the requests to the root units |
 //! | `boot_tasks` | what is done once in each boot, where it is configured: the state is signalled, the hostname is set |
 //! | `repetition` | when work that is not done yet is repeated |
 //! | `network`, `key_watch` | events: the network came up, a key or sshd's configuration changed |
@@ -42,6 +42,7 @@ pub(crate) mod rounds;
 pub(crate) mod run;
 pub(crate) mod runner_requests;
 pub(crate) mod shared_status;
+pub(crate) mod ssh_key_requests;
 pub(crate) mod systemd;
 pub(crate) mod wait;
 pub(crate) mod wake_timer;

@@ -8,14 +8,17 @@ use tokio::time::Instant;
 use crate::daemon::boot_tasks::BootTasks;
 use crate::daemon::host_key_requests::HostKeyRequests;
 use crate::daemon::observer::Observer;
+use crate::daemon::ssh_key_requests::SshKeyRequests;
 use crate::daemon::wait::WakeReason;
 use crate::host_keys::paths::HostKeyPaths;
+use crate::host_keys::store::served::LocalKeys;
 use crate::metadata::api::refusal::Refusal;
 use crate::metadata::error::{ErrorKind, MetadataError};
 use crate::metadata::retry::backoff::{Budget, Failure, MAX_WAIT, Retry, RetryDecision};
 use crate::metadata::retry::pace::Pace;
 use crate::scripts::paths::SetupPaths;
 use crate::settings::Settings;
+use crate::status::document::Status;
 use crate::util::random;
 
 /// The first wait while the served keys are not known. It is doubled each time: the host-keys units may be masked.
@@ -29,6 +32,7 @@ const MAX_SCRIPTS_WAIT: Duration = Duration::from_secs(15 * 60);
 pub(crate) struct RoundState {
     pub(crate) observer: Observer,
     pub(crate) boot_tasks: BootTasks,
+    pub(crate) ssh_keys: SshKeyRequests,
     requests: HostKeyRequests,
     retry: Retry,
     random: fastrand::Rng,
@@ -53,6 +57,7 @@ impl RoundState {
         Self {
             observer: Observer::default(),
             boot_tasks: BootTasks::default(),
+            ssh_keys: SshKeyRequests::default(),
             requests: HostKeyRequests::new(),
             retry: Retry::new(Budget::Unlimited),
             random: random::generator(),
@@ -70,6 +75,7 @@ impl RoundState {
     pub(crate) fn check_everything(&mut self) {
         self.observer.reset_backoff();
         self.boot_tasks.restart();
+        self.ssh_keys.restart();
         self.last_look_at_scripts = None;
     }
 
@@ -100,7 +106,18 @@ impl RoundState {
 
     /// Sends the requests to the host-keys units that are due. Returns when the next one is due.
     pub(crate) fn send_host_key_requests(&mut self, paths: &HostKeyPaths) -> Option<Instant> {
-        self.requests.send(paths, self.observer.root_can_query_instance())
+        let next = self.requests.send(paths, self.observer.root_can_query_instance());
+        if self.requests.take_new_files() {
+            self.ssh_keys.note_new_configuration();
+        }
+        next
+    }
+
+    /// Whether the unit of root's keys would get an answer, and use it: the host-keys units have confirmed which Instance this is.
+    pub(crate) fn can_ask_for_ssh_keys(&self, status: &Status, paths: &HostKeyPaths) -> bool {
+        let known = status.instance.as_ref().map(|instance| &instance.id);
+        let is_confirmed = |keys: LocalKeys| keys.instance.as_ref() == known;
+        !self.unreachable && known.is_some() && LocalKeys::read(&paths.served).is_some_and(is_confirmed)
     }
 
     /// Records the result of a round (whether the served keys are known; whether the right value was published when

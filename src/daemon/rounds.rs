@@ -15,6 +15,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
+use crate::account_keys::paths::AccountKeyPaths;
 use crate::daemon::boot_tasks::BootTaskPaths;
 use crate::daemon::fingerprint_checks::FingerprintChecks;
 use crate::daemon::heartbeat::Heartbeat;
@@ -38,6 +39,7 @@ pub(crate) struct RoundInputs<'a> {
     pub(crate) host_keys: &'a HostKeyPaths,
     pub(crate) setup: &'a SetupPaths,
     pub(crate) boot_tasks: &'a BootTaskPaths,
+    pub(crate) ssh_keys: &'a AccountKeyPaths,
     pub(crate) settings: watch::Receiver<Settings>,
     pub(crate) checks: FingerprintChecks,
     pub(crate) heartbeat: Heartbeat,
@@ -112,6 +114,11 @@ async fn do_round(
     let is_instance = shared_status.is_instance();
     let looks_at_scripts = is_instance && state.is_time_for_scripts(asked.is_none());
     inputs.checks.begin_round();
+    if is_instance {
+        // Before the read of the published value, after which the connection is closed.
+        let can_ask = state.can_ask_for_ssh_keys(&shared_status.read(), inputs.host_keys);
+        state.ssh_keys.check(api, &settings, inputs.ssh_keys, can_ask).await;
+    }
     let result = match is_instance {
         true => round(api, shared_status, inputs, &mut state.observer, looks_at_scripts).await,
         // Nothing is queried and nothing is published, but the status shows the keys.
@@ -277,6 +284,7 @@ mod tests {
             host_keys: &paths,
             setup: &setup,
             boot_tasks: &BootTaskPaths::default(),
+            ssh_keys: &AccountKeyPaths::default(),
             settings,
             checks: FingerprintChecks::new(shared_status.clone()),
             heartbeat: Heartbeat::new("rounds"),

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use thiserror::Error;
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::account_keys::paths::AccountKeyPaths;
+use crate::account_keys::report::KeysReport;
 use crate::daemon::boot_tasks::BootTaskPaths;
 use crate::daemon::fingerprint_checks::FingerprintChecks;
 use crate::daemon::heartbeat::Heartbeat;
@@ -15,6 +17,7 @@ use crate::daemon::rounds::{self, RoundInputs};
 use crate::daemon::shared_status::SharedStatus;
 use crate::daemon::{metadata_task, reload, systemd};
 use crate::host_keys::paths::HostKeyPaths;
+use crate::host_keys::store::served::KeyProblem;
 use crate::local_api;
 use crate::local_api::server::{self, Backend};
 use crate::metadata::api::request::Request;
@@ -25,7 +28,7 @@ use crate::scripts::history::running::RunningScript;
 use crate::scripts::history::summary::Summary;
 use crate::scripts::paths::SetupPaths;
 use crate::settings::sources::Sources;
-use crate::status::document::Status;
+use crate::status::document::{Problem, Status};
 use crate::system::cloud_init;
 use crate::system::exposure::Exposure;
 use crate::util::log_once::LogOnce;
@@ -41,6 +44,8 @@ pub(crate) struct DaemonPaths {
     pub setup: SetupPaths,
     /// The paths of what is done once in each boot.
     pub boot_tasks: BootTaskPaths,
+    /// The paths of the managed keys of root.
+    pub ssh_keys: AccountKeyPaths,
 }
 
 impl Default for DaemonPaths {
@@ -50,6 +55,7 @@ impl Default for DaemonPaths {
             socket: local_api::SOCKET.into(),
             setup: SetupPaths::default(),
             boot_tasks: BootTaskPaths::default(),
+            ssh_keys: AccountKeyPaths::default(),
         }
     }
 }
@@ -92,12 +98,14 @@ pub(crate) async fn run(sources: Sources, paths: DaemonPaths) -> Result<(), Daem
         shared_status: shared_status.clone(),
         checks: checks.clone(),
         paths: paths.setup.clone(),
+        ssh_keys: paths.ssh_keys.report.clone(),
         read_failure: Arc::default(),
     };
     let inputs = RoundInputs {
         host_keys: &paths.host_keys,
         setup: &paths.setup,
         boot_tasks: &paths.boot_tasks,
+        ssh_keys: &paths.ssh_keys,
         settings: settings.subscribe(),
         checks,
         heartbeat: rounds_heartbeat.clone(),
@@ -124,6 +132,8 @@ struct LocalApiBackend {
     shared_status: SharedStatus,
     checks: FingerprintChecks,
     paths: SetupPaths,
+    /// The report about root's keys.
+    ssh_keys: PathBuf,
     read_failure: Arc<LogOnce>,
 }
 
@@ -143,7 +153,12 @@ impl Backend for LocalApiBackend {
         // Read anew for each request: other programs can change it at any time, and reading costs little.
         let exposure = Exposure::of_this_machine(has_unmarked_route);
         let cloud_init = cloud_init::progress(Path::new("/"));
-        let status = Status { setup, running, exposure, cloud_init, ..self.shared_status.read() };
+        let ssh_keys = KeysReport::read(&self.ssh_keys);
+        let problems = ssh_keys.map(|report| report.all_problems()).unwrap_or_default();
+        let problems = problems.into_iter().map(|KeyProblem { what, remedy }| Problem { what, remedy });
+        let ssh_key_problems = problems.collect();
+        let known = self.shared_status.read();
+        let status = Status { setup, running, exposure, cloud_init, ssh_key_problems, ..known };
         self.checks.describe(status, requested).with_problems()
     }
 }

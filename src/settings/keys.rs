@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use crate::account_keys::manage::Manage;
 use crate::metadata::api::state_detail::StateDetail;
 use crate::metadata::api::user_data_key::UserDataKey;
 use crate::settings::Settings;
@@ -200,6 +201,17 @@ pub const KEYS: &[Key] = &[
         value: |settings| settings.hostname_managed.to_string(),
         set: |settings, given| {
             settings.hostname_managed = value::boolean(given)?;
+            Ok(())
+        },
+    },
+    Key {
+        section: "ssh-keys",
+        name: "manage",
+        about: "Whether the agent brings the keys with which root may log in up to date, from the account, from tags and from /root/.ssh/instance_keys, in a file of its own: \"off\", \"boot\" (once in each boot), or \"live\" (within a minute, too).",
+        value: |settings| text(settings.ssh_keys.name()),
+        set: |settings, given| {
+            settings.ssh_keys =
+                value::one_of(given, Manage::NAMES.map(|(name, manage)| (name.to_owned(), manage)))?;
             Ok(())
         },
     },

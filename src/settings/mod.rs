@@ -19,6 +19,7 @@ pub use keys::{KEYS, Key};
 pub use load::{LoadedSettings, defaults, load};
 pub use sources::{FILE, FOLDERS, Sources};
 
+use crate::account_keys::manage::Manage;
 use crate::host_keys::key::key_type::KeyType;
 use crate::metadata::api::state_detail::StateDetail;
 use crate::metadata::transport::exchange::Limits;
@@ -49,6 +50,8 @@ pub struct Settings {
     pub console: Console,
     /// `[hostname] manage`: whether the hostname of the metadata is set at each boot.
     pub hostname_managed: bool,
+    /// `[ssh-keys] manage`: whether root's keys are brought up to date.
+    pub ssh_keys: Manage,
     /// `[signal-state] at-boot`: the state that the daemon signals to the platform once in each boot.
     pub boot_state: Option<StateDetail>,
 }
@@ -66,6 +69,7 @@ impl Default for Settings {
             setup: SetupSettings::default(),
             console: Console { enabled: true },
             hostname_managed: false,
+            ssh_keys: Manage::default(),
             boot_state: None,
         }
     }

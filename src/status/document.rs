@@ -44,6 +44,9 @@ pub struct Status {
     /// The problems of the host keys.
     #[serde(default)]
     pub host_key_problems: Vec<Problem>,
+    /// The problems of the keys with which root may log in, as far as the agent manages them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ssh_key_problems: Vec<Problem>,
     /// Whether user data contained scripts when it was listed; null until then.
     #[serde(default)]
     pub has_scripts: Option<bool>,
@@ -124,6 +127,7 @@ impl Status {
             ssh_server: SshServer::Unknown,
             host_keys: Vec::new(),
             host_key_problems: Vec::new(),
+            ssh_key_problems: Vec::new(),
             has_scripts: None,
             suspect_keys: Vec::new(),
             unusable_answer: None,

@@ -89,7 +89,7 @@ fn add_publication_problems(problems: &mut Vec<Problem>, status: &Status) {
             "the agent tries again by itself, and runs no script until then; see `scw-agent doctor`",
         );
     }
-    for problem in &status.host_key_problems {
+    for problem in status.host_key_problems.iter().chain(&status.ssh_key_problems) {
         add(problems, problem.what.clone(), &problem.remedy);
     }
 }

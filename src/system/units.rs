@@ -16,13 +16,14 @@ use crate::util::program;
 const FROM_INSTALLATION: [&str; 2] = [DAEMON, "scw-agent-hostkeys-settle.path"];
 const DAEMON: &str = "scw-agent.service";
 /// If enabled, these units run from the boot on. An installation does not start them, because it runs no script (invariant S4) and sets no
-/// hostname.
-const FROM_BOOT: [&str; 3] = [SETUP_PATH, SHUTDOWN, "scw-agent-hostname.path"];
+/// hostname and no key.
+const FROM_BOOT: [&str; 4] = [SETUP_PATH, SHUTDOWN, "scw-agent-hostname.path", "scw-agent-ssh-keys.path"];
 /// The other units of the package.
-const OTHERS: [&str; 5] = [
+const OTHERS: [&str; 6] = [
     "scw-agent-hostkeys.service",
     "scw-agent-hostkeys-settle.service",
     "scw-agent-hostname.service",
+    "scw-agent-ssh-keys.service",
     SETUP,
     r"run-scw\x2dagent\x2dsetup-scripts.mount",
 ];

@@ -28,15 +28,23 @@ pub(crate) fn write_locked(path: &Path, bytes: &[u8], mode: u32) -> io::Result<F
 
 /// Whether a process has the lock of [`write_locked`] on the open file. Read access is enough.
 pub(crate) fn is_locked_for_writing(file: &File) -> io::Result<bool> {
-    let mut lock = libc::flock { l_type: libc::F_RDLCK as libc::c_short, ..write_lock() };
+    let mut lock = libc::flock { l_type: READ_LOCK, ..write_lock() };
     fcntl(file, FcntlArg::F_OFD_GETLK(&mut lock))?;
-    Ok(lock.l_type != libc::F_UNLCK as libc::c_short)
+    Ok(lock.l_type != NO_LOCK)
 }
+
+/// The types of a lock, in the size that the structure has.
+#[expect(clippy::cast_possible_truncation, reason = "the constants are small")]
+const READ_LOCK: libc::c_short = libc::F_RDLCK as libc::c_short;
+#[expect(clippy::cast_possible_truncation, reason = "the constants are small")]
+const WRITE_LOCK: libc::c_short = libc::F_WRLCK as libc::c_short;
+#[expect(clippy::cast_possible_truncation, reason = "the constants are small")]
+const NO_LOCK: libc::c_short = libc::F_UNLCK as libc::c_short;
 
 /// A lock on a complete file.
 fn write_lock() -> libc::flock {
-    let (l_type, l_whence) = (libc::F_WRLCK as libc::c_short, libc::SEEK_SET as libc::c_short);
-    libc::flock { l_type, l_whence, l_start: 0, l_len: 0, l_pid: 0 }
+    // From the beginning of the file (SEEK_SET) to its end.
+    libc::flock { l_type: WRITE_LOCK, l_whence: 0, l_start: 0, l_len: 0, l_pid: 0 }
 }
 
 /// `prepare` is called before the file gets its name.
@@ -51,8 +59,11 @@ fn replace(
     let temporary = folder.join(format!(".{name}.new"));
     // An interrupted process may have left this file.
     let _ = fs::remove_file(&temporary);
-    let written = write_new(&temporary, bytes, mode).and_then(|file| {
+    let written = write_new(&temporary, bytes).and_then(|file| {
+        // Before anybody else may open it.
         prepare(&file)?;
+        file.set_permissions(Permissions::from_mode(mode))?;
+        file.sync_all()?;
         fs::rename(&temporary, path)?;
         Ok(file)
     });
@@ -64,11 +75,9 @@ fn replace(
     Ok(file)
 }
 
-fn write_new(path: &Path, bytes: &[u8], mode: u32) -> io::Result<File> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
-    file.set_permissions(Permissions::from_mode(mode))?;
+fn write_new(path: &Path, bytes: &[u8]) -> io::Result<File> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     file.write_all(bytes)?;
-    file.sync_all()?;
     Ok(file)
 }
 

@@ -52,6 +52,7 @@ mod service;
 mod setup_commands;
 mod shown_commands;
 mod shutdown;
+mod ssh_keys;
 mod ssh_server;
 mod status_schema;
 mod sysprep;

@@ -99,7 +99,8 @@ fn report(program: &Program, written: Result<(AuthorizedKeys, Option<PathBuf>), 
     Exit::Success
 }
 
-fn home_of_root() -> PathBuf {
+/// The home folder of root.
+pub(crate) fn home_of_root() -> PathBuf {
     let root = User::from_uid(Uid::from_raw(0)).ok().flatten();
     root.map_or_else(|| Path::new("/root").to_owned(), |root| root.dir)
 }

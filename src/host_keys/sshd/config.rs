@@ -1,4 +1,5 @@
-//! This program's own reading of sshd's configuration (sshd_config(5)), limited to what decides which host keys sshd serves.
+//! This program's own reading of sshd's configuration (sshd_config(5)), limited to what decides which host keys sshd serves, and which
+//! files of authorized keys it reads.
 //!
 //! Where sshd gives an answer, that answer is used ([`crate::host_keys::sshd::query`]). This module is for a machine without sshd, for a
 //! configuration that sshd refuses, and for noticing that a file has changed. It reads within bounds and ignores everything that it does
@@ -31,12 +32,18 @@ pub struct SshdConfig {
     pub required_rsa: Option<usize>,
     /// `HostKeyAgent`, unless `none`.
     pub agent: Option<String>,
+    /// The patterns of `AuthorizedKeysFile`.
+    pub authorized_keys_files: Option<Vec<String>>,
+    /// Whether `AuthorizedKeysFile` is set for some connections only.
+    pub has_conditional_keys_files: bool,
 }
 
 /// The state while a configuration is read.
 struct Reader<'a> {
     config: SshdConfig,
     folder: &'a Path,
+    /// A file that is not included.
+    except: Option<&'a Path>,
     /// The texts of all files that were read, in their order.
     texts: Vec<String>,
     /// How many patterns and files may still be included.
@@ -50,10 +57,22 @@ impl SshdConfig {
     /// # Errors
     /// When the file at `path` exists and cannot be read. An included file that cannot be read is ignored.
     pub fn read(path: &Path, options: &[String]) -> io::Result<Option<(Self, Vec<String>)>> {
+        Self::read_except(path, options, None)
+    }
+
+    /// The same as if one of the included files was not there.
+    ///
+    /// # Errors
+    /// As [`SshdConfig::read`].
+    pub(crate) fn read_except(
+        path: &Path,
+        options: &[String],
+        except: Option<&Path>,
+    ) -> io::Result<Option<(Self, Vec<String>)>> {
         let Some(text) = read_text(path)? else { return Ok(None) };
         let folder = path.parent().unwrap_or(Path::new("/"));
-        let mut reader =
-            Reader { config: Self::default(), folder, texts: Vec::new(), remaining_includes: MAX_INCLUDED };
+        let (config, texts) = (Self::default(), Vec::new());
+        let mut reader = Reader { config, folder, except, texts, remaining_includes: MAX_INCLUDED };
         for option in options {
             reader.text(option, &mut true, 0);
         }
@@ -71,6 +90,15 @@ impl SshdConfig {
             }
         }
         config
+    }
+
+    /// The first line is used, and below a `Match` it may be another one.
+    fn set_authorized_keys_files(&mut self, patterns: Vec<String>, is_active: bool) {
+        if !is_active {
+            self.has_conditional_keys_files = true;
+        } else if self.authorized_keys_files.is_none() && !patterns.is_empty() {
+            self.authorized_keys_files = Some(patterns);
+        }
     }
 
     fn set(&mut self, keyword: &str, value: &str) {
@@ -108,6 +136,8 @@ impl Reader<'_> {
                 for pattern in words {
                     self.include(&pattern, *active, depth);
                 }
+            } else if keyword.eq_ignore_ascii_case("authorizedkeysfile") {
+                self.config.set_authorized_keys_files(words.collect(), *active);
             } else if let (true, Some(value)) = (*active, words.next()) {
                 self.config.set(&keyword, &value);
             }
@@ -120,6 +150,9 @@ impl Reader<'_> {
         let paths = glob(&self.folder.join(from_home(pattern)), remaining_includes);
         self.remaining_includes = remaining_includes.saturating_sub(paths.len());
         for path in paths {
+            if Some(&*path) == self.except {
+                continue;
+            }
             if let Ok(Some(text)) = read_text(&path) {
                 self.texts.push(text.clone());
                 // A Match in the file ends with the file.
@@ -266,6 +299,22 @@ mod tests {
         ]);
         assert_eq!(config.host_keys, ["/a", "/d", "/e"].map(PathBuf::from));
         assert_eq!(texts, 6);
+    }
+
+    #[test]
+    fn files_of_authorized_keys_are_read() {
+        for (text, files, is_conditional) in [
+            ("Port 22\n", None, false),
+            ("AuthorizedKeysFile .ssh/a \"/etc/keys/%u\" # ours\nauthorizedkeysfile /b\n", Some(2), false),
+            ("AuthorizedKeysFile=/a\nMatch User x\nPort 22\n", Some(1), false),
+            ("Match User x\nAuthorizedKeysFile /a\n", None, true),
+            ("AuthorizedKeysFile\nAuthorizedKeysFile none\n", Some(1), false),
+        ] {
+            let (config, _) = read(&[("sshd_config", text)]);
+            let found =
+                (config.authorized_keys_files.map(|files| files.len()), config.has_conditional_keys_files);
+            assert_eq!(found, (files, is_conditional), "{text}");
+        }
     }
 
     #[test]

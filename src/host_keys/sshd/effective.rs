@@ -50,7 +50,7 @@ impl EffectiveHostKeys {
 
     /// The configured keys. Without a `HostKey` line, the three default files of every OpenSSH that does not print its defaults.
     pub fn configured(config: SshdConfig, source: ConfigSource, folder: &Path) -> Self {
-        let SshdConfig { has_host_key_lines, host_keys, algorithms, required_rsa, agent } = config;
+        let SshdConfig { has_host_key_lines, host_keys, algorithms, required_rsa, agent, .. } = config;
         let files = if has_host_key_lines { host_keys } else { default_files(folder) };
         let agent = agent.filter(|socket| !socket.eq_ignore_ascii_case("none"));
         let mut effective = Self { source, files: Vec::new(), algorithms, required_rsa, agent };

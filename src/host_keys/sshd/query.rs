@@ -119,28 +119,56 @@ fn inputs_digest(paths: &HostKeyPaths, options: &SshdOptions) -> io::Result<Stri
 }
 
 fn ask_sshd(paths: &HostKeyPaths, options: &SshdOptions) -> Result<EffectiveHostKeys, QueryError> {
-    let unit_options = || options.words.iter().map(OsStr::new);
-    let run = |arguments: Vec<&OsStr>| {
-        program::run(&options.program, arguments, b"").map_err(QueryError::NotStarted)
-    };
-    let output = run(words(&["-G"]).chain(unit_options()).collect())?;
+    let (output, throwaway) = print_configuration(paths, options)?;
+    check_key_paths_are_utf8(&output)?;
+    Ok(parse_answer(&output, throwaway.map(|key| key.key()).as_deref(), &paths.keys))
+}
+
+/// sshd's configuration for a connection of this user, as sshd prints it: a name and its value on each line. Only `sshd -T` knows
+/// connections.
+///
+/// # Errors
+/// When sshd cannot be started or refuses its configuration.
+pub(crate) fn configuration_for(
+    user: &str,
+    paths: &HostKeyPaths,
+    options: &SshdOptions,
+) -> Result<String, QueryError> {
+    let connection = format!("user={user},host=localhost,addr=127.0.0.1,laddr=127.0.0.1,lport=22");
+    let (output, _) = print_with_key(paths, options, &["-C".as_ref(), connection.as_ref()])?;
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Has sshd print its configuration. Returns the key that it got for that, if it needed one.
+fn print_configuration(
+    paths: &HostKeyPaths,
+    options: &SshdOptions,
+) -> Result<(ProgramOutput, Option<ThrowawayKey>), QueryError> {
+    let arguments = words(&["-G"]).chain(options.words.iter().map(OsStr::new));
+    let output = program::run(&options.program, arguments, b"").map_err(QueryError::NotStarted)?;
     if output.status.success() {
-        check_key_paths_are_utf8(&output)?;
-        return Ok(parse_answer(&output, None, &paths.keys));
+        return Ok((output, None));
     }
     // "unknown option -- G". Each C library has its own form of this message.
     if !(output.messages.contains("option") && output.messages.contains("-- G")) {
         return Err(refused(&output));
     }
+    let (output, throwaway) = print_with_key(paths, options, &[])?;
+    Ok((output, Some(throwaway)))
+}
+
+/// Has sshd print its configuration with `-T`, for which it needs a key.
+fn print_with_key(
+    paths: &HostKeyPaths,
+    options: &SshdOptions,
+    more: &[&OsStr],
+) -> Result<(ProgramOutput, ThrowawayKey), QueryError> {
     let throwaway = ThrowawayKey::make(paths).map_err(QueryError::NotStarted)?;
     let key = throwaway.key();
-    let output = run(words(&["-T", "-h"]).chain([key.as_os_str()]).chain(unit_options()).collect())?;
-    if output.status.success() {
-        check_key_paths_are_utf8(&output)?;
-        Ok(parse_answer(&output, Some(&key), &paths.keys))
-    } else {
-        Err(refused(&output))
-    }
+    let arguments = words(&["-T", "-h"]).chain([key.as_os_str()]).chain(more.iter().copied());
+    let arguments = arguments.chain(options.words.iter().map(OsStr::new));
+    let output = program::run(&options.program, arguments, b"").map_err(QueryError::NotStarted)?;
+    if output.status.success() { Ok((output, throwaway)) } else { Err(refused(&output)) }
 }
 
 /// Checks that all paths of keys are UTF-8. Others would be read as the path of another key.

@@ -1,15 +1,20 @@
-//! What the owner gave the Instance, in `/conf?format=json`: tags and account keys. An element of another form is skipped.
+//! What the owner gave the Instance, in `/conf?format=json`: tags and account keys. A tag of another form is skipped.
 
+use base64ct::{Base64Unpadded, Encoding};
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 
 use crate::metadata::api::instance_details::{items, tags, text};
+
+/// The beginning of a tag with an SSH key.
+pub(crate) const KEY_TAG: &str = "AUTHORIZED_KEY=";
 
 /// The owner's tags and SSH keys.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct OwnerData {
     /// The tags. They may have secrets.
     pub tags: Vec<String>,
-    /// The text of each key of the account, as a line of authorized_keys.
+    /// The text of each key of the account, as a line of authorized_keys. Empty for an element of another form, which may be a key.
     pub account_keys: Vec<String>,
 }
 
@@ -20,9 +25,20 @@ impl OwnerData {
             tags: tags(conf),
             account_keys: items(conf, "ssh_public_keys")
                 .into_iter()
-                .filter_map(|(_, key)| text(key, "key"))
+                .map(|(_, key)| text(key, "key").unwrap_or_default())
                 .collect(),
         }
+    }
+
+    /// A digest of the SSH keys. It differs when the account's keys or those in tags do.
+    pub(crate) fn digest(&self) -> String {
+        let mut digest = Sha256::new();
+        let tags = self.tags.iter().filter(|tag| tag.starts_with(KEY_TAG));
+        for text in self.account_keys.iter().chain(tags) {
+            digest.update(text.len().to_le_bytes());
+            digest.update(text);
+        }
+        Base64Unpadded::encode_string(&digest.finalize())
     }
 }
 
@@ -33,9 +49,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn elements_of_another_form_are_skipped() {
+    fn elements_of_another_form_are_no_values() {
         let full = json!({"id": 1, "tags": ["a", null, "b"], "ssh_public_keys": [{"key": "k"}, {}, "x", {"key": null}]});
-        let expected = OwnerData { tags: vec!["a".into(), "b".into()], account_keys: vec!["k".into()] };
+        let account_keys = ["k", "", "", ""].map(str::to_owned).to_vec();
+        let expected = OwnerData { tags: vec!["a".into(), "b".into()], account_keys };
         assert_eq!(OwnerData::of_document(&full), expected);
         for nothing in [
             json!({}),

@@ -106,6 +106,18 @@ pub trait Ask {
         async { Ok(OwnerData::of_document(&self.conf().await?)) }
     }
 
+    /// The Instance with the tags and account keys of its owner, from one answer.
+    fn instance_and_owner_data(
+        &mut self,
+    ) -> impl Future<Output = Result<(Instance, OwnerData), MetadataError>> {
+        async {
+            let conf = self.conf().await?;
+            let instance = Instance::deserialize(&conf);
+            let instance = instance.map_err(|why| Refusal::Malformed(printable::json_fault(&why)))?;
+            Ok((instance, OwnerData::of_document(&conf)))
+        }
+    }
+
     /// Tells the platform the state of the Instance.
     fn signal_state(&mut self, state: &StateDetail) -> impl Future<Output = Result<(), MetadataError>> {
         async { Ok(self.ask(Request::SetState(state.clone())).await?.stored()?) }

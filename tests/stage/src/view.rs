@@ -199,6 +199,7 @@ fn fill(agent: Account) -> io::Result<()> {
         ("/run/scw-agent-requests", 0o755),
         ("/run/scw-agent-requests/host-keys", 0o755),
         ("/run/scw-agent-requests/hostname", 0o755),
+        ("/run/scw-agent-requests/ssh-keys", 0o755),
         ("/run/scw-agent-requests/setup", 0o755),
         (OWN, 0o755),
         ("/run/scw-agent.toml.d", 0o755),
@@ -209,7 +210,7 @@ fn fill(agent: Account) -> io::Result<()> {
     }
     fs::write(OWN_SETTINGS, "[setup]\nnetwork-wait = \"0s\"\n")?;
     let own_folders =
-        ["host-keys", "hostname", "setup"].map(|name| format!("/run/scw-agent-requests/{name}"));
+        ["host-keys", "hostname", "setup", "ssh-keys"].map(|name| format!("/run/scw-agent-requests/{name}"));
     for path in own_folders.iter().map(String::as_str).chain(["/run/scw-agent"]) {
         chown(path, Some(agent.uid), Some(agent.gid))?;
     }

@@ -33,4 +33,5 @@ mod setup_ends;
 mod setup_unit;
 mod setup_waits;
 mod ssh;
+mod ssh_keys;
 mod upgrade;

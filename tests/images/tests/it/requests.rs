@@ -14,10 +14,19 @@ use crate::common::{
 const HOST_KEYS: &str = "/run/scw-agent-requests/host-keys";
 const SETUP: &str = "/run/scw-agent-requests/setup";
 const HOSTNAME: &str = "/run/scw-agent-requests/hostname";
-const PENDING: [&str; 3] =
-    ["/run/scw-agent-hostkeys/pending", "/run/scw-agent-setup/pending", "/run/scw-agent-hostname/pending"];
-const PATHS: [&str; 3] =
-    ["scw-agent-hostkeys-settle.path", "scw-agent-setup.path", "scw-agent-hostname.path"];
+const SSH_KEYS: &str = "/run/scw-agent-requests/ssh-keys";
+const PENDING: [&str; 4] = [
+    "/run/scw-agent-hostkeys/pending",
+    "/run/scw-agent-setup/pending",
+    "/run/scw-agent-hostname/pending",
+    "/run/scw-agent-ssh-keys/pending",
+];
+const PATHS: [&str; 4] = [
+    "scw-agent-hostkeys-settle.path",
+    "scw-agent-setup.path",
+    "scw-agent-hostname.path",
+    "scw-agent-ssh-keys.path",
+];
 /// How many runs `--paced` permits at once, and the interval between later ones, in seconds.
 const BURST: u64 = 5;
 const INTERVAL: u64 = 5;
@@ -116,10 +125,11 @@ fn daemon_user_ends_no_unit_of_root(suite: Suite) {
                 format!("{HOST_KEYS}/instance-seen"),
                 format!("{SETUP}/setup-requested"),
                 format!("{HOSTNAME}/hostname-requested"),
+                format!("{SSH_KEYS}/keys-requested"),
             ] {
                 daemon_user(&machine, make, &request).ok(make);
             }
-            machine.until(make, &is_empty(&[HOST_KEYS, SETUP, HOSTNAME]));
+            machine.until(make, &is_empty(&[HOST_KEYS, SETUP, HOSTNAME, SSH_KEYS]));
             check_path_units(&machine, make);
         }
         check_flood_of_requests(&machine);
@@ -184,13 +194,17 @@ fn wait_for_published_count(world: &World, count: usize) {
 }
 
 fn check_flood_of_requests(machine: &Machine) {
-    let units =
-        ["scw-agent-hostkeys-settle.service", "scw-agent-setup.service", "scw-agent-hostname.service"];
+    let units = [
+        "scw-agent-hostkeys-settle.service",
+        "scw-agent-setup.service",
+        "scw-agent-hostname.service",
+        "scw-agent-ssh-keys.service",
+    ];
     let before = units.map(|unit| starts(machine, unit));
     let cpu = || machine.ok("awk '/^cpu /{print $2 + $4}' /proc/stat; cut -d ' ' -f 14,15 /proc/1/stat");
     let (started, cpu_before) = (uptime(machine), cpu());
     let flood = format!(
-        "end=$((SECONDS + 15)); while [ $SECONDS -lt $end ]; do : >$1; : >{SETUP}/setup-requested; : >{HOSTNAME}/hostname-requested; sleep 0.02; done"
+        "end=$((SECONDS + 15)); while [ $SECONDS -lt $end ]; do : >$1; : >{SETUP}/setup-requested; : >{HOSTNAME}/hostname-requested; : >{SSH_KEYS}/keys-requested; sleep 0.02; done"
     );
     daemon_user(machine, &flood, &format!("{HOST_KEYS}/survey-requested")).ok("a flood of requests");
     let seconds = uptime(machine) - started;
@@ -200,7 +214,7 @@ fn check_flood_of_requests(machine: &Machine) {
         println!("{unit}: {runs} runs");
         assert!(runs <= BURST + seconds / INTERVAL + 2, "{unit}: {runs} runs in {seconds} s");
     }
-    machine.until("the requests are served", &is_empty(&[HOST_KEYS, SETUP, HOSTNAME]));
+    machine.until("the requests are served", &is_empty(&[HOST_KEYS, SETUP, HOSTNAME, SSH_KEYS]));
     check_path_units(machine, "after a flood of requests");
 }
 

@@ -117,7 +117,7 @@ fn rpm_of_guest_commands_keeps_disabled_what_was_disabled() {
         assert!(ran.is_ok() && !ran.err.contains("scriptlet failed"), "{}{}", ran.out, ran.err);
         let set = "scw-agent config show | grep '^manage\\|^at-boot'";
         let shown = disk.chroot(set).ok(set);
-        assert!(shown.starts_with("manage = false\nat-boot = \"booted\"  # "), "{shown}");
+        assert!(shown.starts_with("manage = false\nmanage = \"off\"\nat-boot = \"booted\"  # "), "{shown}");
         let wants = "ls /etc/systemd/system/multi-user.target.wants";
         assert!(!disk.chroot(wants).ok(wants).contains("scw-agent-fetch-ssh-keys.service"));
         let ran = rpm(&disk, &["--erase", "scw-agent-ecosystem"]);

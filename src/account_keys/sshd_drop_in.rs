@@ -1,0 +1,315 @@
+//! Makes sshd read the managed keys: a drop-in with sshd's own patterns of `AuthorizedKeysFile` and, last, the file of the managed keys.
+//!
+//! The drop-in is about root alone (`Match User root`). It repeats what applies without it, and is written anew when that changes. sshd
+//! itself says what that is, by its configuration for another user, and whether the drop-in is in force. If it is not, it is removed.
+//! sshd is reloaded, never restarted, and only if `sshd -t` succeeds. No person's file is changed here (invariant K1).
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use base64ct::{Base64Unpadded, Encoding};
+use sha2::{Digest as _, Sha256};
+use thiserror::Error;
+
+use crate::account_keys::authorized_keys;
+use crate::account_keys::paths::AccountKeyPaths;
+use crate::host_keys::paths::HostKeyPaths;
+use crate::host_keys::sshd::config::SshdConfig;
+use crate::host_keys::sshd::options::SshdOptions;
+use crate::host_keys::sshd::process::{self, ReloadError};
+use crate::host_keys::sshd::query::{self, QueryError};
+use crate::util::files;
+use crate::util::labels::restore_labels;
+
+const HEADER: &str = "# Written by scw-agent ([ssh-keys] in /etc/scw-agent.toml). It repeats what the other files say, and replaces this file.\n";
+/// A Match in an included file ends with that file.
+const MATCH: &str = "Match User root\n";
+const KEYWORD: &str = "    AuthorizedKeysFile ";
+const MAX_BYTES: u64 = 64 * 1024;
+
+/// Why sshd does not read the managed keys.
+#[derive(Debug, Error)]
+pub(crate) enum NotInForce {
+    /// There is no OpenSSH server.
+    #[error("there is no sshd")]
+    NoSshd,
+    /// sshd does not accept its configuration, with or without the drop-in.
+    #[error("{0}; fix sshd's configuration, then run `scw-agent ssh-keys apply`")]
+    Query(#[from] QueryError),
+    /// A configuration file cannot be read or written.
+    #[error("{}: {}", .0.display(), .1)]
+    File(PathBuf, #[source] io::Error),
+    /// `AuthorizedKeysFile` stands below a `Match`, and the drop-in is not there yet.
+    #[error("sshd's configuration sets AuthorizedKeysFile below a Match; add {0} to its lines yourself")]
+    Conditional(String),
+    /// `AuthorizedKeysFile none`.
+    #[error("sshd's configuration switches files with keys off (AuthorizedKeysFile none)")]
+    SwitchedOff,
+    /// A pattern that cannot be repeated safely.
+    #[error(
+        "sshd's configuration has an AuthorizedKeysFile with a blank, a quote, a backslash or a #; add {0} to it yourself"
+    )]
+    OddPattern(String),
+    /// Another Match comes first, or the drop-in is not included.
+    #[error("another Match of sshd's configuration decides on root's AuthorizedKeysFile, or {} is not included; add {pattern} to that line yourself", drop_in.display())]
+    NotUsed {
+        /// The drop-in.
+        drop_in: PathBuf,
+        /// The pattern of the managed keys.
+        pattern: String,
+    },
+    /// Somebody has edited the drop-in.
+    #[error("{} was edited; remove it, then run `scw-agent ssh-keys apply`", .0.display())]
+    Edited(PathBuf),
+    /// sshd uses the drop-in from its next start on.
+    #[error(transparent)]
+    Reload(#[from] ReloadError),
+}
+
+/// What sshd says of its configuration for root.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Printed(pub(crate) String);
+
+impl Printed {
+    /// The patterns of `AuthorizedKeysFile`. A pattern with a blank is two words here.
+    pub(crate) fn patterns(&self) -> Option<&str> {
+        let setting = |line: &'_ str| line.split_once(' ').map(|(name, _)| name.to_ascii_lowercase());
+        let line = self.0.lines().find(|line| setting(line).as_deref() == Some("authorizedkeysfile"))?;
+        line.split_once(' ').map(|(_, value)| value)
+    }
+
+    /// Whether sshd reads the managed keys for root.
+    pub(crate) fn has_managed_keys(&self, paths: &AccountKeyPaths) -> bool {
+        let file = paths.file.display().to_string();
+        let is_own = |pattern: &str| *pattern == *paths.pattern || *pattern == *file;
+        self.patterns().is_some_and(|patterns| patterns.split_whitespace().any(is_own))
+    }
+}
+
+/// Has sshd read the managed keys. If that is so already, nothing is written and sshd is not reloaded. Returns sshd's configuration for
+/// root, as sshd prints it.
+///
+/// # Errors
+/// See [`NotInForce`]. Then the drop-in is as it was before, or removed if it is not in force.
+pub(crate) fn put_in_force(paths: &AccountKeyPaths, sshd: &HostKeyPaths) -> Result<Printed, NotInForce> {
+    let options = SshdOptions::read();
+    if !Path::new(&options.program).exists() {
+        return Err(NotInForce::NoSshd);
+    }
+    let before = read(&paths.drop_in)?;
+    if before.as_ref().is_some_and(|text| !is_own_text(text)) {
+        return Err(NotInForce::Edited(paths.drop_in.clone()));
+    }
+    let (config, configuration) = read_without_drop_in(paths, sshd, &options)?;
+    if before.is_none() && is_refused(paths, &configuration) {
+        return Err(paths.not_used());
+    }
+    // A Match may be about root. An existing drop-in stays, and goes on repeating what applies without it.
+    if config.has_conditional_keys_files && before.is_none() {
+        return Err(NotInForce::Conditional(paths.pattern.clone()));
+    }
+    // The drop-in is about root alone, so another user has what root would have without it.
+    let others = Printed(query::configuration_for("nobody", sshd, &options)?);
+    // sshd prints no quotes, so a pattern with a blank cannot be told from two.
+    let has_blank = |pattern: &String| pattern.contains(char::is_whitespace);
+    if config.authorized_keys_files.is_some_and(|patterns| patterns.iter().any(has_blank)) {
+        return Err(NotInForce::OddPattern(paths.pattern.clone()));
+    }
+    let text = drop_in_text(&others, paths, before.is_some())?;
+    let is_new = before.as_deref() != Some(text.as_bytes());
+    if is_new {
+        query::check(&options.words)?;
+        note_reload(paths);
+        write(&paths.drop_in, text.as_bytes())?;
+    }
+    let printed = query::configuration_for("root", sshd, &options).map(Printed);
+    if let Ok(printed) = printed.as_ref().map(Clone::clone) {
+        if printed.has_managed_keys(paths) {
+            reload_if_noted(paths, sshd)?;
+            return Ok(printed);
+        }
+    }
+    // sshd has not read the new text yet, and an old one has no effect.
+    let _ = fs::remove_file(&paths.reload_pending);
+    match (&before, printed) {
+        (Some(before), Err(why)) => {
+            write(&paths.drop_in, before)?;
+            Err(why.into())
+        }
+        (_, printed) => {
+            let removed = fs::remove_file(&paths.drop_in);
+            removed.map_err(|why| NotInForce::File(paths.drop_in.clone(), why))?;
+            printed?;
+            note_refused(paths, &configuration);
+            Err(paths.not_used())
+        }
+    }
+}
+
+impl AccountKeyPaths {
+    fn not_used(&self) -> NotInForce {
+        NotInForce::NotUsed { drop_in: self.drop_in.clone(), pattern: self.pattern.clone() }
+    }
+}
+
+/// The text of the drop-in.
+fn drop_in_text(others: &Printed, paths: &AccountKeyPaths, is_there: bool) -> Result<String, NotInForce> {
+    let value = others.patterns().unwrap_or_default();
+    // Where files are switched off, an existing drop-in keeps the way in that root has.
+    let is_off = value.is_empty() || value.eq_ignore_ascii_case("none");
+    if is_off && !is_there {
+        return Err(NotInForce::SwitchedOff);
+    }
+    if value.contains(|c: char| c.is_control() || "\"'\\#".contains(c)) {
+        return Err(NotInForce::OddPattern(paths.pattern.clone()));
+    }
+    let others = value.split_whitespace().filter(|pattern| !is_off && *pattern != paths.pattern);
+    let patterns: Vec<_> = others.chain([&*paths.pattern]).collect();
+    Ok(format!("{HEADER}{MATCH}{KEYWORD}{}\n", patterns.join(" ")))
+}
+
+/// Whether nobody has edited the drop-in.
+fn is_own_text(text: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(text);
+    let line = text.strip_prefix(HEADER).and_then(|rest| rest.strip_prefix(MATCH)?.strip_prefix(KEYWORD));
+    line.is_some_and(|line| line.lines().count() == 1)
+}
+
+/// Whether the drop-in was not used with this configuration. It is not tried again: each try changes sshd's folder.
+fn is_refused(paths: &AccountKeyPaths, configuration: &str) -> bool {
+    let noted = files::read_bounded(&paths.refused, MAX_BYTES).ok().flatten();
+    noted.is_some_and(|noted| noted == configuration.as_bytes())
+}
+
+fn note_refused(paths: &AccountKeyPaths, configuration: &str) {
+    let folder = paths.refused.parent().map_or(Ok(()), files::create_private_subfolder);
+    let noted = folder.and_then(|()| files::write_atomic(&paths.refused, configuration.as_bytes(), 0o600));
+    if let Err(why) = noted {
+        tracing::warn!("cannot write {}: {why}", paths.refused.display());
+    }
+}
+
+/// Removes the drop-in.
+///
+/// # Errors
+/// If it cannot be removed, or sshd cannot be reloaded.
+pub(crate) fn take_back(paths: &AccountKeyPaths, sshd: &HostKeyPaths) -> Result<(), NotInForce> {
+    if paths.drop_in.exists() {
+        note_reload(paths);
+        fs::remove_file(&paths.drop_in).map_err(|why| NotInForce::File(paths.drop_in.clone(), why))?;
+    }
+    reload_if_noted(paths, sshd)
+}
+
+/// Notes that sshd must be reloaded, in case this process is killed before it does that. Without the note, a reload is lost only then.
+fn note_reload(paths: &AccountKeyPaths) {
+    let folder = paths.reload_pending.parent().map_or(Ok(()), files::create_private_subfolder);
+    if let Err(why) = folder.and_then(|()| files::write_atomic(&paths.reload_pending, b"", 0o600)) {
+        tracing::warn!("cannot write {}: {why}", paths.reload_pending.display());
+    }
+}
+
+fn reload_if_noted(paths: &AccountKeyPaths, sshd: &HostKeyPaths) -> Result<(), NotInForce> {
+    if paths.reload_pending.exists() {
+        process::reload(&sshd.sshd_pid, true)?;
+        let _ = fs::remove_file(&paths.reload_pending);
+        tracing::info!("sshd was reloaded, because {} has changed", paths.drop_in.display());
+    }
+    Ok(())
+}
+
+/// sshd's configuration as if the drop-in was not there, and a digest of its text.
+fn read_without_drop_in(
+    paths: &AccountKeyPaths,
+    sshd: &HostKeyPaths,
+    options: &SshdOptions,
+) -> Result<(SshdConfig, String), NotInForce> {
+    let main = options.config.clone().unwrap_or_else(|| sshd.keys.join("sshd_config"));
+    let read = SshdConfig::read_except(&main, &options.lines, Some(&paths.drop_in));
+    let (config, texts) = read.map_err(|why| NotInForce::File(main, why))?.unwrap_or_default();
+    let mut digest = Sha256::new();
+    for text in texts.iter().chain(&options.words) {
+        digest.update(text.len().to_le_bytes());
+        digest.update(text);
+    }
+    Ok((config, Base64Unpadded::encode_string(&digest.finalize())))
+}
+
+/// sshd's answers about root: as it is, and as it would be without the drop-in.
+pub(crate) fn printed_with_and_without(sshd: &HostKeyPaths) -> Result<[Printed; 2], NotInForce> {
+    let options = SshdOptions::read();
+    let of = |user| query::configuration_for(user, sshd, &options).map(Printed);
+    Ok([of("root")?, of("nobody")?])
+}
+
+/// The files of root alone that sshd reads by these patterns, apart from the managed keys.
+pub(crate) fn files_of_root(printed: &Printed, paths: &AccountKeyPaths, home: &Path) -> Vec<PathBuf> {
+    let own = paths.file.display().to_string();
+    let others = printed.patterns().unwrap_or_default().split_whitespace();
+    let others = others.filter(|pattern| *pattern != paths.pattern && *pattern != own);
+    let others = others.filter(|pattern| !pattern.eq_ignore_ascii_case("none"));
+    others.filter_map(|pattern| authorized_keys::file_of_root(pattern, home)).collect()
+}
+
+fn read(path: &Path) -> Result<Option<Vec<u8>>, NotInForce> {
+    files::read_bounded(path, MAX_BYTES).map_err(|why| NotInForce::File(path.to_owned(), why))
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<(), NotInForce> {
+    files::write_atomic(path, bytes, 0o644).map_err(|why| NotInForce::File(path.to_owned(), why))?;
+    restore_labels(path);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_of_others_come_first() {
+        let paths = AccountKeyPaths::default();
+        let own = &paths.pattern;
+        let of = |value: &str, is_there| -> Result<String, String> {
+            let others = Printed(format!("port 22\nauthorizedkeysfile {value}\n"));
+            let text = drop_in_text(&others, &paths, is_there).map_err(|why| why.to_string())?;
+            assert!(is_own_text(text.as_bytes()), "{text}");
+            Ok(text.lines().last().unwrap_or_default().trim().to_owned())
+        };
+        for (value, is_there, expected) in [
+            (".ssh/a .ssh/b", false, format!("AuthorizedKeysFile .ssh/a .ssh/b {own}")),
+            (&format!("/a {own} /b"), true, format!("AuthorizedKeysFile /a /b {own}")),
+            ("none", true, format!("AuthorizedKeysFile {own}")),
+        ] {
+            assert_eq!(of(value, is_there), Ok(expected), "{value}");
+        }
+        for (value, is_there, part) in [
+            ("none", false, "switches files with keys off"),
+            ("/a\"b", true, "a quote"),
+            ("/a\\b", true, "a backslash"),
+        ] {
+            let why = of(value, is_there).expect_err(value);
+            assert!(why.contains(part), "{why}");
+        }
+        for edited in ["", "Port 22\n", &format!("{HEADER}{MATCH}{KEYWORD}/a\nPort 23\n")] {
+            assert!(!is_own_text(edited.as_bytes()), "{edited}");
+        }
+    }
+
+    #[test]
+    fn files_of_root_are_those_that_sshd_prints() {
+        let paths = AccountKeyPaths::default();
+        let own = paths.pattern.clone();
+        for (printed, has_managed_keys, files) in [
+            (String::new(), false, &[][..]),
+            ("port 22\nauthorizedkeysfile none\n".to_owned(), false, &[]),
+            (format!("AuthorizedKeysFile /k/%u {own}\n"), true, &["/k/root"]),
+            (format!("authorizedkeysfile {own}\n"), true, &[]),
+        ] {
+            let printed = Printed(printed);
+            assert_eq!(printed.has_managed_keys(&paths), has_managed_keys, "{printed:?}");
+            let found = files_of_root(&printed, &paths, Path::new("/root"));
+            assert_eq!(found, files.iter().map(PathBuf::from).collect::<Vec<_>>(), "{printed:?}");
+        }
+    }
+}
