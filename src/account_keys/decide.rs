@@ -36,7 +36,7 @@ pub(crate) struct KeyDecision {
     pub(crate) removed: Vec<KeyLine>,
 }
 
-/// The keys of this Instance: those that are there, or none if they belong to another one.
+/// The keys of this Instance: those that are there, or only those that somebody wrote into the file if the others are of another one.
 pub(crate) fn of_instance(current: ManagedKeys, instance: &InstanceId) -> ManagedKeys {
     if current.instance.as_ref() == Some(instance) {
         return current;

@@ -134,7 +134,10 @@ pub(crate) fn put_in_force(paths: &AccountKeyPaths, sshd: &HostKeyPaths) -> Resu
     let _ = fs::remove_file(&paths.reload_pending);
     match (&before, printed) {
         (Some(before), Err(why)) => {
-            write(&paths.drop_in, before)?;
+            // Written only if it differs: the daemon takes each write for a change of the configuration.
+            if is_new {
+                write(&paths.drop_in, before)?;
+            }
             Err(why.into())
         }
         (_, printed) => {
