@@ -60,7 +60,7 @@ fn old_package() -> PathBuf {
 
 /// The unit's state, and whether the agent sets the hostname and signals the state at boot.
 fn enabled(disk: &Disk) -> String {
-    disk.chroot(&format!("systemctl is-enabled {FETCH_UNIT} || true; scw-agent config show | grep -o '^manage = [a-z]*\\|^at-boot = \"[a-z]*\"'")).out.trim().to_owned()
+    disk.chroot(&format!("systemctl is-enabled {FETCH_UNIT} || true; scw-agent config show | grep -o '^manage = \\(true\\|false\\)\\|^at-boot = \"[a-z]*\"'")).out.trim().to_owned()
 }
 
 /// The content of the command, or the file that it is a link to.
