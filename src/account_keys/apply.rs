@@ -1,38 +1,28 @@
 //! One run: asks for the keys, writes the file, makes sshd read it, and reports (invariants K1, K2, K3).
 //!
 //! Nothing is decided here ([`crate::account_keys::decide`]). Each write is one complete file, so a run can be killed at any time, and the
-//! next one does the rest. The file is written before sshd is told to read it.
+//! next one does the rest. The keys are written before sshd is told to read them.
 
-use std::io;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use thiserror::Error;
-
-use crate::account_keys::accepted::AcceptedKeys;
 use crate::account_keys::decide;
-use crate::account_keys::install::RootKeys;
 use crate::account_keys::key_line::KeyLine;
 use crate::account_keys::key_sources::{KeySource, WantedKeys};
+use crate::account_keys::manage::WriteTo;
 use crate::account_keys::managed_keys::ManagedKeys;
-use crate::account_keys::paths::AccountKeyPaths;
+use crate::account_keys::placement::Placement;
 use crate::account_keys::report::KeysReport;
-use crate::account_keys::sshd_drop_in;
-use crate::host_keys::paths::HostKeyPaths;
+use crate::account_keys::store::{Files, NotApplied, lock};
 use crate::identity::record;
 use crate::metadata::api::instance::InstanceId;
 use crate::metadata::api::owner_data::OwnerData;
-use crate::util::files;
-use crate::util::labels::restore_labels;
 
 /// The time between the two answers without which no key is removed.
 pub(crate) const SECOND_LOOK: Duration = Duration::from_secs(15);
-/// How long a run waits for another one, which itself may wait for [`SECOND_LOOK`] and for the service.
-const LOCK_TIMEOUT: Duration = Duration::from_secs(90);
-const MAX_BYTES: u64 = 16 * 1024 * 1024;
 
 /// The keys of another Instance are a way in as long as there is no other.
 const OTHERS_KEYS: &str = "the keys of another Instance, whose disk this is a copy of, stay until this Instance has a key of its own";
+const NO_KEY: &str = "there is no key in the account, in a tag or in instance_keys";
 
 /// What the service says.
 #[derive(Debug)]
@@ -41,66 +31,49 @@ pub(crate) struct Answer {
     pub(crate) owner: OwnerData,
 }
 
-/// Why a run ended early. No key was removed.
-#[derive(Debug, Error)]
-pub(crate) enum NotApplied {
-    /// The service gave no complete answer. A later run may get one.
-    #[error("{0}; no key is removed")]
-    NoAnswer(String),
-    /// The host-keys units have not confirmed that the answer belongs to this machine.
-    #[error("it is not confirmed yet that this is the Instance {0}; no key is changed")]
-    NotConfirmed(InstanceId),
-    /// A file cannot be used.
-    #[error("{}: {}; no key is removed", .0.display(), .1)]
-    File(PathBuf, #[source] io::Error),
-}
-
-/// The files that a run uses.
-pub(crate) struct Files<'a> {
-    pub(crate) keys: &'a AccountKeyPaths,
-    pub(crate) sshd: &'a HostKeyPaths,
-    pub(crate) root: &'a RootKeys,
-}
-
 /// Applies the keys. `ask` asks the service, and `wait` waits for [`SECOND_LOOK`].
 ///
 /// # Errors
 /// See [`NotApplied`].
 pub(crate) fn apply(
     files: &Files<'_>,
+    write_to: WriteTo,
     ask: impl Fn() -> Result<Answer, String>,
     wait: impl FnOnce(),
 ) -> Result<KeysReport, NotApplied> {
     let _lock = lock(files.keys)?;
-    // What an administrator changed must apply, whatever the service says.
-    let in_force = files.keys.drop_in.exists().then(|| sshd_drop_in::put_in_force(files.keys, files.sshd));
+    let mut placement = Placement::open(files, write_to)?;
+    let accepted = placement.accepted();
     let answer = ask_for_this_instance(files, &ask)?;
-    let before = ManagedKeys::parse(&read(&files.keys.file)?);
+    let parts = placement.keys();
     let mut report = KeysReport::default();
-    let first = wanted_keys(files, &answer.owner, &before, &mut report);
-    if before.has_keys_of_another(&answer.instance) && first.keys.is_empty() {
-        report.problems.push(OTHERS_KEYS.to_owned());
+    let first = wanted_keys(files, &answer.owner, &parts, &mut report);
+    let is_a_way_in = |line: &KeyLine| !line.has_options() && accepted.accepts(line);
+    let has_others_keys = parts.iter().any(|keys| keys.has_keys_of_another(&answer.instance));
+    let nothing_to_do = if has_others_keys && !first.keys.iter().any(|key| is_a_way_in(&key.line)) {
+        Some(OTHERS_KEYS)
+    } else if first.keys.is_empty() && placement.is_nowhere() {
+        Some(NO_KEY)
+    } else {
+        None
+    };
+    if let Some(why) = nothing_to_do {
+        report.problems.push(why.to_owned());
         report.answer = Some(answer.owner.digest());
         return Ok(report);
     }
-    let before = decide::of_instance(before, &answer.instance);
+    let [file, block] = parts.map(|keys| decide::of_instance(keys, &answer.instance));
+    let before = file.join(block);
     let (current, needs_second) = decide::after_first(&before, &first);
-    if current.keys.is_empty() && !files.keys.file.exists() {
-        report.problems.push("there is no key in the account, in a tag or in instance_keys".to_owned());
-        report.answer = Some(answer.owner.digest());
-        return Ok(report);
-    }
-    write(&files.keys.file, &current)?;
-    let printed = in_force.unwrap_or_else(|| sshd_drop_in::put_in_force(files.keys, files.sshd));
-    report.not_in_force = printed.as_ref().err().map(ToString::to_string);
-    let printed = printed.unwrap_or_default();
-    let accepted = AcceptedKeys::of_printed(&printed.0);
+    placement.put(&current)?;
+    report.not_in_force = placement.put_in_force().err().map(|why| why.to_string());
+    let accepted = placement.accepted();
     let second = if needs_second {
         wait();
         let again = ask_for_this_instance(files, &ask)?;
         // If they differ, a key that is in one of them only is decided in another run.
         report.answer = (again.owner == answer.owner).then(|| again.owner.digest());
-        wanted_keys(files, &again.owner, &before, &mut report)
+        wanted_keys(files, &again.owner, &[before], &mut report)
     } else {
         report.answer = Some(answer.owner.digest());
         first.clone()
@@ -109,22 +82,18 @@ pub(crate) fn apply(
     let is_usable =
         |line: &KeyLine| report.not_in_force.is_none() && !line.has_options() && accepted.accepts(line);
     let decision = decide::after_second(&current, &first, &second, is_usable);
-    write(&files.keys.file, &decision.keys)?;
+    placement.put(&decision.keys)?;
     for line in &decision.removed {
         tracing::info!("root can no longer log in with the key {}", line.key().fingerprint());
     }
     report.complete(&decision, &second, &accepted);
-    for file in sshd_drop_in::files_of_root(&printed, files.keys, files.root.home()) {
-        report.find_removed_keys(&file, &decision.keys.removed);
+    if report.not_in_force.is_none() {
+        report.problems.extend(placement.leave_other_place().err());
+    }
+    for file in placement.files_of_persons() {
+        report.find_removed_keys(&file, &decision.keys);
     }
     Ok(report)
-}
-
-/// The lock of a run.
-pub(super) fn lock(paths: &AccountKeyPaths) -> Result<files::Lock, NotApplied> {
-    let made = paths.lock.parent().map_or(Ok(()), files::create_private_subfolder);
-    made.and_then(|()| files::lock_within(&paths.lock, LOCK_TIMEOUT))
-        .map_err(|why| NotApplied::File(paths.lock.clone(), why))
 }
 
 /// An answer, if it is about the Instance in the identity record. The host-keys units write that with evidence of the hypervisor, if there
@@ -145,35 +114,14 @@ fn ask_for_this_instance(
 fn wanted_keys(
     files: &Files<'_>,
     owner: &OwnerData,
-    before: &ManagedKeys,
+    before: &[ManagedKeys],
     report: &mut KeysReport,
 ) -> WantedKeys {
     let own = files.root.instance_keys().unwrap_or_else(|why| {
         report.problems.push(format!("{why}; the keys that were in it stay"));
         let is_own = |source| source == Some(KeySource::InstanceKeys);
-        let lines = before.keys.iter().filter(|key| is_own(key.source)).map(|key| key.line.text() + "\n");
-        lines.collect()
+        let keys = before.iter().flat_map(|keys| &keys.keys);
+        keys.filter(|key| is_own(key.source)).map(|key| key.line.text() + "\n").collect()
     });
     WantedKeys::of(owner, &own)
-}
-
-/// The text of the file of the managed keys; empty if there is none.
-pub(super) fn read(path: &Path) -> Result<String, NotApplied> {
-    let text = files::read_bounded(path, MAX_BYTES);
-    let text = text.map_err(|why| NotApplied::File(path.to_owned(), why))?;
-    Ok(String::from_utf8_lossy(&text.unwrap_or_default()).into_owned())
-}
-
-/// Writes the file, if its text changes.
-pub(super) fn write(path: &Path, keys: &ManagedKeys) -> Result<(), NotApplied> {
-    let text = keys.text();
-    if read(path).is_ok_and(|before| before == text) {
-        return Ok(());
-    }
-    let folder = path.parent().map_or(Ok(()), files::create_public_folder);
-    folder
-        .and_then(|()| files::write_atomic(path, text.as_bytes(), 0o600))
-        .map_err(|why| NotApplied::File(path.to_owned(), why))?;
-    restore_labels(path);
-    Ok(())
 }

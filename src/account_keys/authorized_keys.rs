@@ -1,26 +1,21 @@
-//! Files of authorized keys that belong to a person. Lines are added at the end; no other line is changed (invariant K1).
+//! What the files of authorized keys that belong to persons have. Nothing is written here.
 
 use std::collections::BTreeSet;
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::io;
 use std::path::{Path, PathBuf};
-
-use nix::fcntl::OFlag;
 
 use crate::account_keys::key_line::KeyLine;
 use crate::util::files;
-use crate::util::labels::restore_labels;
 
 /// The most that is read of a file.
 const MAX_BYTES: u64 = 4 * 1024 * 1024;
 
-/// The numbers of the lines that have a key with one of these fingerprints.
-pub(crate) fn lines_with(text: &str, fingerprints: &[String]) -> Vec<(usize, String)> {
+/// The numbers of the lines with a key whose fingerprint is looked for.
+pub(crate) fn lines_with(text: &str, is_looked_for: impl Fn(&String) -> bool) -> Vec<(usize, String)> {
     let lines = text.lines().enumerate();
     let found = lines.filter_map(|(index, line)| {
         let fingerprint = KeyLine::parse(line).ok()?.key().fingerprint();
-        fingerprints.contains(&fingerprint).then_some((index + 1, fingerprint))
+        is_looked_for(&fingerprint).then_some((index + 1, fingerprint))
     });
     found.collect()
 }
@@ -41,41 +36,11 @@ pub(crate) fn read(path: &Path) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned())
 }
 
-/// Adds text at the end of a file, on a line of its own. If that fails, the file is as it was.
-///
-/// # Errors
-/// The system's error. A symbolic link or another object that is no file is an error, too.
-pub(crate) fn append(path: &Path, text: &str) -> io::Result<()> {
-    if let Some(folder) = path.parent().filter(|folder| !folder.exists()) {
-        std::fs::DirBuilder::new().mode(0o700).create(folder)?;
-        restore_labels(folder);
-    }
-    let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
-    let mut options = OpenOptions::new();
-    options.read(true).append(true).create(true).mode(0o600).custom_flags(flags.bits());
-    let mut file = options.open(path)?;
-    let metadata = file.metadata()?;
-    if !metadata.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
-    }
-    let before = metadata.len();
-    let line_break = if before > 0 && last_byte(&mut file)? != b'\n' { "\n" } else { "" };
-    let written = file.write_all(format!("{line_break}{text}").as_bytes()).and_then(|()| file.sync_all());
-    if written.is_err() {
-        // If another program has added more meanwhile, that stays, with a cut-off line before it.
-        let is_ours = file.metadata().is_ok_and(|now| now.len() <= before + text.len() as u64 + 1);
-        let _ = if is_ours { file.set_len(before) } else { Ok(()) };
-        return written;
-    }
-    restore_labels(path);
-    path.parent().map_or(Ok(()), files::sync_folder)
-}
-
-fn last_byte(file: &mut File) -> io::Result<u8> {
-    let mut byte = [0];
-    file.seek(SeekFrom::End(-1))?;
-    file.read_exact(&mut byte)?;
-    Ok(byte[0])
+/// Whether the text says at its beginning that Scaleway's former package writes it anew at each boot.
+pub(crate) fn is_of_former_package(text: &str) -> bool {
+    let head: String =
+        text.lines().take_while(|line| line.trim().is_empty() || line.starts_with('#')).collect();
+    head.contains("erased at every boot") && head.contains("scw-fetch-ssh-keys")
 }
 
 /// The file of root that a pattern of sshd names. `None` if it names several, or one that other users have, too.
@@ -105,39 +70,29 @@ pub(crate) fn file_of_root(pattern: &str, home: &Path) -> Option<PathBuf> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-    use std::os::unix::fs::{PermissionsExt, symlink};
-
     use super::*;
     use crate::account_keys::key_line::tests::{key_text, line};
-    use crate::util::random;
 
     #[test]
-    fn k1_text_is_added_and_no_other_line_changes() {
-        let home = std::env::temp_dir().join(format!("scw-agent-append-{:x}", random::generator().u64(..)));
-        fs::create_dir(&home).expect("made");
-        let file = home.join(".ssh/authorized_keys");
-        append(&file, "a\n").expect("added");
-        assert_eq!(fs::metadata(&file).expect("there").permissions().mode() & 0o777, 0o600);
-        fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).expect("changed");
-        for (before, after) in [("", "b\n"), ("\u{1} x\n", "\u{1} x\nb\n"), ("x", "x\nb\n")] {
-            fs::write(&file, before).expect("written");
-            append(&file, "b\n").expect("added");
-            assert_eq!(fs::read_to_string(&file).expect("read"), after);
+    fn text_of_the_former_package_says_so_first() {
+        let head =
+            "#\n# This file will be erased at every boot\n# Run '/usr/sbin/scw-fetch-ssh-keys --upgrade'\n\n";
+        assert!(is_of_former_package(&format!("{head}{}\n", key_text(1))));
+        for other in [
+            format!("{}\n{head}", key_text(1)),
+            head.replace("erased", "read"),
+            head.replace("scw-fetch", "fetch"),
+            String::new(),
+        ] {
+            assert!(!is_of_former_package(&other), "{other}");
         }
-        assert_eq!(fs::metadata(&file).expect("there").permissions().mode() & 0o777, 0o644, "the mode stays");
-        fs::rename(&file, home.join("elsewhere")).expect("moved");
-        symlink(home.join("elsewhere"), &file).expect("linked");
-        assert!(append(&file, "c\n").is_err());
-        assert_eq!(fs::read_to_string(home.join("elsewhere")).expect("read"), "x\nb\n");
-        fs::remove_dir_all(home).expect("removed");
     }
 
     #[test]
     fn keys_are_found_in_any_line() {
         let text = format!("# {0}\ncommand=\"x\" {0} c\n\n{1} other comment\n", key_text(1), key_text(2));
         let fingerprints = [line(1), line(3)].map(|line| line.key().fingerprint());
-        assert_eq!(lines_with(&text, &fingerprints), [(2, fingerprints[0].clone())]);
+        assert_eq!(lines_with(&text, |key| fingerprints.contains(key)), [(2, fingerprints[0].clone())]);
         let lines = [line(1), line(2), line(3)];
         let missing = missing_in(&text, lines.iter());
         assert_eq!(missing, [&lines[0], &lines[2]], "with options it is another way in");

@@ -6,8 +6,6 @@
 //! 2. if no key would be left with which sshd lets root in;
 //! 3. if somebody wrote it into the file.
 
-use std::collections::BTreeSet;
-
 use crate::account_keys::key_line::KeyLine;
 use crate::account_keys::key_sources::{KeySource, WantedKeys};
 use crate::account_keys::managed_keys::{ManagedKey, ManagedKeys};
@@ -43,7 +41,7 @@ pub(crate) fn of_instance(current: ManagedKeys, instance: &InstanceId) -> Manage
     }
     // What somebody wrote into the file is no key of another Instance's owner.
     let keys = current.keys.into_iter().filter(|key| key.source.is_none()).collect();
-    ManagedKeys { instance: Some(instance.clone()), keys, removed: Vec::new() }
+    ManagedKeys { instance: Some(instance.clone()), keys, removed: Vec::new(), others: current.others }
 }
 
 /// The keys after the first answer: nothing is removed. Returns whether a second answer is needed, too.
@@ -92,7 +90,7 @@ pub(crate) fn after_second(
     let mut keys = with_keys(current, second, kept);
     let removed: Vec<_> = removable.into_iter().map(|key| key.line).collect();
     keys.removed.extend(removed.iter().map(|line| line.key().fingerprint()));
-    let present: BTreeSet<_> = keys.keys.iter().map(|key| key.line.key().fingerprint()).collect();
+    let present = keys.fingerprints();
     keys.removed.retain(|fingerprint| !present.contains(fingerprint));
     KeyDecision { keys, held, removed }
 }
@@ -100,7 +98,7 @@ pub(crate) fn after_second(
 /// The wanted keys, in their order, and then those that are kept.
 fn with_keys(current: &ManagedKeys, wanted: &WantedKeys, kept: Vec<ManagedKey>) -> ManagedKeys {
     let keys = wanted.keys.iter().cloned().map(ManagedKey::from).chain(kept).collect();
-    ManagedKeys { keys, instance: current.instance.clone(), removed: current.removed.clone() }
+    ManagedKeys { keys, ..current.clone() }
 }
 
 fn not_in(keys: &[ManagedKey], wanted: &WantedKeys) -> Vec<ManagedKey> {
@@ -217,7 +215,8 @@ mod tests {
     fn k1_key_written_by_hand_stays_on_every_instance() {
         let by_hand = ManagedKey { line: line(7), source: None };
         let keys = vec![by_hand, ManagedKey { line: line(1), source: Some(KeySource::Account) }];
-        let current = ManagedKeys { instance: Some(id('a')), keys, removed: vec!["x".to_owned()] };
+        let current =
+            ManagedKeys { instance: Some(id('a')), keys, removed: vec!["x".to_owned()], others: Vec::new() };
         assert_eq!(of_instance(current.clone(), &id('a')), current);
         let other = of_instance(current, &id('b'));
         assert_eq!(numbers(other.keys.iter().map(|key| &key.line)), [7], "keys of another owner go");

@@ -1,6 +1,8 @@
-//! The keys that the agent manages, as the text of the file that sshd reads. Pure.
+//! The keys that the agent manages, as the text of the file or of the block that sshd reads. Pure.
 //!
-//! Before each key is a mark with its source and a checksum. A key without such a mark was written by a person, and stays (invariant K1).
+//! Before each key is a mark with its source and a checksum. A line without such a mark was written by a person, and stays (invariant K1).
+
+use std::collections::BTreeSet;
 
 use sha2::{Digest as _, Sha256};
 
@@ -24,6 +26,8 @@ pub(crate) struct ManagedKeys {
     pub(crate) keys: Vec<ManagedKey>,
     /// The fingerprints of keys that were in the file and were removed, in that order.
     pub(crate) removed: Vec<String>,
+    /// Lines of persons that this program does not understand. sshd may.
+    pub(crate) others: Vec<String>,
 }
 
 /// A key in the file.
@@ -46,7 +50,23 @@ impl ManagedKeys {
         self.instance.as_ref() != Some(instance) && self.keys.iter().any(|key| key.source.is_some())
     }
 
-    /// Reads the text of the file. What is no key is left out.
+    /// The fingerprints of the keys.
+    pub(crate) fn fingerprints(&self) -> BTreeSet<String> {
+        self.keys.iter().map(|key| key.line.key().fingerprint()).collect()
+    }
+
+    /// Removes a key, and remembers that. Returns whether it was there.
+    pub(crate) fn remove(&mut self, fingerprint: &str) -> bool {
+        let before = self.keys.len();
+        self.keys.retain(|key| key.line.key().fingerprint() != fingerprint);
+        let is_removed = self.keys.len() < before;
+        if is_removed {
+            self.removed.push(fingerprint.to_owned());
+        }
+        is_removed
+    }
+
+    /// Reads the text of the file. Comments are left out.
     pub(crate) fn parse(text: &str) -> Self {
         let mut keys = Self::default();
         let mut mark = None;
@@ -62,6 +82,8 @@ impl ManagedKeys {
                 let is_marked = |source: &KeySource| mark_above == Some(&keys.mark(*source, &line));
                 let source = SOURCES.into_iter().find(is_marked);
                 keys.keys.push(ManagedKey { line, source });
+            } else if !text.trim().is_empty() && !text.trim_start().starts_with('#') {
+                keys.others.push(text.to_owned());
             }
         }
         keys
@@ -69,7 +91,12 @@ impl ManagedKeys {
 
     /// The text of the file.
     pub(crate) fn text(&self) -> String {
-        let mut text = FIRST_LINE.to_owned();
+        format!("{FIRST_LINE}{}", self.lines())
+    }
+
+    /// The lines with the keys, and all that [`ManagedKeys::parse`] needs.
+    pub(crate) fn lines(&self) -> String {
+        let mut text = String::new();
         if let Some(instance) = &self.instance {
             text += &format!("{INSTANCE}{}\n", instance.as_str());
         }
@@ -80,7 +107,18 @@ impl ManagedKeys {
             let mark = key.source.map_or_else(|| OTHER.to_owned(), |source| self.mark(source, &key.line));
             text += &format!("{mark}\n{}\n", key.line.text());
         }
+        self.others.iter().for_each(|line| text += &format!("{line}\n"));
         text
+    }
+
+    /// Adds what another text of the same Instance has.
+    pub(crate) fn join(mut self, other: Self) -> Self {
+        self.instance = self.instance.or(other.instance);
+        let known: BTreeSet<_> = self.keys.iter().map(|key| key.line.identity()).collect();
+        self.keys.extend(other.keys.into_iter().filter(|key| !known.contains(&key.line.identity())));
+        self.removed.extend(other.removed);
+        self.others.extend(other.others);
+        self
     }
 
     /// The line before a key that the agent wrote.
@@ -95,7 +133,8 @@ impl ManagedKeys {
 const OTHER: &str = "# Written by hand:";
 const SOURCES: [KeySource; 3] = [KeySource::Account, KeySource::Tag, KeySource::InstanceKeys];
 
-fn checksum(text: &str) -> String {
+/// A short checksum. It shows an edit, and proves nothing else.
+pub(crate) fn checksum(text: &str) -> String {
     Sha256::digest(text).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -111,6 +150,7 @@ mod tests {
             instance: InstanceId::try_from("11111111-1111-4111-8111-111111111111".to_owned()).ok(),
             keys: keys.collect(),
             removed: vec!["SHA256:a".to_owned(), "SHA256:b".to_owned()],
+            others: vec!["a-new-type AAAA x".to_owned()],
         }
     }
 
@@ -138,6 +178,8 @@ mod tests {
             [None; 4],
             "of another Instance"
         );
-        assert_eq!(ManagedKeys::parse("\u{0}\nssh-rsa x\n"), ManagedKeys::default());
+        let others = vec!["\u{0}".to_owned(), "ssh-rsa x".to_owned()];
+        let expected = ManagedKeys { others, ..ManagedKeys::default() };
+        assert_eq!(ManagedKeys::parse("\u{0}\n # no key\n\nssh-rsa x\n"), expected);
     }
 }

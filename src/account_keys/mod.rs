@@ -2,36 +2,44 @@
 //!
 //! | module | what it does |
 //! |---|---|
-//! | `manage` | the setting that switches the management on |
+//! | `manage` | the settings that switch the management on |
 //! | `apply` | one run: asks, writes, makes sshd read the keys, reports |
 //! | `removal` | removes one key at a person's request |
+//! | `adopt` | sets the file of Scaleway's former package aside at a person's request |
 //! | `withdraw` | ends the management, and leaves root its keys |
+//! | `placement` | where the keys are: the agent's own file, or a block of root's own file |
+//! | `store` | the agent's own file, and the lock |
+//! | `own_file` | reads and replaces root's own file |
+//! | `sshd_drop_in` | makes sshd read the agent's own file |
+//! | `decide` | which keys are added, kept and removed (pure) |
 //! | `key_line` | one checked line with a key (pure) |
 //! | `key_sources` | the keys that the owner wants (pure) |
-//! | `managed_keys` | the keys of the file that the agent manages (pure) |
-//! | `decide` | which keys are added, kept and removed (pure) |
+//! | `managed_keys` | the keys that the agent manages, as text (pure) |
+//! | `block` | the marked block in a text (pure) |
 //! | `accepted` | which keys sshd accepts (pure) |
-//! | `sshd_drop_in` | makes sshd read the managed keys |
-//! | `authorized_keys` | finds and adds lines in files of persons |
+//! | `authorized_keys` | what files of persons have |
+//! | `root_files` | root's `instance_keys` |
 //! | `report` | what the last run found, for everybody to read |
 //! | `paths` | the files |
-//! | `content` | the text of the file that `scw-fetch-ssh-keys` writes (pure) |
-//! | `install` | root's own files; replaces the one of `scw-fetch-ssh-keys` |
 //!
 //! It never writes a file without a key where root had one, and asks nobody.
 
 pub(crate) mod accepted;
+pub(crate) mod adopt;
 pub(crate) mod apply;
 pub(crate) mod authorized_keys;
-pub(crate) mod content;
+pub(crate) mod block;
 pub(crate) mod decide;
-pub(crate) mod install;
 pub(crate) mod key_line;
 pub(crate) mod key_sources;
 pub(crate) mod manage;
 pub(crate) mod managed_keys;
+pub(crate) mod own_file;
 pub(crate) mod paths;
+pub(crate) mod placement;
 pub(crate) mod removal;
 pub(crate) mod report;
+pub(crate) mod root_files;
 pub(crate) mod sshd_drop_in;
+pub(crate) mod store;
 pub(crate) mod withdraw;

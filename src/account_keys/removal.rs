@@ -1,9 +1,9 @@
 //! Removes one key at a person's request. It is the only way to remove the last one (invariant K3).
 
-use crate::account_keys::apply::{self, NotApplied};
-use crate::account_keys::managed_keys::ManagedKeys;
-use crate::account_keys::paths::AccountKeyPaths;
+use crate::account_keys::manage::WriteTo;
+use crate::account_keys::placement::Placement;
 use crate::account_keys::report::KeysReport;
+use crate::account_keys::store::{self, Files, NotApplied};
 
 /// What was done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,21 +17,16 @@ pub(crate) enum Removal {
 /// Removes the key with this fingerprint.
 ///
 /// # Errors
-/// If the file cannot be read or written.
-pub(crate) fn remove(paths: &AccountKeyPaths, fingerprint: &str) -> Result<Removal, NotApplied> {
-    let _lock = apply::lock(paths)?;
-    let mut keys = ManagedKeys::parse(&apply::read(&paths.file)?);
-    let before = keys.keys.len();
-    keys.keys.retain(|key| key.line.key().fingerprint() != fingerprint);
-    if keys.keys.len() == before {
+/// If a file cannot be read or written.
+pub(crate) fn remove(files: &Files<'_>, write_to: WriteTo, fingerprint: &str) -> Result<Removal, NotApplied> {
+    let _lock = store::lock(files.keys)?;
+    if !Placement::open(files, write_to)?.remove_key(fingerprint)? {
         return Ok(Removal::NotThere);
     }
-    keys.removed.push(fingerprint.to_owned());
-    apply::write(&paths.file, &keys)?;
-    if let Some(mut report) = KeysReport::read(&paths.report) {
+    if let Some(mut report) = KeysReport::read(&files.keys.report) {
         report.keys.retain(|key| key.fingerprint != fingerprint);
         // The next run writes it anew.
-        let _ = report.write(&paths.report);
+        let _ = report.write(&files.keys.report);
     }
     Ok(Removal::Removed)
 }

@@ -10,7 +10,7 @@ use crate::account_keys::accepted::AcceptedKeys;
 use crate::account_keys::authorized_keys;
 use crate::account_keys::decide::{Held, KeyDecision};
 use crate::account_keys::key_sources::{KeySource, WantedKeys};
-use crate::account_keys::managed_keys::ManagedKey;
+use crate::account_keys::managed_keys::{ManagedKey, ManagedKeys};
 use crate::host_keys::store::served::{KeyProblem, write_for_boot};
 use crate::util::state_file;
 use crate::util::{files, printable};
@@ -118,15 +118,23 @@ impl KeysReport {
         self.problems.extend(invalid);
     }
 
-    /// Notes the lines of a person's file that have a removed key.
-    pub(crate) fn find_removed_keys(&mut self, file: &Path, removed: &[String]) {
+    /// Notes the lines of a person's file that have a removed key. A file of Scaleway's former package has only keys of the owner, so all
+    /// that are not managed count.
+    pub(crate) fn find_removed_keys(&mut self, file: &Path, keys: &ManagedKeys) {
         let name = file.display();
-        match authorized_keys::read(file) {
-            Ok(text) => {
-                let lines = authorized_keys::lines_with(&text, removed).into_iter();
-                self.removed_elsewhere.extend(lines.map(|(line, key)| format!("{name}:{line} {key}")));
-            }
-            Err(why) => self.problems.push(format!("{name}: {why}")),
+        let text = match authorized_keys::read(file) {
+            Ok(text) => text,
+            Err(why) => return self.problems.push(format!("{name}: {why}")),
+        };
+        let is_former = authorized_keys::is_of_former_package(&text);
+        let managed = keys.fingerprints();
+        let is_removed = |key: &String| keys.removed.contains(key) || is_former && !managed.contains(key);
+        let lines = authorized_keys::lines_with(&text, is_removed).into_iter();
+        self.removed_elsewhere.extend(lines.map(|(line, key)| format!("{name}:{line} {key}")));
+        if is_former {
+            self.problems.push(format!(
+                "{name} is of Scaleway's former package; `scw-agent ssh-keys adopt` sets it aside"
+            ));
         }
     }
 

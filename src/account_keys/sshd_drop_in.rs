@@ -60,8 +60,11 @@ pub(crate) enum NotInForce {
         pattern: String,
     },
     /// Somebody has edited the drop-in.
-    #[error("{} was edited; remove it, then run `scw-agent ssh-keys apply`", .0.display())]
+    #[error("{} was edited; move your lines to another file and remove it, then run `scw-agent ssh-keys apply`", .0.display())]
     Edited(PathBuf),
+    /// The managed keys are in root's own file, which sshd does not read.
+    #[error("sshd does not read {}: its configuration names other files, or others than root could change it", .0.display())]
+    OwnFileNotRead(PathBuf),
     /// sshd uses the drop-in from its next start on.
     #[error(transparent)]
     Reload(#[from] ReloadError),
@@ -88,11 +91,11 @@ impl Printed {
 }
 
 /// Has sshd read the managed keys. If that is so already, nothing is written and sshd is not reloaded. Returns sshd's configuration for
-/// root, as sshd prints it.
+/// root as sshd prints it, with and without the drop-in.
 ///
 /// # Errors
 /// See [`NotInForce`]. Then the drop-in is as it was before, or removed if it is not in force.
-pub(crate) fn put_in_force(paths: &AccountKeyPaths, sshd: &HostKeyPaths) -> Result<Printed, NotInForce> {
+pub(crate) fn put_in_force(paths: &AccountKeyPaths, sshd: &HostKeyPaths) -> Result<[Printed; 2], NotInForce> {
     let options = SshdOptions::read();
     if !Path::new(&options.program).exists() {
         return Err(NotInForce::NoSshd);
@@ -126,8 +129,8 @@ pub(crate) fn put_in_force(paths: &AccountKeyPaths, sshd: &HostKeyPaths) -> Resu
     let printed = query::configuration_for("root", sshd, &options).map(Printed);
     if let Ok(printed) = printed.as_ref().map(Clone::clone) {
         if printed.has_managed_keys(paths) {
-            reload_if_noted(paths, sshd)?;
-            return Ok(printed);
+            reload(paths, sshd, is_new)?;
+            return Ok([printed, others]);
         }
     }
     // sshd has not read the new text yet, and an old one has no effect.
@@ -196,16 +199,20 @@ fn note_refused(paths: &AccountKeyPaths, configuration: &str) {
 /// Removes the drop-in.
 ///
 /// # Errors
-/// If it cannot be removed, or sshd cannot be reloaded.
+/// If somebody has edited it, it cannot be removed, or sshd cannot be reloaded.
 pub(crate) fn take_back(paths: &AccountKeyPaths, sshd: &HostKeyPaths) -> Result<(), NotInForce> {
-    if paths.drop_in.exists() {
+    let text = read(&paths.drop_in)?;
+    if let Some(text) = &text {
+        if !is_own_text(text) {
+            return Err(NotInForce::Edited(paths.drop_in.clone()));
+        }
         note_reload(paths);
         fs::remove_file(&paths.drop_in).map_err(|why| NotInForce::File(paths.drop_in.clone(), why))?;
     }
-    reload_if_noted(paths, sshd)
+    reload(paths, sshd, text.is_some())
 }
 
-/// Notes that sshd must be reloaded, in case this process is killed before it does that. Without the note, a reload is lost only then.
+/// Notes that sshd must be reloaded, in case this process is killed before it does that.
 fn note_reload(paths: &AccountKeyPaths) {
     let folder = paths.reload_pending.parent().map_or(Ok(()), files::create_private_subfolder);
     if let Err(why) = folder.and_then(|()| files::write_atomic(&paths.reload_pending, b"", 0o600)) {
@@ -213,8 +220,9 @@ fn note_reload(paths: &AccountKeyPaths) {
     }
 }
 
-fn reload_if_noted(paths: &AccountKeyPaths, sshd: &HostKeyPaths) -> Result<(), NotInForce> {
-    if paths.reload_pending.exists() {
+/// Reloads sshd if its configuration is new, or was when a run was killed.
+fn reload(paths: &AccountKeyPaths, sshd: &HostKeyPaths, is_new: bool) -> Result<(), NotInForce> {
+    if is_new || paths.reload_pending.exists() {
         process::reload(&sshd.sshd_pid, true)?;
         let _ = fs::remove_file(&paths.reload_pending);
         tracing::info!("sshd was reloaded, because {} has changed", paths.drop_in.display());
@@ -239,9 +247,15 @@ fn read_without_drop_in(
     Ok((config, Base64Unpadded::encode_string(&digest.finalize())))
 }
 
-/// sshd's answers about root: as it is, and as it would be without the drop-in.
+/// What sshd prints about root: as it is, and as it would be without the drop-in.
+///
+/// # Errors
+/// If sshd does not print its configuration.
 pub(crate) fn printed_with_and_without(sshd: &HostKeyPaths) -> Result<[Printed; 2], NotInForce> {
     let options = SshdOptions::read();
+    if !Path::new(&options.program).exists() {
+        return Err(NotInForce::NoSshd);
+    }
     let of = |user| query::configuration_for(user, sshd, &options).map(Printed);
     Ok([of("root")?, of("nobody")?])
 }

@@ -44,6 +44,7 @@ enum AgentCommand {
     Instance { json: bool },
     Volumes { json: bool },
     Sysprep { dry_run: bool, host_keys: bool },
+    SshKeysAdopt,
     SshKeysApply { paced: bool },
     SshKeysEnd,
     SshKeysRemove { fingerprint: String },
@@ -82,6 +83,7 @@ pub fn agent() -> Exit {
         AgentCommand::Instance { json } => instance::instance(json),
         AgentCommand::Volumes { json } => instance::volumes(json),
         AgentCommand::Sysprep { dry_run, host_keys } => sysprep::run(dry_run, host_keys),
+        AgentCommand::SshKeysAdopt => ssh_keys::adopt(),
         AgentCommand::SshKeysApply { paced } => ssh_keys::apply(paced),
         AgentCommand::SshKeysEnd => ssh_keys::end(),
         AgentCommand::SshKeysRemove { fingerprint } => ssh_keys::remove(&fingerprint),
@@ -191,6 +193,7 @@ fn command_of(words: &[&str], options: &GivenOptions) -> Result<AgentCommand, St
             AgentCommand::SshKeysRemove { fingerprint: fingerprint.to_owned() }
         }
         ["ssh-keys", "apply"] => AgentCommand::SshKeysApply { paced },
+        ["ssh-keys", "adopt"] => AgentCommand::SshKeysAdopt,
         ["ssh-keys", "end"] => AgentCommand::SshKeysEnd,
         ["config", "check"] => AgentCommand::ConfigCheck { json },
         ["config", "show"] => AgentCommand::ConfigShow { defaults: has(&DEFAULTS) },

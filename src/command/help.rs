@@ -98,8 +98,12 @@ pub const AGENT: Program = Program {
         )
         .accepting(&[&PACED]),
         form(
+            &["ssh-keys", "adopt"],
+            "set root's authorized_keys aside if Scaleway's former package wrote it, so that only the managed keys let root in",
+        ),
+        form(
             &["ssh-keys", "end"],
-            "add the managed keys to root's authorized_keys, and have sshd no longer read the agent's file",
+            "move the managed keys to root's authorized_keys, and have sshd no longer read the agent's file",
         ),
         form(&["setup", "list"], "list the scripts that ran and how they ended").accepting(&[&JSON]),
         form(

@@ -9,15 +9,16 @@ use std::time::Duration;
 use nix::unistd::geteuid;
 use tokio::time::timeout;
 
-use crate::account_keys::apply::{self, Answer, Files, NotApplied, SECOND_LOOK};
-use crate::account_keys::install::RootKeys;
-use crate::account_keys::manage::Manage;
+use crate::account_keys::adopt;
+use crate::account_keys::apply::{self, Answer, SECOND_LOOK};
+use crate::account_keys::manage::{Manage, WriteTo};
 use crate::account_keys::paths::{AccountKeyPaths, KEYS_REQUESTED};
 use crate::account_keys::removal::{self, Removal};
 use crate::account_keys::report::{KeysReport, ReportedKey};
+use crate::account_keys::root_files::RootFiles;
+use crate::account_keys::store::{Files, NotApplied};
 use crate::account_keys::withdraw::{self, Withdrawn};
 use crate::command::exit::Exit;
-use crate::command::guest::home_of_root;
 use crate::command::help::AGENT;
 use crate::command::process::{on_this_thread, print, print_error, print_json, print_rows};
 use crate::command::rows::{RowMark, Rows, colours_wanted};
@@ -38,9 +39,8 @@ use crate::util::log;
 const ASK_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Calls `run` with the files of this machine.
-fn with_files<T>(run: impl FnOnce(&Files<'_>) -> T) -> T {
-    let (keys, sshd, root) =
-        (AccountKeyPaths::default(), HostKeyPaths::default(), RootKeys::new(&home_of_root()));
+pub(super) fn with_files<T>(run: impl FnOnce(&Files<'_>) -> T) -> T {
+    let (keys, sshd, root) = (AccountKeyPaths::default(), HostKeyPaths::default(), RootFiles::of_root());
     run(&Files { keys: &keys, sshd: &sshd, root: &root })
 }
 
@@ -66,10 +66,25 @@ pub(crate) fn apply(paced: bool) -> Exit {
                 tracing::info!("{why}; no key is changed");
                 Exit::Success
             }
-            Ok(proof) => apply_and_report(files, &proof, &settings.limits, paced),
+            Ok(proof) => {
+                let ask = || ask(&proof, &settings.limits);
+                apply_and_report(files, settings.ssh_keys_place, ask, paced)
+            }
         };
         are_requests_removed.or(applied)
     })
+}
+
+/// Brings the keys up to date at the request of `scw-fetch-ssh-keys`. Without the management, the keys are in a block of root's own file.
+pub(crate) fn fetch() -> Exit {
+    let Settings { vendor, limits, ssh_keys, ssh_keys_place, .. } =
+        settings::load(&Sources::default()).settings;
+    let proof = match platform::check(&vendor) {
+        Ok(proof) => proof,
+        Err(why) => return AGENT.fail(&why, Exit::Failure),
+    };
+    let place = if ssh_keys == Manage::Off { WriteTo::AuthorizedKeys } else { ssh_keys_place };
+    with_files(|files| apply_and_report(files, place, || ask(&proof, &limits), false))
 }
 
 /// Removes the requests: one that remained would start the unit again and again. The daemon repeats what is not done.
@@ -83,8 +98,13 @@ fn remove_requests(files: &Files<'_>) -> Exit {
     if problems.is_empty() { Exit::Success } else { Exit::Failure }
 }
 
-fn apply_and_report(files: &Files<'_>, proof: &PlatformProof, limits: &Limits, paced: bool) -> Exit {
-    let applied = apply::apply(files, || ask(proof, limits), || thread::sleep(SECOND_LOOK));
+fn apply_and_report(
+    files: &Files<'_>,
+    place: WriteTo,
+    ask: impl Fn() -> Result<Answer, String>,
+    paced: bool,
+) -> Exit {
+    let applied = apply::apply(files, place, ask, || thread::sleep(SECOND_LOOK));
     let report = match applied {
         Ok(report) => report,
         // The daemon requests another run.
@@ -181,10 +201,28 @@ pub(crate) fn remove(fingerprint: &str) -> Exit {
     if !geteuid().is_root() {
         return AGENT.fail(&"only root may change root's keys", Exit::NotPermitted);
     }
-    match with_files(|files| removal::remove(files.keys, fingerprint)) {
+    let place = settings::load(&Sources::default()).settings.ssh_keys_place;
+    match with_files(|files| removal::remove(files, place, fingerprint)) {
         Ok(Removal::Removed) => print(&format!("removed {fingerprint}\n")),
         Ok(Removal::NotThere) => {
             AGENT.fail(&"there is no such key; see `scw-agent ssh-keys show`", Exit::NotFound)
+        }
+        Err(why) => AGENT.fail(&why, Exit::Failure),
+    }
+}
+
+/// Sets the file of Scaleway's former package aside.
+pub(crate) fn adopt() -> Exit {
+    if !geteuid().is_root() {
+        return AGENT.fail(&"only root may change root's keys", Exit::NotPermitted);
+    }
+    let place = settings::load(&Sources::default()).settings.ssh_keys_place;
+    match with_files(|files| adopt::adopt(files, place)) {
+        Ok(adopted) => {
+            let mut text = format!("{} is now {}\n", adopted.path.display(), adopted.copy.display());
+            let dropped = adopted.dropped.iter();
+            dropped.for_each(|key| text += &format!("root can no longer log in with the key {key}\n"));
+            print(&text)
         }
         Err(why) => AGENT.fail(&why, Exit::Failure),
     }

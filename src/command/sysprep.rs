@@ -10,9 +10,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::account_keys::paths::AccountKeyPaths;
+use crate::account_keys::placement;
 use crate::command::exit::Exit;
 use crate::command::help::AGENT;
 use crate::command::process::{print, print_error};
+use crate::command::ssh_keys::with_files;
 use crate::host_keys::paths::HostKeyPaths;
 use crate::host_keys::store::remove::{PlannedRemoval, planned_removal};
 use crate::util::files;
@@ -32,6 +34,8 @@ pub(crate) fn run(dry_run: bool, host_keys: bool) -> Exit {
         Ok(paths) => managed.chain(paths).collect::<Vec<_>>(),
         Err(why) => return AGENT.fail(&removal_error(Path::new(STATE_FOLDER), &why), exit_code(&why)),
     };
+    // Read before the drop-in is removed: sshd tells which file is root's own.
+    let block = with_files(|files| placement::remove_block(files, dry_run));
     // A file that cannot be removed does not keep the others from being removed.
     let mut failures = Vec::new();
     for (path, text) in &keys.write {
@@ -51,7 +55,11 @@ pub(crate) fn run(dry_run: bool, host_keys: bool) -> Exit {
         }
         print(&format!("{} {}\n", if dry_run { "would remove" } else { "removed" }, display(path)));
     }
-    if records.is_empty() && keys.remove.is_empty() {
+    if let Ok(Some(path)) = &block {
+        let done = if dry_run { "would remove" } else { "removed" };
+        print(&format!("{done} the agent's keys in {}\n", display(path)));
+    }
+    if records.is_empty() && keys.remove.is_empty() && matches!(block, Ok(None)) {
         print("there are no records of an Instance\n");
     }
     for warning in &keys.warnings {
@@ -59,6 +67,9 @@ pub(crate) fn run(dry_run: bool, host_keys: bool) -> Exit {
     }
     let exit_code = failures.first().map_or(Exit::Failure, |(_, why)| exit_code(why));
     let mut messages: Vec<_> = failures.iter().map(|(path, why)| removal_error(path, why)).collect();
+    if let Err(why) = block {
+        messages.push(format!("the agent's keys in root's own file are not removed: {why}"));
+    }
     if !keys.failures.is_empty() {
         messages.push(format!("not all keys are removed: {}", keys.failures.join("; ")));
     }

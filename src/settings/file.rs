@@ -59,7 +59,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::account_keys::manage::Manage;
+    use crate::account_keys::manage::{Manage, WriteTo};
     use crate::host_keys::key::key_type::KeyType;
     use crate::metadata::api::state_detail::StateDetail;
     use crate::metadata::api::user_data_key::UserDataKey;
@@ -81,7 +81,7 @@ mod tests {
 
     #[test]
     fn every_key_can_be_set() {
-        let text = "[platform]\nvendor = \"QEMU\"\n[host-keys]\ntypes = [\"rsa\", \"ed25519\", \"rsa\"]\nregenerate = \"never\"\n[local-api]\nread-group = \"adm\"\nwrite-group = \"sudo\"\n[metadata]\nconnect-timeout = \"1s\"\nheaders-timeout = \"2s\"\nbody-timeout = \"3s\"\nwhole-timeout = \"4s\"\nlook-again = \"1h\"\n[setup]\ntimeout = \"5m\"\nshutdown-timeout = \"2m\"\nnetwork-wait = \"0s\"\non-change = \"now\"\noutcome-key = \"ready\"\n[console]\nenabled = false\n[hostname]\nmanage = true\n[ssh-keys]\nmanage = \"live\"\n[signal-state]\nat-boot = \"booted\"\n";
+        let text = "[platform]\nvendor = \"QEMU\"\n[host-keys]\ntypes = [\"rsa\", \"ed25519\", \"rsa\"]\nregenerate = \"never\"\n[local-api]\nread-group = \"adm\"\nwrite-group = \"sudo\"\n[metadata]\nconnect-timeout = \"1s\"\nheaders-timeout = \"2s\"\nbody-timeout = \"3s\"\nwhole-timeout = \"4s\"\nlook-again = \"1h\"\n[setup]\ntimeout = \"5m\"\nshutdown-timeout = \"2m\"\nnetwork-wait = \"0s\"\non-change = \"now\"\noutcome-key = \"ready\"\n[console]\nenabled = false\n[hostname]\nmanage = true\n[ssh-keys]\nmanage = \"live\"\nwrite-to = \"authorized-keys\"\n[signal-state]\nat-boot = \"booted\"\n";
         let seconds = Duration::from_secs;
         let limits = Limits { connect: seconds(1), headers: seconds(2), body: seconds(3), total: seconds(4) };
         let expected = Settings {
@@ -102,6 +102,7 @@ mod tests {
             console: Console { enabled: false },
             hostname_managed: true,
             ssh_keys: Manage::Live,
+            ssh_keys_place: WriteTo::AuthorizedKeys,
             boot_state: Some(StateDetail::new("booted").expect("a state")),
         };
         let settings = parse(text).expect("a valid text");

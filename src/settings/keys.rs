@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::account_keys::manage::Manage;
+use crate::account_keys::manage::{Manage, WriteTo};
 use crate::metadata::api::state_detail::StateDetail;
 use crate::metadata::api::user_data_key::UserDataKey;
 use crate::settings::Settings;
@@ -207,11 +207,22 @@ pub const KEYS: &[Key] = &[
     Key {
         section: "ssh-keys",
         name: "manage",
-        about: "Whether the agent brings the keys with which root may log in up to date, from the account, from tags and from /root/.ssh/instance_keys, in a file of its own: \"off\", \"boot\" (once in each boot), or \"live\" (within a minute, too).",
+        about: "Whether the agent brings the keys with which root may log in up to date, from the account, from tags and from /root/.ssh/instance_keys: \"off\", \"boot\" (once in each boot), or \"live\" (within a minute, too).",
         value: |settings| text(settings.ssh_keys.name()),
         set: |settings, given| {
             settings.ssh_keys =
                 value::one_of(given, Manage::NAMES.map(|(name, manage)| (name.to_owned(), manage)))?;
+            Ok(())
+        },
+    },
+    Key {
+        section: "ssh-keys",
+        name: "write-to",
+        about: "Where these keys are written: \"own-file\", a file of the agent that sshd reads besides the others, or \"authorized-keys\", a marked block in root's own file, for an sshd whose configuration does not include the agent's.",
+        value: |settings| text(settings.ssh_keys_place.name()),
+        set: |settings, given| {
+            settings.ssh_keys_place =
+                value::one_of(given, WriteTo::NAMES.map(|(name, place)| (name.to_owned(), place)))?;
             Ok(())
         },
     },

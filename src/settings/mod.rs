@@ -19,7 +19,7 @@ pub use keys::{KEYS, Key};
 pub use load::{LoadedSettings, defaults, load};
 pub use sources::{FILE, FOLDERS, Sources};
 
-use crate::account_keys::manage::Manage;
+use crate::account_keys::manage::{Manage, WriteTo};
 use crate::host_keys::key::key_type::KeyType;
 use crate::metadata::api::state_detail::StateDetail;
 use crate::metadata::transport::exchange::Limits;
@@ -52,6 +52,8 @@ pub struct Settings {
     pub hostname_managed: bool,
     /// `[ssh-keys] manage`: whether root's keys are brought up to date.
     pub ssh_keys: Manage,
+    /// `[ssh-keys] write-to`: where these keys are written.
+    pub ssh_keys_place: WriteTo,
     /// `[signal-state] at-boot`: the state that the daemon signals to the platform once in each boot.
     pub boot_state: Option<StateDetail>,
 }
@@ -70,6 +72,7 @@ impl Default for Settings {
             console: Console { enabled: true },
             hostname_managed: false,
             ssh_keys: Manage::default(),
+            ssh_keys_place: WriteTo::default(),
             boot_state: None,
         }
     }

@@ -66,7 +66,7 @@ fn was_injected() -> bool {
 }
 
 /// Runs the command, which must end by itself and without a panic.
-fn run_without_panic(what: &str, command: &mut Command) -> Ended {
+pub(crate) fn run_without_panic(what: &str, command: &mut Command) -> Ended {
     let output = command.output().expect("strace runs (package strace)");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let ended = Ended {

@@ -52,6 +52,8 @@ mod service;
 mod setup_commands;
 mod shown_commands;
 mod shutdown;
+mod ssh_key_faults;
+mod ssh_key_places;
 mod ssh_keys;
 mod ssh_server;
 mod status_schema;

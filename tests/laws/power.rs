@@ -16,10 +16,10 @@ const CLONE: &str = "11111111-2222-4333-8444-555555555555";
 const STEPS: [&str; 8] = ["openat", "mkdir", "write", "fsync", "rename", "unlink", "unlinkat", "rmdir"];
 
 /// A disk of the world with /etc/ssh and the agent's state.
-struct Disk<'a>(&'a World);
+pub(crate) struct Disk<'a>(&'a World);
 
 impl<'a> Disk<'a> {
-    fn new(world: &'a World) -> Self {
+    pub(crate) fn new(world: &'a World) -> Self {
         sh(world, "truncate -s 8M /root/disk && mkfs.ext4 -q /root/disk && mkdir /root/mnt");
         let disk = Self(world);
         disk.mount();
@@ -41,14 +41,14 @@ impl<'a> Disk<'a> {
     }
 
     /// Saves a copy of the complete disk under another name.
-    fn save(&self, name: &str) {
+    pub(crate) fn save(&self, name: &str) {
         self.unmount();
         sh(self.0, &format!("cp --sparse=always /root/disk /root/disk-{name}"));
         self.mount();
     }
 
     /// Restores a saved disk as a new file: on a busy machine the loop device of the old file may still exist, and `mount` would use it again, with its cache.
-    fn restore(&self, name: &str) {
+    pub(crate) fn restore(&self, name: &str) {
         self.unmount();
         sh(
             self.0,
@@ -59,7 +59,7 @@ impl<'a> Disk<'a> {
 
     /// The power fails and returns. The disk is copied before it is unmounted: at the unmount, ext4 with an aborted journal may write
     /// blocks of operations that were never committed, which a machine without power cannot do.
-    fn cut(&self) {
+    pub(crate) fn cut(&self) {
         sh(self.0, "xfs_io -x -c shutdown /root/mnt && cp --sparse=always /root/disk /root/disk-cut");
         self.unmount();
         sh(self.0, "mv /root/disk-cut /root/disk");

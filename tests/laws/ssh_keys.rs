@@ -10,19 +10,19 @@ use scw_standin::{Fault, Order};
 
 use crate::machine::*;
 
-const SETTINGS: &str = "/etc/scw-agent.toml";
-const LIVE: &str =
+pub(crate) const SETTINGS: &str = "/etc/scw-agent.toml";
+pub(crate) const LIVE: &str =
     "[ssh-keys]\nmanage = \"live\"\n[host-keys]\ntypes = [\"ed25519\"]\n[metadata]\nlook-again = \"1s\"\n";
-const OFF: &str = "[host-keys]\ntypes = [\"ed25519\"]\n[metadata]\nlook-again = \"1s\"\n";
-const FILE: &str = "/etc/ssh/scw-agent/root.keys";
-const DROP_IN: &str = "/etc/ssh/sshd_config.d/60-scw-agent.conf";
+pub(crate) const OFF: &str = "[host-keys]\ntypes = [\"ed25519\"]\n[metadata]\nlook-again = \"1s\"\n";
+pub(crate) const FILE: &str = "/etc/ssh/scw-agent/root.keys";
+pub(crate) const DROP_IN: &str = "/etc/ssh/sshd_config.d/60-scw-agent.conf";
 /// Where the stage's sshd has root's keys.
-const OWN_FILE: &str = "/etc/ssh/authorized_keys/root";
+pub(crate) const OWN_FILE: &str = "/etc/ssh/authorized_keys/root";
 const REQUESTED: &str = "/run/scw-agent-requests/ssh-keys/keys-requested";
 const OTHER_ID: &str = "22222222-2222-4222-8222-222222222222";
 
 /// Makes login keys with these names.
-fn make_keys(world: &World, names: &[&str]) {
+pub(crate) fn make_keys(world: &World, names: &[&str]) {
     names.iter().for_each(|name| keygen(world, "ed25519", name, &private(name)));
 }
 
@@ -30,24 +30,24 @@ fn private(name: &str) -> String {
     format!("/run/stage/{name}")
 }
 
-fn public(name: &str) -> String {
+pub(crate) fn public(name: &str) -> String {
     fs::read_to_string(format!("{}.pub", private(name))).expect("made").trim().to_owned()
 }
 
-fn fingerprint(world: &World, name: &str) -> String {
+pub(crate) fn fingerprint(world: &World, name: &str) -> String {
     let listed = run(world.command("ssh-keygen").args(["-l", "-f", &private(name)]));
     listed.out.split(' ').nth(1).expect("a fingerprint").to_owned()
 }
 
 /// From now on the account has these keys.
-fn set_account_keys(world: &World, names: &[&str]) {
+pub(crate) fn set_account_keys(world: &World, names: &[&str]) {
     let keys: Vec<_> = names.iter().map(|name| serde_json::json!({ "key": public(name) })).collect();
     let mut conf = world.standin().conf();
     conf["ssh_public_keys"] = keys.into();
     world.standin().set_conf(conf);
 }
 
-fn set_tags(world: &World, names: &[&str]) {
+pub(crate) fn set_tags(world: &World, names: &[&str]) {
     let tags: Vec<_> =
         names.iter().map(|name| format!("AUTHORIZED_KEY={}", public(name).replace(' ', "_"))).collect();
     let mut conf = world.standin().conf();
@@ -56,7 +56,7 @@ fn set_tags(world: &World, names: &[&str]) {
 }
 
 /// Which of these keys let root in.
-fn let_in<'a>(world: &World, sshd: &Sshd, names: &[&'a str]) -> Vec<&'a str> {
+pub(crate) fn let_in<'a>(world: &World, sshd: &Sshd, names: &[&'a str]) -> Vec<&'a str> {
     let enters = |name: &&&str| {
         let mut command = world.command("ssh");
         for option in ["BatchMode=yes", "StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null"] {
@@ -70,17 +70,18 @@ fn let_in<'a>(world: &World, sshd: &Sshd, names: &[&'a str]) -> Vec<&'a str> {
 }
 
 /// A machine whose Instance is confirmed, with a running sshd that lets in the key `stage`, which nothing may change.
-fn machine(world: &World) -> Sshd {
+pub(crate) fn machine(world: &World) -> Sshd {
     fs::write(SETTINGS, LIVE).expect("written");
     assert_eq!(agent(world, &["host-keys", "ensure"]).code, 0);
     confirm_instance(world);
     let sshd = Sshd::start(world).expect("sshd");
     let name = private("stage");
     fs::copy(sshd.identity(), &name).expect("copied");
+    fs::copy(sshd.identity().with_extension("pub"), format!("{name}.pub")).expect("copied");
     sshd
 }
 
-fn apply(world: &World) -> Ended {
+pub(crate) fn apply(world: &World) -> Ended {
     agent(world, &["ssh-keys", "apply", "--paced"])
 }
 
@@ -337,12 +338,18 @@ fn k3_end_of_the_management_locks_nobody_out() {
         fs::write(SETTINGS, OFF).expect("written");
         assert_eq!(apply(world).code, 0);
         let text = fs::read_to_string(OWN_FILE).expect("read");
-        assert!(text.starts_with(&own) && text.contains(&public("b")), "{text}");
+        assert!(text.starts_with(&format!("{own}\n# BEGIN")) && text.contains(&public("b")), "{text}");
         assert_eq!(text.matches(&public("a")).count(), 1, "it was there already");
         assert!(!Path::new(DROP_IN).exists() && !Path::new(FILE).exists());
         until(world, "all get in", || (let_in(world, &sshd, &all) == all).then_some(()));
         assert_eq!(apply(world).code, 0);
         assert_eq!(fs::read_to_string(OWN_FILE).expect("read"), text, "nothing is left to do");
+        // Managed again, the keys of the block are the agent's again.
+        fs::write(SETTINGS, LIVE).expect("written");
+        set_account_keys(world, &["a"]);
+        assert_eq!(apply(world).code, 0);
+        assert_eq!(fs::read_to_string(OWN_FILE).expect("read"), format!("{own}\n"));
+        until(world, "b was removed", || (let_in(world, &sshd, &all) == ["stage", "a"]).then_some(()));
         sshd.stop();
     });
 }

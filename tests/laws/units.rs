@@ -5,8 +5,6 @@ use std::path::Path;
 use std::process::Command;
 
 const UNITS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/systemd");
-/// The units of the guest commands.
-const GUEST_UNITS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/ecosystem/usr/lib/systemd/system");
 
 #[test]
 fn systemd_reads_every_unit_without_a_complaint() {
@@ -14,13 +12,10 @@ fn systemd_reads_every_unit_without_a_complaint() {
     let _ = fs::remove_dir_all(&folder);
     fs::create_dir_all(&folder).expect("made");
     let mut paths = Vec::new();
-    let entries = [UNITS, GUEST_UNITS].into_iter().flat_map(|folder| fs::read_dir(folder).expect("listed"));
-    for entry in entries.flatten() {
+    for entry in fs::read_dir(UNITS).expect("listed").flatten() {
         // The program is not installed here, so its path is changed; nothing else is.
-        let mut text = fs::read_to_string(entry.path()).expect("read");
-        for installed in ["bin/scw-agent", "sbin/scw-fetch-ssh-keys"] {
-            text = text.replace(&format!("/usr/{installed}"), env!("CARGO_BIN_EXE_scw-agent"));
-        }
+        let text = fs::read_to_string(entry.path()).expect("read");
+        let text = text.replace("/usr/bin/scw-agent", env!("CARGO_BIN_EXE_scw-agent"));
         let path = folder.join(entry.file_name());
         fs::write(&path, text).expect("written");
         paths.push(path);

@@ -25,7 +25,6 @@ mod ssh_keys;
 
 pub(crate) use asking::ask_for_a_minute;
 pub use programs::GUEST_PROGRAMS;
-pub(crate) use ssh_keys::home_of_root;
 
 use crate::command::exit::Exit;
 use crate::command::grammar::Program;

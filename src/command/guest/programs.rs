@@ -105,16 +105,16 @@ pub(super) const GENERATE_SSH_KEYS: Program = Program {
 
 pub(super) const FETCH_SSH_KEYS: Program = Program {
     name: "scw-fetch-ssh-keys",
-    about: "Writes the SSH keys of this Instance's owner into root's authorized_keys.",
+    about: "Brings the SSH keys with which root may log in up to date.",
     forms: &[form(
         &[],
-        "write the keys of the metadata, of tags `AUTHORIZED_KEY=…`, and of ~/.ssh/instance_keys",
+        "use the keys of the metadata, of tags `AUTHORIZED_KEY=…`, and of ~/.ssh/instance_keys, as `scw-agent ssh-keys apply` does",
     )
     .accepting(&[&UPGRADE])],
     options: &[&UPGRADE, &HELP, &VERSION],
     notes: &[
-        "The file is replaced in one step, and only if the service answered. It stays as it is if it would have no key. A file",
-        "that somebody has edited is kept as ~/.ssh/authorized_keys.before-TIME.",
+        "The keys are written to a file of the agent, which sshd reads besides ~/.ssh/authorized_keys, or to a marked block of that",
+        "file if `[ssh-keys] manage` is off. No other line changes. A key that the owner removed is removed after a second answer.",
     ],
     exit_codes: &EXIT_CODES,
 };

@@ -12,6 +12,7 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::libc;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use thiserror::Error;
@@ -31,15 +32,18 @@ const OTHER_OPTIONS_WITH_VALUE: &str = "CEbgkpu";
 /// How long sshd may take to restart. This is much more than it needs; only publishing waits for it.
 const RESTART_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Why a running sshd still has its old keys.
+/// Why a running sshd still has its old configuration and keys.
 #[derive(Debug, Error)]
 pub(crate) enum ReloadError {
     /// sshd could not restart with its configuration.
-    #[error("sshd still serves its old host keys: {0}; fix its configuration, then the agent reloads sshd")]
+    #[error("sshd was not reloaded: {0}; fix its configuration, then the agent reloads sshd")]
     Broken(#[source] QueryError),
     /// The process cannot be signalled.
-    #[error("sshd still serves its old host keys: cannot signal process {0}: {1}; restart sshd")]
+    #[error("sshd was not reloaded: cannot signal process {0}: {1}; restart sshd")]
     Signal(i32, #[source] io::Error),
+    /// It cannot be found out which process it is.
+    #[error("sshd was not reloaded: cannot find its process: {0}; restart sshd")]
+    NotFound(#[source] io::Error),
 }
 
 /// Makes every listening sshd read its keys again; returns how many there are. With socket activation there is none: each connection
@@ -51,15 +55,15 @@ pub(crate) enum ReloadError {
 /// # Errors
 /// When the configuration is broken or the signal cannot be sent. Then sshd keeps its old keys.
 pub(crate) fn reload(pid_file: &Path, ask_systemd: bool) -> Result<usize, ReloadError> {
-    let mut pids: Vec<_> = pid_from_file(pid_file).into_iter().collect();
+    let mut pids: Vec<_> = pid_from_file(pid_file).map_err(ReloadError::NotFound)?.into_iter().collect();
     if ask_systemd {
         pids.extend(pids_from_systemd());
     }
     pids.sort_unstable();
     pids.dedup();
-    let listening = pids.into_iter().filter_map(|pid| Some((pid, listener_options(pid)?)));
     let mut signalled = 0;
-    for (pid, options) in listening {
+    for pid in pids {
+        let Some(options) = listener_options(pid).map_err(ReloadError::NotFound)? else { continue };
         query::check(&options.unwrap_or_else(|| SshdOptions::read().words)).map_err(ReloadError::Broken)?;
         let before = stamp(pid_file);
         kill(Pid::from_raw(pid), Signal::SIGHUP).map_err(|why| ReloadError::Signal(pid, why.into()))?;
@@ -86,12 +90,12 @@ fn stamp(path: &Path) -> Option<(u64, i64, i64)> {
     Some((file.ino(), file.mtime(), file.mtime_nsec()))
 }
 
-fn pid_from_file(path: &Path) -> Option<i32> {
-    let text = String::from_utf8(files::read_bounded(path, 64).ok()??).ok()?;
-    text.trim().parse().ok().filter(|pid| *pid > 1)
+/// `None` without a file that names a process.
+fn pid_from_file(path: &Path) -> io::Result<Option<i32>> {
+    let text = files::read_bounded(path, 64)?.unwrap_or_default();
+    Ok(String::from_utf8_lossy(&text).trim().parse().ok().filter(|pid| *pid > 1))
 }
 
-/// The main processes of sshd's units. Empty if systemd does not run.
 fn pids_from_systemd() -> Vec<i32> {
     let options = words(&["show", "--property=MainPID", "--value"]).chain(UNITS.map(OsStr::new));
     let Ok(output) = program::run("systemctl", options, b"") else { return Vec::new() };
@@ -101,21 +105,31 @@ fn pids_from_systemd() -> Vec<i32> {
 
 /// The configuration options of a process, if it is a listening sshd of our own user, that is root. The inner `None` means that the
 /// options cannot be found out.
-fn listener_options(pid: i32) -> Option<Option<Vec<String>>> {
-    let proc_file = |name: &str| fs::read(format!("/proc/{pid}/{name}")).ok();
-    let status = String::from_utf8(proc_file("status")?).ok()?;
-    let uids = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
+fn listener_options(pid: i32) -> io::Result<Option<Option<Vec<String>>>> {
+    let proc_file = |name: &str| match fs::read(format!("/proc/{pid}/{name}")) {
+        // The process has ended.
+        Err(why) if why.kind() == io::ErrorKind::NotFound || why.raw_os_error() == Some(libc::ESRCH) => {
+            Ok(Vec::new())
+        }
+        read => read,
+    };
+    let status = proc_file("status")?;
+    let status = String::from_utf8_lossy(&status);
     let own_uid = nix::unistd::geteuid().to_string();
-    if proc_file("comm")?.trim_ascii() != b"sshd" || !uids.split_whitespace().all(|uid| uid == own_uid) {
-        return None;
+    let uids = status.lines().find_map(|line| line.strip_prefix("Uid:")).unwrap_or_default();
+    let is_own = !uids.is_empty() && uids.split_whitespace().all(|uid| uid == own_uid);
+    if !is_own || proc_file("comm")?.trim_ascii() != b"sshd" {
+        return Ok(None);
     }
-    // PermissionDenied is accepted: the unit has fewer capabilities than sshd, so it may not read this link.
+    let is_sshd =
+        |program: &Path| program.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"sshd"));
     match fs::read_link(format!("/proc/{pid}/exe")) {
-        Ok(program) if !program.file_name()?.as_encoded_bytes().starts_with(b"sshd") => return None,
-        Err(why) if why.kind() != io::ErrorKind::PermissionDenied => return None,
+        Ok(program) if !is_sshd(&program) => return Ok(None),
+        // The unit has fewer capabilities than sshd, so it may not read this link.
+        Err(why) if why.kind() != io::ErrorKind::PermissionDenied => return Ok(None),
         _ => {}
     }
-    Some(config_options(&arguments(&proc_file("cmdline")?)?))
+    Ok(arguments(&proc_file("cmdline")?).map(|arguments| config_options(&arguments)))
 }
 
 /// The arguments of a listening sshd, from its command line; `None` for a process that serves a connection.
@@ -190,7 +204,7 @@ mod tests {
     #[test]
     fn d2_only_a_listening_sshd_is_signalled() {
         let own_pid = i32::try_from(std::process::id()).expect("a process id");
-        assert_eq!(listener_options(own_pid), None);
-        assert_eq!(listener_options(i32::MAX), None);
+        assert_eq!(listener_options(own_pid).expect("read"), None);
+        assert_eq!(listener_options(i32::MAX).expect("read"), None);
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! The old package is played by one with the files, units, preset and configuration that are known of it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use scw_images::{Disk, Kit, Machine, Suite};
@@ -21,7 +21,7 @@ const COMMANDS: [&str; 7] = [
     "sbin/scw-generate-ssh-keys",
     "sbin/scw-set-hostname",
 ];
-const FETCH_UNIT: &str = "scw-agent-fetch-ssh-keys.service";
+const KEYS: &str = "/etc/ssh/scw-agent/root.keys";
 const RENAMED: &str = "scw-renamed";
 const HOSTNAME_DONE: &str = "/run/scw-agent-hostname/done";
 const STATE_SIGNALLED: &str = "/run/scw-agent/state-signalled";
@@ -58,9 +58,11 @@ fn old_package() -> PathBuf {
     file
 }
 
-/// The unit's state, and whether the agent sets the hostname and signals the state at boot.
-fn enabled(disk: &Disk) -> String {
-    disk.chroot(&format!("systemctl is-enabled {FETCH_UNIT} || true; scw-agent config show | grep -o '^manage = \\(true\\|false\\)\\|^at-boot = \"[a-z]*\"'")).out.trim().to_owned()
+/// Whether the agent sets the hostname, keeps root's keys up to date, and signals the state at boot.
+fn set(disk: &Disk) -> String {
+    let lines =
+        disk.chroot("scw-agent config show | grep -o '^manage = [a-z\"]*\\|^at-boot = \"[a-z]*\"'").out;
+    lines.lines().filter_map(|line| Some(line.split_once(" = ")?.1)).collect::<Vec<_>>().join(" ")
 }
 
 /// The content of the command, or the file that it is a link to.
@@ -88,15 +90,15 @@ fn guest_commands_replace_those_of_the_present_package() {
         for command in COMMANDS {
             assert_eq!(found(&disk, command), "scw-agent", "{command}");
         }
-        let as_before = "enabled\nmanage = false\nat-boot = \"booted\"";
-        assert_eq!(enabled(&disk), as_before);
+        let as_before = "false \"live\" \"booted\"";
+        assert_eq!(set(&disk), as_before);
         assert_eq!(disk.read("/etc/motd.head"), "changed\n", "its configuration stays until the purge");
         // Nothing of the removed package takes files or links of this one.
         disk.chroot("dpkg --purge scaleway-ecosystem").ok("dpkg --purge");
-        assert_eq!(enabled(&disk), as_before, "after the purge");
+        assert_eq!(set(&disk), as_before, "after the purge");
         // And back: the old package takes its commands again.
         disk.chroot("dpkg --remove scw-agent-ecosystem").ok("dpkg --remove");
-        assert!(enabled(&disk).ends_with("manage = false\nat-boot = \"\""), "{}", enabled(&disk));
+        assert_eq!(set(&disk), "false \"off\" \"\"");
         disk.install(&old);
         for command in COMMANDS {
             assert_eq!(found(&disk, command), "#!/bin/sh\necho old\n", "{command}");
@@ -105,10 +107,11 @@ fn guest_commands_replace_those_of_the_present_package() {
         disk.chroot("dpkg --purge scw-agent-ecosystem").ok("dpkg --purge");
         assert_eq!(disk.chroot("find /etc/scw-agent.toml.d ! -type d").out, "");
         // apt removes the old package first. Then only the links of its enabled units are left.
-        disk.chroot("systemctl disable scw-signal-booted.service").ok("systemctl");
+        disk.chroot("systemctl disable scw-signal-booted.service scw-fetch-ssh-keys.service").ok("systemctl");
+        disk.chroot("systemctl enable scw-set-hostname.service").ok("systemctl");
         disk.chroot("dpkg --remove scaleway-ecosystem").ok("dpkg --remove");
         disk.install(ecosystem);
-        assert_eq!(enabled(&disk), "enabled\nmanage = false\nat-boot = \"\"", "the links decide");
+        assert_eq!(set(&disk), "true \"off\" \"\"", "the links decide");
         disk.chroot("dpkg --purge scw-agent-ecosystem").ok("dpkg --purge");
         disk.install(&old);
         // The agent alone stands beside the old package.
@@ -144,6 +147,25 @@ fn rename(world: &World) {
     world.standin().set_conf(conf);
 }
 
+/// A public key of this name, of which nobody has the private half.
+fn ed25519_key(beside: &Path, name: &str) -> String {
+    let path = beside.with_extension(name);
+    let made = Command::new("ssh-keygen")
+        .args(["-q", "-t", "ed25519", "-N", "", "-C", name, "-f"])
+        .arg(&path)
+        .status();
+    assert!(made.expect("ssh-keygen").success());
+    std::fs::remove_file(&path).expect("removed");
+    let public = format!("{}.pub", path.display());
+    let text = std::fs::read_to_string(&public).expect("read");
+    std::fs::remove_file(public).expect("removed");
+    text.trim().to_owned()
+}
+
+fn tag(key: &str) -> String {
+    format!("AUTHORIZED_KEY={}", key.replace(' ', "_"))
+}
+
 #[track_caller]
 fn check_commands(suite: Suite) {
     let kit = Kit::new(suite);
@@ -155,7 +177,8 @@ fn check_commands(suite: Suite) {
         let public = std::fs::read_to_string(key.with_extension("pub")).expect("read");
         let mut conf = world.standin().conf();
         conf["ssh_public_keys"] = json!([{ "key": public.trim() }]);
-        conf["tags"] = json!(["role=db", "AUTHORIZED_KEY=ssh-rsa_AAAAC3NzaC1lZDI1NTE5_ci"]);
+        let [ci, new] = ["ci", "new"].map(|name| ed25519_key(&key, name));
+        conf["tags"] = json!(["role=db", tag(&ci)]);
         world.standin().set_conf(conf);
         rename(world);
         let disk = Disk::new(world, &kit);
@@ -163,10 +186,11 @@ fn check_commands(suite: Suite) {
         disk.install(ecosystem);
         std::fs::create_dir_all(disk.path("/root/.ssh")).expect("made");
         std::fs::copy(&key, disk.path("/root/account-key")).expect("copied");
+        std::fs::write(disk.path("/root/.ssh/authorized_keys"), "# mine\n").expect("written");
         let machine = Machine::boot(world, &disk);
         published(world, &machine);
-        machine.until(FETCH_UNIT, &format!("systemctl show --property=ExecMainExitTimestampMonotonic {FETCH_UNIT} | grep -v '=0$'"));
-        assert_eq!(machine.ok(&format!("systemctl show --property=Result --value {FETCH_UNIT}")), "success");
+        // The file is written in one step.
+        machine.until(KEYS, &format!("ls {KEYS}"));
         check_boot_tasks(world, &machine);
         let id = world.standin().conf()["id"].as_str().expect("an id").to_owned();
         for (words, expected) in [
@@ -177,20 +201,22 @@ fn check_commands(suite: Suite) {
             ("scw-signal-state booted", "booted signal sent!"),
             ("scw-userdata DATABASE_URI postgres://db; echo $(scw-userdata DATABASE_URI)", "postgres://db"),
             ("scw-generate-ssh-keys 2>/dev/null; echo $?", "0"),
-            ("stat -c %a /run/scw-metadata.cache /root/.ssh/authorized_keys", "600\n600"),
+            ("stat -c %a /run/scw-metadata.cache /etc/ssh/scw-agent/root.keys", "600\n600"),
             ("setpriv --reuid=65534 --regid=65534 --clear-groups scw-metadata ID", &id),
             ("scw-metadata-json | tr -d '\\n' | head -c 1", "{"),
         ] {
             assert_eq!(machine.ok(words), expected, "{words}");
         }
-        // The account's key gives access, and fetches the keys that were added since.
+        // The account's key gives access, and fetches the keys that were added since. A tag that was removed is.
         let mut conf = world.standin().conf();
-        conf["tags"] = json!(["AUTHORIZED_KEY=ssh-rsa_BBBBC3NzaC1lZDI1NTE5_new"]);
+        conf["tags"] = json!([tag(&new)]);
         world.standin().set_conf(conf);
         let ssh = "ssh -i /root/account-key -o StrictHostKeyChecking=no -o BatchMode=yes root@127.0.0.1 /usr/sbin/scw-fetch-ssh-keys --upgrade";
+        machine.until("sshd reads the file", &ssh.replace("/usr/sbin/scw-fetch-ssh-keys --upgrade", "true"));
         machine.ok(ssh);
-        let keys = machine.ok("grep -v ^# /root/.ssh/authorized_keys");
-        assert_eq!(keys, format!("{}\nssh-rsa BBBBC3NzaC1lZDI1NTE5 new", public.trim()));
+        let keys = machine.ok(&format!("grep -v ^# {KEYS}"));
+        assert_eq!(keys, format!("{}\n{new}", public.trim()));
+        assert_eq!(machine.ok("cat /root/.ssh/authorized_keys"), "# mine");
         for file in [key.with_extension("pub"), key] {
             std::fs::remove_file(file).expect("removed");
         }
@@ -263,14 +289,7 @@ fn boot_without_the_service_waits_for_no_guest_command() {
         disk.chroot("mkdir -p -m 700 /root/.ssh; echo 'ssh-rsa by-hand' >/root/.ssh/authorized_keys")
             .ok("sh");
         let machine = Machine::boot(world, &disk);
-        let after = machine.ok("systemctl show --property=After --value multi-user.target");
-        assert!(!after.contains(FETCH_UNIT), "{after}");
-        machine.until(
-            "ended",
-            &format!("systemctl show --property=ActiveState --value {FETCH_UNIT} | grep -x inactive"),
-        );
-        let log = machine.ok(&format!("journalctl --unit={FETCH_UNIT} --output=cat"));
-        assert!(log.contains("cannot be reached"), "{log}");
+        machine.until("started", "systemctl is-active multi-user.target scw-agent.service");
         assert_eq!(failed_units(&machine), "");
         assert_eq!(machine.ok("cat /root/.ssh/authorized_keys"), "ssh-rsa by-hand");
         // The daemon does the rest when the service answers at last.

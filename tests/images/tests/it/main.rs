@@ -33,5 +33,6 @@ mod setup_ends;
 mod setup_unit;
 mod setup_waits;
 mod ssh;
+mod ssh_key_cases;
 mod ssh_keys;
 mod upgrade;
