@@ -94,6 +94,7 @@ fn package_maintainer_is_checked() {
 
 /// The build itself starts the programs in an emulator of that processor.
 #[test]
+#[ignore = "a longer run"]
 fn aarch64_packages_need_only_glibc_2_28() {
     for packages in Kit::aarch64().each() {
         let Packages { program, deb, rpm, debuginfo, .. } = packages;
@@ -139,6 +140,7 @@ fn assert_needs_only_glibc(packages: &Packages, architecture: &str, machine: &st
 }
 
 #[test]
+#[ignore = "a longer run"]
 fn builds_are_reproducible_in_another_folder() {
     let packages = Kit::build().each().into_iter().flat_map(|packages| [&packages.deb, &packages.rpm]);
     let packages = packages.chain(&Kit::build().ecosystem);
