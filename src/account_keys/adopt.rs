@@ -9,8 +9,10 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 use crate::account_keys::authorized_keys::{is_of_former_package, lines_with};
+use crate::account_keys::key_line::KeyLine;
 use crate::account_keys::manage::WriteTo;
-use crate::account_keys::placement::{Block, Placement};
+use crate::account_keys::own_block::Block;
+use crate::account_keys::placement::Placement;
 use crate::account_keys::store::{self, Files, NotApplied};
 use crate::util::files;
 use crate::util::time::Moment;
@@ -41,7 +43,7 @@ pub(crate) struct Adopted {
     pub(crate) path: PathBuf,
     /// Where it is now.
     pub(crate) copy: PathBuf,
-    /// The fingerprints of the keys that let nobody in any more.
+    /// The fingerprints of its keys that are not managed.
     pub(crate) dropped: Vec<String>,
 }
 
@@ -52,16 +54,18 @@ pub(crate) struct Adopted {
 pub(crate) fn adopt(files: &Files<'_>, write_to: WriteTo) -> Result<Adopted, NotAdopted> {
     let _lock = store::lock(files.keys)?;
     let mut placement = Placement::open(files, write_to)?;
-    let block = placement.read_block()?;
+    let managed = placement.keys_in_place();
+    let accepted = placement.accepted();
+    let is_a_way_in = |line: &KeyLine| line.is_checked() && !line.has_options() && accepted.accepts(line);
+    let has_a_way_in = managed.keys.iter().any(|key| is_a_way_in(&key.line));
+    let is_in_force = has_a_way_in && placement.put_in_force().is_ok();
+    let block = placement.into_block()?;
     let path = block.path().to_owned();
     let outside = block.outside();
     if !is_of_former_package(&outside) {
         return Err(NotAdopted::NotFormer(path));
     }
-    let managed = placement.keys_in_place();
-    let accepted = placement.accepted();
-    let is_a_way_in = managed.keys.iter().any(|key| !key.line.has_options() && accepted.accepts(&key.line));
-    if !is_a_way_in || placement.put_in_force().is_err() {
+    if !is_in_force {
         return Err(NotAdopted::NoWayIn);
     }
     let copy = set_aside(block).map_err(|why| NotAdopted::File(path.clone(), why))?;

@@ -46,10 +46,12 @@ pub(crate) fn apply(
     let accepted = placement.accepted();
     let answer = ask_for_this_instance(files, &ask)?;
     let parts = placement.keys();
-    let mut report = KeysReport::default();
-    let first = wanted_keys(files, &answer.owner, &parts, &mut report);
-    let is_a_way_in = |line: &KeyLine| !line.has_options() && accepted.accepts(line);
     let has_others_keys = parts.iter().any(|keys| keys.has_keys_of_another(&answer.instance));
+    let own = parts.into_iter().map(|keys| decide::of_instance(keys, &answer.instance));
+    let before = own.reduce(ManagedKeys::join).unwrap_or_default();
+    let mut report = KeysReport::default();
+    let first = wanted_keys(files, &answer.owner, &before, &mut report);
+    let is_a_way_in = |line: &KeyLine| line.is_checked() && !line.has_options() && accepted.accepts(line);
     let nothing_to_do = if has_others_keys && !first.keys.iter().any(|key| is_a_way_in(&key.line)) {
         Some(OTHERS_KEYS)
     } else if first.keys.is_empty() && placement.is_nowhere() {
@@ -62,8 +64,6 @@ pub(crate) fn apply(
         report.answer = Some(answer.owner.digest());
         return Ok(report);
     }
-    let [file, block] = parts.map(|keys| decide::of_instance(keys, &answer.instance));
-    let before = file.join(block);
     let (current, needs_second) = decide::after_first(&before, &first);
     placement.put(&current)?;
     report.not_in_force = placement.put_in_force().err().map(|why| why.to_string());
@@ -73,23 +73,25 @@ pub(crate) fn apply(
         let again = ask_for_this_instance(files, &ask)?;
         // If they differ, a key that is in one of them only is decided in another run.
         report.answer = (again.owner == answer.owner).then(|| again.owner.digest());
-        wanted_keys(files, &again.owner, &[before], &mut report)
+        wanted_keys(files, &again.owner, &before, &mut report)
     } else {
         report.answer = Some(answer.owner.digest());
         first.clone()
     };
     // A key with options may be for one command only, and of a key that sshd does not read nothing is known.
-    let is_usable =
-        |line: &KeyLine| report.not_in_force.is_none() && !line.has_options() && accepted.accepts(line);
+    let is_usable = |line: &KeyLine| {
+        report.not_in_force.is_none() && line.is_checked() && !line.has_options() && accepted.accepts(line)
+    };
     let decision = decide::after_second(&current, &first, &second, is_usable);
-    placement.put(&decision.keys)?;
+    let mut problems = placement.put(&decision.keys)?;
     for line in &decision.removed {
-        tracing::info!("root can no longer log in with the key {}", line.key().fingerprint());
+        tracing::info!("the key {} was removed from the managed keys of root", line.key().fingerprint());
     }
     report.complete(&decision, &second, &accepted);
     if report.not_in_force.is_none() {
-        report.problems.extend(placement.leave_other_place().err());
+        problems.extend(placement.leave_other_places());
     }
+    report.problems.append(&mut problems);
     for file in placement.files_of_persons() {
         report.find_removed_keys(&file, &decision.keys);
     }
@@ -114,14 +116,14 @@ fn ask_for_this_instance(
 fn wanted_keys(
     files: &Files<'_>,
     owner: &OwnerData,
-    before: &[ManagedKeys],
+    before: &ManagedKeys,
     report: &mut KeysReport,
 ) -> WantedKeys {
     let own = files.root.instance_keys().unwrap_or_else(|why| {
         report.problems.push(format!("{why}; the keys that were in it stay"));
         let is_own = |source| source == Some(KeySource::InstanceKeys);
-        let keys = before.iter().flat_map(|keys| &keys.keys);
-        keys.filter(|key| is_own(key.source)).map(|key| key.line.text() + "\n").collect()
+        let keys = before.keys.iter().filter(|key| is_own(key.source));
+        keys.map(|key| key.line.text() + "\n").collect()
     });
     WantedKeys::of(owner, &own)
 }

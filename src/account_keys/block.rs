@@ -52,6 +52,11 @@ impl TextWithBlock {
         })
     }
 
+    /// Whether a text has, or had, a block.
+    pub(crate) fn is_marked(text: &str) -> bool {
+        text.contains(&*String::from_utf8_lossy(BEGIN.trim_ascii_end()))
+    }
+
     /// The text with these keys in the block; without a block if there are none. A new block is at the end.
     pub(crate) fn with(&self, keys: Option<&ManagedKeys>) -> Vec<u8> {
         let mut text = self.before.clone();

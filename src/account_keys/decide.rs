@@ -89,7 +89,9 @@ pub(crate) fn after_second(
     }
     let mut keys = with_keys(current, second, kept);
     let removed: Vec<_> = removable.into_iter().map(|key| key.line).collect();
-    keys.removed.extend(removed.iter().map(|line| line.key().fingerprint()));
+    let now_removed: Vec<_> = removed.iter().map(|line| line.key().fingerprint()).collect();
+    keys.removed.retain(|fingerprint| !now_removed.contains(fingerprint));
+    keys.removed.extend(now_removed);
     let present = keys.fingerprints();
     keys.removed.retain(|fingerprint| !present.contains(fingerprint));
     KeyDecision { keys, held, removed }

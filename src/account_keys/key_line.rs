@@ -31,6 +31,9 @@ pub(crate) enum KeyLineError {
     /// There is no complete key.
     #[error("it has no complete public key")]
     NoKey,
+    /// More keys than anybody has.
+    #[error("there are more keys than 1000; the others are left out")]
+    TooMany,
 }
 
 impl KeyLine {
@@ -83,6 +86,11 @@ impl KeyLine {
         self.options.is_some()
     }
 
+    /// Whether the key is of a type that was checked completely. Another one may be a certificate, or not be a key at all.
+    pub(crate) fn is_checked(&self) -> bool {
+        is_known(&self.key.algorithm)
+    }
+
     /// The key.
     pub(crate) fn key(&self) -> &PublicKey {
         &self.key
@@ -106,7 +114,8 @@ fn public_key(text: &str) -> Option<PublicKey> {
 
 /// Whether [`PublicKey::parse`] checks keys of this type completely.
 fn is_known(algorithm: &str) -> bool {
-    matches!(algorithm, "ssh-ed25519" | "ssh-rsa") || algorithm.starts_with("ecdsa-sha2-nistp")
+    let curve = algorithm.strip_prefix("ecdsa-sha2-nistp");
+    matches!(algorithm, "ssh-ed25519" | "ssh-rsa") || matches!(curve, Some("256" | "384" | "521"))
 }
 
 /// The options, which end at the first blank outside of quotes, and what follows them. As in sshd, only `\"` is an escape, and also

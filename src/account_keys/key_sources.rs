@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 use crate::account_keys::key_line::{KeyLine, KeyLineError};
 use crate::metadata::api::owner_data::{KEY_TAG, OwnerData};
 
+/// The most keys of one source.
+const MAX_KEYS: usize = 1000;
+
 /// Where a key comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -105,6 +108,10 @@ impl WantedKeys {
             let is_comment = text.trim().is_empty() || text.trim_start().starts_with('#');
             if is_comment && source == KeySource::InstanceKeys {
                 continue;
+            }
+            if index >= MAX_KEYS {
+                self.invalid.push(InvalidKey { source, number: index + 1, why: KeyLineError::TooMany });
+                break;
             }
             match read(text) {
                 Ok(line) if known.insert(line.identity()) => self.keys.push(SourcedKey { source, line }),

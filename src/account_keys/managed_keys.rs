@@ -55,6 +55,17 @@ impl ManagedKeys {
         self.keys.iter().map(|key| key.line.key().fingerprint()).collect()
     }
 
+    /// The keys and lines of persons alone.
+    pub(crate) fn of_persons(mut self) -> Self {
+        self.keys.retain(|key| key.source.is_none());
+        Self { instance: None, removed: Vec::new(), ..self }
+    }
+
+    /// Whether there is no key and no line of a person.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.keys.is_empty() && self.others.is_empty()
+    }
+
     /// Removes a key, and remembers that. Returns whether it was there.
     pub(crate) fn remove(&mut self, fingerprint: &str) -> bool {
         let before = self.keys.len();
@@ -116,8 +127,10 @@ impl ManagedKeys {
         self.instance = self.instance.or(other.instance);
         let known: BTreeSet<_> = self.keys.iter().map(|key| key.line.identity()).collect();
         self.keys.extend(other.keys.into_iter().filter(|key| !known.contains(&key.line.identity())));
-        self.removed.extend(other.removed);
-        self.others.extend(other.others);
+        let removed: Vec<_> = other.removed.into_iter().filter(|it| !self.removed.contains(it)).collect();
+        self.removed.extend(removed);
+        let others: Vec<_> = other.others.into_iter().filter(|it| !self.others.contains(it)).collect();
+        self.others.extend(others);
         self
     }
 

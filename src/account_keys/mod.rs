@@ -7,7 +7,9 @@
 //! | `removal` | removes one key at a person's request |
 //! | `adopt` | sets the file of Scaleway's former package aside at a person's request |
 //! | `withdraw` | ends the management, and leaves root its keys |
+//! | `forget` | removes the keys from a disk that becomes an image |
 //! | `placement` | where the keys are: the agent's own file, or a block of root's own file |
+//! | `own_block` | the marked block in a file of root's own |
 //! | `store` | the agent's own file, and the lock |
 //! | `own_file` | reads and replaces root's own file |
 //! | `sshd_drop_in` | makes sshd read the agent's own file |
@@ -30,10 +32,12 @@ pub(crate) mod apply;
 pub(crate) mod authorized_keys;
 pub(crate) mod block;
 pub(crate) mod decide;
+pub(crate) mod forget;
 pub(crate) mod key_line;
 pub(crate) mod key_sources;
 pub(crate) mod manage;
 pub(crate) mod managed_keys;
+pub(crate) mod own_block;
 pub(crate) mod own_file;
 pub(crate) mod paths;
 pub(crate) mod placement;

@@ -5,11 +5,12 @@
 
 use std::fs::{self, DirBuilder, Metadata, OpenOptions};
 use std::io::{self, Read};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, chown};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::OFlag;
 
+use crate::host_keys::store::make_keys::check_only_root_can_replace;
 use crate::util::files;
 use crate::util::labels::restore_labels;
 
@@ -30,6 +31,7 @@ pub(crate) struct OwnFile {
 struct Stamp {
     file: (u64, u64),
     modified: (i64, i64),
+    changed: (i64, i64),
     length: u64,
     mode: u32,
     group: u32,
@@ -40,6 +42,7 @@ impl Stamp {
         Self {
             file: (metadata.dev(), metadata.ino()),
             modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
             length: metadata.len(),
             mode: metadata.mode() & 0o7777,
             group: metadata.gid(),
@@ -59,7 +62,11 @@ impl OwnFile {
     pub(crate) fn read(path: &Path) -> io::Result<Self> {
         let none = Self { path: path.to_owned(), bytes: Vec::new(), stamp: None };
         match path.symlink_metadata() {
-            Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(none),
+            Err(why) if why.kind() == io::ErrorKind::NotFound => {
+                // A link whose target is missing, or hidden by the unit's sandbox, is no missing folder.
+                let is_link = path.parent().is_some_and(|folder| folder.is_symlink() && !folder.exists());
+                return if is_link { Err(refused("its folder is a link to nowhere")) } else { Ok(none) };
+            }
             Ok(metadata) if metadata.is_symlink() => return Err(refused("it is a symbolic link")),
             _ => {}
         }
@@ -80,24 +87,33 @@ impl OwnFile {
         Ok(Self { bytes, stamp: Some(Stamp::of(&metadata)), ..none })
     }
 
+    /// Whether there is a file.
+    pub(crate) fn exists(&self) -> bool {
+        self.stamp.is_some()
+    }
+
     /// Replaces the content. The mode and the group stay.
     ///
     /// # Errors
-    /// The system's error, or that another program has changed the file. Then the file is as it was.
+    /// The system's error, that another program has changed the file, or that others could exchange it. Then the file is as it was.
     pub(crate) fn replace(&mut self, bytes: Vec<u8>) -> io::Result<()> {
         if bytes == self.bytes {
             return Ok(());
         }
-        if let Some(folder) = self.path.parent().filter(|folder| !folder.exists()) {
+        if bytes.len() as u64 > MAX_BYTES {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        let folder = self.path.parent().ok_or(io::ErrorKind::InvalidInput)?;
+        if !folder.exists() {
+            check_only_root_can_replace(folder.parent().ok_or(io::ErrorKind::InvalidInput)?)?;
             DirBuilder::new().mode(0o700).create(folder)?;
             restore_labels(folder);
         }
-        self.check_unchanged()?;
-        files::write_atomic(&self.path, &bytes, self.stamp.map_or(0o600, |stamp| stamp.mode))?;
+        check_only_root_can_replace(folder)?;
+        let mode = self.stamp.map_or(0o600, |stamp| stamp.mode);
+        let group = self.stamp.map(|stamp| stamp.group);
+        files::write_atomic_if(&self.path, &bytes, (mode, group), || self.check_unchanged())?;
         restore_labels(&self.path);
-        if let Some(Stamp { group, .. }) = self.stamp {
-            chown(&self.path, None, Some(group))?;
-        }
         self.stamp = Some(Stamp::of(&self.path.symlink_metadata()?));
         self.bytes = bytes;
         Ok(())

@@ -1,5 +1,5 @@
-//! What the last run found and did, for `scw-agent ssh-keys show`, the status and the daemon. Its content is no secret: everybody on the
-//! machine may ask the metadata service for the same keys.
+//! What the last run found and did, for `scw-agent ssh-keys show`, the status and the daemon. Everybody on the machine may read it, so it
+//! has no key, and no comment that a person wrote on this machine: only what the metadata service tells everybody, and fingerprints.
 
 use std::io;
 use std::path::Path;
@@ -16,7 +16,9 @@ use crate::util::state_file;
 use crate::util::{files, printable};
 
 const VERSION: u32 = 1;
-const MAX_BYTES: u64 = 1024 * 1024;
+const MAX_BYTES: u64 = 4 * 1024 * 1024;
+/// How many invalid keys are named.
+const MAX_INVALID: usize = 20;
 
 /// The document.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +27,8 @@ pub(crate) struct KeysReport {
     version: u32,
     /// A digest of the service's answer, by which the daemon sees that there is a new one. `None` without an answer.
     pub(crate) answer: Option<String>,
+    /// Whether the run came to its end, so that the fields below are known.
+    pub(crate) is_complete: bool,
     /// Why sshd does not read the managed keys; `None` if it does.
     pub(crate) not_in_force: Option<String>,
     /// The managed keys.
@@ -66,7 +70,7 @@ impl KeysReport {
     /// What people and programs see of it.
     pub(crate) fn shown(&self) -> serde_json::Value {
         serde_json::json!({
-            "in-force": self.not_in_force.is_none(),
+            "in-force": self.is_complete.then(|| self.not_in_force.is_none()),
             "why-not-in-force": self.not_in_force,
             "keys": self.keys,
             "removed-elsewhere": self.removed_elsewhere,
@@ -114,8 +118,13 @@ impl KeysReport {
             accepted: accepted.accepts(&key.line),
         });
         self.keys = reported.collect();
-        let invalid = wanted.invalid.iter().map(|invalid| format!("{invalid}; the key is left out"));
-        self.problems.extend(invalid);
+        self.is_complete = true;
+        let invalid = wanted.invalid.iter().take(MAX_INVALID);
+        self.problems.extend(invalid.map(|invalid| format!("{invalid}; the key is left out")));
+        let further = wanted.invalid.len().saturating_sub(MAX_INVALID);
+        if further > 0 {
+            self.problems.push(format!("{further} further keys are left out"));
+        }
     }
 
     /// Notes the lines of a person's file that have a removed key. A file of Scaleway's former package has only keys of the owner, so all
@@ -144,12 +153,11 @@ impl KeysReport {
     }
 }
 
-/// The comment, cut to a length that suits a list. Root's own file is nobody else's business.
+/// The comment, cut to a length that suits a list. What a person wrote on this machine is nobody else's business.
 fn comment(key: &ManagedKey) -> String {
-    if key.source == Some(KeySource::InstanceKeys) {
-        String::new()
-    } else {
-        printable::name(&key.line.key().comment)
+    match key.source {
+        Some(KeySource::Account | KeySource::Tag) => printable::name(&key.line.key().comment),
+        Some(KeySource::InstanceKeys) | None => String::new(),
     }
 }
 

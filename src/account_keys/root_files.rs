@@ -1,6 +1,5 @@
 //! The files in root's home folder that tell which keys root has.
 
-use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -8,7 +7,6 @@ use std::path::{Path, PathBuf};
 use nix::unistd::{Uid, User};
 use thiserror::Error;
 
-use crate::host_keys::store::make_keys::check_only_root_can_replace;
 use crate::util::files;
 
 /// The most that is read of a file in the folder.
@@ -48,14 +46,18 @@ impl RootFiles {
     /// If the file is there and cannot be read: without it, keys would be lost.
     pub(crate) fn instance_keys(&self) -> Result<String, RootFileError> {
         let path = self.home.join(".ssh/instance_keys");
-        // A link whose target is missing is no missing file.
-        if path.symlink_metadata().is_err_and(|why| why.kind() == io::ErrorKind::NotFound) {
+        let failed = |why| RootFileError::System(path.clone(), why);
+        // A link whose target is missing, or hidden by the unit's sandbox, is no missing file.
+        let folder = self.home.join(".ssh");
+        let has_folder = folder.symlink_metadata().is_ok();
+        self.home.metadata().map_err(failed)?;
+        if !has_folder || folder.metadata().is_ok() && is_missing(&path) {
             return Ok(String::new());
         }
-        let failed = |why| RootFileError::System(path.clone(), why);
         let real = path.canonicalize().map_err(failed)?;
         // sshd would refuse a file that others can write to or replace, so root must not copy its content.
-        if !is_only_roots(&real) {
+        let home = self.home.canonicalize().map_err(failed)?;
+        if !is_only_roots(&real, &home) {
             return Err(RootFileError::NotOurs(path));
         }
         let text = files::read_bounded(&real, MAX_BYTES).map_err(failed)?;
@@ -63,19 +65,25 @@ impl RootFiles {
     }
 }
 
-/// Whether only root can change a file and replace it, as sshd requires (StrictModes). The path has no links.
-pub(crate) fn is_only_roots(file: &Path) -> bool {
-    let is_own = |metadata: fs::Metadata| {
-        metadata.uid() == nix::unistd::geteuid().as_raw() && metadata.mode() & 0o022 == 0
+fn is_missing(path: &Path) -> bool {
+    path.symlink_metadata().is_err_and(|why| why.kind() == io::ErrorKind::NotFound)
+}
+
+/// Whether only root can change a file and replace it, as sshd requires (StrictModes): of the file and of all folders above it, up to
+/// `home` or `/`. The path has no links.
+pub(crate) fn is_only_roots(file: &Path, home: &Path) -> bool {
+    let own_uid = nix::unistd::geteuid().as_raw();
+    let is_safe = |path: &Path| {
+        path.metadata().is_ok_and(|it| (it.uid() == 0 || it.uid() == own_uid) && it.mode() & 0o022 == 0)
     };
-    let folder = file.parent().unwrap_or(Path::new("/"));
-    file.metadata().is_ok_and(is_own)
-        && folder.metadata().is_ok_and(is_own)
-        && check_only_root_can_replace(folder).is_ok()
+    let is_below_home = file.starts_with(home);
+    let folders = file.ancestors().skip(1).take_while(|folder| !is_below_home || folder.starts_with(home));
+    is_safe(file) && { folders }.all(is_safe)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::os::unix::fs::{PermissionsExt, symlink};
 
     use super::*;

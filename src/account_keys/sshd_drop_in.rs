@@ -62,6 +62,12 @@ pub(crate) enum NotInForce {
     /// Somebody has edited the drop-in.
     #[error("{} was edited; move your lines to another file and remove it, then run `scw-agent ssh-keys apply`", .0.display())]
     Edited(PathBuf),
+    /// sshd refuses the agent's own file (StrictModes).
+    #[error("sshd does not read {}: others than root could change it or a folder above it", .0.display())]
+    FileRefused(PathBuf),
+    /// Without the drop-in, sshd would not read the file that has the keys.
+    #[error("without {} sshd would not read the file with the keys, so it stays", .0.display())]
+    StillNeeded(PathBuf),
     /// The managed keys are in root's own file, which sshd does not read.
     #[error("sshd does not read {}: its configuration names other files, or others than root could change it", .0.display())]
     OwnFileNotRead(PathBuf),
@@ -82,6 +88,11 @@ impl Printed {
         line.split_once(' ').map(|(_, value)| value)
     }
 
+    /// Whether sshd refuses files that others than their user could change.
+    pub(crate) fn is_strict(&self) -> bool {
+        !self.0.lines().any(|line| line.eq_ignore_ascii_case("strictmodes no"))
+    }
+
     /// Whether sshd reads the managed keys for root.
     pub(crate) fn has_managed_keys(&self, paths: &AccountKeyPaths) -> bool {
         let file = paths.file.display().to_string();
@@ -91,11 +102,11 @@ impl Printed {
 }
 
 /// Has sshd read the managed keys. If that is so already, nothing is written and sshd is not reloaded. Returns sshd's configuration for
-/// root as sshd prints it, with and without the drop-in.
+/// root as sshd prints it.
 ///
 /// # Errors
 /// See [`NotInForce`]. Then the drop-in is as it was before, or removed if it is not in force.
-pub(crate) fn put_in_force(paths: &AccountKeyPaths, sshd: &HostKeyPaths) -> Result<[Printed; 2], NotInForce> {
+pub(crate) fn put_in_force(paths: &AccountKeyPaths, sshd: &HostKeyPaths) -> Result<Printed, NotInForce> {
     let options = SshdOptions::read();
     if !Path::new(&options.program).exists() {
         return Err(NotInForce::NoSshd);
@@ -105,36 +116,45 @@ pub(crate) fn put_in_force(paths: &AccountKeyPaths, sshd: &HostKeyPaths) -> Resu
         return Err(NotInForce::Edited(paths.drop_in.clone()));
     }
     let (config, configuration) = read_without_drop_in(paths, sshd, &options)?;
-    if before.is_none() && is_refused(paths, &configuration) {
-        return Err(paths.not_used());
-    }
-    // A Match may be about root. An existing drop-in stays, and goes on repeating what applies without it.
-    if config.has_conditional_keys_files && before.is_none() {
-        return Err(NotInForce::Conditional(paths.pattern.clone()));
+    if before.is_none() {
+        // An administrator's own line may have the pattern, as the messages below say.
+        let printed = Printed(query::configuration_for("root", sshd, &options)?);
+        if printed.has_managed_keys(paths) {
+            reload(paths, sshd, false)?;
+            return Ok(printed);
+        }
+        if is_refused(paths, &configuration) {
+            return Err(paths.not_used());
+        }
     }
     // The drop-in is about root alone, so another user has what root would have without it.
     let others = Printed(query::configuration_for("nobody", sshd, &options)?);
-    // sshd prints no quotes, so a pattern with a blank cannot be told from two.
-    let has_blank = |pattern: &String| pattern.contains(char::is_whitespace);
-    if config.authorized_keys_files.is_some_and(|patterns| patterns.iter().any(has_blank)) {
-        return Err(NotInForce::OddPattern(paths.pattern.clone()));
-    }
-    let text = drop_in_text(&others, paths, before.is_some())?;
-    let is_new = before.as_deref() != Some(text.as_bytes());
+    let text = match (new_text(&config, &others, paths, before.is_some()), &before) {
+        (Ok(text), _) => text.into_bytes(),
+        (Err(why), None) => return Err(why),
+        // What applies to root without the drop-in is not known. It stays, and goes on repeating what applied.
+        (Err(why), Some(before)) => {
+            tracing::warn!("{} is not brought up to date: {why}", paths.drop_in.display());
+            before.clone()
+        }
+    };
+    let is_new = before.as_deref() != Some(&text);
     if is_new {
         query::check(&options.words)?;
         note_reload(paths);
-        write(&paths.drop_in, text.as_bytes())?;
+        write(&paths.drop_in, &text)?;
     }
     let printed = query::configuration_for("root", sshd, &options).map(Printed);
     if let Ok(printed) = printed.as_ref().map(Clone::clone) {
         if printed.has_managed_keys(paths) {
             reload(paths, sshd, is_new)?;
-            return Ok([printed, others]);
+            return Ok(printed);
         }
     }
-    // sshd has not read the new text yet, and an old one has no effect.
-    let _ = fs::remove_file(&paths.reload_pending);
+    if is_new {
+        // sshd has not read the new text yet.
+        let _ = fs::remove_file(&paths.reload_pending);
+    }
     match (&before, printed) {
         (Some(before), Err(why)) => {
             // Written only if it differs: the daemon takes each write for a change of the configuration.
@@ -157,6 +177,25 @@ impl AccountKeyPaths {
     fn not_used(&self) -> NotInForce {
         NotInForce::NotUsed { drop_in: self.drop_in.clone(), pattern: self.pattern.clone() }
     }
+}
+
+/// The text of the drop-in that repeats what root would have without it.
+fn new_text(
+    config: &SshdConfig,
+    others: &Printed,
+    paths: &AccountKeyPaths,
+    is_there: bool,
+) -> Result<String, NotInForce> {
+    // A Match may be about root.
+    if config.has_conditional_keys_files {
+        return Err(NotInForce::Conditional(paths.pattern.clone()));
+    }
+    // sshd prints no quotes, so a pattern with a blank cannot be told from two.
+    let has_blank = |pattern: &String| pattern.contains(char::is_whitespace);
+    if config.authorized_keys_files.as_ref().is_some_and(|patterns| patterns.iter().any(has_blank)) {
+        return Err(NotInForce::OddPattern(paths.pattern.clone()));
+    }
+    drop_in_text(others, paths, is_there)
 }
 
 /// The text of the drop-in.
@@ -196,20 +235,34 @@ fn note_refused(paths: &AccountKeyPaths, configuration: &str) {
     }
 }
 
-/// Removes the drop-in.
+/// Removes the drop-in, if sshd's configuration for root is good enough without it. Otherwise it stays, and sshd is not reloaded.
 ///
 /// # Errors
-/// If somebody has edited it, it cannot be removed, or sshd cannot be reloaded.
-pub(crate) fn take_back(paths: &AccountKeyPaths, sshd: &HostKeyPaths) -> Result<(), NotInForce> {
-    let text = read(&paths.drop_in)?;
-    if let Some(text) = &text {
-        if !is_own_text(text) {
-            return Err(NotInForce::Edited(paths.drop_in.clone()));
-        }
-        note_reload(paths);
-        fs::remove_file(&paths.drop_in).map_err(|why| NotInForce::File(paths.drop_in.clone(), why))?;
+/// If somebody has edited it, it cannot be removed, it is still needed, or sshd cannot be reloaded.
+pub(crate) fn take_back(
+    paths: &AccountKeyPaths,
+    sshd: &HostKeyPaths,
+    is_enough: impl Fn(&Printed) -> bool,
+) -> Result<(), NotInForce> {
+    let Some(text) = read(&paths.drop_in)? else { return reload(paths, sshd, false) };
+    if !is_own_text(&text) {
+        return Err(NotInForce::Edited(paths.drop_in.clone()));
     }
-    reload(paths, sshd, text.is_some())
+    note_reload(paths);
+    fs::remove_file(&paths.drop_in).map_err(|why| NotInForce::File(paths.drop_in.clone(), why))?;
+    let options = SshdOptions::read();
+    let printed = match Path::new(&options.program).exists() {
+        true => query::configuration_for("root", sshd, &options).map(|printed| is_enough(&Printed(printed))),
+        false => Ok(true),
+    };
+    match printed {
+        Ok(true) => reload(paths, sshd, true),
+        not_enough => {
+            write(&paths.drop_in, &text)?;
+            let _ = fs::remove_file(&paths.reload_pending);
+            Err(not_enough.map_or_else(NotInForce::from, |_| NotInForce::StillNeeded(paths.drop_in.clone())))
+        }
+    }
 }
 
 /// Notes that sshd must be reloaded, in case this process is killed before it does that.
@@ -247,17 +300,16 @@ fn read_without_drop_in(
     Ok((config, Base64Unpadded::encode_string(&digest.finalize())))
 }
 
-/// What sshd prints about root: as it is, and as it would be without the drop-in.
+/// What sshd prints about root.
 ///
 /// # Errors
-/// If sshd does not print its configuration.
-pub(crate) fn printed_with_and_without(sshd: &HostKeyPaths) -> Result<[Printed; 2], NotInForce> {
+/// If there is no sshd, or it does not print its configuration.
+pub(crate) fn printed_for_root(sshd: &HostKeyPaths) -> Result<Printed, NotInForce> {
     let options = SshdOptions::read();
     if !Path::new(&options.program).exists() {
         return Err(NotInForce::NoSshd);
     }
-    let of = |user| query::configuration_for(user, sshd, &options).map(Printed);
-    Ok([of("root")?, of("nobody")?])
+    Ok(Printed(query::configuration_for("root", sshd, &options)?))
 }
 
 /// The files of root alone that sshd reads by these patterns, apart from the managed keys.

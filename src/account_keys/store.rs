@@ -35,6 +35,9 @@ pub(crate) enum NotApplied {
     /// The block in root's own file is not the agent's any more.
     #[error("{}: {}; no key is removed", .0.display(), .1)]
     Block(PathBuf, #[source] EditedBlock),
+    /// sshd would not read it, so its content is nobody's word.
+    #[error("{}: others than root could change it or a folder above it; no key is changed", .0.display())]
+    Refused(PathBuf),
     /// sshd does not say which file is root's own.
     #[error(transparent)]
     Sshd(#[from] NotInForce),
@@ -66,6 +69,9 @@ pub(super) fn write(path: &Path, keys: &ManagedKeys) -> Result<(), NotApplied> {
     let text = keys.text();
     if read(path).is_ok_and(|before| before == text) {
         return Ok(());
+    }
+    if text.len() as u64 > MAX_BYTES {
+        return Err(NotApplied::File(path.to_owned(), io::ErrorKind::FileTooLarge.into()));
     }
     let folder = path.parent().map_or(Ok(()), files::create_public_folder);
     folder

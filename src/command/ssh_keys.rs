@@ -56,11 +56,8 @@ pub(crate) fn apply(paced: bool) -> Exit {
             throttle::wait(&files.keys.runs);
         }
         let are_requests_removed = remove_requests(files);
-        let LoadedSettings { settings, problems, .. } = settings::load(&Sources::default());
-        problems.iter().for_each(|problem| tracing::error!("{problem}; this file is ignored"));
+        let Some(settings) = load() else { return Exit::Failure };
         let applied = match platform::check(&settings.vendor) {
-            // The file that is ignored may say something else.
-            _ if settings.ssh_keys == Manage::Off && !problems.is_empty() => Exit::Failure,
             _ if settings.ssh_keys == Manage::Off => log_withdrawn(files),
             Err(why) => {
                 tracing::info!("{why}; no key is changed");
@@ -75,16 +72,27 @@ pub(crate) fn apply(paced: bool) -> Exit {
     })
 }
 
-/// Brings the keys up to date at the request of `scw-fetch-ssh-keys`. Without the management, the keys are in a block of root's own file.
+/// The settings. `None` if a file has faults: it may say something else about root's keys. That is reported.
+fn load() -> Option<Settings> {
+    let LoadedSettings { settings, problems, .. } = settings::load(&Sources::default());
+    problems.iter().for_each(|problem| tracing::error!("{problem}; no key is changed"));
+    problems.is_empty().then_some(settings)
+}
+
+/// Where the keys are. Without the management, only `scw-fetch-ssh-keys` writes some, to root's own file.
+fn place(settings: &Settings) -> WriteTo {
+    if settings.ssh_keys == Manage::Off { WriteTo::AuthorizedKeys } else { settings.ssh_keys_place }
+}
+
+/// Brings the keys up to date at the request of `scw-fetch-ssh-keys`.
 pub(crate) fn fetch() -> Exit {
-    let Settings { vendor, limits, ssh_keys, ssh_keys_place, .. } =
-        settings::load(&Sources::default()).settings;
-    let proof = match platform::check(&vendor) {
+    let Some(settings) = load() else { return Exit::Failure };
+    let proof = match platform::check(&settings.vendor) {
         Ok(proof) => proof,
         Err(why) => return AGENT.fail(&why, Exit::Failure),
     };
-    let place = if ssh_keys == Manage::Off { WriteTo::AuthorizedKeys } else { ssh_keys_place };
-    with_files(|files| apply_and_report(files, place, || ask(&proof, &limits), false))
+    let place = place(&settings);
+    with_files(|files| apply_and_report(files, place, || ask(&proof, &settings.limits), false))
 }
 
 /// Removes the requests: one that remained would start the unit again and again. The daemon repeats what is not done.
@@ -155,7 +163,7 @@ fn log_withdrawn(files: &Files<'_>) -> Exit {
     match withdraw::withdraw(files) {
         Ok(None) => tracing::info!("[ssh-keys] manage is \"off\"; no key is changed"),
         Ok(Some(done)) => {
-            tracing::info!("sshd no longer reads keys of the agent; {}", added_text(&done));
+            tracing::info!("sshd no longer reads the file of the agent; {}", added_text(&done));
         }
         Err(why) => {
             tracing::error!("{why}");
@@ -171,7 +179,7 @@ pub(crate) fn end() -> Exit {
         return AGENT.fail(&"only root may change root's keys", Exit::NotPermitted);
     }
     match with_files(withdraw::withdraw) {
-        Ok(None) => print("sshd reads no keys of the agent\n"),
+        Ok(None) => print("sshd does not read the file of the agent\n"),
         Ok(Some(done)) => {
             let Settings { ssh_keys, .. } = settings::load(&Sources::default()).settings;
             if ssh_keys != Manage::Off {
@@ -201,8 +209,9 @@ pub(crate) fn remove(fingerprint: &str) -> Exit {
     if !geteuid().is_root() {
         return AGENT.fail(&"only root may change root's keys", Exit::NotPermitted);
     }
-    let place = settings::load(&Sources::default()).settings.ssh_keys_place;
-    match with_files(|files| removal::remove(files, place, fingerprint)) {
+    log::start("scw-agent-ssh-keys");
+    let Some(settings) = load() else { return Exit::Failure };
+    match with_files(|files| removal::remove(files, place(&settings), fingerprint)) {
         Ok(Removal::Removed) => print(&format!("removed {fingerprint}\n")),
         Ok(Removal::NotThere) => {
             AGENT.fail(&"there is no such key; see `scw-agent ssh-keys show`", Exit::NotFound)
@@ -216,12 +225,13 @@ pub(crate) fn adopt() -> Exit {
     if !geteuid().is_root() {
         return AGENT.fail(&"only root may change root's keys", Exit::NotPermitted);
     }
-    let place = settings::load(&Sources::default()).settings.ssh_keys_place;
-    match with_files(|files| adopt::adopt(files, place)) {
+    log::start("scw-agent-ssh-keys");
+    let Some(settings) = load() else { return Exit::Failure };
+    match with_files(|files| adopt::adopt(files, place(&settings))) {
         Ok(adopted) => {
             let mut text = format!("{} is now {}\n", adopted.path.display(), adopted.copy.display());
             let dropped = adopted.dropped.iter();
-            dropped.for_each(|key| text += &format!("root can no longer log in with the key {key}\n"));
+            dropped.for_each(|key| text += &format!("the key {key} was only there\n"));
             print(&text)
         }
         Err(why) => AGENT.fail(&why, Exit::Failure),
@@ -241,7 +251,11 @@ pub(crate) fn show(json: bool) -> Exit {
     } else {
         print_rows(&rows(&report))
     };
-    printed.or(if report.not_in_force.is_some() { Exit::Failure } else { Exit::Success })
+    printed.or(if report.is_complete && report.not_in_force.is_none() {
+        Exit::Success
+    } else {
+        Exit::Failure
+    })
 }
 
 fn rows(report: &KeysReport) -> Rows {

@@ -9,8 +9,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::account_keys::paths::AccountKeyPaths;
-use crate::account_keys::placement;
+use crate::account_keys::forget::forget;
 use crate::command::exit::Exit;
 use crate::command::help::AGENT;
 use crate::command::process::{print, print_error};
@@ -27,15 +26,11 @@ const STATE_FOLDER: &str = "/var/lib/scw-agent";
 pub(crate) fn run(dry_run: bool, host_keys: bool) -> Exit {
     // Read first, because sshd's answers are kept among the records.
     let keys = if host_keys { planned_removal(&HostKeyPaths::default()) } else { PlannedRemoval::default() };
-    let managed = AccountKeyPaths::default();
-    // The drop-in first: without the file, it would name nothing.
-    let managed = [managed.drop_in, managed.file].into_iter().filter(|path| path.symlink_metadata().is_ok());
+    let managed = with_files(|files| forget(files, dry_run));
     let records = match entries(Path::new(STATE_FOLDER)) {
-        Ok(paths) => managed.chain(paths).collect::<Vec<_>>(),
+        Ok(paths) => paths,
         Err(why) => return AGENT.fail(&removal_error(Path::new(STATE_FOLDER), &why), exit_code(&why)),
     };
-    // Read before the drop-in is removed: sshd tells which file is root's own.
-    let block = with_files(|files| placement::remove_block(files, dry_run));
     // A file that cannot be removed does not keep the others from being removed.
     let mut failures = Vec::new();
     for (path, text) in &keys.write {
@@ -55,11 +50,11 @@ pub(crate) fn run(dry_run: bool, host_keys: bool) -> Exit {
         }
         print(&format!("{} {}\n", if dry_run { "would remove" } else { "removed" }, display(path)));
     }
-    if let Ok(Some(path)) = &block {
+    for path in managed.iter().flatten() {
         let done = if dry_run { "would remove" } else { "removed" };
-        print(&format!("{done} the agent's keys in {}\n", display(path)));
+        print(&format!("{done} the agent's SSH keys of {}\n", display(path)));
     }
-    if records.is_empty() && keys.remove.is_empty() && matches!(block, Ok(None)) {
+    if records.is_empty() && keys.remove.is_empty() && managed.as_ref().is_ok_and(Vec::is_empty) {
         print("there are no records of an Instance\n");
     }
     for warning in &keys.warnings {
@@ -67,8 +62,8 @@ pub(crate) fn run(dry_run: bool, host_keys: bool) -> Exit {
     }
     let exit_code = failures.first().map_or(Exit::Failure, |(_, why)| exit_code(why));
     let mut messages: Vec<_> = failures.iter().map(|(path, why)| removal_error(path, why)).collect();
-    if let Err(why) = block {
-        messages.push(format!("the agent's keys in root's own file are not removed: {why}"));
+    if let Err(why) = managed {
+        messages.push(format!("not all SSH keys of the agent are removed: {why}"));
     }
     if !keys.failures.is_empty() {
         messages.push(format!("not all keys are removed: {}", keys.failures.join("; ")));

@@ -53,7 +53,7 @@ impl SshKeyRequests {
         };
         let is_wanted = match settings.ssh_keys {
             // The unit ends the management.
-            Manage::Off => report.is_some() || paths.drop_in.exists(),
+            Manage::Off => report.is_some() || paths.drop_in.exists() || paths.file.exists(),
             Manage::Boot | Manage::Live => {
                 // A drop-in repeats what an administrator may have changed.
                 let is_outdated = self.is_configuration_new && (can_ask || paths.drop_in.exists());

@@ -3,7 +3,7 @@
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -17,13 +17,24 @@ use nix::libc;
 /// A temporary file in the same folder is written, synced and renamed; then the folder is synced. The file gets the permission
 /// bits `mode`, independent of the umask.
 pub(crate) fn write_atomic(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
-    replace(path, bytes, mode, |_| Ok(())).map(drop)
+    replace(path, bytes, mode, |_| Ok(()), || Ok(())).map(drop)
+}
+
+/// The same, with this group, and only if `confirm` succeeds right before the file gets its name.
+pub(crate) fn write_atomic_if(
+    path: &Path,
+    bytes: &[u8],
+    (mode, group): (u32, Option<u32>),
+    confirm: impl FnOnce() -> io::Result<()>,
+) -> io::Result<()> {
+    replace(path, bytes, mode, |file| fchown(file, None, group), confirm).map(drop)
 }
 
 /// The same, with a lock on the file until the result is dropped. The kernel releases it when the process ends, however that happens.
 /// [`is_locked_for_writing`] tests it. The lock needs write access, so no other user can hold one.
 pub(crate) fn write_locked(path: &Path, bytes: &[u8], mode: u32) -> io::Result<File> {
-    replace(path, bytes, mode, |file| Ok(fcntl(file, FcntlArg::F_OFD_SETLK(&write_lock())).map(drop)?))
+    let lock = |file: &File| Ok(fcntl(file, FcntlArg::F_OFD_SETLK(&write_lock())).map(drop)?);
+    replace(path, bytes, mode, lock, || Ok(()))
 }
 
 /// Whether a process has the lock of [`write_locked`] on the open file. Read access is enough.
@@ -47,12 +58,13 @@ fn write_lock() -> libc::flock {
     libc::flock { l_type: WRITE_LOCK, l_whence: 0, l_start: 0, l_len: 0, l_pid: 0 }
 }
 
-/// `prepare` is called before the file gets its name.
+/// `prepare` is called before anybody else may open the file, and `confirm` before it gets its name.
 fn replace(
     path: &Path,
     bytes: &[u8],
     mode: u32,
     prepare: impl FnOnce(&File) -> io::Result<()>,
+    confirm: impl FnOnce() -> io::Result<()>,
 ) -> io::Result<File> {
     let folder = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
     let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_string_lossy();
@@ -60,10 +72,10 @@ fn replace(
     // An interrupted process may have left this file.
     let _ = fs::remove_file(&temporary);
     let written = write_new(&temporary, bytes).and_then(|file| {
-        // Before anybody else may open it.
         prepare(&file)?;
         file.set_permissions(Permissions::from_mode(mode))?;
         file.sync_all()?;
+        confirm()?;
         fs::rename(&temporary, path)?;
         Ok(file)
     });

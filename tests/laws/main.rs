@@ -52,6 +52,7 @@ mod service;
 mod setup_commands;
 mod shown_commands;
 mod shutdown;
+mod ssh_key_attacks;
 mod ssh_key_faults;
 mod ssh_key_places;
 mod ssh_keys;

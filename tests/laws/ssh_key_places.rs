@@ -83,7 +83,7 @@ fn k1_k3_keys_move_from_one_place_to_the_other() {
         assert_eq!(apply(world).code, 0);
         assert_eq!(let_in(world, &sshd, &all), ["stage", "a"]);
         let planned = agent(world, &["sysprep", "--dry-run"]);
-        assert!(planned.out.contains("would remove the agent's keys"), "{}", planned.out);
+        assert!(planned.out.contains("would remove the agent's SSH keys"), "{}", planned.out);
         assert_eq!(let_in(world, &sshd, &all), ["stage", "a"]);
         assert_eq!(agent(world, &["sysprep"]).code, 0);
         assert_eq!(read(), own);

@@ -28,13 +28,19 @@ pub(crate) struct Usage {
     pub(crate) on_cpu: Duration,
 }
 
-/// Measures for the time `window`, and prints the results. At the same time, strace counts the waits of other processes of both programs,
-/// because it makes them slower.
+/// Measures for the time `window`, and prints the results. At the same time, strace counts the waits of other processes of the same
+/// programs, because it makes them slower.
 pub(crate) fn measure(programs: &Programs, window: Duration) -> Result<(), String> {
     let waits = std::thread::scope(|scope| {
         let counting = scope.spawn(|| count_waits(programs, window));
+        let live = scope.spawn(|| measure_live(programs, window));
         measure_usage(programs, window)?;
-        counting.join().map_err(|_| "the counting thread ended".to_owned())?
+        let ended = |_| "a measuring thread ended".to_owned();
+        let ((before, after), live_waits) = live.join().map_err(ended)??;
+        row(LIVE, before, after, window);
+        let mut waits = counting.join().map_err(ended)??;
+        waits.push((LIVE, live_waits));
+        Ok::<_, String>(waits)
     })?;
     let minutes = window.as_secs_f64() / 60.0;
     println!("Ends of waits a minute:            expired timers   socket events");
@@ -44,12 +50,48 @@ pub(crate) fn measure(programs: &Programs, window: Duration) -> Result<(), Strin
     Ok(())
 }
 
+/// The daemon that also looks for other keys of root.
+const LIVE: &str = "with [ssh-keys] live";
+
+/// The usage of such a daemon before and after, and then, for as long again, its waits.
+fn measure_live(programs: &Programs, window: Duration) -> Result<((Usage, Usage), Waits), String> {
+    World::builder().ipv6(Reach::Absent).run(|world| {
+        prepare(world, programs)?;
+        fs::write("/etc/scw-agent.toml", "[ssh-keys]\nmanage = \"live\"\n").map_err(|why| why.to_string())?;
+        let applied = world.command(&programs.agent).args(["ssh-keys", "apply", "--paced"]).output();
+        applied.map_err(|why| why.to_string())?;
+        let notify = Notify::new(world).map_err(|why| why.to_string())?;
+        let watched = |command: &mut std::process::Command| {
+            command.arg("daemon").env("NOTIFY_SOCKET", notify.path()).env("WATCHDOG_USEC", "120000000");
+            Daemon::spawn(command).map_err(|why| why.to_string())
+        };
+        let daemon = watched(&mut world.agent_command(&programs.agent))?;
+        sleep(Duration::from_secs(5));
+        let before = usage(daemon.pid())?;
+        sleep(window);
+        let after = usage(daemon.pid())?;
+        daemon.terminate();
+        let trace = Path::new("/run/stage/live-waits");
+        let mut command = waits::traced(world, trace);
+        let _daemon = watched(command.arg(&programs.agent))?;
+        sleep(Duration::from_secs(5));
+        let earlier = waits::ended_waits(trace).len();
+        sleep(window);
+        Ok(((before, after), Waits::of(&waits::ended_waits(trace).split_off(earlier))))
+    })
+}
+
+/// Makes the host keys, and has the Instance confirmed.
+fn prepare(world: &World, programs: &Programs) -> Result<(), String> {
+    let made = world.command(&programs.agent).args(["host-keys", "ensure"]).output();
+    made.map_err(|why| why.to_string())?;
+    PathUnit::once(world, &programs.agent).map_err(|why| why.to_string())
+}
+
 /// Counts the waits that end in the time `window`.
 fn count_waits(programs: &Programs, window: Duration) -> Result<Vec<(&'static str, Waits)>, String> {
     World::builder().ipv6(Reach::Absent).run(|world| {
-        let made = world.command(&programs.agent).args(["host-keys", "ensure"]).output();
-        made.map_err(|why| why.to_string())?;
-        PathUnit::once(world, &programs.agent).map_err(|why| why.to_string())?;
+        prepare(world, programs)?;
         let notify = Notify::new(world).map_err(|why| why.to_string())?;
         let [agent_trace, other_trace] = ["agent", "other"].map(|name| format!("/run/stage/{name}-waits"));
         let mut command = waits::traced(world, Path::new(&agent_trace));
@@ -75,9 +117,7 @@ fn count_waits(programs: &Programs, window: Duration) -> Result<Vec<(&'static st
 
 fn measure_usage(programs: &Programs, window: Duration) -> Result<(), String> {
     World::builder().ipv6(Reach::Absent).run(|world| {
-        let made = world.command(&programs.agent).args(["host-keys", "ensure"]).output();
-        made.map_err(|why| why.to_string())?;
-        PathUnit::once(world, &programs.agent).map_err(|why| why.to_string())?;
+        prepare(world, programs)?;
         let starts = (0..STARTS).map(|_| ready(world, programs)).collect::<Result<Vec<_>, _>>()?;
         println!("From the daemon's start to READY=1:");
         println!("  scw-agent daemon                                         {}", Spread::of(starts));

@@ -29,8 +29,11 @@ const STATE_SIGNALLED: &str = "/run/scw-agent/state-signalled";
 const OLD_UNITS: [&str; 3] =
     ["scw-fetch-ssh-keys.service", "scw-set-hostname.service", "scw-signal-booted.service"];
 
-/// Builds the old package.
-fn old_package() -> PathBuf {
+/// What a command of the old package does.
+const OLD_COMMAND: &str = "#!/bin/sh\necho old\n";
+
+/// Builds the old package, in which this is `scw-fetch-ssh-keys`.
+pub(crate) fn old_package(fetch: &str) -> PathBuf {
     let tree = Kit::scratch("old-ecosystem");
     let put = |path: &str, text: &str| {
         let path = tree.join(path);
@@ -41,13 +44,13 @@ fn old_package() -> PathBuf {
     put("DEBIAN/conffiles", "/etc/motd.head\n");
     put("etc/motd.head", "a logo\n");
     for command in COMMANDS.iter().chain(&["bin/scw-userdata"]) {
-        put(&format!("usr/{command}"), "#!/bin/sh\necho old\n");
+        put(&format!("usr/{command}"), if command.ends_with("fetch-ssh-keys") { fetch } else { OLD_COMMAND });
     }
     for unit in OLD_UNITS.iter().chain(&["scw-net-reconfig.path"]) {
         put(
             // Where packages had their units before Debian 13.
             &format!("lib/systemd/system/{unit}"),
-            "[Service]\nType=oneshot\nExecStart=/bin/true\n[Path]\nPathExists=/nowhere\n[Install]\nWantedBy=multi-user.target\n",
+            "[Service]\nType=oneshot\nExecStart=/usr/sbin/scw-fetch-ssh-keys\n[Path]\nPathExists=/nowhere\n[Install]\nWantedBy=multi-user.target\n",
         );
     }
     put("usr/lib/systemd/system-preset/90-scw.preset", "enable scw-*\n");
@@ -79,7 +82,7 @@ fn guest_commands_replace_those_of_the_present_package() {
     let [ecosystem, _] = &Kit::build().ecosystem;
     World::builder().run(|world| {
         let disk = Disk::new(world, &kit);
-        let old = old_package();
+        let old = old_package(OLD_COMMAND);
         disk.install(&old);
         disk.chroot("systemctl preset-all --preset-mode=enable-only >/dev/null 2>&1; systemctl disable scw-set-hostname.service")
             .ok("systemctl");
@@ -101,7 +104,7 @@ fn guest_commands_replace_those_of_the_present_package() {
         assert_eq!(set(&disk), "false \"off\" \"\"");
         disk.install(&old);
         for command in COMMANDS {
-            assert_eq!(found(&disk, command), "#!/bin/sh\necho old\n", "{command}");
+            assert_eq!(found(&disk, command), OLD_COMMAND, "{command}");
         }
         assert_eq!(found(&disk, "bin/scw-userdata"), "scw-agent", "the agent's own command stays");
         disk.chroot("dpkg --purge scw-agent-ecosystem").ok("dpkg --purge");
