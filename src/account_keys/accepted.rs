@@ -27,6 +27,12 @@ impl AcceptedKeys {
         })
     }
 
+    /// Whether root gets a shell with it for sure. A key with options may be for one command only, and what was not checked completely may
+    /// be a certificate, or no key.
+    pub(crate) fn is_a_way_in(&self, line: &KeyLine) -> bool {
+        line.is_checked() && !line.has_options() && self.accepts(line)
+    }
+
     /// Whether sshd accepts the key.
     pub(crate) fn accepts(&self, line: &KeyLine) -> bool {
         self.0.offers(line.key())

@@ -9,7 +9,6 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 use crate::account_keys::authorized_keys::{is_of_former_package, lines_with};
-use crate::account_keys::key_line::KeyLine;
 use crate::account_keys::manage::WriteTo;
 use crate::account_keys::own_block::Block;
 use crate::account_keys::placement::Placement;
@@ -56,8 +55,7 @@ pub(crate) fn adopt(files: &Files<'_>, write_to: WriteTo) -> Result<Adopted, Not
     let mut placement = Placement::open(files, write_to)?;
     let managed = placement.keys_in_place();
     let accepted = placement.accepted();
-    let is_a_way_in = |line: &KeyLine| line.is_checked() && !line.has_options() && accepted.accepts(line);
-    let has_a_way_in = managed.keys.iter().any(|key| is_a_way_in(&key.line));
+    let has_a_way_in = managed.keys.iter().any(|key| accepted.is_a_way_in(&key.line));
     let is_in_force = has_a_way_in && placement.put_in_force().is_ok();
     let block = placement.into_block()?;
     let path = block.path().to_owned();

@@ -51,13 +51,11 @@ pub(crate) fn apply(
     let before = own.reduce(ManagedKeys::join).unwrap_or_default();
     let mut report = KeysReport::default();
     let first = wanted_keys(files, &answer.owner, &before, &mut report);
-    let is_a_way_in = |line: &KeyLine| line.is_checked() && !line.has_options() && accepted.accepts(line);
-    let nothing_to_do = if has_others_keys && !first.keys.iter().any(|key| is_a_way_in(&key.line)) {
-        Some(OTHERS_KEYS)
-    } else if first.keys.is_empty() && placement.is_nowhere() {
-        Some(NO_KEY)
-    } else {
-        None
+    let has_a_way_in = first.keys.iter().any(|key| accepted.is_a_way_in(&key.line));
+    let nothing_to_do = match (has_others_keys, first.keys.is_empty() && placement.is_nowhere()) {
+        (true, _) if !has_a_way_in => Some(OTHERS_KEYS),
+        (_, true) => Some(NO_KEY),
+        _ => None,
     };
     if let Some(why) = nothing_to_do {
         report.problems.push(why.to_owned());
@@ -78,10 +76,8 @@ pub(crate) fn apply(
         report.answer = Some(answer.owner.digest());
         first.clone()
     };
-    // A key with options may be for one command only, and of a key that sshd does not read nothing is known.
-    let is_usable = |line: &KeyLine| {
-        report.not_in_force.is_none() && line.is_checked() && !line.has_options() && accepted.accepts(line)
-    };
+    // Of a key that sshd does not read nothing is known.
+    let is_usable = |line: &KeyLine| report.not_in_force.is_none() && accepted.is_a_way_in(line);
     let decision = decide::after_second(&current, &first, &second, is_usable);
     let mut problems = placement.put(&decision.keys)?;
     for line in &decision.removed {

@@ -129,13 +129,13 @@ pub(crate) fn put_in_force(paths: &AccountKeyPaths, sshd: &HostKeyPaths) -> Resu
     }
     // The drop-in is about root alone, so another user has what root would have without it.
     let others = Printed(query::configuration_for("nobody", sshd, &options)?);
-    let text = match (new_text(&config, &others, paths, before.is_some()), &before) {
+    let text = match (new_text(&config, &others, paths, before.is_some()), before.clone()) {
         (Ok(text), _) => text.into_bytes(),
         (Err(why), None) => return Err(why),
         // What applies to root without the drop-in is not known. It stays, and goes on repeating what applied.
         (Err(why), Some(before)) => {
             tracing::warn!("{} is not brought up to date: {why}", paths.drop_in.display());
-            before.clone()
+            before
         }
     };
     let is_new = before.as_deref() != Some(&text);
@@ -155,22 +155,33 @@ pub(crate) fn put_in_force(paths: &AccountKeyPaths, sshd: &HostKeyPaths) -> Resu
         // sshd has not read the new text yet.
         let _ = fs::remove_file(&paths.reload_pending);
     }
+    let old_text = before.as_deref().filter(|_| is_new);
     match (&before, printed) {
-        (Some(before), Err(why)) => {
-            // Written only if it differs: the daemon takes each write for a change of the configuration.
-            if is_new {
-                write(&paths.drop_in, before)?;
-            }
+        // Written only if it differs: the daemon takes each write for a change of the configuration.
+        (Some(_), Err(why)) => {
+            old_text.map_or(Ok(()), |text| write(&paths.drop_in, text))?;
             Err(why.into())
         }
-        (_, printed) => {
-            let removed = fs::remove_file(&paths.drop_in);
-            removed.map_err(|why| NotInForce::File(paths.drop_in.clone(), why))?;
-            printed?;
-            note_refused(paths, &configuration);
-            Err(paths.not_used())
-        }
+        (_, printed) => Err(remove_without_effect(paths, printed.err(), &configuration)),
     }
+}
+
+/// Removes a drop-in that has no effect.
+fn remove_without_effect(
+    paths: &AccountKeyPaths,
+    why: Option<QueryError>,
+    configuration: &str,
+) -> NotInForce {
+    if let Err(why) = fs::remove_file(&paths.drop_in) {
+        return NotInForce::File(paths.drop_in.clone(), why);
+    }
+    why.map_or_else(
+        || {
+            note_refused(paths, configuration);
+            paths.not_used()
+        },
+        NotInForce::from,
+    )
 }
 
 impl AccountKeyPaths {
