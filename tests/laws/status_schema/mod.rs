@@ -113,9 +113,10 @@ fn of_an_instance() -> Vec<Value> {
         let mut runner = Daemon::spawn(world.command(AGENT).args(["setup", "run"])).expect("started");
         until(world, "running", || (served(world)["running"]["key"] == "setup-script.6").then_some(()));
         documents.push(served(world));
-        // Without sshd, nothing reads the keys.
-        sh(world, "printf '[ssh-keys]\\nmanage = \"boot\"\\n' >>/etc/scw-agent.toml");
+        // Without sshd, nothing reads the keys. With a fault in the configuration, no key is changed.
+        sh(world, "printf '[ssh-keys]\\nmanage = \"boot\"\\n' >>/etc/scw-agent.toml; mv /etc/scw-agent.toml.d /root/d");
         assert_eq!(agent(world, &["ssh-keys", "apply", "--paced"]).code, 0);
+        sh(world, "mv /root/d /etc/scw-agent.toml.d");
         documents.push(served(world));
         fs::write("/run/go-on", "").expect("written");
         assert!(runner.wait(LONG).is_some(), "the runner has not ended");
