@@ -224,7 +224,8 @@ fn d2_broken_sshd_configuration_does_not_stop_sshd() {
         fs::write(DROP_IN, "NoSuchOption yes\n").expect("written");
         let settled = settle(world);
         assert_eq!(settled.code, 1, "{}", settled.err);
-        let message = settled.err.lines().find(|line| line.contains("old host keys")).unwrap_or_default();
+        let message =
+            settled.err.lines().find(|line| line.contains("sshd was not reloaded")).unwrap_or_default();
         assert!(
             message.contains("sshd refuses its configuration") && message.contains("NoSuchOption"),
             "{}",

@@ -299,7 +299,7 @@ fn check_clone_with_obstacles(suite: Suite) {
         machine.until("the settle pass fails", "systemctl is-failed --quiet scw-agent-hostkeys-settle.service");
         let log = machine.ok("journalctl --sync; journalctl --boot --identifier=scw-agent-hostkeys --no-pager --output=cat");
         assert!(log.contains("trying again later"), "{log}");
-        assert!(log.contains("old host keys: sshd refuses its configuration") && log.contains("NoSuchOption"), "{log}");
+        assert!(log.contains("sshd was not reloaded: sshd refuses its configuration") && log.contains("NoSuchOption"), "{log}");
         assert_eq!(machine.ok("systemctl show --property=MainPID --value ssh.service"), sshd);
         assert!(!offered().is_empty(), "sshd runs");
         let value = world.standin().user_data(FINGERPRINTS).expect("the value of the first Instance");
