@@ -32,8 +32,8 @@ const OLD_UNITS: [&str; 3] =
 /// What a command of the old package does.
 const OLD_COMMAND: &str = "#!/bin/sh\necho old\n";
 
-/// Builds the old package, in which this is `scw-fetch-ssh-keys`.
-pub(crate) fn old_package(fetch: &str) -> PathBuf {
+/// Builds the old package.
+fn old_package() -> PathBuf {
     let tree = Kit::scratch("old-ecosystem");
     let put = |path: &str, text: &str| {
         let path = tree.join(path);
@@ -44,7 +44,7 @@ pub(crate) fn old_package(fetch: &str) -> PathBuf {
     put("DEBIAN/conffiles", "/etc/motd.head\n");
     put("etc/motd.head", "a logo\n");
     for command in COMMANDS.iter().chain(&["bin/scw-userdata"]) {
-        put(&format!("usr/{command}"), if command.ends_with("fetch-ssh-keys") { fetch } else { OLD_COMMAND });
+        put(&format!("usr/{command}"), OLD_COMMAND);
     }
     for unit in OLD_UNITS.iter().chain(&["scw-net-reconfig.path"]) {
         put(
@@ -82,7 +82,7 @@ fn guest_commands_replace_those_of_the_present_package() {
     let [ecosystem, _] = &Kit::build().ecosystem;
     World::builder().run(|world| {
         let disk = Disk::new(world, &kit);
-        let old = old_package(OLD_COMMAND);
+        let old = old_package();
         disk.install(&old);
         disk.chroot("systemctl preset-all --preset-mode=enable-only >/dev/null 2>&1; systemctl disable scw-set-hostname.service")
             .ok("systemctl");

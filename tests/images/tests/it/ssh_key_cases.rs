@@ -6,7 +6,6 @@ use scw_stage::World;
 use scw_standin::{Fault, Order};
 
 use crate::common::{OTHER_INSTANCE, become_instance, published};
-use crate::guest_commands::old_package;
 use crate::ssh_keys::{LIVE, set_account_keys};
 
 const APPLY: &str = "systemctl start scw-agent-ssh-keys.service";
@@ -249,48 +248,5 @@ fn k2_k3_snapshot_of_a_disk_with_managed_keys() {
         machine.ok("scw-agent sysprep");
         until_in(&machine, "own", "an image has no key of the owner");
         assert_eq!(machine.ok("head -n 1 /root/.ssh/authorized_keys"), "# mine");
-    });
-}
-
-/// Scaleway's former package, this one, and back again, with a session that stays open.
-#[test]
-fn k1_k3_former_package_before_and_after() {
-    // As the former command: it writes the file as a whole, at each boot.
-    let fetch = "#!/bin/sh\nmkdir -p -m 700 /root/.ssh\n{ echo '# This file will be erased at every boot'; echo '# Run scw-fetch-ssh-keys --upgrade'; cat /root/keys/a.pub; } >/root/.ssh/authorized_keys\n";
-    let former = old_package(fetch);
-    let kit = Kit::new(Suite::Bookworm);
-    let [ecosystem, _] = &Kit::build().ecosystem;
-    World::builder().run(|world| {
-        let disk = Disk::new(world, &kit);
-        disk.install(&former);
-        disk.chroot("systemctl enable scw-fetch-ssh-keys.service; mkdir -p /root/keys
-            for key in a b own; do ssh-keygen -q -t ed25519 -N '' -C $key -f /root/keys/$key; done")
-            .ok("prepare");
-        let [agent, ecosystem, former] = [kit.deb(), ecosystem, &former].map(|package| disk.bring(package));
-        let mut machine = Machine::boot(world, &disk);
-        machine.ok("ssh-keygen -A; systemctl restart ssh");
-        until_in(&machine, "a", "by the former package");
-        machine.ok(&OPEN.replace("keys/own", "keys/a"));
-        let before = machine.ok("cat /root/.ssh/authorized_keys");
-        set_account_keys(world, &machine, &["a", "b"]);
-        machine.ok(&format!("dpkg --install {agent} {ecosystem}; printf '[metadata]\nlook-again = \"2s\"\n' >/etc/scw-agent.toml; systemctl restart scw-agent.service"));
-        until_in(&machine, "a b", "by the agent");
-        assert_eq!(machine.ok("cat /root/.ssh/authorized_keys"), before);
-        machine.until("the file is named", "scw-agent status | grep 'ssh-keys adopt'");
-        machine.ok("scw-agent ssh-keys adopt");
-        until_in(&machine, "a b", "after the adoption");
-        assert_eq!(machine.ok("cat /root/.ssh/authorized_keys.before-*"), before);
-        machine.ok("rm /root/.ssh/authorized_keys.before-*");
-        machine.reboot();
-        until_in(&machine, "a b", "after a boot");
-        machine.ok(&OPEN.replace("keys/own", "keys/a"));
-        // And back. Without the setting, the keys move to root's own file, which the former package then writes anew.
-        machine.ok("dpkg --purge scw-agent-ecosystem; systemctl restart scw-agent.service");
-        machine.until("the end", "[ ! -e /etc/ssh/scw-agent ] && echo ended");
-        until_in(&machine, "a b", "after the end");
-        machine.ok(&format!("dpkg --install {former}; systemctl enable scw-fetch-ssh-keys.service"));
-        assert_eq!(machine.ok(IS_OPEN), "open", "a session from before");
-        machine.reboot();
-        until_in(&machine, "a", "by the former package again");
     });
 }
